@@ -1,0 +1,240 @@
+"""Every setting of a RevCD model and its training, with its default, its range and its reason. Standard library only.
+
+A configuration is a tree of frozen dataclasses of plain JSON values. Nothing derived is stored, and defaults live here
+and nowhere else. `method.md` below means docs/method.md, which follows the paper's sections.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from .errors import ConfigError, did_you_mean
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f'{name} must be one of {", ".join(allowed)}; got "{value}"{did_you_mean(value, allowed)}.')
+
+
+def _in_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    if not low <= value <= high:
+        bound = f"at least {low:g}" if high == float("inf") else f"in {low:g}..{high:g}"
+        raise ConfigError(f"{name} must be {bound}; got {value:g}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreconditionConfig:
+    """Affine map of the semantic space towards a zero-mean, unit-variance Gaussian (paper section 3.3.4)."""
+
+    kind: str = "standardise"  # "standardise" | "whiten" | "none"
+    shrinkage: float = 0.3  # of the prototype covariance towards a multiple of the identity; used by "whiten"
+
+    def __post_init__(self) -> None:
+        _one_of("precondition.kind", self.kind, ("standardise", "whiten", "none"))
+        _in_range("precondition.shrinkage", self.shrinkage, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """The noise process over class-attribute vectors (paper section 3.1)."""
+
+    timesteps: int = 500  # T
+    schedule: str = "cosine"  # "cosine" | "linear" (ends scaled by 1000/T, so that alpha_bar_T is small for any T)
+    objective: str = "v"  # what the network predicts: "v" | "x0" | "eps" | "both" (two heads)
+
+    def __post_init__(self) -> None:
+        _in_range("diffusion.timesteps", self.timesteps, 2, 10_000)
+        _one_of("diffusion.schedule", self.schedule, ("cosine", "linear"))
+        _one_of("diffusion.objective", self.objective, ("v", "x0", "eps", "both"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """L = rec_weight L_rec + noise_weight L_noise + cls_weight L_cls (paper Eq. 16)."""
+
+    weighting: str = "simple"  # "simple" (w = 1) | "exact" (the variational weights)
+    rec_weight: float = 1.0  # lambda_1
+    noise_weight: float = 1.0  # lambda_2
+    cls_weight: float = 0.0  # lambda_3; raises seen accuracy and lowers unseen accuracy (paper section 4.3)
+    cls_temperature: float = 0.1  # of the softmax over cosines to the seen prototypes
+    drop_condition: float = 0.1  # probability that a row trains the unconditional branch
+
+    def __post_init__(self) -> None:
+        _one_of("loss.weighting", self.weighting, ("simple", "exact"))
+        for name in ("rec_weight", "noise_weight", "cls_weight"):
+            _in_range(f"loss.{name}", getattr(self, name), 0)
+        _in_range("loss.cls_temperature", self.cls_temperature, 1e-3)
+        _in_range("loss.drop_condition", self.drop_condition, 0, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The visual encoder: a Transformer over tokens of one feature vector, beside a linear path (section 3.3.3)."""
+
+    tokens: str = "chunk"  # "chunk" (cut the vector) | "single" (one token) | "views" (learned projections)
+    n_tokens: int = 16  # for "chunk" and "views"
+    width: int = 256  # of the condition vector and of every token
+    heads: int = 4
+    layers: int = 1
+    feedforward: int = 512
+    dropout: float = 0.1
+    skip: bool = True  # a linear path around the attention: unseen classes are reached by its near-linearity
+    feature_scaling: str = "standard"  # "standard" (z-score) | "minmax" | "l2"; fitted on training rows only
+
+    def __post_init__(self) -> None:
+        _one_of("encoder.tokens", self.tokens, ("chunk", "single", "views"))
+        _one_of("encoder.feature_scaling", self.feature_scaling, ("standard", "minmax", "l2"))
+        for name in ("n_tokens", "width", "heads", "layers", "feedforward"):
+            _in_range(f"encoder.{name}", getattr(self, name), 1)
+        _in_range("encoder.dropout", self.dropout, 0, 0.95)
+        if self.width % self.heads:
+            raise ConfigError(f"encoder.width ({self.width}) must be a multiple of encoder.heads ({self.heads}).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserConfig:
+    """The cross Hadamard-addition U-Net (sections 3.3.1 and 3.4)."""
+
+    width: int = 512  # of the first hidden layer
+    reading: str = "A"  # of "three hidden layers": "A" three in all, "B" three on each side of the U
+    norm: str = "layer"  # "layer" | "batch" (the paper's)
+    dropout: float = 0.1
+    time_width: int = 128  # of the sinusoidal embedding of t
+
+    def __post_init__(self) -> None:
+        _in_range("denoiser.width", self.width, 1)
+        _one_of("denoiser.reading", self.reading, ("A", "B"))
+        _one_of("denoiser.norm", self.norm, ("layer", "batch"))
+        _in_range("denoiser.dropout", self.dropout, 0, 0.95)
+        _in_range("denoiser.time_width", self.time_width, 2)
+        if self.time_width % 2:
+            raise ConfigError(f"denoiser.time_width must be even; got {self.time_width}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How a photo's semantic vector is drawn and compared with class descriptions (sections 3.5 and 3.6)."""
+
+    rule: str = "evidence"  # "evidence" (likelihood against the unconditional branch) | "cosine" (the paper's)
+    samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
+    steps: int = 1  # cosine: denoising steps, 1..T. One step reads the posterior mean at t = T
+    sampler: str = "ddim"  # cosine: "ddim" | "ddpm"
+    eta: float = 0.0  # cosine, ddim: 0 deterministic .. 1 as noisy as ddpm
+    guidance_scale: float = 1.0  # cosine: w of classifier-free guidance; 1 means none
+    draws: int = 16  # evidence: (t, noise) pairs that all classes share
+    band_low: float = 0.1  # evidence: lowest t used, as a share of T
+    band_high: float = 1.0  # evidence: highest t used, as a share of T
+
+    def __post_init__(self) -> None:
+        _one_of("inference.rule", self.rule, ("evidence", "cosine"))
+        _one_of("inference.sampler", self.sampler, ("ddim", "ddpm"))
+        for name in ("samples", "steps", "draws"):
+            _in_range(f"inference.{name}", getattr(self, name), 1)
+        _in_range("inference.eta", self.eta, 0, 1)
+        _in_range("inference.guidance_scale", self.guidance_scale, 0, 100)
+        if not 0 <= self.band_low < self.band_high <= 1:
+            raise ConfigError(
+                f"inference.band_low and band_high must satisfy 0 <= low < high <= 1; "
+                f"got {self.band_low:g} and {self.band_high:g}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The optimisation. One epoch is as many rows as the training set has, drawn class-balanced."""
+
+    epochs: int = 40  # the most; validation chooses how many of them are kept
+    batch_size: int = 128
+    learning_rate: float = 1e-3  # AdamW, cosine decay to zero over `epochs`
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0  # largest gradient norm
+    ema_decay: float = 0.995  # per step, of the weights that are kept
+    mixup: float = 0.0  # share of conditional rows that are convex mixtures of two photos and their descriptions
+    validation_classes: float = 0.25  # share of the seen classes that validation treats as unseen, if no split says so
+    validation_rows: float = 0.2  # share of each remaining class's photos held out as validation's seen test
+    evaluate_every: int = 5  # epochs between two validations
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "evaluate_every"):
+            _in_range(f"train.{name}", getattr(self, name), 1)
+        _in_range("train.learning_rate", self.learning_rate, 1e-8, 1)
+        _in_range("train.weight_decay", self.weight_decay, 0, 10)
+        _in_range("train.gradient_clip", self.gradient_clip, 1e-6)
+        _in_range("train.ema_decay", self.ema_decay, 0, 0.99999)
+        _in_range("train.mixup", self.mixup, 0, 1)
+        _in_range("train.validation_classes", self.validation_classes, 0, 0.9)
+        _in_range("train.validation_rows", self.validation_rows, 0.01, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a model. `from_dict` rejects unknown keys; `to_dict` gives plain JSON values."""
+
+    precondition: PreconditionConfig = field(default_factory=PreconditionConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.inference.steps > self.diffusion.timesteps:
+            raise ConfigError(
+                f"inference.steps must be in 1..{self.diffusion.timesteps} (diffusion.timesteps); "
+                f"got {self.inference.steps}."
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """Build a configuration from nested sections; what is missing takes its default."""
+        return _build(cls, values, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneRecord:
+    """Which features a model or a feature file holds: written beside them, compared before they are mixed."""
+
+    tag: str  # "embedded", a full timm tag such as "resnet101.tv_in1k", or the stem of an xlsa17 feature file
+    weights_sha256: str  # of the weights file; "" where unknown (features that others extracted)
+    preprocessing: dict[str, Any]  # timm's resolved data config; {} where unknown
+    feature_dim: int  # D
+    precision: str = ""  # "float32", "bfloat16" or "float16"; "" where unknown
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def difference(self, other: BackboneRecord) -> str | None:
+        """Say what makes the two kinds of features unlike each other, or None. Precision does not."""
+        for name in ("tag", "weights_sha256", "preprocessing", "feature_dim"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return f"{name} is {mine!r} here and {theirs!r} there"
+        return None
+
+
+def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    arguments = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(f'Unknown setting "{prefix}{key}"{did_you_mean(key, hints)}.')
+        arguments[key] = _convert(hints[key], value, f"{prefix}{key}")
+    return kind(**arguments)
+
+
+def _convert(kind: type, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} is a section of settings, not a value; got {value!r}.")
+        return _build(kind, value, f"{name}.")
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{name} must be of type {kind.__name__}; got {value!r}.")
+    return value

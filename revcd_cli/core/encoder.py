@@ -1,0 +1,65 @@
+"""The visual encoder: image features in, one condition vector out (paper section 3.3.3).
+
+The paper feeds a Transformer encoder with one feature vector and does not say how a vector becomes tokens; the ways to
+do it are `EncoderConfig.tokens`. Symbols: B batch, D feature size, N tokens, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import EncoderConfig
+
+
+class ChunkTokens(nn.Module):
+    """Cut the vector into N pieces of equal length (zero-padded), each mapped to the width."""
+
+    def __init__(self, feature_dim: int, n_tokens: int, width: int) -> None:
+        super().__init__()
+        self.n_tokens = n_tokens
+        self.length = -(-feature_dim // n_tokens)
+        self.project = nn.Linear(self.length, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = self.n_tokens * self.length - x.shape[1]
+        pieces = nn.functional.pad(x, (0, padding)).unflatten(1, (self.n_tokens, self.length))  # (B, N, length)
+        return self.project(pieces)  # (B, N, W)
+
+
+class ViewTokens(nn.Module):
+    """N learned projections of the whole vector; N = 1 is the single token, for which attention is the identity."""
+
+    def __init__(self, feature_dim: int, n_tokens: int, width: int) -> None:
+        super().__init__()
+        self.n_tokens = n_tokens
+        self.project = nn.Linear(feature_dim, n_tokens * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(x).unflatten(1, (self.n_tokens, -1))  # (B, N, W)
+
+
+class VisualEncoder(nn.Module):
+    """Transformer over the tokens of a feature vector, read at a class token, plus a linear path around it."""
+
+    def __init__(self, config: EncoderConfig, feature_dim: int) -> None:
+        super().__init__()
+        n_tokens = 1 if config.tokens == "single" else config.n_tokens
+        tokeniser = ChunkTokens if config.tokens == "chunk" else ViewTokens
+        self.tokens = tokeniser(feature_dim, n_tokens, config.width)
+        self.position = nn.Parameter(0.02 * torch.randn(n_tokens, config.width))
+        self.cls = nn.Parameter(0.02 * torch.randn(1, config.width))
+        layer = nn.TransformerEncoderLayer(
+            config.width, config.heads, config.feedforward, config.dropout, activation="gelu", batch_first=True,
+            norm_first=True,
+        )  # fmt: skip
+        self.transformer = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(config.width)
+        self.skip = nn.Linear(feature_dim, config.width) if config.skip else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, D) scaled features. Returns the condition (B, W)."""
+        tokens = self.tokens(x) + self.position  # (B, N, W)
+        tokens = torch.cat([self.cls.expand(len(x), 1, -1), tokens], dim=1)  # (B, 1+N, W)
+        condition = self.norm(self.transformer(tokens)[:, 0])  # (B, W)
+        return condition if self.skip is None else condition + self.skip(x)

@@ -1,0 +1,87 @@
+"""The three losses and one training step's total (paper sections 3.1-3.2, Eq. 10, 13, 15, 16, Algorithm 1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import LossConfig
+from .model import RevCD
+from .schedule import NoiseSchedule
+
+SNR_CLIP = 5.0  # bounds the loss that a head implies rather than predicts, as in Min-SNR weighting
+
+
+class Losses(NamedTuple):
+    """Scalar means over the batch; `total` is what is minimised."""
+
+    total: Tensor
+    rec: Tensor
+    noise: Tensor
+    cls: Tensor
+
+
+def loss_weights(config: LossConfig, objective: str, schedule: NoiseSchedule, t: Tensor, like: Tensor) -> tuple:
+    """Return the weights of ||s_hat - s_0||^2 and ||eps_hat - eps||^2 at times t (B,), each (B, 1).
+
+    "simple" is 1, "exact" the variational weight (defined for t >= 2). Where the head predicts only one of the two,
+    the other one's error is that error times SNR or 1/SNR, without bound; its weight is clipped so that the product
+    stays within `SNR_CLIP`.
+    """
+    ones = torch.ones_like(like[:, :1])
+    if config.weighting == "exact":
+        return schedule.exact_rec_weight(t, like), schedule.exact_noise_weight(t, like)
+    snr = schedule.snr(t, like)
+    if objective == "x0":
+        return ones, (SNR_CLIP / snr).clamp(max=1)
+    if objective == "eps":
+        return (SNR_CLIP * snr).clamp(max=1), ones
+    return ones, ones
+
+
+def class_loss(s_0_hat: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of a softmax over cosines to the seen prototypes (Eq. 15), per row: (B,).
+
+    s_0_hat: (B, A); labels: (B,) index into prototypes (C, A), or -1 for a row without a class, which counts 0.
+    Unseen prototypes are not among them: as negatives they would train "never unseen".
+    """
+    cosines = F.normalize(s_0_hat, dim=-1) @ F.normalize(prototypes, dim=-1).T
+    return F.cross_entropy(cosines / temperature, labels, ignore_index=-1, reduction="none")
+
+
+def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Losses:
+    """Draw times, noise and dropped conditions for one batch and return its losses.
+
+    x: (B, D) raw features; s_0: (B, A) preconditioned descriptions; labels: (B,) index into prototypes (C, A),
+    preconditioned, of the seen classes, or -1 where a row is a mixture and has no class. All randomness comes from
+    torch's global generator.
+    """
+    config, schedule = model.config.loss, model.schedule
+    rows = len(x)
+    # The exact weights begin at t = 2: Eq. 5 leaves the last step out.
+    first = 2 if config.weighting == "exact" else 1
+    t = torch.randint(first, schedule.timesteps + 1, (rows,), device=x.device)
+    eps = torch.randn_like(s_0)
+    kept = torch.rand(rows, 1, device=x.device) >= config.drop_condition  # (B, 1)
+
+    c = torch.where(kept, model.encode(x), model.null)  # (B, W)
+    estimate = model.estimate(schedule.q_sample(s_0, t, eps), t, c)
+
+    rec_weight, noise_weight = loss_weights(config, model.config.diffusion.objective, schedule, t, s_0)
+    # L_rec and L_cls are about the photo, so they count rows that have one; L_noise trains both branches.
+    rec = _mean_over((rec_weight * (estimate.s_0 - s_0) ** 2).mean(-1), kept[:, 0])
+    noise = (noise_weight * (estimate.eps - eps) ** 2).mean()
+    cls = s_0.new_zeros(())
+    if config.cls_weight > 0:
+        # Near t = T the best estimate is a mean over classes; alpha_bar_t fades the term out there.
+        per_row = class_loss(estimate.s_0, labels, prototypes, config.cls_temperature)
+        cls = _mean_over(schedule.alpha_bar(t, s_0)[:, 0] * per_row, kept[:, 0] & (labels >= 0))
+    total = config.rec_weight * rec + config.noise_weight * noise + config.cls_weight * cls
+    return Losses(total, rec.detach(), noise.detach(), cls.detach())
+
+
+def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
+    return (values * chosen).sum() / chosen.sum().clamp(min=1)

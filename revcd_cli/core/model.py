@@ -1,0 +1,46 @@
+"""RevCD as one module: everything that a checkpoint holds, from raw features to estimates of semantic vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Config
+from .denoiser import Denoiser
+from .encoder import VisualEncoder
+from .objective import Estimate, output_width, to_estimate
+from .precondition import FeatureScaler, Preconditioner
+from .schedule import NoiseSchedule
+
+
+class RevCD(nn.Module):
+    """p(s | x): a diffusion over preconditioned class descriptions s, conditioned on an image feature x.
+
+    Symbols: B batch, D feature size, A attributes, W condition width.
+    """
+
+    def __init__(self, config: Config, feature_dim: int, n_attributes: int) -> None:
+        super().__init__()
+        self.config, self.feature_dim, self.n_attributes = config, feature_dim, n_attributes
+        self.schedule = NoiseSchedule.named(config.diffusion.schedule, config.diffusion.timesteps)
+        self.scaler = FeatureScaler(feature_dim, config.encoder.feature_scaling)
+        self.preconditioner = Preconditioner(n_attributes)
+        self.encoder = VisualEncoder(config.encoder, feature_dim)
+        self.null = nn.Parameter(0.02 * torch.randn(config.encoder.width))  # the condition "no photo"
+        outputs = output_width(config.diffusion.objective, n_attributes)
+        self.denoiser = Denoiser(config.denoiser, n_attributes, config.encoder.width, outputs)
+
+    def fit_preconditioning(self, features: Tensor, prototypes: Tensor) -> None:
+        """Fit both affine doors: on training features (N, D) and on the seen classes' prototypes (C, A)."""
+        self.scaler.fit(features)
+        settings = self.config.precondition
+        self.preconditioner.fit(prototypes, settings.kind, settings.shrinkage)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Turn raw features (B, D) into conditions (B, W). Once per photo, whatever is sampled afterwards."""
+        return self.encoder(self.scaler(x))
+
+    def estimate(self, s_t: Tensor, t: Tensor, c: Tensor) -> Estimate:
+        """Estimate the clean vector and the noise. s_t: (..., A), t: (...) in 1..T, c: (..., W); all broadcast."""
+        output = self.denoiser(s_t, t, c)
+        return to_estimate(self.config.diffusion.objective, output, s_t, self.schedule.alpha_bar(t, s_t))

@@ -1,0 +1,53 @@
+"""What the network predicts, and how one prediction gives both the clean vector and the noise (method.md 5.1).
+
+All conversions follow from s_t = sqrt(ab) s_0 + sqrt(1 - ab) eps, with ab = alpha_bar_t.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+OBJECTIVES = ("v", "x0", "eps", "both")
+
+
+class Estimate(NamedTuple):
+    """The network's belief about a noisy vector: the clean vector and the noise in it, both (..., A)."""
+
+    s_0: Tensor
+    eps: Tensor
+
+    def guided(self, unconditional: Estimate, guidance_scale: float) -> Estimate:
+        """Move from the unconditional estimate through this one (Eq. 22); guidance_scale 1 changes nothing."""
+        return Estimate(
+            torch.lerp(unconditional.s_0, self.s_0, guidance_scale),
+            torch.lerp(unconditional.eps, self.eps, guidance_scale),
+        )
+
+
+def velocity(s_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Return v = sqrt(ab) eps - sqrt(1 - ab) s_0, whose squared error is that of s_0 plus that of eps."""
+    return alpha_bar.sqrt() * eps - (1 - alpha_bar).sqrt() * s_0
+
+
+def to_estimate(objective: str, output: Tensor, s_t: Tensor, alpha_bar: Tensor) -> Estimate:
+    """Read a network output as an `Estimate`.
+
+    output: (..., A), or (..., 2A) for the two heads of "both"; s_t: (..., A); alpha_bar: (..., 1), below 1.
+    """
+    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    if objective == "v":
+        return Estimate(signal * s_t - noise * output, noise * s_t + signal * output)
+    if objective == "x0":
+        return Estimate(output, (s_t - signal * output) / noise)
+    if objective == "eps":
+        return Estimate((s_t - noise * output) / signal, output)
+    s_0, eps = output.chunk(2, dim=-1)
+    return Estimate(s_0, eps)
+
+
+def output_width(objective: str, n_attributes: int) -> int:
+    """Return the number of values that the network puts out per vector."""
+    return 2 * n_attributes if objective == "both" else n_attributes

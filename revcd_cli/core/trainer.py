@@ -1,0 +1,128 @@
+"""The optimisation of Algorithm 1: class-balanced batches, AdamW, cosine decay, an exponential moving average.
+
+Everything lives on one device and no data loader stands between. All randomness of an epoch follows from its seed, so
+a run that stopped between two epochs goes on exactly as if it had not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .loss import Losses, training_losses
+from .model import RevCD
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Training photos of the seen classes: features (N, D), labels (N,) into the raw prototypes (C, A)."""
+
+    features: Tensor
+    labels: Tensor
+    prototypes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class ClassBalancedSampler:
+    """Draws a class uniformly, then one of its rows: the metric is a mean over classes, not over photos."""
+
+    def __init__(self, labels: Tensor) -> None:
+        _, inverse, self.counts = labels.unique(return_inverse=True, return_counts=True)
+        self.order = inverse.argsort(stable=True)
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def draw(self, rows: int) -> Tensor:
+        """Return row numbers (rows,)."""
+        device = self.order.device
+        group = torch.randint(len(self.counts), (rows,), device=device)
+        within = (torch.rand(rows, device=device) * self.counts[group]).long()
+        return self.order[self.starts[group] + within.minimum(self.counts[group] - 1)]
+
+
+class Trainer:
+    """Trains one model; `ema` is the copy that is kept. The learning rate decays over all of `train.epochs`."""
+
+    def __init__(self, model: RevCD, rows: TrainingRows) -> None:
+        self.model, self.rows = model.train(), rows
+        self.settings = model.config.train
+        model.fit_preconditioning(rows.features, rows.prototypes)
+        self.z = model.preconditioner(rows.prototypes)
+        self.ema = copy.deepcopy(model).eval().requires_grad_(False)
+        self.sampler = ClassBalancedSampler(rows.labels)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, foreach=True
+        )
+        self.steps_per_epoch = max(1, len(rows) // self.settings.batch_size)
+
+    def run_epoch(self, epoch: int, seed: int) -> Losses:
+        """Train for one epoch (counted from 0) and return its mean losses; NaN or infinite ones are the caller's."""
+        torch.manual_seed(seed)
+        sums = torch.zeros(len(Losses._fields), device=self.z.device)
+        for step in range(self.steps_per_epoch):
+            done = epoch * self.steps_per_epoch + step
+            progress = done / (self.settings.epochs * self.steps_per_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+            losses = training_losses(self.model, *self._batch(), self.z)
+            self.optimizer.zero_grad(set_to_none=True)
+            losses.total.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+            self.optimizer.step()
+            # A young average must not remember the untrained weights.
+            self._update_ema(min(self.settings.ema_decay, (1 + done) / (10 + done)))
+            sums += torch.stack([part.detach() for part in losses])
+        return Losses(*(sums / self.steps_per_epoch))
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features (B, D), preconditioned descriptions (B, A), and labels (B,), -1 for mixtures."""
+        chosen = self.sampler.draw(self.settings.batch_size)
+        x, labels = self.rows.features[chosen], self.rows.labels[chosen]
+        s_0 = self.z[labels]
+        if self.settings.mixup == 0:
+            return x, s_0, labels
+        # Semantic mixup: a mixture of two photos is described by the mixture of their descriptions.
+        partner = torch.randperm(len(x), device=x.device)
+        mixed = torch.rand(len(x), 1, device=x.device) < self.settings.mixup
+        share = torch.where(mixed, torch.rand(len(x), 1, device=x.device), 1.0)
+        labels = torch.where(mixed[:, 0], -1, labels)
+        return torch.lerp(x[partner], x, share), torch.lerp(s_0[partner], s_0, share), labels
+
+    @torch.no_grad()
+    def _update_ema(self, decay: float) -> None:
+        kept, now = self.ema.state_dict(), self.model.state_dict()
+        if kept.keys() != now.keys():
+            raise RuntimeError("the averaged copy and the model differ in structure")
+        for name, value in kept.items():
+            if value.is_floating_point():
+                value.lerp_(now[name], 1 - decay)
+            else:
+                value.copy_(now[name])  # counters
+
+    def state(self) -> dict[str, Tensor]:
+        """Return every tensor that the next epoch depends on, by flat name."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"ema.{name}": value for name, value in self.ema.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        sections: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            section, _, rest = name.partition(".")
+            sections[section][rest] = value
+        self.model.load_state_dict(sections["model"])
+        self.ema.load_state_dict(sections["ema"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in sections["optimizer"].items():
+            index, _, kind = name.partition(".")
+            moments.setdefault(int(index), {})[kind] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

@@ -1,0 +1,76 @@
+"""Everything that revcd raises on purpose. The command line turns it into one message and an exit code.
+
+A message says what is wrong, where, why, and what to do; `hint` is the last part.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class RevcdError(Exception):
+    """A failure that the user can understand and act on: nothing usable was produced."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(RevcdError):
+    """The command was called wrongly: an option, a path or a name that cannot be meant."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+class InputFileError(RevcdError):
+    """An input file is invalid. The message begins with `path:line:column`, as far as those are known."""
+
+    exit_code = 4
+
+    def __init__(
+        self,
+        path: str | Path,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        place = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{place}: {message}", hint=hint)
+        self.path, self.line, self.column = str(path), line, column
+
+
+class LeakError(InputFileError):
+    """A split lets test photos or unseen classes into training, so its numbers would mean nothing."""
+
+
+class CheckpointError(RevcdError):
+    """A model file is missing, damaged, of another kind, or of a newer format."""
+
+
+class WeightsError(RevcdError):
+    """The weights of a backbone cannot be had or do not fit it."""
+
+
+class DownloadError(RevcdError):
+    """A download failed; what was fetched so far is kept for the next attempt."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean "x"?)` for the nearest of the known names, or an empty string."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    nearest = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f' (did you mean "{folded[nearest[0]]}"?)' if nearest else ""
