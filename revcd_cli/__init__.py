@@ -16,8 +16,8 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "Predictor": ".pipeline.predict",
-    "Prediction": ".pipeline.predict",
-    "Candidate": ".pipeline.predict",
+    "Prediction": ".data.predictions",
+    "Candidate": ".data.predictions",
     "extract": ".pipeline.extract",
     "train": ".pipeline.train",
     "evaluate": ".pipeline.evaluate",

@@ -30,6 +30,7 @@ class PreconditionConfig:
 
     kind: str = "standardise"  # "standardise" | "whiten" | "none"
     shrinkage: float = 0.3  # of the prototype covariance towards a multiple of the identity; used by "whiten"
+    unit_length: bool = True  # then bring every description to one length, so that extreme ones win no more often
 
     def __post_init__(self) -> None:
         _one_of("precondition.kind", self.kind, ("standardise", "whiten", "none"))
@@ -123,7 +124,7 @@ class InferenceConfig:
     sampler: str = "ddim"  # cosine: "ddim" | "ddpm"
     eta: float = 0.0  # cosine, ddim: 0 deterministic .. 1 as noisy as ddpm
     guidance_scale: float = 1.0  # cosine: w of classifier-free guidance; 1 means none
-    draws: int = 16  # evidence: (t, noise) pairs that all classes share
+    draws: int = 8  # evidence: (t, noise) pairs that all classes share
     band_low: float = 0.1  # evidence: lowest t used, as a share of T
     band_high: float = 1.0  # evidence: highest t used, as a share of T
 
@@ -145,7 +146,7 @@ class InferenceConfig:
 class TrainConfig:
     """The optimisation. One epoch is as many rows as the training set has, drawn class-balanced."""
 
-    epochs: int = 40  # the most; validation chooses how many of them are kept
+    epochs: int = 20  # the most; validation chooses how many of them are kept
     batch_size: int = 128
     learning_rate: float = 1e-3  # AdamW, cosine decay to zero over `epochs`
     weight_decay: float = 0.01
@@ -155,6 +156,7 @@ class TrainConfig:
     validation_classes: float = 0.25  # share of the seen classes that validation treats as unseen, if no split says so
     validation_rows: float = 0.2  # share of each remaining class's photos held out as validation's seen test
     evaluate_every: int = 5  # epochs between two validations
+    give_away: float = 0.02  # share of validation's right seen answers that the seen penalty may cost
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_every"):
@@ -166,6 +168,7 @@ class TrainConfig:
         _in_range("train.mixup", self.mixup, 0, 1)
         _in_range("train.validation_classes", self.validation_classes, 0, 0.9)
         _in_range("train.validation_rows", self.validation_rows, 0.01, 0.9)
+        _in_range("train.give_away", self.give_away, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

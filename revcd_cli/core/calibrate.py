@@ -1,4 +1,4 @@
-"""Turning scores into probabilities: a temperature fitted on validation."""
+"""Turning scores into answers and probabilities: the seen penalty and the temperature, both fitted on validation."""
 
 from __future__ import annotations
 
@@ -28,3 +28,18 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
         else:
             low = left
     return float(torch.tensor((low + high) / 2).exp())
+
+
+def fit_seen_penalty(scores: Tensor, labels: Tensor, seen: Tensor, give_away: float) -> float:
+    """Return the penalty gamma that costs `give_away` of the photos of seen classes that are named rightly among them.
+
+    scores: (N, C) of photos of seen classes; labels: (N,) their classes; seen: (C,) bool. A photo is lost when its
+    margin, the best seen score minus the best unseen one, falls below gamma, so gamma is a quantile of the margins.
+    It is negative, a bonus, where more would be lost without it. 0 if there is nothing to fit on.
+    """
+    if not len(labels) or seen.all():
+        return 0.0
+    best_seen, chosen = scores.masked_fill(~seen, -torch.inf).max(1)
+    margin = best_seen - scores.masked_fill(seen, -torch.inf).max(1).values
+    right = margin[chosen == labels]
+    return float(right.quantile(give_away, interpolation="lower")) if len(right) else 0.0

@@ -36,6 +36,13 @@ class RevCD(nn.Module):
         settings = self.config.precondition
         self.preconditioner.fit(prototypes, settings.kind, settings.shrinkage)
 
+    def precondition(self, s: Tensor) -> Tensor:
+        """Bring raw class descriptions (..., A) into the space of the diffusion, where their mean square is about 1."""
+        z = self.preconditioner(s)
+        if not self.config.precondition.unit_length:
+            return z
+        return self.n_attributes**0.5 * nn.functional.normalize(z, dim=-1)
+
     def encode(self, x: Tensor) -> Tensor:
         """Turn raw features (B, D) into conditions (B, W). Once per photo, whatever is sampled afterwards."""
         return self.encoder(self.scaler(x))

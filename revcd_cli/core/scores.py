@@ -31,7 +31,7 @@ def class_scores(
     x: (B, D) raw features; prototypes: (C, A) raw class descriptions; generators: one for each photo, so that its
     answer does not depend on its batch-mates. Returns (B, C).
     """
-    z = model.preconditioner(prototypes)  # (C, A)
+    z = model.precondition(prototypes)  # (C, A)
     c = model.encode(x)  # (B, W)
     if config.rule == "cosine":
         return cosine_scores(sample_semantics(model, c, config, generators), z)

@@ -52,7 +52,7 @@ class Trainer:
         self.model, self.rows = model.train(), rows
         self.settings = model.config.train
         model.fit_preconditioning(rows.features, rows.prototypes)
-        self.z = model.preconditioner(rows.prototypes)
+        self.z = model.precondition(rows.prototypes)
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         self.sampler = ClassBalancedSampler(rows.labels)
         self.optimizer = torch.optim.AdamW(

@@ -1,0 +1,105 @@
+"""One photo that can be read: where it is, how to tell that it changed, and its bytes."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .images import MAX_BYTES, PHOTO_SUFFIXES, ImageFailure, too_large
+
+# Paths stay text as given: pathlib would shorten `./a.jpg` to `a.jpg` and take an empty path for this folder.
+# ruff: noqa: PTH114, PTH116, PTH123
+
+# A pipe or device in a photo's place must not stop the run while it is opened.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """A photo in a file or an archive.
+
+    path: as reported, '/'-separated: the argument as given, joined with the path inside it.
+    signature: differs when the photo's bytes may differ ("size:mtime_ns" of a file); "" if they cannot be read.
+    """
+
+    path: str
+    signature: str
+    reader: Callable[[], bytes | ImageFailure] = field(repr=False, compare=False)
+
+    def read(self) -> bytes | ImageFailure:
+        """Return the photo's bytes, at most `MAX_BYTES`, or why there are none; never blocks on a pipe."""
+        return self.reader()
+
+
+def failed_source(path: str, failure: ImageFailure) -> ImageSource:
+    """Return a source that is known beforehand to be unreadable."""
+    return ImageSource(path, "", lambda: failure)
+
+
+def file_source(path: str, shown: str) -> ImageSource:
+    """Return the source of a file, which need not exist or be readable."""
+    return ImageSource(shown, _signature(path), functools.partial(read_file, path))
+
+
+def _signature(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else ""
+
+
+def read_file(path: str) -> bytes | ImageFailure:
+    """Read a regular file that was listed before."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return ImageFailure("not_a_file", "a folder, pipe, socket or device, not a file")
+        if status.st_size > MAX_BYTES:
+            return too_large()
+        with open(os.open(path, _OPEN_FLAGS), "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)  # it may be growing
+    except OSError as error:
+        return access_failure(path, error, missing="vanished")
+    return data if len(data) <= MAX_BYTES else too_large()
+
+
+def access_failure(path: str, error: OSError, *, missing: str) -> ImageFailure:
+    """Say why the system refuses a path; `missing` is the reason where nothing is there."""
+    if isinstance(error, PermissionError):
+        return ImageFailure("permission", "no permission to read it")
+    if error.errno == errno.ELOOP or (isinstance(error, FileNotFoundError) and os.path.islink(path)):
+        return ImageFailure("not_a_file", "a link that leads nowhere")
+    if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG:
+        detail = "no such file" if missing == "not_found" else "it was there when the photos were listed"
+        return ImageFailure(missing, detail)
+    return ImageFailure("decode_error", f"cannot be read: {error.strerror or error}")
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a folder's or archive's file counts as a photo by its name."""
+    return name.lower().endswith(PHOTO_SUFFIXES)
+
+
+def is_skipped_name(name: str) -> bool:
+    """Whether a file or folder inside a folder or archive is passed over: hidden, or what macOS adds to zips."""
+    return name == "__MACOSX" or (name.startswith(".") and name != "..")
+
+
+def natural_key(path: str) -> tuple[object, ...]:
+    """Return a sort key under which photo2 comes before photo10, folder by folder; equal only for equal paths."""
+    return tuple((_natural_parts(name.casefold()), name) for name in path.split("/"))
+
+
+def _natural_parts(name: str) -> tuple[object, ...]:
+    # Text and digits alternate, so that like is compared with like. Not int(): a name may have thousands of digits.
+    parts: list[object] = re.split(r"([0-9]+)", name)
+    for index in range(1, len(parts), 2):
+        digits = str(parts[index]).lstrip("0")
+        parts[index] = (len(digits), digits)
+    return tuple(parts)

@@ -1,0 +1,218 @@
+"""Turn the bytes of a photo into an RGB picture, or into the reason why that cannot be done."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+REASONS = (
+    "not_found",
+    "permission",
+    "not_a_file",
+    "empty_file",
+    "unsupported_format",
+    "truncated",
+    "corrupt",
+    "too_large",
+    "extreme_aspect",
+    "out_of_memory",
+    "decode_error",
+    "non_finite_feature",
+    "vanished",
+)
+
+MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb; it refuses twice as many by itself
+MAX_BYTES = 1 << 28  # of one file: MAX_PIXELS uncompressed RGB pixels
+MAX_ASPECT = 50  # longer to shorter side: a backbone enlarges the shorter one, so a strip would become gigabytes
+
+# What a folder's files are chosen by. The content decides how a file is read: a JPEG named .heic is a JPEG.
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
+    *(".avif", ".heic", ".heif", ".hif"),
+)
+SUPPORTED_TYPES = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, and HEIC with pillow-heif"
+
+Image.init()
+# Never more than these: Pillow's list also has formats that start other programs (EPS) or are no photos at all.
+_FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_NOT_PHOTOS = (
+    ((b"version https://git-lfs",), "a Git LFS pointer, not the photo itself; run: git lfs pull"),
+    ((b"<!doctype html", b"<html", b"<head", b"<body"), "looks like a web page, not a photo; download it again"),
+    ((b"<svg", b"<?xml"), "an SVG or XML document, not a photo; export it as PNG"),
+    ((b"%pdf", b"%!ps", b"\xc5\xd0\xd3\xc6"), "a PDF or PostScript document, not a photo; export it as PNG"),
+)
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+
+
+@dataclass(frozen=True)
+class ImageFailure:
+    """Why a photo has no picture: `reason` is one of `REASONS`, `detail` a phrase for people."""
+
+    reason: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        if self.reason not in REASONS:
+            raise ValueError(f"unknown reason {self.reason!r}")
+
+
+def too_large() -> ImageFailure:
+    """Return the failure of a file of more than `MAX_BYTES`."""
+    return ImageFailure("too_large", f"more than {MAX_BYTES >> 20} MiB")
+
+
+def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image | ImageFailure:
+    """Decode a whole photo to 8-bit RGB, upright by its EXIF orientation, without metadata.
+
+    Only the first frame of an animation is read. Transparent parts show white. Grey of 16 or 32 bits and
+    floating point is scaled to 8 bits by its range, not clipped. Colour profiles and broken EXIF are ignored.
+    A file that ends before its last pixel is a failure, never a picture with grey rows. Safe to call from many
+    threads: no setting of Pillow is changed.
+    """
+    if not data:
+        return ImageFailure("empty_file", "has no bytes")
+    if len(data) > MAX_BYTES:
+        return too_large()
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            failure = _size_failure(*image.size, max_pixels)
+            if failure:
+                return failure
+            image.load()
+            upright = _UPRIGHT.get(_orientation(image))
+            picture = _to_rgb(image)
+        picture = picture.transpose(upright) if upright is not None else picture
+        picture.info = {}
+        return picture
+    except Exception as error:  # damaged files make decoders raise nearly anything
+        return _explain(error, data)
+
+
+def _size_failure(width: int, height: int, max_pixels: int) -> ImageFailure | None:
+    if width * height > max_pixels:
+        return ImageFailure("too_large", f"{width} x {height} pixels; at most {max_pixels:,} are read")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        return ImageFailure("extreme_aspect", f"{width} x {height} pixels; at most {MAX_ASPECT}:1 is read")
+    return None
+
+
+def _orientation(image: Image.Image) -> int:
+    with contextlib.suppress(LookupError, ArithmeticError, ValueError, TypeError, SyntaxError, OSError, struct.error):
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _to_8_bits(image)
+    if image.mode == "La":
+        image = image.convert("LA")  # Pillow has no way from La to RGBA
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale wide grey samples to 0..255, because Pillow's own conversion clips them to white."""
+    samples = np.asarray(image)  # (H, W)
+    if not np.isfinite(samples).all():
+        raise ValueError("some of its values are not finite numbers")
+    # Files of modes I and F do not say which range they use: take the smallest usual one that holds every value.
+    ranges = {"I": (255, 65_535, 2**31 - 1), "F": (1, 255, 65_535)}.get(image.mode, (65_535,))
+    peak = samples.max()
+    top = next((limit for limit in ranges if peak <= limit), peak)
+    grey = np.multiply(samples, 255 / float(top), dtype=np.float32)
+    grey = np.rint(grey.clip(0, 255)).astype(np.uint8)
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        grey[samples == hidden] = 255
+    return Image.fromarray(grey)
+
+
+def _explain(error: Exception, data: bytes) -> ImageFailure:
+    message = str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return _explain_unidentified(data)
+    if isinstance(error, MemoryError):
+        return ImageFailure("out_of_memory", "not enough memory to decode it")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return ImageFailure("too_large", message)
+    if "too large" in message:  # compressed text in a PNG that would grow without end
+        return ImageFailure("too_large", message)
+    if isinstance(error, EOFError) or "truncated" in message.lower() or _declares_more(data):
+        return ImageFailure("truncated", "the file ends before the picture does")
+    if isinstance(error, OSError | SyntaxError | ValueError):
+        return ImageFailure("corrupt", message or "cannot be decoded")
+    return ImageFailure("decode_error", f"{type(error).__name__}: {message}")
+
+
+def _explain_unidentified(data: bytes) -> ImageFailure:
+    start = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for beginnings, detail in _NOT_PHOTOS:
+        if start.startswith(beginnings):
+            return ImageFailure("unsupported_format", detail)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in _FORMATS:
+        return ImageFailure("unsupported_format", "a HEIC photo; to read it: pip install pillow-heif")
+    begins_like = next((name for name in _FORMATS if _accepts(name, data)), None)
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS and not begins_like:
+        return ImageFailure("unsupported_format", "an AVIF photo; to read it: pip install --upgrade pillow")
+    if _declares_more(data):
+        return ImageFailure("truncated", "the file ends before the picture does")
+    if begins_like:
+        return ImageFailure("corrupt", f"begins like {begins_like}, but its header is incomplete or damaged")
+    if len(data) < 4:
+        return ImageFailure("corrupt", f"has only {len(data)} bytes")
+    kind = "a text file" if _is_text(data) else "not a picture of a known format"
+    return ImageFailure("unsupported_format", f"{kind}; readable are {SUPPORTED_TYPES}")
+
+
+def _accepts(name: str, data: bytes) -> bool:
+    accept = Image.OPEN[name][1]
+    return accept is not None and accept(data[:16]) is True
+
+
+def _declares_more(data: bytes) -> bool:
+    """Whether a WebP or TIFF says that it is longer than it is; Pillow calls such files merely unreadable."""
+    if data[:4] == b"RIFF" and len(data) >= 8:
+        return struct.unpack_from("<I", data, 4)[0] + 8 > len(data)
+    order = {b"II*\0": "<I", b"MM\0*": ">I"}.get(data[:4])
+    if order and len(data) >= 8:
+        return struct.unpack_from(order, data, 4)[0] + 2 > len(data)
+    return False
+
+
+def _is_text(data: bytes) -> bool:
+    start = data[:512]
+    controls = bytes(range(9)) + bytes(range(14, 27)) + bytes(range(28, 32))
+    if any(byte in controls for byte in start):
+        return False
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(start) - 4 and len(data) > len(start)  # only the last character is cut
+    return True

@@ -1,0 +1,155 @@
+"""Choices about the machine: devices, precisions, threads, noise."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from revcd_cli import runtime
+from revcd_cli.errors import UsageError
+
+CPU = torch.device("cpu")
+
+
+def draw(seed: int, key: bytes) -> torch.Tensor:
+    return torch.randn(8, generator=runtime.image_generator(seed, key))
+
+
+def test_the_automatic_device_can_hold_a_tensor_and_says_why_it_was_chosen():
+    choice = runtime.choose_device("auto")
+    assert torch.ones(2, device=choice.value).sum() == 2
+    assert choice.reason.startswith(str(choice.value)) and "(" in choice.reason
+
+
+def test_every_device_called_available_can_be_chosen_by_name():
+    for name in runtime.available_devices():
+        assert runtime.choose_device(name).value == torch.device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "xyz", "", "cpu:3", "cuda:99", "meta", "CPU"])
+def test_a_device_that_is_not_there_is_a_usage_error_that_lists_what_is(name):
+    with pytest.raises(UsageError) as caught:
+        runtime.choose_device(name)
+    assert f'"{name}"' in caught.value.message
+    assert "cpu" in caught.value.hint
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has an Apple GPU")
+def test_an_apple_device_elsewhere_is_a_usage_error():
+    with pytest.raises(UsageError, match="mps"):
+        runtime.choose_device("mps")
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        ((True, True), (torch.bfloat16, "bfloat16 (the processor has AMX units)")),
+        ((False, True), (torch.bfloat16, "bfloat16 (the processor has AVX512-BF16 units)")),
+        ((False, False), (torch.float32, "float32 (the processor has no bfloat16 units)")),
+    ],
+)
+def test_bfloat16_is_automatic_exactly_where_the_processor_has_units_for_it(monkeypatch, units, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units[0], raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units[1], raising=False)
+    choice = runtime.choose_precision("auto", CPU)
+    assert (choice.value, choice.reason) == expected
+
+
+def test_a_torch_that_cannot_tell_its_processor_computes_in_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    assert runtime.choose_precision("auto", CPU).value == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
+)
+def test_a_gpu_computes_in_bfloat16_from_ampere_on_and_in_float16_before(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert runtime.choose_precision("auto", torch.device("cuda:0")).value == expected
+
+
+@pytest.mark.parametrize(("short", "long"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_short_names_of_precisions_mean_the_long_ones(short, long):
+    assert runtime.choose_precision(short, CPU) == runtime.choose_precision(long, CPU)
+    assert runtime.precision_name(runtime.choose_precision(short, CPU).value) == long
+
+
+@pytest.mark.parametrize("name", ["float16", "fp16", "bfloat", "int8"])
+def test_a_precision_that_the_processor_cannot_use_is_a_usage_error(name):
+    with pytest.raises(UsageError, match=r"float16 is not|There is no precision"):
+        runtime.choose_precision(name, CPU)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**40), st.binary(max_size=40))
+def test_noise_is_a_function_of_seed_and_key(seed, key):
+    assert torch.equal(draw(seed, key), draw(seed, key))
+
+
+def test_another_seed_or_another_key_gives_other_noise():
+    pairs = [(0, b"a"), (1, b"a"), (0, b"b"), (1, b""), (11, b""), (1, b"1"), (0, b"1:")]
+    assert len({tuple(draw(*pair).tolist()) for pair in pairs}) == len(pairs)
+
+
+def test_noise_does_not_depend_on_the_process_or_on_torchs_global_state():
+    torch.manual_seed(123)
+    here = draw(7, b"photo").tolist()
+    program = (
+        "import torch; from revcd_cli.runtime import image_generator; "
+        "print(torch.randn(8, generator=image_generator(7, b'photo')).tolist())"
+    )
+    root = Path(__file__).resolve().parents[1]
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert there.stdout.strip() == str(here)
+
+
+def test_the_noise_of_many_photos_is_standard_normal_and_uncorrelated():
+    noise = torch.stack([draw(0, hashlib.sha256(bytes([i, j])).digest()) for i in range(40) for j in range(50)])
+    assert noise.mean().abs() < 0.03
+    assert (noise.T.cov() - torch.eye(8)).abs().max() < 0.12
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("max 100000\n", None),
+        ("200000 100000\n", 2),
+        ("150000 100000", 2),
+        ("5000 100000", 1),
+        ("", None),
+        ("1 0", None),
+    ],
+)
+def test_a_containers_quota_is_read_as_whole_processors(line, expected):
+    assert runtime.cpu_quota(line) == expected
+
+
+def test_threads_follow_the_quota_of_a_container(monkeypatch, tmp_path):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(runtime, "_CPU_QUOTA", tmp_path / "cpu.max")
+    (tmp_path / "cpu.max").write_text("300000 100000\n")
+    assert runtime.choose_threads() == runtime.Choice(3, "3 threads (the container's quota)")
+
+
+def test_threads_that_the_user_fixed_are_kept(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    assert runtime.use_threads().value == before == torch.get_num_threads()
+
+
+def test_a_moved_batch_is_channels_last_and_of_the_wanted_type():
+    images = torch.rand(2, 3, 5, 7)
+    moved = runtime.to_device(images, CPU, torch.bfloat16)
+    assert moved.dtype == torch.bfloat16 and moved.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(moved.float(), images, atol=0.005, rtol=0)
