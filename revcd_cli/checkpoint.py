@@ -108,6 +108,22 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return document
 
 
+def read_class_table(name_or_path: str | Path) -> ClassAttributes:
+    """Read the class table of a model, without torch."""
+    from safetensors import SafetensorError, safe_open
+
+    from .data.attributes import ClassAttributes
+
+    path = find_checkpoint(name_or_path)
+    classes = read_metadata(path)["classes"]
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            values = opened.get_tensor(_TABLE)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    return ClassAttributes(tuple(classes["names"]), tuple(classes["attributes"]), values, str(path), file_sha256(path))
+
+
 def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Load a model by its shipped name ("animals") or its path, ready for inference.
 
@@ -125,7 +141,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: is damaged ({error}).", hint="Copy or train it again.") from error
+        raise _damaged(path, error) from error
     try:
         names, attributes = tuple(document["classes"]["names"]), tuple(document["classes"]["attributes"])
         table = tensors.pop(_TABLE)
@@ -197,6 +213,10 @@ def shipped_folder() -> Path:
     package = Path(__file__).parent
     inside = package / "weights"
     return inside if inside.is_dir() else package.parent / "weights"
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: is damaged ({error}).", hint="Copy or train it again.")
 
 
 def _what_it_is(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputFileError, did_you_mean
+from ..files import write_bytes
 from .csv_table import CsvTable, expected, open_csv
 
 EXAMPLE = "class,stripes,hooves\nzebra,0.9,1"
@@ -86,6 +89,16 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
         raise InputFileError(table.path, "has a header, but no class below it.", hint=expected(EXAMPLE))
     matrix, filled = fill_missing(np.stack(values), table.path, attributes)
     return ClassAttributes(tuple(names), attributes, matrix, str(table.path), table.sha256, filled)
+
+
+def write_attribute_csv(path: Path, classes: ClassAttributes) -> None:
+    """Write a class table that `read_attribute_csv` reads back as the same numbers."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", *classes.attributes])
+    for name, row in zip(classes.names, classes.values, strict=True):
+        writer.writerow([name, *(repr(float(str(value))) for value in row)])  # the shortest text of the float32
+    write_bytes(path, text.getvalue().encode())
 
 
 def fill_missing(values: np.ndarray, path: Path, attributes: Sequence[str]) -> tuple[np.ndarray, int]:

@@ -1,0 +1,68 @@
+"""The command `revcd`: its global options and its commands, none of which imports anything heavy before it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import console, data, evaluate, extract, info, models, predict, train
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+GLOBAL_FLAGS = frozenset({"-v", "-vv", "--verbose", "-q", "--quiet", "--no-color", "--offline"})
+
+app = typer.Typer(
+    name="revcd",
+    context_settings=CONTEXT,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="The options above may also follow a command. 'revcd COMMAND -h' explains a command.",
+)
+
+
+def global_options_first(arguments: list[str]) -> list[str]:
+    """Let the options of `revcd` itself also follow a command, as in `revcd predict photo.jpg -q`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [argument for argument in arguments[:end] if argument in GLOBAL_FLAGS]
+    others = [argument for argument in arguments[:end] if argument not in GLOBAL_FLAGS]
+    return [*flags, *others, *arguments[end:]]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"revcd {__version__}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def root(
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.", show_default=False)
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours (also: NO_COLOR=1).")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never open a network connection.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Recognise classes of which nobody has a photo, from a table that describes them.
+
+    \b
+    revcd predict photo.jpg                        among the 50 animals of the shipped model
+    revcd predict photos/ --classes mine.csv -o answers.csv
+    """
+    console.configure(quiet=quiet, verbosity=verbose, no_color=no_color)
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported, so before any command runs
+
+
+app.command("predict")(predict.predict)
+app.command("extract")(extract.extract)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
+app.command("info")(info.info)

@@ -1,0 +1,189 @@
+"""`revcd predict`: names for photos."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import console
+from .options import (
+    BatchSizeOption,
+    DeviceOption,
+    ImagesArgument,
+    MissingOption,
+    ModelOption,
+    NullOption,
+    OutputOption,
+    OverwriteOption,
+    PrecisionOption,
+    RuleOption,
+    WeightsOption,
+    WorkersOption,
+    expand,
+)
+
+if TYPE_CHECKING:
+    from ..data.predictions import OutputFormat
+    from ..pipeline.predict import CandidateClasses, Predictor
+
+FINISHED_WITH_FAILURES, NOTHING_USABLE = 3, 1
+
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV",
+        help="The classes to choose among: a row per class, a column per attribute, matched by name. "
+        "Classes without any photo are welcome.",
+        show_default="the model's own",
+        callback=expand,
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="table, tsv, csv, json, jsonl, parquet or html.",
+        show_default="by the output's suffix; on a terminal table, in a pipe tsv",
+    ),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Of the noise; it also depends on the photo.", show_default="the model's"),
+]
+
+
+def predict(
+    images: ImagesArgument,
+    model: ModelOption = "animals",
+    classes: ClassesOption = None,
+    missing: MissingOption = "error",
+    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Classes to report for each photo.")] = 5,
+    output: OutputOption = None,
+    output_format: FormatOption = None,
+    excel: Annotated[bool, typer.Option("--excel", help="Make the CSV safe and readable for spreadsheets.")] = False,
+    rule: RuleOption = None,
+    seed: SeedOption = None,
+    weights: WeightsOption = None,
+    batch_size: BatchSizeOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    null: NullOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Name what photos show, among classes that a table describes, with or without photos of them in training.
+
+    The score is what classes are ranked by. The probability is relative to the given classes: it says how the model
+    divides its belief among them, not whether the photo shows any of them.
+
+    \b
+    revcd predict photo.jpg
+    revcd predict photos/ --classes mine.csv -o answers.csv
+    """
+    form = _format(output, output_format, overwrite, excel)
+    from ..pipeline.predict import Predictor
+
+    predictor = Predictor.from_checkpoint(model, weights=weights, device=device, precision=precision, rule=rule)
+    candidates = predictor.candidates(classes, missing=missing)
+    for warning in candidates.warnings:
+        console.warn(warning)
+    console.note(_decisions(predictor, candidates))
+    if top_k > len(candidates.names):
+        console.note(f"There are {len(candidates.names)} classes, so all of them are reported.")
+    header = _header(predictor, candidates, top_k, seed)
+    tally: Counter[str] = Counter()
+    with console.progress("Naming") as on_progress, _open(output, form, header, excel) as write:
+        for prediction in predictor.stream(
+            images,
+            classes=candidates,
+            top_k=top_k,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            null_separated=null,
+            thumbnails=form.value == "html",
+            on_progress=on_progress,
+            on_note=console.note,
+        ):
+            tally[prediction.status] += 1
+            if prediction.status != "ok":
+                console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
+            write(prediction)
+    _finish(tally, output)
+
+
+def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool) -> OutputFormat:
+    """Decide how to write, and refuse what cannot be written, before anything is loaded."""
+    from ..data.predictions import OutputFormat
+    from ..files import check_output
+
+    if output is not None:
+        check_output(output, overwrite=overwrite)
+    if name is not None:
+        form = OutputFormat.named(name)
+    elif output is not None:
+        form = OutputFormat.of(output)
+    else:
+        form = OutputFormat.table if sys.stdout.isatty() else OutputFormat.tsv
+    if output is not None and form is OutputFormat.table:
+        raise typer.BadParameter("a table is for the terminal; choose csv, json, jsonl, tsv, parquet or html.")
+    if excel and form is not OutputFormat.csv:
+        raise typer.BadParameter("--excel goes with CSV output.")
+    return form
+
+
+@contextlib.contextmanager
+def _open(output: Path | None, form: OutputFormat, header: dict[str, Any], excel: bool):
+    from ..data.predictions import OutputFormat, open_writer
+    from .answers import Answers
+
+    if output is None and form is OutputFormat.table:
+        with Answers() as answers:
+            yield answers.write
+        return
+    with open_writer(output or sys.stdout.buffer, form, header, excel=excel) as writer:
+        yield writer.write
+
+
+def _decisions(predictor: Predictor, candidates: CandidateClasses) -> str:
+    checkpoint, backbone = predictor.checkpoint, predictor.backbone
+    n_seen = int(candidates.seen.sum())
+    parts = [
+        f"model {checkpoint.name} ({checkpoint.sha256[:8]})",
+        f"{len(candidates.names)} classes, {len(candidates.names) - n_seen} of them unseen",
+        f"backbone {backbone.record.tag}",
+        f"device {backbone.device.reason}",
+        backbone.precision.reason,
+    ]
+    return " - ".join(parts)
+
+
+def _header(predictor: Predictor, candidates: CandidateClasses, top_k: int, seed: int | None) -> dict[str, Any]:
+    checkpoint = predictor.checkpoint
+    return {
+        "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
+        "backbone": predictor.backbone.record.to_dict(),
+        "classes": {"source": candidates.source, "sha256": candidates.sha256, "n": len(candidates.names)},
+        "settings": {
+            "rule": predictor.inference.rule,
+            "top_k": top_k,
+            "seed": checkpoint.seed if seed is None else seed,
+            "gamma": checkpoint.calibration.gamma,
+            "temperature": checkpoint.calibration.temperature,
+        },
+    }
+
+
+def _finish(tally: Counter[str], output: Path | None) -> None:
+    done, failed = tally["ok"], tally.total() - tally["ok"]
+    where = f" Written to {output}" if output else ""
+    if failed or output:
+        console.note(f"{done:,} photos named, {failed:,} failed.{where}")
+    if failed:
+        raise typer.Exit(FINISHED_WITH_FAILURES if done else NOTHING_USABLE)

@@ -1,0 +1,158 @@
+"""`revcd train`: a model from photos and a class table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import console
+from .options import (
+    BackboneOption,
+    DataRootOption,
+    DatasetOption,
+    DeviceOption,
+    FeaturesOption,
+    ImageRootOption,
+    MissingOption,
+    OverwriteOption,
+    PrecisionOption,
+    SeedOption,
+    WeightsOption,
+    expand,
+)
+
+if TYPE_CHECKING:
+    from ..data.dataset import Dataset
+    from ..pipeline.settings import Settings
+    from ..pipeline.train import EpochInfo, TrainSummary
+
+ModelFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Model to write.",
+        show_default="DATASET.safetensors",
+        callback=expand,
+    ),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.", callback=expand)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="One setting, such as train.epochs=20; repeatable."),
+]
+
+
+def train(
+    dataset: DatasetOption,
+    output: ModelFileOption = None,
+    features: FeaturesOption = None,
+    images: ImageRootOption = None,
+    data_root: DataRootOption = None,
+    missing: MissingOption = "error",
+    backbone: BackboneOption = "auto",
+    weights: WeightsOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the data and print every setting with its origin; train nothing.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Train a model on photos of some classes and a table that describes them.
+
+    Part of the seen classes plays unseen to choose the number of epochs; then all of them train the final model. Test
+    photos are never read. Photos without features are run through the backbone first, once.
+
+    \b
+    revcd train --dataset my-animals/
+    revcd train --dataset cub --features res101.mat --seed 1 -o cub.safetensors
+    """
+    from ..pipeline.settings import resolve_settings
+
+    settings = resolve_settings(config, assignments or [])
+    from ..data.dataset import open_dataset
+    from ..files import check_output
+
+    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, seed=seed, missing=missing)
+    output = check_output(output or Path(f"{opened.name}.safetensors"), overwrite=overwrite or resume or dry_run)
+    _introduce(opened)
+    if dry_run:
+        _print_settings(settings)
+        return
+    from ..pipeline.dataset_features import with_features
+    from ..pipeline.train import train as run
+
+    with console.progress("Extracting") as on_progress:
+        opened = with_features(
+            opened,
+            backbone=backbone,
+            weights=weights,
+            device=device,
+            precision=precision,
+            on_progress=on_progress,
+            on_note=console.note,
+        )
+    try:
+        with console.progress("Training", unit="epochs") as on_progress:
+            summary = run(
+                opened,
+                settings.config,
+                output,
+                seed=seed,
+                device=device,
+                resume=resume,
+                overwrite=overwrite,
+                on_epoch=lambda info: _show_epoch(info, on_progress),
+                on_note=console.note,
+            )
+    except KeyboardInterrupt:
+        console.note("Add --resume to the same command to go on from the last saved epoch.")
+        raise
+    _report(summary, dataset)
+
+
+def _introduce(dataset: Dataset) -> None:
+    for text in dataset.notes:
+        console.note(text)
+    split = dataset.split
+    console.note(
+        f"dataset {dataset.name} - {len(dataset.seen)} seen and {len(dataset.unseen)} unseen classes, "
+        f"{len(dataset.classes.attributes)} attributes - {len(split.trainval):,} photos to train, "
+        f"{len(split.test_seen):,} + {len(split.test_unseen):,} to test - split {dataset.split_sha256[:12]}"
+    )
+
+
+def _print_settings(settings: Settings) -> None:
+    rows = [[setting.name, str(setting.value), setting.origin] for setting in settings]
+    console.result_table(["setting", "value", "origin"], rows)
+
+
+def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
+    on_progress(info.epoch, info.epochs, 0)
+    if info.validation is None and info.epoch != info.epochs:
+        return
+    figures = ""
+    if info.validation is not None:
+        shown = (
+            f"{name} {'-' if value is None else format(100 * value, '.1f')}" for name, value in info.validation.items()
+        )
+        figures = f"   {'  '.join(shown)}{'  best so far' if info.is_best else ''}"
+    console.note(f"{info.phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}")
+
+
+def _report(summary: TrainSummary, dataset: str) -> None:
+    console.note(
+        f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
+        f"Written to {summary.output} (settings beside it, {summary.output.with_suffix('.toml').name})"
+    )
+    console.note(f"Next: revcd evaluate --dataset {dataset} --model {summary.output}")

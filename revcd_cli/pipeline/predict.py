@@ -1,0 +1,188 @@
+"""Names for photos: from files to ranked classes, photo by photo, in the order given."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..backbone import Backbone, load_recorded
+from ..checkpoint import Checkpoint, load_checkpoint
+from ..config import InferenceConfig
+from ..core.scores import calibrated, rank
+from ..data.attributes import ClassAttributes, align, class_key, read_attribute_csv
+from ..data.predictions import Candidate, Prediction
+from ..data.sources import count_sources, iter_sources
+from ..data.table_notes import table_notes
+from .scoring import score_rows
+from .stream import ExtractedPhoto, stream_features
+
+_PHOTOS_AT_ONCE = 32
+_THUMBNAIL_QUALITY = 80  # of JPEG
+
+OnProgress = Callable[[int, "int | None", int], None]
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CandidateClasses:
+    """The classes that may be answered: names, raw descriptions (C, A) in the model's order, which are seen (C,)."""
+
+    names: tuple[str, ...]
+    prototypes: torch.Tensor
+    seen: torch.Tensor
+    source: str
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+
+def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = None) -> CandidateClasses:
+    """Return the model's own classes, or those of a table whose attributes are matched to the model by name.
+
+    A class is seen if the model was trained on photos of a class of that name. Raises `InputFileError` if attributes
+    are missing or unknown.
+    """
+    warnings: tuple[str, ...] = ()
+    if classes is None:
+        classes = checkpoint.classes
+    else:
+        classes = align(classes, checkpoint.classes.attributes)
+        warnings = table_notes(classes, checkpoint.classes)
+    trained = {class_key(name) for name in checkpoint.seen}
+    seen = torch.tensor([class_key(name) in trained for name in classes.names])
+    prototypes = torch.from_numpy(classes.values)
+    return CandidateClasses(classes.names, prototypes, seen, classes.source, classes.sha256, warnings)
+
+
+class Predictor:
+    """A model with its backbone, ready to name photos.
+
+    Predictor.from_checkpoint("animals").predict(["photo.jpg", "folder"], classes="attributes.csv")
+    """
+
+    def __init__(self, checkpoint: Checkpoint, backbone: Backbone, *, inference: InferenceConfig | None = None) -> None:
+        self.checkpoint, self.backbone = checkpoint, backbone
+        self.inference = inference or checkpoint.model.config.inference
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        model: str | Path = "animals",
+        *,
+        weights: Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        rule: str | None = None,
+    ) -> Predictor:
+        """Load a model by name or path, and the backbone that its features come from.
+
+        weights: a file with that backbone's weights, instead of a download. rule: "evidence" or "cosine" instead of
+        the model's own. Raises `CheckpointError` and `WeightsError`.
+        """
+        checkpoint = load_checkpoint(model)
+        backbone = load_recorded(checkpoint.backbone, weights=weights, device=device, precision=precision)
+        checkpoint.model.to(backbone.device.value)
+        settings = checkpoint.model.config.inference
+        return cls(checkpoint, backbone, inference=replace(settings, rule=rule) if rule else settings)
+
+    def predict(
+        self,
+        images: str | Path | Sequence[str | Path],
+        *,
+        classes: str | Path | ClassAttributes | None = None,
+        top_k: int = 5,
+        seed: int | None = None,
+    ) -> list[Prediction]:
+        """Name photos, given as for `stream`, and return the predictions in order."""
+        return list(self.stream(images, classes=classes, top_k=top_k, seed=seed))
+
+    def stream(
+        self,
+        images: str | Path | Sequence[str | Path],
+        *,
+        classes: str | Path | ClassAttributes | CandidateClasses | None = None,
+        top_k: int = 5,
+        seed: int | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        null_separated: bool = False,
+        thumbnails: bool = False,
+        on_progress: OnProgress | None = None,
+        on_note: OnNote | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield one prediction per photo, in order; a photo that cannot be read is a prediction with a reason.
+
+        images: files, folders, globs, zip or tar archives, or "-" for a list on standard input. classes: a CSV, a
+        table, or None for the model's own classes. seed: of the noise, which otherwise depends on the photo's content
+        alone; by default the model's.
+        """
+        candidates = self.candidates(classes)
+        inputs = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
+        total = count_sources(inputs) if on_progress else None
+        photos = stream_features(
+            self.backbone,
+            iter_sources(inputs, null_separated=null_separated),
+            batch_size=batch_size,
+            workers=workers,
+            keep_image=thumbnails,
+            on_note=on_note,
+        )
+        done = failed = 0
+        try:
+            while some := list(islice(photos, batch_size or _PHOTOS_AT_ONCE)):
+                for prediction in self._answer(some, candidates, top_k, self.checkpoint.seed if seed is None else seed):
+                    done += 1
+                    failed += prediction.status != "ok"
+                    yield prediction
+                if on_progress:
+                    on_progress(done, total, failed)
+        finally:
+            photos.close()
+
+    def candidates(
+        self, classes: str | Path | ClassAttributes | CandidateClasses | None = None, *, missing: str = "error"
+    ) -> CandidateClasses:
+        """Return the classes that may be answered: see `candidate_classes`, and `read_attribute_csv` for `missing`."""
+        if isinstance(classes, CandidateClasses):
+            return classes
+        if isinstance(classes, str | Path):
+            classes = read_attribute_csv(Path(classes), missing=missing)
+        return candidate_classes(self.checkpoint, classes)
+
+    def _answer(
+        self, photos: Sequence[ExtractedPhoto], candidates: CandidateClasses, top_k: int, seed: int
+    ) -> Iterator[Prediction]:
+        usable = [photo for photo in photos if photo.feature is not None]
+        ranked = iter(())
+        if usable:
+            features = np.stack([photo.feature for photo in usable])
+            keys = [bytes.fromhex(photo.sha256) for photo in usable]
+            model, calibration = self.checkpoint.model, self.checkpoint.calibration
+            scores = score_rows(model, features, candidates.prototypes, self.inference, seed=seed, keys=keys)
+            scores = calibrated(scores, candidates.seen, calibration.gamma)
+            probabilities = (scores / calibration.temperature).softmax(-1)
+            best, chosen = rank(scores, top_k)
+            ranked = zip(best.tolist(), probabilities.gather(1, chosen).tolist(), chosen.tolist(), strict=True)
+        for photo in photos:
+            if photo.feature is None:
+                yield Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
+                continue
+            rows = zip(*next(ranked), strict=True)
+            answers = tuple(
+                Candidate(candidates.names[c], score, probability, bool(candidates.seen[c]))
+                for score, probability, c in rows
+            )
+            yield Prediction(photo.path, candidates=answers, thumbnail=_jpeg(photo))
+
+
+def _jpeg(photo: ExtractedPhoto) -> bytes | None:
+    if photo.image is None:
+        return None
+    buffer = io.BytesIO()
+    photo.image.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
+    return buffer.getvalue()

@@ -1,0 +1,47 @@
+"""Scores of feature rows against class descriptions: the one route that training, evaluation and prediction share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import InferenceConfig
+from ..core.model import RevCD
+from ..core.scores import class_scores
+from ..runtime import image_generator
+
+ROWS_AT_ONCE = 256
+
+
+def feature_keys(features: np.ndarray) -> list[bytes]:
+    """Return what identifies feature rows (N, D) where the photo's own bytes are not at hand: the numbers."""
+    return [row.tobytes() for row in np.ascontiguousarray(features)]
+
+
+def score_rows(
+    model: RevCD,
+    features: np.ndarray,
+    prototypes: Tensor,
+    config: InferenceConfig,
+    *,
+    seed: int,
+    keys: Sequence[bytes] | None = None,
+) -> Tensor:
+    """Score C classes for N feature rows; each row's noise follows from (seed, its key) alone.
+
+    features: (N, D) float32; prototypes: (C, A) raw class descriptions; keys: by default the rows' own bytes.
+    Returns (N, C) float32 on the CPU.
+    """
+    keys = feature_keys(features) if keys is None else keys
+    device = model.null.device
+    prototypes = prototypes.to(device)
+    scores = torch.empty(len(features), len(prototypes))
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        x = torch.from_numpy(np.ascontiguousarray(features[some])).to(device)
+        generators = [image_generator(seed, key) for key in keys[some]]
+        scores[some] = class_scores(model, x, prototypes, config, generators).cpu()
+    return scores

@@ -1,0 +1,222 @@
+"""From photos to features, in the order in which the photos come, with memory that does not grow with their number.
+
+One thread asks the sources for bytes, in order, because a compressed archive can only be read forwards. A few threads
+decode (Pillow lets go of the interpreter while it does). The caller's thread runs the backbone, one batch at a time.
+A bounded queue between them holds the look-ahead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from ..backbone import Backbone
+from ..data.images import ImageFailure, decode_rgb
+from ..data.sources import ImageSource
+
+THUMBNAIL_SIDE = 320  # pixels; the whole photos of a look-ahead could take gigabytes
+_MOST_WORKERS = 16
+_PATIENCE = 2.0  # seconds for the reading thread to come back when its work is no longer wanted
+
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExtractedPhoto:
+    """What became of one photo: its feature, or the reason why there is none."""
+
+    path: str
+    sha256: str  # hex, of the photo's bytes; "" if they could not be read
+    feature: np.ndarray | None  # (D,) float32
+    status: str = "ok"  # "ok" | "failed"
+    reason: str = ""  # one of `images.REASONS` if failed
+    detail: str = ""  # a phrase for people if failed
+    signature: str = ""  # of the source, when it was listed
+    image: PIL.Image.Image | None = None  # RGB, at most THUMBNAIL_SIDE on each side, if asked for
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A photo on its way to the backbone: either its tensor or its failure."""
+
+    source: ImageSource
+    sha256: str
+    tensor: Tensor | None = None  # (3, H, W)
+    failure: ImageFailure | None = None
+    image: PIL.Image.Image | None = None
+
+
+def stream_features(
+    backbone: Backbone,
+    sources: Iterable[ImageSource],
+    *,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    keep_image: bool = False,
+    group_size: int | None = None,
+    on_note: OnNote | None = None,
+) -> Iterator[ExtractedPhoto]:
+    """Yield one `ExtractedPhoto` per source, in order. Photos that fail are values; nothing is left out or replaced.
+
+    batch_size: sources that go to the backbone together; halved, once and for all, when memory runs out.
+    workers: threads that decode. keep_image: add a small RGB copy of each photo.
+    group_size: batches never span a multiple of so many sources, so each such group has the same batches, and
+    therefore bit for bit the same features, whatever was computed before it.
+    Closing the iterator early ends the threads. Errors of the sources' listing and of the model are raised here.
+    """
+    forward = _Forward(backbone, on_note)
+    size = batch_size or default_batch_size(backbone)
+    with contextlib.closing(_decoded(backbone, sources, size, workers, keep_image)) as photos:
+        for batch in _batches(photos, size, group_size):
+            yield from forward(batch)
+
+
+def default_batch_size(backbone: Backbone) -> int:
+    """Return how many photos go to the backbone together where nobody says it.
+
+    On a processor more than 16 only cost: the memory of large activations is fetched from the system again each time.
+    """
+    return 16 if backbone.device.value.type == "cpu" else 64
+
+
+def _batches(photos: Iterator[_Decoded], size: int, group_size: int | None) -> Iterator[list[_Decoded]]:
+    position = 0
+    while True:
+        room = min(size, group_size - position % group_size) if group_size else size
+        batch = list(islice(photos, room))
+        if not batch:
+            return
+        position += len(batch)
+        yield batch
+
+
+class _Forward:
+    """The backbone on one batch; remembers how many photos fit into memory."""
+
+    def __init__(self, backbone: Backbone, on_note: OnNote | None) -> None:
+        self.backbone = backbone
+        self.on_note = on_note
+        self.most: int | None = None  # photos at once, known after memory ran out
+
+    def __call__(self, batch: list[_Decoded]) -> Iterator[ExtractedPhoto]:
+        features = iter(self._features([photo.tensor for photo in batch if photo.tensor is not None]))
+        return map(_finished, batch, [None if photo.tensor is None else next(features) for photo in batch])
+
+    def _features(self, tensors: list[Tensor]) -> list[np.ndarray | ImageFailure]:
+        features: list[np.ndarray | ImageFailure] = []
+        while len(features) < len(tensors):
+            start = len(features)
+            part = tensors[start : start + (self.most or len(tensors))]
+            try:
+                features += map(_finite, self.backbone(torch.stack(part)).numpy())
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    features.append(ImageFailure("out_of_memory", "no memory to run the backbone on even one photo"))
+                self._shrink(len(part))
+        return features
+
+    def _shrink(self, size: int) -> None:
+        if self.most is None and size > 1 and self.on_note:
+            self.on_note("Memory ran out: going on with smaller batches.")
+        self.most = max(1, size // 2)
+
+
+def _finite(feature: np.ndarray) -> np.ndarray | ImageFailure:
+    if not np.isfinite(feature).all():
+        return ImageFailure("non_finite_feature", "the backbone gave a value that is not finite")
+    return feature
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return known or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
+
+
+def _finished(photo: _Decoded, feature: np.ndarray | ImageFailure | None) -> ExtractedPhoto:
+    source, failure = photo.source, feature if isinstance(feature, ImageFailure) else photo.failure
+    if failure is not None:
+        return ExtractedPhoto(
+            source.path, photo.sha256, None, "failed", failure.reason, failure.detail, source.signature, photo.image
+        )
+    return ExtractedPhoto(source.path, photo.sha256, feature, signature=source.signature, image=photo.image)
+
+
+def _decoded(
+    backbone: Backbone, sources: Iterable[ImageSource], batch_size: int, workers: int | None, keep_image: bool
+) -> Iterator[_Decoded]:
+    """Yield the decoded photos in order, while threads work ahead by at most a batch and a photo for each of them."""
+    workers = max(1, min(os.cpu_count() or 1 if workers is None else workers, _MOST_WORKERS))
+    ahead: queue.Queue[Future[_Decoded] | BaseException | None] = queue.Queue(maxsize=min(batch_size, 256) + workers)
+    stopped = threading.Event()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="revcd-decode")
+
+    def read_all() -> None:
+        last: BaseException | None = None
+        try:
+            for source in sources:
+                if stopped.is_set():
+                    break
+                ahead.put(pool.submit(_decode, backbone, source, source.read(), keep_image))
+        except BaseException as error:
+            last = error
+        finally:
+            close = getattr(sources, "close", None)  # a generator holds its archive open
+            if close is not None:
+                close()
+            ahead.put(last)
+
+    # A daemon: it may hang in the read of a pipe or a network folder, and must not keep the process from ending.
+    reader = threading.Thread(target=read_all, name="revcd-read", daemon=True)
+    reader.start()
+    try:
+        while (item := ahead.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item.result()
+    finally:
+        stopped.set()
+        _drain(ahead, reader)
+        pool.shutdown(cancel_futures=True)
+
+
+def _drain(ahead: queue.Queue, reader: threading.Thread) -> None:
+    """Empty the queue until the reader, which may be waiting for room in it, has ended."""
+    attempts = round(_PATIENCE / 0.02)
+    while reader.is_alive() and attempts:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                ahead.get_nowait()
+        reader.join(0.02)
+        attempts -= 1
+
+
+def _decode(backbone: Backbone, source: ImageSource, data: bytes | ImageFailure, keep_image: bool) -> _Decoded:
+    if isinstance(data, ImageFailure):
+        return _Decoded(source, "", failure=data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    image = decode_rgb(data)
+    if isinstance(image, ImageFailure):
+        return _Decoded(source, sha256, failure=image)
+    try:
+        tensor = backbone.transform(image)
+        if keep_image:
+            image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _Decoded(source, sha256, failure=ImageFailure("out_of_memory", "no memory to resize the photo"))
+    return _Decoded(source, sha256, tensor=tensor, image=image if keep_image else None)

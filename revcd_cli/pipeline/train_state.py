@@ -1,0 +1,81 @@
+"""The state of an unfinished training: what `--resume` goes on from.
+
+It lies beside the output as `<output>.state`, one safetensors file, replaced whole each time. What the run depends on
+is written into it as a fingerprint; a run with another fingerprint does not touch it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import CheckpointError, UsageError
+from ..files import write_bytes
+
+_KEY = "revcd-state"
+
+
+@dataclass
+class Progress:
+    """How far a training has come: everything but the tensors."""
+
+    fingerprint: dict[str, Any]
+    phase: str  # "validation" | "final"
+    epochs_done: int = 0  # of this phase
+    best_epochs: int = 0  # the number of epochs that validation liked best so far
+    best: dict[str, Any] = field(default_factory=dict)  # its figures
+    calibration: dict[str, float] = field(default_factory=dict)  # fitted at that epoch
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def state_path(output: Path) -> Path:
+    return output.with_name(output.name + ".state")
+
+
+def save_state(output: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
+    """Write the state; the file before it is replaced only when this one is whole."""
+    plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    write_bytes(state_path(output), safetensors.torch.save(plain, {_KEY: json.dumps(asdict(progress))}))
+
+
+def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dict[str, Tensor]] | None:
+    """Return the state that was saved for this output, or None if there is none.
+
+    Raises `UsageError`, listing the differences, if it belongs to a training with other settings or data.
+    """
+    path = state_path(output)
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as opened:
+            progress = Progress(**json.loads(opened.metadata()[_KEY]))
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: is not a readable training state ({error}).", hint="Delete it to begin again."
+        ) from error
+    changed = differences(progress.fingerprint, json.loads(json.dumps(fingerprint)))
+    if changed:
+        raise UsageError(
+            f"{path}: belongs to a training with other settings: {'; '.join(changed[:5])}.",
+            hint="Use the same settings, choose another -o, or delete that file to begin again.",
+        )
+    return progress, tensors
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return one sentence for each leaf in which two nested dictionaries differ."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        before, now = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += differences(before, now, f"{prefix}{key}.")
+        elif before != now:
+            found.append(f"{prefix}{key} was {before!r} and is {now!r}")
+    return found
