@@ -53,19 +53,30 @@ class DiffusionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """L = rec_weight L_rec + noise_weight L_noise + cls_weight L_cls (paper Eq. 16)."""
+    """The total loss (paper Eq. 16).
 
-    weighting: str = "simple"  # "simple" (w = 1) | "exact" (the variational weights)
-    rec_weight: float = 1.0  # lambda_1
-    noise_weight: float = 1.0  # lambda_2
+    form "v2": rec_weight L_rec + noise_weight L_noise + cls_weight L_cls;
+    form "v1": (1 - cls_weight) L_rec + noise_weight L_noise + cls_weight L_cls, as the paper's first version has it.
+    """
+
+    form: str = "v2"  # "v2" | "v1"
+    weighting: str = "simple"  # "simple" (w = 1) | "exact" (the variational weights, from 4e-7 to 3e3 over t)
+    rec_weight: float = 1.0  # lambda_1; form "v2" only
+    noise_weight: float = 1.0  # lambda_2, eta in form "v1"
     cls_weight: float = 0.0  # lambda_3; raises seen accuracy and lowers unseen accuracy (paper section 4.3)
+    consistency_weight: float = 0.1  # objective "both": that the two heads describe one noisy vector
     cls_temperature: float = 0.1  # of the softmax over cosines to the seen prototypes
     drop_condition: float = 0.1  # probability that a row trains the unconditional branch
+    drop: str = "masked"  # "masked" (one pass) | "two-pass" (only L_noise sees dropped rows, in a pass of its own)
 
     def __post_init__(self) -> None:
+        _one_of("loss.form", self.form, ("v2", "v1"))
         _one_of("loss.weighting", self.weighting, ("simple", "exact"))
-        for name in ("rec_weight", "noise_weight", "cls_weight"):
+        _one_of("loss.drop", self.drop, ("masked", "two-pass"))
+        for name in ("rec_weight", "noise_weight", "cls_weight", "consistency_weight"):
             _in_range(f"loss.{name}", getattr(self, name), 0)
+        if self.form == "v1":
+            _in_range("loss.cls_weight (in form v1)", self.cls_weight, 0, 1)
         _in_range("loss.cls_temperature", self.cls_temperature, 1e-3)
         _in_range("loss.drop_condition", self.drop_condition, 0, 0.99)
 
@@ -121,7 +132,11 @@ class InferenceConfig:
     rule: str = "evidence"  # "evidence" (likelihood against the unconditional branch) | "cosine" (the paper's)
     samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
     steps: int = 1  # cosine: denoising steps, 1..T. One step reads the posterior mean at t = T
-    sampler: str = "ddim"  # cosine: "ddim" | "ddpm"
+    average: str = "cosines"  # cosine: "cosines" (mean of each sample's) | "samples" (cosine of the mean sample)
+    space: str = "preconditioned"  # cosine: "preconditioned" | "attributes" (mapped back to the table's values)
+    sampler: str = "ddim"  # cosine: "ddim" | "ddpm" (the full chain)
+    variance: str = "posterior"  # cosine, ddpm: "posterior" | "beta"
+    clip: float = 0.0  # cosine: largest absolute value of an estimate of the clean vector on the way; 0 is no limit
     eta: float = 0.0  # cosine, ddim: 0 deterministic .. 1 as noisy as ddpm
     guidance_scale: float = 1.0  # cosine: w of classifier-free guidance; 1 means none
     draws: int = 8  # evidence: (t, noise) pairs that all classes share
@@ -130,7 +145,11 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         _one_of("inference.rule", self.rule, ("evidence", "cosine"))
+        _one_of("inference.average", self.average, ("cosines", "samples"))
+        _one_of("inference.space", self.space, ("preconditioned", "attributes"))
         _one_of("inference.sampler", self.sampler, ("ddim", "ddpm"))
+        _one_of("inference.variance", self.variance, ("posterior", "beta"))
+        _in_range("inference.clip", self.clip, 0)
         for name in ("samples", "steps", "draws"):
             _in_range(f"inference.{name}", getattr(self, name), 1)
         _in_range("inference.eta", self.eta, 0, 1)
@@ -148,7 +167,8 @@ class TrainConfig:
 
     epochs: int = 20  # the most; validation chooses how many of them are kept
     batch_size: int = 128
-    learning_rate: float = 1e-3  # AdamW, cosine decay to zero over `epochs`
+    learning_rate: float = 1e-3  # AdamW, decaying to zero over `epochs`
+    lr_schedule: str = "cosine"  # "cosine" | "linear"
     weight_decay: float = 0.01
     gradient_clip: float = 1.0  # largest gradient norm
     ema_decay: float = 0.995  # per step, of the weights that are kept
@@ -156,11 +176,13 @@ class TrainConfig:
     validation_classes: float = 0.25  # share of the seen classes that validation treats as unseen, if no split says so
     validation_rows: float = 0.2  # share of each remaining class's photos held out as validation's seen test
     evaluate_every: int = 5  # epochs between two validations
+    calibrate: bool = True  # fit the seen penalty on validation; False is the paper, without one
     give_away: float = 0.02  # share of validation's right seen answers that the seen penalty may cost
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_every"):
             _in_range(f"train.{name}", getattr(self, name), 1)
+        _one_of("train.lr_schedule", self.lr_schedule, ("cosine", "linear"))
         _in_range("train.learning_rate", self.learning_rate, 1e-8, 1)
         _in_range("train.weight_decay", self.weight_decay, 0, 10)
         _in_range("train.gradient_clip", self.gradient_clip, 1e-6)
@@ -184,6 +206,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        if self.denoiser.norm == "batch" and self.train.batch_size < 2:
+            raise ConfigError("denoiser.norm = batch needs a train.batch_size of at least 2.")
         if self.inference.steps > self.diffusion.timesteps:
             raise ConfigError(
                 f"inference.steps must be in 1..{self.diffusion.timesteps} (diffusion.timesteps); "

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from .errors import RevcdError, UsageError
 
@@ -55,7 +55,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".revcd-", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_temporary_prefix(target), suffix=".tmp")
     except OSError as error:
         raise RevcdError(f"{path}: cannot be written ({error.strerror or error}).") from error
     try:
@@ -86,30 +86,55 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
+def _temporary_prefix(target: Path) -> str:
+    """Return the start of a temporary file's name: it tells whose it is, and is short however long the name is."""
+    return f".revcd-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
+
+
 @contextlib.contextmanager
 def exclusive(output: Path) -> Iterator[None]:
     """Hold the right to produce `output`; a second run that asks for it at the same time is refused.
 
-    The lock is the operating system's, so it ends with the process, however that ends.
+    The lock is the operating system's, so it ends with the process, however that ends. Temporary files that a killed
+    run left of this output are removed.
     """
     lock = output.with_name(f".{output.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as stream:
-        if not _try_lock(stream.fileno()):
-            stream.seek(0)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = _open_locked(lock)
+    except OSError as error:
+        raise RevcdError(f"{output}: cannot be written ({error.strerror or error}).") from error
+    with stream:
+        if not stream.writable():
             holder = stream.read().strip() or "unknown"
             raise UsageError(
                 f"{output}: another run (process {holder}) is writing this output.",
                 hint="Wait for it, stop it, or choose another output.",
             )
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        target = Path(os.path.realpath(output))
+        for leftover in target.parent.glob(f"{_temporary_prefix(target)}*.tmp"):
+            leftover.unlink(missing_ok=True)
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 lock.unlink()
+
+
+def _open_locked(lock: Path) -> TextIO:
+    """Return the lock file, open for writing with this process's number in it, or for reading if another holds it."""
+    while True:
+        stream = lock.open("a+")
+        if not _try_lock(stream.fileno()):
+            stream.close()
+            return lock.open("r")
+        # The holder before may have removed the file between our opening and our locking it.
+        if lock.exists() and os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+            return stream
+        stream.close()
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -40,7 +40,10 @@ ModelFileOption = Annotated[
     ),
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML.", callback=expand)
+    str | None,
+    typer.Option(
+        "--config", metavar="NAME|FILE", help="Settings: a preset (paper-awa2, paper-cub, paper-sun) or a TOML file."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

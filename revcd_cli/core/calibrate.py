@@ -42,4 +42,7 @@ def fit_seen_penalty(scores: Tensor, labels: Tensor, seen: Tensor, give_away: fl
     best_seen, chosen = scores.masked_fill(~seen, -torch.inf).max(1)
     margin = best_seen - scores.masked_fill(seen, -torch.inf).max(1).values
     right = margin[chosen == labels]
-    return float(right.quantile(give_away, interpolation="lower")) if len(right) else 0.0
+    if not len(right):
+        return 0.0
+    margin_at = right.quantile(give_away, interpolation="lower")
+    return float(margin_at.nextafter(margin_at.new_tensor(-torch.inf)))  # the photo that sets it is not lost itself

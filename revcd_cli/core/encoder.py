@@ -48,7 +48,8 @@ class VisualEncoder(nn.Module):
         tokeniser = ChunkTokens if config.tokens == "chunk" else ViewTokens
         self.tokens = tokeniser(feature_dim, n_tokens, config.width)
         self.position = nn.Parameter(0.02 * torch.randn(n_tokens, config.width))
-        self.cls = nn.Parameter(0.02 * torch.randn(1, config.width))
+        # A single token is read itself: attention over it alone is the identity.
+        self.cls = nn.Parameter(0.02 * torch.randn(1, config.width)) if n_tokens > 1 else None
         layer = nn.TransformerEncoderLayer(
             config.width, config.heads, config.feedforward, config.dropout, activation="gelu", batch_first=True,
             norm_first=True,
@@ -60,6 +61,7 @@ class VisualEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, D) scaled features. Returns the condition (B, W)."""
         tokens = self.tokens(x) + self.position  # (B, N, W)
-        tokens = torch.cat([self.cls.expand(len(x), 1, -1), tokens], dim=1)  # (B, 1+N, W)
+        if self.cls is not None:
+            tokens = torch.cat([self.cls.expand(len(x), 1, -1), tokens], dim=1)  # (B, 1+N, W)
         condition = self.norm(self.transformer(tokens)[:, 0])  # (B, W)
         return condition if self.skip is None else condition + self.skip(x)

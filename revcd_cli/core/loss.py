@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..config import LossConfig
 from .model import RevCD
+from .objective import Estimate
 from .schedule import NoiseSchedule
 
 SNR_CLIP = 5.0  # bounds the loss that a head implies rather than predicts, as in Min-SNR weighting
@@ -67,20 +68,34 @@ def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, protot
     eps = torch.randn_like(s_0)
     kept = torch.rand(rows, 1, device=x.device) >= config.drop_condition  # (B, 1)
 
-    c = torch.where(kept, model.encode(x), model.null)  # (B, W)
-    estimate = model.estimate(schedule.q_sample(s_0, t, eps), t, c)
+    s_t = schedule.q_sample(s_0, t, eps)
+    condition = model.encode(x)  # (B, W)
+    masked = torch.where(kept, condition, model.null)
+    of_noise = model.estimate(s_t, t, masked)
+    # L_rec and L_cls are about the photo. Either they count only the rows of the masked pass that have one, or they get
+    # a pass of their own in which every row has.
+    of_photo, counted = of_noise, kept[:, 0]
+    if config.drop == "two-pass":
+        of_photo, counted = model.estimate(s_t, t, condition), torch.ones_like(counted)
 
     rec_weight, noise_weight = loss_weights(config, model.config.diffusion.objective, schedule, t, s_0)
-    # L_rec and L_cls are about the photo, so they count rows that have one; L_noise trains both branches.
-    rec = _mean_over((rec_weight * (estimate.s_0 - s_0) ** 2).mean(-1), kept[:, 0])
-    noise = (noise_weight * (estimate.eps - eps) ** 2).mean()
+    rec = _mean_over((rec_weight * (of_photo.s_0 - s_0) ** 2).mean(-1), counted)
+    noise = (noise_weight * (of_noise.eps - eps) ** 2).mean()
     cls = s_0.new_zeros(())
     if config.cls_weight > 0:
         # Near t = T the best estimate is a mean over classes; alpha_bar_t fades the term out there.
-        per_row = class_loss(estimate.s_0, labels, prototypes, config.cls_temperature)
-        cls = _mean_over(schedule.alpha_bar(t, s_0)[:, 0] * per_row, kept[:, 0] & (labels >= 0))
-    total = config.rec_weight * rec + config.noise_weight * noise + config.cls_weight * cls
+        per_row = class_loss(of_photo.s_0, labels, prototypes, config.cls_temperature)
+        cls = _mean_over(schedule.alpha_bar(t, s_0)[:, 0] * per_row, counted & (labels >= 0))
+    rec_share = 1 - config.cls_weight if config.form == "v1" else config.rec_weight
+    total = rec_share * rec + config.noise_weight * noise + config.cls_weight * cls
+    if model.config.diffusion.objective == "both":
+        total = total + config.consistency_weight * consistency(of_noise, s_t, schedule.alpha_bar(t, s_0))
     return Losses(total, rec.detach(), noise.detach(), cls.detach())
+
+
+def consistency(estimate: Estimate, s_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Return the mean square of s_t - sqrt(ab) s_0_hat - sqrt(1 - ab) eps_hat, which one head satisfies by itself."""
+    return (s_t - alpha_bar.sqrt() * estimate.s_0 - (1 - alpha_bar).sqrt() * estimate.eps).square().mean()
 
 
 def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:

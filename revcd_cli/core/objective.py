@@ -26,6 +26,11 @@ class Estimate(NamedTuple):
             torch.lerp(unconditional.eps, self.eps, guidance_scale),
         )
 
+    def clipped(self, limit: float, s_t: Tensor, alpha_bar: Tensor) -> Estimate:
+        """Bound the clean vector's values, and let the noise follow from it. s_t: (..., A); alpha_bar: (..., 1)."""
+        s_0 = self.s_0.clamp(-limit, limit)
+        return Estimate(s_0, (s_t - alpha_bar.sqrt() * s_0) / (1 - alpha_bar).sqrt())
+
 
 def velocity(s_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
     """Return v = sqrt(ab) eps - sqrt(1 - ab) s_0, whose squared error is that of s_0 plus that of eps."""

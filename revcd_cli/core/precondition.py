@@ -30,18 +30,22 @@ class Preconditioner(nn.Module):
         n_attributes = s.shape[1]
         mean = torch.zeros_like(s[0]) if kind == "none" else s.mean(0)
         centred = s - mean
-        if kind == "whiten":
+        spread = centred.pow(2).mean(0).sqrt()
+        if kind == "none" or not spread.any():  # all prototypes alike: there is nothing to scale by
+            forward_map = inverse_map = torch.eye(n_attributes, dtype=s.dtype, device=s.device)
+        elif kind == "whiten":
             covariance = centred.T @ centred / len(s)
             round_part = covariance.diagonal().mean() * torch.eye(n_attributes, dtype=s.dtype, device=s.device)
             # With fewer classes than attributes the covariance is singular; some shrinkage is always needed.
             alpha = max(shrinkage, 1e-3)
             values, vectors = torch.linalg.eigh((1 - alpha) * covariance + alpha * round_part)
-            values = values.clamp(min=float(values.max()) * 1e-9 + torch.finfo(s.dtype).tiny)
             forward_map = (vectors * values.rsqrt()) @ vectors.T
             inverse_map = (vectors * values.sqrt()) @ vectors.T
         else:
-            spread = centred.pow(2).mean(0).sqrt() if kind == "standardise" else torch.ones_like(mean)
-            spread = spread.clamp(min=max(1e-6 * float(spread.max()), torch.finfo(torch.float32).tiny))
+            # An attribute that all seen classes share says nothing of them, but may of an unseen class. It is scaled
+            # like the others are on the whole: by its own spread of zero it would outweigh them all.
+            varies = spread > 1e-6 * spread.max()
+            spread = torch.where(varies, spread, spread[varies].pow(2).mean().sqrt())
             forward_map, inverse_map = spread.reciprocal().diag(), spread.diag()
         power = (centred @ forward_map.T).pow(2).mean()
         gain = power.rsqrt() if power > 0 else torch.ones_like(power)  # all prototypes alike: nothing to scale

@@ -45,12 +45,11 @@ class NoiseSchedule:
 
     def alpha_bar(self, t: Tensor, like: Tensor) -> Tensor:
         """Return alpha_bar_t with one trailing axis, to multiply vectors of shape (*t.shape, A)."""
-        return self.alphas_cumprod.to(t.device)[t].to(like.dtype).unsqueeze(-1)
+        return _gather(self.alphas_cumprod, t, like)
 
     def snr(self, t: Tensor, like: Tensor) -> Tensor:
         """Return SNR(t) = alpha_bar_t / (1 - alpha_bar_t), t >= 1, with one trailing axis."""
-        alpha_bar = self.alphas_cumprod.to(t.device)[t]
-        return (alpha_bar / (1 - alpha_bar)).to(like.dtype).unsqueeze(-1)
+        return _gather(self.alphas_cumprod / (1 - self.alphas_cumprod), t, like)
 
     def q_sample(self, s_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Noise a clean vector (Eq. 1): s_t = sqrt(alpha_bar_t) s_0 + sqrt(1 - alpha_bar_t) eps."""
@@ -59,27 +58,32 @@ class NoiseSchedule:
 
     def posterior_mean(self, s_0: Tensor, s_t: Tensor, t: Tensor) -> Tensor:
         """Return the mean of q(s_{t-1} | s_t, s_0) for t >= 1 (Eq. 8)."""
-        alpha, beta, before, now = (_gather(values, t, s_t) for values in self._posterior_coefficients())
-        return (alpha.sqrt() * (1 - before) * s_t + before.sqrt() * beta * s_0) / (1 - now)
+        of_s_t = self.alphas.sqrt() * (1 - self._before) / (1 - self.alphas_cumprod)
+        of_s_0 = self._before.sqrt() * self.betas / (1 - self.alphas_cumprod)
+        return _gather(of_s_t, t, s_t) * s_t + _gather(of_s_0, t, s_t) * s_0
 
     def posterior_variance(self, t: Tensor, like: Tensor) -> Tensor:
         """Return sigma_q^2(t) = beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t), t >= 1; zero at t = 1."""
-        _, beta, before, now = (_gather(values, t, like) for values in self._posterior_coefficients())
-        return beta * (1 - before) / (1 - now)
+        return _gather(self._variance, t, like)
 
     def exact_rec_weight(self, t: Tensor, like: Tensor) -> Tensor:
         """Return (SNR(t-1) - SNR(t)) / 2, the variational weight of ||s_hat - s_0||^2 (Eq. 10), for t >= 2."""
-        return (self.snr(t - 1, like) - self.snr(t, like)) / 2
+        snr = self.alphas_cumprod / (1 - self.alphas_cumprod)
+        return _gather((torch.cat([snr[:1], snr[:-1]]) - snr) / 2, t, like)
 
     def exact_noise_weight(self, t: Tensor, like: Tensor) -> Tensor:
         """Return beta_t^2 / (2 sigma_q^2 (1 - alpha_bar_t) alpha_t), that of ||eps_hat - eps||^2 (Eq. 13), t >= 2."""
-        alpha, beta, before, now = (_gather(values, t, like) for values in self._posterior_coefficients())
-        variance = beta * (1 - before) / (1 - now)
-        return beta**2 / (2 * variance * (1 - now) * alpha)
+        weight = self.betas**2 / (2 * self._variance * (1 - self.alphas_cumprod) * self.alphas)
+        return _gather(weight, t, like)
 
-    def _posterior_coefficients(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        before = torch.cat([self.alphas_cumprod[:1], self.alphas_cumprod[:-1]])  # alpha_bar_{t-1}
-        return self.alphas, self.betas, before, self.alphas_cumprod
+    @property
+    def _before(self) -> Tensor:
+        """alpha_bar_{t-1}"""
+        return torch.cat([self.alphas_cumprod[:1], self.alphas_cumprod[:-1]])
+
+    @property
+    def _variance(self) -> Tensor:
+        return self.betas * (1 - self._before) / (1 - self.alphas_cumprod)
 
 
 def _gather(values: Tensor, t: Tensor, like: Tensor) -> Tensor:

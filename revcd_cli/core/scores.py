@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..config import InferenceConfig
 from .model import RevCD
 from .objective import Estimate, velocity
-from .sample import ddim_sample, ddpm_sample
+from .sample import OnStep, ddim_sample, ddpm_sample
 
 # Largest number of floats in one hidden activation of the evidence rule: 64 MiB, whatever the number of classes.
 _ACTIVATION_FLOATS = 1 << 24
@@ -34,12 +34,24 @@ def class_scores(
     z = model.precondition(prototypes)  # (C, A)
     c = model.encode(x)  # (B, W)
     if config.rule == "cosine":
-        return cosine_scores(sample_semantics(model, c, config, generators), z)
+        samples = sample_semantics(model, c, config, generators)
+        if config.space == "attributes":
+            samples, z = model.preconditioner.inverse(samples), prototypes
+        return cosine_scores(samples, z, config.average)
     return evidence_scores(model, c, z, config)
 
 
-def sample_semantics(model: RevCD, c: Tensor, config: InferenceConfig, generators: Sequence[Generator]) -> Tensor:
-    """Draw K preconditioned semantic vectors for each photo (Algorithm 2). c: (B, W). Returns (B, K, A)."""
+def sample_semantics(
+    model: RevCD,
+    c: Tensor,
+    config: InferenceConfig,
+    generators: Sequence[Generator],
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Draw K preconditioned semantic vectors for each photo (Algorithm 2). c: (B, W). Returns (B, K, A).
+
+    on_step: called with (t, s_t) for every s_t (B, K, A) of the chain.
+    """
     shape = (config.samples, model.n_attributes)
 
     def noise() -> Tensor:
@@ -47,19 +59,24 @@ def sample_semantics(model: RevCD, c: Tensor, config: InferenceConfig, generator
         return torch.stack(drawn).to(c)  # (B, K, A)
 
     def denoise(s_t: Tensor, t: Tensor) -> Estimate:
-        conditional = model.estimate(s_t, t, c.unsqueeze(1))
-        if config.guidance_scale == 1:
-            return conditional
-        return conditional.guided(model.estimate(s_t, t, model.null), config.guidance_scale)
+        estimate = model.estimate(s_t, t, c.unsqueeze(1))
+        if config.guidance_scale != 1:
+            estimate = estimate.guided(model.estimate(s_t, t, model.null), config.guidance_scale)
+        return estimate.clipped(config.clip, s_t, model.schedule.alpha_bar(t, s_t)) if config.clip else estimate
 
     if config.sampler == "ddpm":
-        return ddpm_sample(denoise, model.schedule, noise)
-    return ddim_sample(denoise, model.schedule, noise, steps=config.steps, eta=config.eta)
+        return ddpm_sample(denoise, model.schedule, noise, variance=config.variance, on_step=on_step)
+    return ddim_sample(denoise, model.schedule, noise, steps=config.steps, eta=config.eta, on_step=on_step)
 
 
-def cosine_scores(samples: Tensor, z: Tensor) -> Tensor:
-    """Return the mean over samples of cos(s_hat, s_c) (Eq. 24). samples: (B, K, A); z: (C, A). Returns (B, C)."""
-    return (F.normalize(samples, dim=-1).mean(1)) @ F.normalize(z, dim=-1).T
+def cosine_scores(samples: Tensor, z: Tensor, average: str = "cosines") -> Tensor:
+    """Return cosines between samples and prototypes (Eq. 24). samples: (B, K, A); z: (C, A). Returns (B, C).
+
+    average: "cosines" is the mean over samples of cos(s_hat, s_c), "samples" the cosine of the mean sample.
+    """
+    if average == "samples":
+        samples = samples.mean(1, keepdim=True)
+    return F.normalize(samples, dim=-1).mean(1) @ F.normalize(z, dim=-1).T
 
 
 def evidence_scores(model: RevCD, c: Tensor, z: Tensor, config: InferenceConfig) -> Tensor:
@@ -107,10 +124,10 @@ def evidence_draws(model: RevCD, config: InferenceConfig, like: Tensor) -> tuple
 
 def calibrated(scores: Tensor, seen: Tensor, gamma: float) -> Tensor:
     """Subtract the seen penalty gamma from the scores of seen classes: calibrated stacking. seen: (C,) bool."""
-    return scores - gamma * seen.to(scores)
+    return torch.where(seen, scores - gamma, scores)
 
 
 def rank(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """Return the best `top_k` scores of each row and their classes, ties to the lower class index. scores: (B, C)."""
+    """Return the best `top_k` scores of each row and their classes. scores: (B, C), finite; ties to the lower index."""
     ordered, classes = scores.sort(dim=-1, descending=True, stable=True)
     return ordered[:, :top_k], classes[:, :top_k]

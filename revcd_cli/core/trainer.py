@@ -45,6 +45,11 @@ class ClassBalancedSampler:
         return self.order[self.starts[group] + within.minimum(self.counts[group] - 1)]
 
 
+def learning_rate_factor(schedule: str, progress: float) -> float:
+    """Return the share of the full learning rate at a progress of 0..1: 1 at the start, 0 at the end."""
+    return (1 + math.cos(math.pi * progress)) / 2 if schedule == "cosine" else 1 - progress
+
+
 class Trainer:
     """Trains one model; `ema` is the copy that is kept. The learning rate decays over all of `train.epochs`."""
 
@@ -68,7 +73,7 @@ class Trainer:
             done = epoch * self.steps_per_epoch + step
             progress = done / (self.settings.epochs * self.steps_per_epoch)
             for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+                group["lr"] = self.settings.learning_rate * learning_rate_factor(self.settings.lr_schedule, progress)
             losses = training_losses(self.model, *self._batch(), self.z)
             self.optimizer.zero_grad(set_to_none=True)
             losses.total.backward()
@@ -117,7 +122,7 @@ class Trainer:
         sections: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
         for name, value in tensors.items():
             section, _, rest = name.partition(".")
-            sections[section][rest] = value
+            sections[section][rest] = value.clone()  # two trainers never share a tensor
         self.model.load_state_dict(sections["model"])
         self.ema.load_state_dict(sections["ema"])
         moments: dict[int, dict[str, Tensor]] = {}

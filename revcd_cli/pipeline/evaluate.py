@@ -140,6 +140,20 @@ def evaluate(
     rule, seed: in place of the checkpoint's own. Refuses, with `LeakError`, a data set whose test photos or
     unseen classes the model may have been trained on.
     """
+    dataset = as_trained(checkpoint, dataset)
+    inference = checkpoint.model.config.inference
+    inference = replace(inference, rule=rule) if rule else inference
+    seed = checkpoint.seed if seed is None else seed
+    model = checkpoint.model.to(choose_device(device).value)
+    scores = score_split(model, dataset, dataset.split, inference, seed=seed)
+    return scores.report(checkpoint.calibration.gamma)
+
+
+def as_trained(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:
+    """Return the data set with its attributes in the model's order, if the model can be tested on it.
+
+    Raises `LeakError` as `refuse_leaks` does, and `UsageError` for features of another kind.
+    """
     refuse_leaks(checkpoint, dataset)
     if dataset.features is None or dataset.backbone is None:
         raise UsageError("The data set has no features yet; extract them first.")
@@ -149,13 +163,7 @@ def evaluate(
             f"The features of {dataset.name} are not of the kind that the model was trained on: {difference}.",
             hint="Extract them with the model's own backbone (revcd models show tells it), or train on these.",
         )
-    dataset = replace(dataset, classes=align(dataset.classes, checkpoint.classes.attributes))
-    inference = checkpoint.model.config.inference
-    inference = replace(inference, rule=rule) if rule else inference
-    seed = checkpoint.seed if seed is None else seed
-    model = checkpoint.model.to(choose_device(device).value)
-    scores = score_split(model, dataset, dataset.split, inference, seed=seed)
-    return scores.report(checkpoint.calibration.gamma)
+    return replace(dataset, classes=align(dataset.classes, checkpoint.classes.attributes))
 
 
 def refuse_leaks(checkpoint: Checkpoint, dataset: Dataset) -> None:

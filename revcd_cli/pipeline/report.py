@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,11 @@ def describe(
     }
 
 
-def check_report_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise `UsageError` if the report could not be written, before any work is done."""
+def check_report_folder(folder: Path, names: Sequence[str] = _FILES, *, overwrite: bool) -> None:
+    """Raise `UsageError` if files of these names could not be written there, before any work is done."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; a report is a folder.")
-    for name in _FILES:
+        raise UsageError(f"{folder}: is a file; the results go to a folder.")
+    for name in names:
         check_output(folder / name, overwrite=overwrite)
 
 

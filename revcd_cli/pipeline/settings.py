@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..errors import ConfigError, InputFileError, UsageError
+from ..errors import ConfigError, InputFileError, UsageError, did_you_mean
 from ..files import write_bytes
 
 if sys.version_info >= (3, 11):
@@ -17,10 +17,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_PRESETS = Path(__file__).parent.parent / "presets"
+
 
 @dataclass(frozen=True)
 class Setting:
-    """One value and where it comes from: "default", the file's name, or "--set"."""
+    """One value and where it comes from: "default", the preset's or the file's name, or "--set"."""
 
     name: str  # such as "train.epochs"
     value: Any
@@ -42,14 +44,24 @@ class Settings:
         return to_toml(self.config)
 
 
-def resolve_settings(file: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
-    """Layer `--set` over the file over the defaults. Unknown names are errors that give the nearest known one."""
+def preset_names() -> list[str]:
+    """Return the names that `--config` takes beside files."""
+    return ["default", *sorted(path.stem for path in _PRESETS.glob("*.toml"))]
+
+
+def resolve_settings(file: Path | str | None = None, assignments: Sequence[str] = ()) -> Settings:
+    """Layer `--set` over a TOML file or preset over the defaults.
+
+    Unknown names are errors that give the nearest known one.
+    """
+    file = _find(file)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if file is not None:
         values = _read_toml(file)
         _check(values, file)
-        origins = {name: str(file) for name, _ in _flat(values)}
+        origin = f"preset {file.stem}" if file.parent == _PRESETS else str(file)
+        origins = {name: origin for name, _ in _flat(values)}
     for assignment in assignments:
         name, value = _parse_assignment(assignment)
         _put(values, name, value)
@@ -68,6 +80,21 @@ def to_toml(config: Config) -> str:
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved configuration beside a model."""
     write_bytes(path, to_toml(config).encode())
+
+
+def _find(name: Path | str | None) -> Path | None:
+    """Return the file that `--config` means; a file of that name goes before a preset."""
+    if name is None or (str(name) == "default" and not Path(name).exists()):
+        return None
+    path, preset = Path(name).expanduser(), _PRESETS / f"{name}.toml"
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    if not preset.is_file():
+        raise UsageError(
+            f'"{name}" is neither a file nor a preset{did_you_mean(str(name), preset_names())}.',
+            hint=f"Presets: {', '.join(preset_names())}.",
+        )
+    return preset
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -202,7 +202,9 @@ class _Run:
         self.progress.phase, self.progress.epochs_done, self.saved = "final", 0, None
 
     def _calibrate(self, scores: SplitScores) -> dict[str, float]:
-        gamma = fit_seen_penalty(scores.scores_seen, scores.labels_seen, scores.seen, self.config.train.give_away)
+        settings = self.config.train
+        seen_rows = scores.scores_seen, scores.labels_seen, scores.seen
+        gamma = fit_seen_penalty(*seen_rows, settings.give_away) if settings.calibrate else 0.0
         everything = torch.cat([scores.scores_seen, scores.scores_unseen])
         labels = torch.cat([scores.labels_seen, scores.labels_unseen])
         return {"gamma": gamma, "temperature": fit_temperature(calibrated(everything, scores.seen, gamma), labels)}

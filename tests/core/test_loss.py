@@ -1,0 +1,321 @@
+"""The losses of one step against plain loops over its rows. python -m pytest tests/core
+
+The real network runs; what it was given and what it answered is read off as it goes by, so that no law depends on the
+order in which the step draws its random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from revcd_cli.config import Config
+from revcd_cli.core.loss import Losses, class_loss, consistency, training_losses
+from revcd_cli.core.model import RevCD
+from revcd_cli.core.objective import Estimate, to_estimate
+
+FEATURES, ATTRIBUTES, CLASSES, TIMESTEPS = 9, 5, 4, 20
+every_objective = pytest.mark.parametrize("objective", ["v", "x0", "eps", "both"])
+
+
+def settings(objective: str = "v", **loss: Any) -> Config:
+    return Config.from_dict(
+        {
+            "diffusion": {"timesteps": TIMESTEPS, "objective": objective},
+            "loss": loss,
+            "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
+            "denoiser": {"width": 16, "time_width": 8},
+        }
+    )
+
+
+def randomised(model: RevCD) -> RevCD:
+    """Give every weight a random value, so that no path is silent."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def revcd(config: Config) -> RevCD:
+    torch.manual_seed(0)
+    return randomised(RevCD(config, FEATURES, ATTRIBUTES).double().eval())
+
+
+def batch(rows: int = 60) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return features, descriptions, labels (some without a class) and the prototypes."""
+    generator = torch.Generator().manual_seed(1)
+    prototypes = torch.randn(CLASSES, ATTRIBUTES, dtype=torch.float64, generator=generator)
+    labels = torch.randint(CLASSES, (rows,), generator=generator)
+    s_0 = prototypes[labels]
+    labels[::7] = -1
+    return torch.randn(rows, FEATURES, dtype=torch.float64, generator=generator), s_0, labels, prototypes
+
+
+@dataclass
+class Step:
+    """One step as it went by: its losses and, per row, noisy vector, time, noise, whether a photo was shown, output."""
+
+    losses: Losses
+    s_t: Tensor
+    t: Tensor
+    eps: Tensor
+    kept: Tensor
+    output: Tensor
+
+
+def run_step(model: RevCD, rows: tuple[Tensor, Tensor, Tensor, Tensor], seed: int = 0) -> Step:
+    seen = {}
+
+    def record(_: torch.nn.Module, arguments: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        seen["s_t"], seen["t"], seen["c"] = arguments
+        seen["output"] = output.detach()
+
+    hook = model.denoiser.register_forward_hook(record)
+    torch.manual_seed(seed)
+    losses = training_losses(model, *rows)
+    hook.remove()
+    alpha_bar = model.schedule.alphas_cumprod[seen["t"], None]
+    eps = (seen["s_t"] - alpha_bar.sqrt() * rows[1]) / (1 - alpha_bar).sqrt()
+    kept = (seen["c"] != model.null).any(-1)
+    return Step(losses, seen["s_t"], seen["t"], eps, kept, seen["output"])
+
+
+def read_output(objective: str, out: Tensor, s_t: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
+    """The clean vector and the noise that one row of output stands for (method.md 5.1)."""
+    a, b = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+    if objective == "v":
+        return a * s_t - b * out, b * s_t + a * out
+    if objective == "x0":
+        return out, (s_t - a * out) / b
+    if objective == "eps":
+        return (s_t - b * out) / a, out
+    return out[:ATTRIBUTES], out[ATTRIBUTES:]
+
+
+def slow_losses(model: RevCD, step: Step, rows: tuple[Tensor, Tensor, Tensor, Tensor]) -> dict[str, float]:
+    """Eq. 10, 13, 15 and 16 in a loop over rows, with the weights written out."""
+    _, s_0, labels, prototypes = rows
+    loss, objective = model.config.loss, model.config.diffusion.objective
+    alpha_bars = model.schedule.alphas_cumprod.tolist()
+    rec, noise, cls, gap = [], [], [], []
+    for k in range(len(s_0)):
+        now, before = alpha_bars[int(step.t[k])], alpha_bars[int(step.t[k]) - 1]
+        clean, eps = read_output(objective, step.output[k], step.s_t[k], now)
+        snr = now / (1 - now)
+        if loss.weighting == "exact":
+            beta = 1 - now / before
+            rec_weight = (before / (1 - before) - snr) / 2
+            noise_weight = beta / (2 * (1 - before) * (1 - beta))
+        else:
+            rec_weight = min(1, 5 * snr) if objective == "eps" else 1
+            noise_weight = min(1, 5 / snr) if objective == "x0" else 1
+        gap.append(float((step.s_t[k] - math.sqrt(now) * clean - math.sqrt(1 - now) * eps).square().mean()))
+        noise.append(noise_weight * float((eps - step.eps[k]).square().mean()))
+        if step.kept[k]:
+            rec.append(rec_weight * float((clean - s_0[k]).square().mean()))
+            if labels[k] >= 0:
+                cosines = [float(clean @ p / (clean.norm() * p.norm())) / loss.cls_temperature for p in prototypes]
+                cross_entropy = math.log(sum(map(math.exp, cosines))) - cosines[int(labels[k])]
+                cls.append(now * cross_entropy)
+    means = {"rec": sum(rec) / len(rec), "noise": sum(noise) / len(noise), "cls": sum(cls) / len(cls)}
+    rec_share = 1 - loss.cls_weight if loss.form == "v1" else loss.rec_weight
+    total = rec_share * means["rec"] + loss.noise_weight * means["noise"] + loss.cls_weight * means["cls"]
+    if objective == "both":
+        total += loss.consistency_weight * sum(gap) / len(gap)
+    return means | {"total": total}
+
+
+@every_objective
+@pytest.mark.parametrize(("weighting", "form"), [("simple", "v2"), ("exact", "v2"), ("simple", "v1")])
+def test_losses_equal_a_plain_loop_over_rows(objective: str, weighting: str, form: str) -> None:
+    weights = {"rec_weight": 0.7, "noise_weight": 1.3, "cls_weight": 0.2, "form": form}
+    model, rows = revcd(settings(objective, weighting=weighting, drop_condition=0.3, **weights)), batch()
+
+    step = run_step(model, rows)
+
+    slow = slow_losses(model, step, rows)
+    assert 0 < int(step.kept.sum()) < len(rows[0])
+    for name in Losses._fields:
+        assert float(getattr(step.losses, name).detach()) == pytest.approx(slow[name], rel=1e-6)
+
+
+@every_objective
+def test_two_passes_drop_conditions_for_the_noise_loss_alone(objective: str) -> None:
+    def losses(**changed: object) -> Losses:
+        return run_step(revcd(settings(objective, cls_weight=0.2, **changed)), batch()).losses
+
+    masked, two_pass = losses(drop_condition=0.3), losses(drop_condition=0.3, drop="two-pass")
+    nothing_dropped = losses(drop_condition=0.0)
+    torch.testing.assert_close(two_pass.noise, masked.noise)
+    torch.testing.assert_close((two_pass.rec, two_pass.cls), (nothing_dropped.rec, nothing_dropped.cls))
+    assert float(two_pass.rec) != float(masked.rec)
+
+
+@pytest.mark.parametrize("objective", ["v", "x0", "eps"])
+def test_one_head_is_consistent_with_itself(objective: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    output, s_t = torch.randn(2, 6, 5, generator=generator, dtype=torch.float64)
+    alpha_bar = torch.rand(6, 1, generator=generator, dtype=torch.float64)
+    estimate = to_estimate(objective, output, s_t, alpha_bar)
+    assert float(consistency(estimate, s_t, alpha_bar)) < 1e-24
+
+
+def test_simple_v_loss_is_the_mean_squared_velocity_error_if_no_row_is_dropped() -> None:
+    model, rows = revcd(settings("v", drop_condition=0.0)), batch()
+
+    step = run_step(model, rows)
+
+    alpha_bar = model.schedule.alphas_cumprod[step.t, None]
+    v = alpha_bar.sqrt() * step.eps - (1 - alpha_bar).sqrt() * rows[1]
+    torch.testing.assert_close(step.losses.total.detach(), (step.output - v).square().mean())
+
+
+class Oracle(RevCD):
+    """A network that knows the clean vectors of its batch."""
+
+    clean: Tensor
+
+    def estimate(self, s_t: Tensor, t: Tensor, c: Tensor) -> Estimate:
+        alpha_bar = self.schedule.alpha_bar(t, s_t)
+        return Estimate(self.clean, (s_t - alpha_bar.sqrt() * self.clean) / (1 - alpha_bar).sqrt())
+
+
+@every_objective
+@pytest.mark.parametrize("weighting", ["simple", "exact"])
+def test_loss_of_a_perfect_prediction_is_zero(objective: str, weighting: str) -> None:
+    rows = batch()
+    model = Oracle(settings(objective, weighting=weighting), FEATURES, ATTRIBUTES).double()
+    model.clean = rows[1]
+
+    losses = training_losses(model, *rows)
+
+    assert float(losses.total) < 1e-18
+
+
+@pytest.mark.parametrize(("weighting", "first"), [("simple", 1), ("exact", 2)])
+def test_times_are_drawn_evenly_from_the_first_that_has_a_weight_to_the_last(weighting: str, first: int) -> None:
+    rows = batch(8000)
+
+    t = run_step(revcd(settings(weighting=weighting)), rows).t
+
+    counts = torch.bincount(t, minlength=TIMESTEPS + 1)
+    expected = 8000 / (TIMESTEPS - first + 1)
+    assert counts[:first].sum() == 0
+    assert len(counts) == TIMESTEPS + 1
+    assert (counts[first:] - expected).abs().max() < 5 * math.sqrt(expected)
+
+
+def test_noise_is_standard_normal_and_fresh_for_every_row() -> None:
+    rows = batch(8000)
+
+    eps = run_step(revcd(settings()), rows).eps
+
+    assert eps.mean(0).abs().max() < 5 / math.sqrt(8000)
+    torch.testing.assert_close(eps.T @ eps / 8000, torch.eye(ATTRIBUTES).double(), rtol=0, atol=0.08)
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.1, 0.6])
+def test_conditions_are_dropped_with_their_probability(drop: float) -> None:
+    rows = batch(8000)
+
+    kept = run_step(revcd(settings(drop_condition=drop)), rows).kept
+
+    assert float(kept.double().mean()) == pytest.approx(1 - drop, abs=5 * math.sqrt(drop * (1 - drop) / 8000))
+
+
+def test_dropped_rows_count_in_the_noise_loss_only() -> None:
+    model, rows = revcd(settings(drop_condition=0.5, cls_weight=1.0)), batch()
+    step = run_step(model, rows)
+    # Another description for the dropped rows, and the same random numbers.
+    s_0 = torch.where(step.kept[:, None], rows[1], rows[1] + 3)
+
+    changed = run_step(model, (rows[0], s_0, *rows[2:]))
+
+    assert torch.equal(changed.kept, step.kept)
+    torch.testing.assert_close(changed.losses.rec, step.losses.rec)
+    torch.testing.assert_close(changed.losses.cls, step.losses.cls)
+    assert (changed.losses.noise - step.losses.noise).abs() > 1e-3
+
+
+@pytest.mark.parametrize(("drop", "reached"), [(0.0, False), (0.5, True)])
+def test_gradient_reaches_the_null_condition_through_dropped_rows_only(drop: float, reached: bool) -> None:
+    model = revcd(settings(drop_condition=drop, cls_weight=0.5))
+
+    run_step(model, batch()).losses.total.backward()
+
+    assert bool(model.null.grad.abs().max() > 0) is reached
+
+
+def test_null_condition_learns_from_the_noise_loss_alone() -> None:
+    model = revcd(settings(drop_condition=0.5, cls_weight=0.5, noise_weight=0.0))
+
+    run_step(model, batch()).losses.total.backward()
+
+    assert model.null.grad.abs().max() == 0
+
+
+def test_a_batch_of_dropped_rows_alone_has_finite_losses() -> None:
+    model = revcd(settings(drop_condition=0.99, cls_weight=0.5))
+    x, s_0, labels, prototypes = batch()
+
+    step = run_step(model, (x[:2], s_0[:2], labels[:2], prototypes))
+
+    assert not step.kept.any()
+    assert (step.losses.rec, step.losses.cls) == (0, 0)
+    assert step.losses.total.isfinite()
+
+
+@pytest.mark.parametrize("objective", ["x0", "eps"])
+def test_the_implied_loss_never_outweighs_the_predicted_one_more_than_fivefold(objective: str) -> None:
+    model, rows = revcd(settings(objective, drop_condition=0.0)), batch(400)
+
+    losses = run_step(model, rows).losses
+
+    predicted, implied = (losses.rec, losses.noise) if objective == "x0" else (losses.noise, losses.rec)
+    assert implied <= 5 * predicted * (1 + 1e-9)
+
+
+def test_class_loss_equals_a_plain_loop() -> None:
+    _, s_0, labels, prototypes = batch(20)
+    guesses = s_0 + 0.5 * torch.randn(s_0.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    per_row = class_loss(guesses, labels, prototypes, 0.2)
+
+    for k in range(20):
+        cosines = [float(torch.cosine_similarity(guesses[k], p, dim=0)) / 0.2 for p in prototypes]
+        slow = math.log(sum(map(math.exp, cosines))) - cosines[int(labels[k])] if labels[k] >= 0 else 0.0
+        assert float(per_row[k]) == pytest.approx(slow)
+
+
+def test_class_loss_does_not_see_lengths() -> None:
+    _, s_0, labels, prototypes = batch(20)
+    factors = torch.tensor([[0.1], [1.0], [7.0], [30.0]]).double()
+
+    torch.testing.assert_close(
+        class_loss(5 * s_0, labels, factors * prototypes, 0.1), class_loss(s_0, labels, prototypes, 0.1)
+    )
+
+
+def test_mixed_batches_without_any_class_have_no_class_loss() -> None:
+    x, s_0, labels, prototypes = batch()
+
+    losses = training_losses(revcd(settings(cls_weight=1.0)), x, s_0, torch.full_like(labels, -1), prototypes)
+
+    assert losses.cls == 0
+    assert losses.total.isfinite()
+
+
+def test_class_loss_is_not_computed_without_its_weight() -> None:
+    assert training_losses(revcd(settings(cls_weight=0.0)), *batch()).cls == 0
+
+
+def test_only_the_total_carries_gradients() -> None:
+    losses = training_losses(revcd(settings(cls_weight=1.0)), *batch())
+
+    assert [part.requires_grad for part in losses] == [True, False, False, False]
