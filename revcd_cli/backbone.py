@@ -1,6 +1,6 @@
 """Backbones: networks of timm that turn a photo into a feature vector, each with its own preprocessing.
 
-Symbols: B batch, H and W input size, D feature size.
+Symbols: B batch, H and W input size, D feature size, N spatial tokens of C values, D = N * C.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import runtime
+from .backbone_tokens import TokenNetwork
 from .config import BackboneRecord
 from .errors import UsageError, WeightsError
 from .files import file_sha256
@@ -25,7 +26,7 @@ EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
 
 
 class Backbone:
-    """A frozen network with pooled features, and the preprocessing that belongs to it.
+    """A frozen network with pooled features or spatial tokens, and the preprocessing that belongs to it.
 
     record: what is stored beside the features. note: one line that says which backbone this is and why.
     device, precision, threads: `runtime.Choice`, each with its reason.
@@ -52,7 +53,11 @@ class Backbone:
         return self._transform(image)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the features (B, D), float32 in main memory, of transformed photos (B, 3, H, W)."""
+        """Return the features (B, D), float32 in main memory, of transformed photos (B, 3, H, W).
+
+        With `record.tokens` = N > 0 a row is the N tokens of the last map one after the other: `unflatten(1, (N, -1))`
+        gives (B, N, C), the places of the map row by row.
+        """
         with torch.inference_mode():
             features = self.network(runtime.to_device(images, self.device.value, self.precision.value))
         if features.shape != (len(images), self.record.feature_dim):
@@ -65,13 +70,19 @@ class Backbone:
 
 
 def load_backbone(
-    tag: str = AUTO, *, weights: Path | None = None, device: str = "auto", precision: str = "auto"
+    tag: str = AUTO,
+    *,
+    weights: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    tokens: bool = False,
 ) -> Backbone:
     """Load the backbone of that tag, with `weights` if given, else from the hub's cache or the hub.
 
-    Raises `UsageError` for an unknown tag, device or precision, and `WeightsError` where weights cannot be had.
+    tokens: its features are the spatial tokens before pooling. Raises `UsageError` for an unknown tag, device or
+    precision, or a network without such tokens, and `WeightsError` where weights cannot be had.
     """
-    return _load(tag, weights, device, precision, None)
+    return _load(tag, weights, device, precision, tokens, None)
 
 
 def load_recorded(
@@ -84,10 +95,12 @@ def load_recorded(
             "so revcd cannot turn a photo into what it understands.",
             hint="Use a model that was trained on features extracted by revcd.",
         )
-    return _load(record.tag, weights, device, precision, record)
+    return _load(record.tag, weights, device, precision, record.tokens > 0, record)
 
 
-def _load(tag: str, weights: Path | None, device: str, precision: str, trained_on: BackboneRecord | None) -> Backbone:
+def _load(
+    tag: str, weights: Path | None, device: str, precision: str, tokens: bool, trained_on: BackboneRecord | None
+) -> Backbone:
     where = runtime.choose_device(device)  # cheap, so a mistyped option is told before anything is fetched or read
     how = runtime.choose_precision(precision, where.value)
     source = decide_source(tag, weights)
@@ -104,16 +117,22 @@ def _load(tag: str, weights: Path | None, device: str, precision: str, trained_o
             hint="Give the model's own with --weights FILE.",
         )
     preprocessing = trained_on.preprocessing if trained_on is not None else _preprocessing(network)
+    # What enters the classifier; in some families there is a layer between it and `num_features`.
+    n_tokens, n_channels = 0, getattr(network, "head_hidden_size", network.num_features)
+    if tokens:
+        network = TokenNetwork(network, source.tag, tuple(preprocessing["input_size"]))
+        n_tokens, n_channels = network.n_tokens, network.n_channels
     record = BackboneRecord(
         tag=source.tag,
         weights_sha256=sha256,
         preprocessing=preprocessing,
-        # What enters the classifier; in some families there is a layer between it and `num_features`.
-        feature_dim=getattr(network, "head_hidden_size", network.num_features),
+        feature_dim=max(n_tokens, 1) * n_channels,
         precision=runtime.precision_name(how.value),
+        tokens=n_tokens,
     )
     name = f"{EMBEDDED} ({EMBEDDED_ARCHITECTURE}, " if source.tag == EMBEDDED else f"{source.tag} ("
-    note = f"backbone {name}{record.feature_dim}-d): {source.why}"
+    size = f"{n_tokens} tokens of {n_channels}-d" if tokens else f"{n_channels}-d"
+    note = f"backbone {name}{size}): {source.why}"
     return Backbone(network, record, note, device=where, precision=how, threads=runtime.use_threads())
 
 

@@ -10,6 +10,7 @@ under the metadata key "revcd", format 1:
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from .errors import CheckpointError, RevcdError, did_you_mean
 from .files import atomic_write, file_sha256
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from .core.model import RevCD
@@ -54,6 +56,10 @@ class Checkpoint:
     name: str = ""
     sha256: str = ""  # of the file it was read from
 
+    def calibration_for(self, rule: str) -> Calibration:
+        """Return the calibration of a rule: penalty and temperature are in units of the score they were fitted to."""
+        return self.calibration if rule == self.model.config.inference.rule else Calibration()
+
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the file atomically. The same checkpoint gives the same bytes."""
@@ -87,14 +93,22 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """Read the JSON document of a model file, without torch. Raises CheckpointError for anything else."""
     try:
         with path.open("rb") as stream:
-            prefix = stream.read(8)
-            size = int.from_bytes(prefix, "little")
-            if len(prefix) < 8 or not 2 <= size <= min(_HEADER_LIMIT, path.stat().st_size):
-                raise CheckpointError(f"{path}: {_what_it_is(path)}, not a safetensors model file.")
-            header = json.loads(stream.read(size))
-            document = json.loads(header["__metadata__"][_KEY])
+            start = stream.read(8)
+            size = int.from_bytes(start, "little")
+            if len(start) == 8 and size <= min(_HEADER_LIMIT, path.stat().st_size):
+                start += stream.read(size)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    return _parse_metadata(path, start)
+
+
+def _parse_metadata(path: Path, data: bytes) -> dict[str, Any]:
+    """Find the JSON document in the bytes of a model file, or of its beginning."""
+    size = int.from_bytes(data[:8], "little")
+    if not 2 <= size <= len(data) - 8:
+        raise CheckpointError(f"{path}: {_what_it_is(path)}, not a safetensors model file.")
+    try:
+        document = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][_KEY])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: is not a revcd model (no readable revcd metadata in its header).",
@@ -112,16 +126,14 @@ def read_class_table(name_or_path: str | Path) -> ClassAttributes:
     """Read the class table of a model, without torch."""
     from safetensors import SafetensorError, safe_open
 
-    from .data.attributes import ClassAttributes
-
     path = find_checkpoint(name_or_path)
-    classes = read_metadata(path)["classes"]
+    document = read_metadata(path)
     try:
         with safe_open(path, framework="numpy") as opened:
             values = opened.get_tensor(_TABLE)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
-    return ClassAttributes(tuple(classes["names"]), tuple(classes["attributes"]), values, str(path), file_sha256(path))
+    return _class_table(path, document, values, file_sha256(path))
 
 
 def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -129,46 +141,63 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
 
     Raises CheckpointError, with one sentence for each way in which the file can be wrong.
     """
-    import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     from .core.model import RevCD
-    from .data.attributes import ClassAttributes
 
     path = find_checkpoint(name_or_path)
-    document = read_metadata(path)
     try:
-        tensors = load_file(path)
+        data = path.read_bytes()  # once: another process may replace the file meanwhile
+        document = _parse_metadata(path, data)
+        tensors = load(data)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
+    if _TABLE not in tensors:
+        raise CheckpointError(f"{path}: has no class table.")
+    sha256 = hashlib.sha256(data).hexdigest()
+    classes = _class_table(path, document, tensors.pop(_TABLE).numpy(), sha256)
     try:
-        names, attributes = tuple(document["classes"]["names"]), tuple(document["classes"]["attributes"])
-        table = tensors.pop(_TABLE)
-        if table.shape != (len(names), len(attributes)):
-            raise CheckpointError(
-                f"{path}: its class table is {tuple(table.shape)}, but it names {len(names)} classes and "
-                f"{len(attributes)} attributes."
-            )
         backbone = BackboneRecord(**document["backbone"])
-        model = RevCD(Config.from_dict(document["config"]), backbone.feature_dim, len(attributes))
-        calibration = Calibration(**document["calibration"])
+        model = RevCD(
+            Config.from_dict(document["config"]), backbone.feature_dim, len(classes.attributes), backbone.tokens
+        )
+        calibration = Calibration(**{name: float(value) for name, value in document["calibration"].items()})
         seen = frozenset(document["classes"]["seen"])
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError, RevcdError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
         raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({error}).") from error
+    if not seen <= set(classes.names):
+        raise CheckpointError(f"{path}: names seen classes that are not in its class table.")
     _load_state(path, model, {key.removeprefix("model."): value for key, value in tensors.items()})
-    bad = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
+    bad = [key for key, value in tensors.items() if not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{path}: holds weights that are not finite numbers ({', '.join(bad[:5])}).")
-    sha256 = file_sha256(path)
-    classes = ClassAttributes(names, attributes, table.numpy(), str(path), sha256)
     return Checkpoint(
         model=model.eval().to(device), classes=classes, seen=seen, backbone=backbone, calibration=calibration,
         name=path.stem, sha256=sha256, **rest,
     )  # fmt: skip
+
+
+def _class_table(path: Path, document: dict[str, Any], values: np.ndarray, sha256: str) -> ClassAttributes:
+    import numpy as np
+
+    from .data.attributes import ClassAttributes
+
+    try:
+        names, attributes = (tuple(map(str, document["classes"][part])) for part in ("names", "attributes"))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({error}).") from error
+    if values.shape != (len(names), len(attributes)):
+        raise CheckpointError(
+            f"{path}: its class table is {tuple(values.shape)}, but it names {len(names)} classes and "
+            f"{len(attributes)} attributes."
+        )
+    if values.dtype != np.float32 or not np.isfinite(values).all():
+        raise CheckpointError(f"{path}: its class table holds values that are not finite float32 numbers.")
+    if len(set(names)) != len(names) or len(set(attributes)) != len(attributes):
+        raise CheckpointError(f"{path}: names a class or an attribute twice.")
+    return ClassAttributes(names, attributes, values, str(path), sha256)
 
 
 def _load_state(path: Path, model: RevCD, state: dict[str, torch.Tensor]) -> None:
@@ -189,10 +218,13 @@ def _load_state(path: Path, model: RevCD, state: dict[str, torch.Tensor]) -> Non
 def find_checkpoint(name_or_path: str | Path) -> Path:
     """Return the file that a shipped model's name or a path stands for."""
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        raise CheckpointError(f"{path}: is a folder, not a model file.")
-    if path.exists():
-        return path
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path}: is a folder, not a model file.")
+        if path.exists():
+            return path
+    except OSError as error:  # a name that no file can have
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}).") from error
     shipped = {candidate.stem: candidate for candidate in list_checkpoints()}
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]

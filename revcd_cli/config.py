@@ -7,6 +7,7 @@ and nowhere else. `method.md` below means docs/method.md, which follows the pape
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
@@ -19,7 +20,7 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _in_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    if not low <= value <= high:
+    if not (low <= value <= high and math.isfinite(value)):
         bound = f"at least {low:g}" if high == float("inf") else f"in {low:g}..{high:g}"
         raise ConfigError(f"{name} must be {bound}; got {value:g}.")
 
@@ -85,7 +86,9 @@ class LossConfig:
 class EncoderConfig:
     """The visual encoder: a Transformer over tokens of one feature vector, beside a linear path (section 3.3.3)."""
 
-    tokens: str = "chunk"  # "chunk" (cut the vector) | "single" (one token) | "views" (learned projections)
+    # "chunk" (cut the vector) | "single" (one token) | "views" (learned projections) | "spatial" (the backbone's own
+    # tokens, one for each place in the photo: features from `revcd extract --tokens`)
+    tokens: str = "chunk"
     n_tokens: int = 16  # for "chunk" and "views"
     width: int = 256  # of the condition vector and of every token
     heads: int = 4
@@ -96,13 +99,26 @@ class EncoderConfig:
     feature_scaling: str = "standard"  # "standard" (z-score) | "minmax" | "l2"; fitted on training rows only
 
     def __post_init__(self) -> None:
-        _one_of("encoder.tokens", self.tokens, ("chunk", "single", "views"))
+        _one_of("encoder.tokens", self.tokens, ("chunk", "single", "views", "spatial"))
         _one_of("encoder.feature_scaling", self.feature_scaling, ("standard", "minmax", "l2"))
         for name in ("n_tokens", "width", "heads", "layers", "feedforward"):
             _in_range(f"encoder.{name}", getattr(self, name), 1)
         _in_range("encoder.dropout", self.dropout, 0, 0.95)
         if self.width % self.heads:
             raise ConfigError(f"encoder.width ({self.width}) must be a multiple of encoder.heads ({self.heads}).")
+
+    def check_features(self, n_spatial: int) -> None:
+        """Raise `ConfigError` unless features of `n_spatial` tokens a photo (0: pooled) are what `tokens` reads."""
+        if self.tokens == "spatial" and not n_spatial:
+            raise ConfigError(
+                "encoder.tokens = spatial needs features with spatial tokens; these are pooled, one vector a photo.",
+                hint="Extract them with: revcd extract IMAGES... -o FILE.parquet --tokens",
+            )
+        if self.tokens != "spatial" and n_spatial:
+            raise ConfigError(
+                f"encoder.tokens = {self.tokens} reads pooled features; these are {n_spatial} spatial tokens a photo.",
+                hint="Add --set encoder.tokens=spatial, or extract the features again without --tokens.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,15 +246,20 @@ class BackboneRecord:
     tag: str  # "embedded", a full timm tag such as "resnet101.tv_in1k", or the stem of an xlsa17 feature file
     weights_sha256: str  # of the weights file; "" where unknown (features that others extracted)
     preprocessing: dict[str, Any]  # timm's resolved data config; {} where unknown
-    feature_dim: int  # D
+    feature_dim: int  # D, the values stored for a photo: of one vector, or of all its tokens one after the other
     precision: str = ""  # "float32", "bfloat16" or "float16"; "" where unknown
+    tokens: int = 0  # spatial tokens a photo, each of feature_dim / tokens values; 0 is one pooled vector
+
+    def __post_init__(self) -> None:
+        if self.tokens < 0 or self.feature_dim % max(self.tokens, 1):
+            raise ConfigError(f"{self.feature_dim} values a photo cannot be {self.tokens} tokens.")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     def difference(self, other: BackboneRecord) -> str | None:
         """Say what makes the two kinds of features unlike each other, or None. Precision does not."""
-        for name in ("tag", "weights_sha256", "preprocessing", "feature_dim"):
+        for name in ("tag", "weights_sha256", "preprocessing", "tokens", "feature_dim"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 return f"{name} is {mine!r} here and {theirs!r} there"

@@ -6,13 +6,14 @@ whether to let it try at all, and with HF_HUB_OFFLINE set no socket is opened.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from .offline import is_offline
 
 T = TypeVar("T")
 FILE_NAMES = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
@@ -39,11 +40,6 @@ def cache_folder() -> Path:
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
-
-
-def is_offline() -> bool:
-    """Tell whether the user forbids the network: HF_HUB_OFFLINE, which `--offline` sets too."""
-    return os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE")
 
 
 def find_weights(repo_id: str) -> HubFile | Unavailable:

@@ -177,7 +177,7 @@ def test_settings_that_contradict_each_other_are_refused(values: dict, words: tu
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tag", "other"), ("weights_sha256", "cd"), ("preprocessing", {"size": 9}), ("feature_dim", 25)],
+    [("tag", "other"), ("weights_sha256", "cd"), ("preprocessing", {"size": 9}), ("tokens", 4), ("feature_dim", 25)],
 )
 def test_features_of_another_backbone_differ_by_the_named_field(name: str, value: Any):
     other = dataclasses.replace(RECORD, **{name: value})

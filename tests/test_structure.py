@@ -13,7 +13,7 @@ PACKAGE = ROOT / "revcd_cli"
 MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 LONGEST = 350  # lines
 
-LEAVES = {"__init__", "errors", "config", "files"}
+LEAVES = {"__init__", "errors", "config", "files", "offline"}
 HEAVY = {"torch", "torchvision", "timm", "numpy", "scipy", "PIL", "pyarrow", "matplotlib", "safetensors", "jinja2"}
 PURE = {"__future__", "collections", "copy", "dataclasses", "enum", "functools", "itertools", "math", "typing"}
 LAYERS = {  # which layers a layer may import, beside itself and the leaves

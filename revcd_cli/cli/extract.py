@@ -39,6 +39,13 @@ def extract(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    tokens: Annotated[
+        bool,
+        typer.Option(
+            "--tokens",
+            help="Keep spatial tokens, for encoder.tokens=spatial (resnet101: 401 kB a photo).",
+        ),
+    ] = False,
     null: NullOption = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew instead of going on after an interruption.")
@@ -66,6 +73,7 @@ def extract(
                 workers=workers,
                 precision=precision,
                 device=device,
+                tokens=tokens,
                 null_separated=null,
                 fresh=fresh,
                 overwrite=overwrite,

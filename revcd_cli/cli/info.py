@@ -52,6 +52,7 @@ def _places() -> dict[str, Any]:
     from .. import hub
     from ..checkpoint import list_checkpoints, shipped_folder
     from ..data.registry import data_roots
+    from ..offline import is_offline
     from ..weights_source import EMBEDDED, EMBEDDED_PACKAGE, PAPER_TAG
 
     cached = hub.cached_weights(f"timm/{PAPER_TAG}")
@@ -61,7 +62,7 @@ def _places() -> dict[str, Any]:
         "model_folder": str(shipped_folder()),
         "data_folders": [str(root) for root in data_roots()],
         "cache": str(hub.cache_folder()),
-        "offline": hub.is_offline(),
+        "offline": is_offline(),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -87,6 +88,9 @@ def predict(
     revcd predict photos/ --classes mine.csv -o answers.csv
     """
     form = _format(output, output_format, overwrite, excel)
+    from ..data.sources import iter_sources
+
+    iter_sources(images, null_separated=null)  # refuses paths that cannot be meant, before anything heavy is loaded
     from ..pipeline.predict import Predictor
 
     predictor = Predictor.from_checkpoint(model, weights=weights, device=device, precision=precision, rule=rule)
@@ -98,8 +102,8 @@ def predict(
         console.note(f"There are {len(candidates.names)} classes, so all of them are reported.")
     header = _header(predictor, candidates, top_k, seed)
     tally: Counter[str] = Counter()
-    with console.progress("Naming") as on_progress, _open(output, form, header, excel) as write:
-        for prediction in predictor.stream(
+    with console.progress("Naming") as on_progress:
+        predictions = predictor.stream(
             images,
             classes=candidates,
             top_k=top_k,
@@ -110,11 +114,14 @@ def predict(
             thumbnails=form.value == "html",
             on_progress=on_progress,
             on_note=console.note,
-        ):
-            tally[prediction.status] += 1
-            if prediction.status != "ok":
-                console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
-            write(prediction)
+        )
+        first = next(predictions)  # an error where there is no photo at all; the output that exists is still untouched
+        with _open(output, form, header, excel) as write:
+            for prediction in itertools.chain([first], predictions):
+                tally[prediction.status] += 1
+                if prediction.status != "ok":
+                    console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
+                write(prediction)
     _finish(tally, output)
 
 
@@ -166,6 +173,7 @@ def _decisions(predictor: Predictor, candidates: CandidateClasses) -> str:
 
 def _header(predictor: Predictor, candidates: CandidateClasses, top_k: int, seed: int | None) -> dict[str, Any]:
     checkpoint = predictor.checkpoint
+    calibration = checkpoint.calibration_for(predictor.inference.rule)
     return {
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
         "backbone": predictor.backbone.record.to_dict(),
@@ -174,8 +182,8 @@ def _header(predictor: Predictor, candidates: CandidateClasses, top_k: int, seed
             "rule": predictor.inference.rule,
             "top_k": top_k,
             "seed": checkpoint.seed if seed is None else seed,
-            "gamma": checkpoint.calibration.gamma,
-            "temperature": checkpoint.calibration.temperature,
+            "gamma": calibration.gamma,
+            "temperature": calibration.temperature,
         },
     }
 

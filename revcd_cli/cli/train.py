@@ -20,7 +20,7 @@ from .options import (
     PrecisionOption,
     SeedOption,
     WeightsOption,
-    expand,
+    expand_short,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ModelFileOption = Annotated[
         metavar="FILE",
         help="Model to write.",
         show_default="DATASET.safetensors",
-        callback=expand,
+        callback=expand_short,
     ),
 ]
 ConfigOption = Annotated[
@@ -84,16 +84,20 @@ def train(
 
     settings = resolve_settings(config, assignments or [])
     from ..data.dataset import open_dataset
-    from ..files import check_output
 
     opened = open_dataset(dataset, data_root=data_root, features=features, images=images, seed=seed, missing=missing)
-    output = check_output(output or Path(f"{opened.name}.safetensors"), overwrite=overwrite or resume or dry_run)
     _introduce(opened)
+    encoder = settings.config.encoder
+    if opened.backbone is not None:
+        encoder.check_features(opened.backbone.tokens)
     if dry_run:
         _print_settings(settings)
         return
     from ..pipeline.dataset_features import with_features
+    from ..pipeline.train import check_model_output
     from ..pipeline.train import train as run
+
+    output = check_model_output(output or Path(f"{opened.name}.safetensors"), resume=resume, overwrite=overwrite)
 
     with console.progress("Extracting") as on_progress:
         opened = with_features(
@@ -102,6 +106,7 @@ def train(
             weights=weights,
             device=device,
             precision=precision,
+            tokens=encoder.tokens == "spatial",
             on_progress=on_progress,
             on_note=console.note,
         )
@@ -156,6 +161,6 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
 def _report(summary: TrainSummary, dataset: str) -> None:
     console.note(
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
-        f"Written to {summary.output} (settings beside it, {summary.output.with_suffix('.toml').name})"
+        f"Written to {summary.output} (settings beside it)"
     )
     console.note(f"Next: revcd evaluate --dataset {dataset} --model {summary.output}")

@@ -1,7 +1,7 @@
 """The visual encoder: image features in, one condition vector out (paper section 3.3.3).
 
 The paper feeds a Transformer encoder with one feature vector and does not say how a vector becomes tokens; the ways to
-do it are `EncoderConfig.tokens`. Symbols: B batch, D feature size, N tokens, W width.
+do it are `EncoderConfig.tokens`. Symbols: B batch, D feature size, N tokens, W width, C channels of a spatial token.
 """
 
 from __future__ import annotations
@@ -39,13 +39,31 @@ class ViewTokens(nn.Module):
         return self.project(x).unflatten(1, (self.n_tokens, -1))  # (B, N, W)
 
 
-class VisualEncoder(nn.Module):
-    """Transformer over the tokens of a feature vector, read at a class token, plus a linear path around it."""
+class SpatialTokens(nn.Module):
+    """The backbone's own N tokens, stored one after the other, each mapped to the width by the same map."""
 
-    def __init__(self, config: EncoderConfig, feature_dim: int) -> None:
+    def __init__(self, feature_dim: int, n_tokens: int, width: int) -> None:
         super().__init__()
-        n_tokens = 1 if config.tokens == "single" else config.n_tokens
-        tokeniser = ChunkTokens if config.tokens == "chunk" else ViewTokens
+        self.n_tokens = n_tokens
+        self.project = nn.Linear(feature_dim // n_tokens, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(x.unflatten(1, (self.n_tokens, -1)))  # (B, N, W)
+
+
+class VisualEncoder(nn.Module):
+    """Transformer over the tokens of a photo's features, read at a class token, plus a linear path around it.
+
+    n_spatial: N if the features are spatial tokens, D = N * C, else 0. The linear path sees their mean, which is what
+    pooled features are. Raises `ConfigError` if the features are not of the kind that `config.tokens` reads.
+    """
+
+    def __init__(self, config: EncoderConfig, feature_dim: int, n_spatial: int = 0) -> None:
+        super().__init__()
+        config.check_features(n_spatial)
+        self.n_spatial = n_spatial
+        n_tokens = n_spatial or (1 if config.tokens == "single" else config.n_tokens)
+        tokeniser = {"chunk": ChunkTokens, "spatial": SpatialTokens}.get(config.tokens, ViewTokens)
         self.tokens = tokeniser(feature_dim, n_tokens, config.width)
         self.position = nn.Parameter(0.02 * torch.randn(n_tokens, config.width))
         # A single token is read itself: attention over it alone is the identity.
@@ -56,7 +74,7 @@ class VisualEncoder(nn.Module):
         )  # fmt: skip
         self.transformer = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(config.width)
-        self.skip = nn.Linear(feature_dim, config.width) if config.skip else None
+        self.skip = nn.Linear(feature_dim // max(n_spatial, 1), config.width) if config.skip else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, D) scaled features. Returns the condition (B, W)."""
@@ -64,4 +82,7 @@ class VisualEncoder(nn.Module):
         if self.cls is not None:
             tokens = torch.cat([self.cls.expand(len(x), 1, -1), tokens], dim=1)  # (B, 1+N, W)
         condition = self.norm(self.transformer(tokens)[:, 0])  # (B, W)
-        return condition if self.skip is None else condition + self.skip(x)
+        if self.skip is None:
+            return condition
+        pooled = x.unflatten(1, (self.n_spatial, -1)).mean(1) if self.n_spatial else x  # (B, C) or (B, D)
+        return condition + self.skip(pooled)

@@ -17,15 +17,16 @@ class RevCD(nn.Module):
     """p(s | x): a diffusion over preconditioned class descriptions s, conditioned on an image feature x.
 
     Symbols: B batch, D feature size, A attributes, W condition width.
+    n_spatial: how many tokens, one after the other, a row of features is; 0 for one pooled vector.
     """
 
-    def __init__(self, config: Config, feature_dim: int, n_attributes: int) -> None:
+    def __init__(self, config: Config, feature_dim: int, n_attributes: int, n_spatial: int = 0) -> None:
         super().__init__()
         self.config, self.feature_dim, self.n_attributes = config, feature_dim, n_attributes
         self.schedule = NoiseSchedule.named(config.diffusion.schedule, config.diffusion.timesteps)
-        self.scaler = FeatureScaler(feature_dim, config.encoder.feature_scaling)
+        self.scaler = FeatureScaler(feature_dim, config.encoder.feature_scaling, max(n_spatial, 1))
         self.preconditioner = Preconditioner(n_attributes)
-        self.encoder = VisualEncoder(config.encoder, feature_dim)
+        self.encoder = VisualEncoder(config.encoder, feature_dim, n_spatial)
         self.null = nn.Parameter(0.02 * torch.randn(config.encoder.width))  # the condition "no photo"
         outputs = output_width(config.diffusion.objective, n_attributes)
         self.denoiser = Denoiser(config.denoiser, n_attributes, config.encoder.width, outputs)

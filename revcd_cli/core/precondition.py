@@ -64,20 +64,25 @@ class Preconditioner(nn.Module):
 
 
 class FeatureScaler(nn.Module):
-    """x' = (x - shift) * gain per feature, or x / ||x||: fitted on training rows only."""
+    """x' = (x - shift) * gain per feature, or x / ||x||: fitted on training rows only.
+
+    A row of n_tokens tokens, one after the other, has one shift and gain per channel C = D / n_tokens, which all
+    tokens share: what a channel means does not depend on the place in the photo.
+    """
 
     shift: Tensor
     gain: Tensor
 
-    def __init__(self, feature_dim: int, kind: str) -> None:
+    def __init__(self, feature_dim: int, kind: str, n_tokens: int = 1) -> None:
         super().__init__()
-        self.kind = kind
-        self.register_buffer("shift", torch.zeros(feature_dim))
-        self.register_buffer("gain", torch.ones(feature_dim))
+        self.kind, self.n_tokens = kind, n_tokens
+        self.register_buffer("shift", torch.zeros(feature_dim // n_tokens))
+        self.register_buffer("gain", torch.ones(feature_dim // n_tokens))
 
     @torch.no_grad()
     def fit(self, features: Tensor) -> FeatureScaler:
         """Fit on features (N, D); a feature that never varies is left at zero."""
+        features = features.reshape(-1, len(self.shift))  # (N * n_tokens, C)
         if self.kind == "standard":
             shift, scale = features.mean(0), features.std(0, correction=0)
         elif self.kind == "minmax":
@@ -94,4 +99,4 @@ class FeatureScaler(nn.Module):
         """x: (B, D) features. Returns (B, D)."""
         if self.kind == "l2":
             return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5  # unit mean square, as "standard" has
-        return (x - self.shift) * self.gain
+        return ((x.unflatten(-1, (self.n_tokens, -1)) - self.shift) * self.gain).flatten(-2)

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from .. import __version__
 from ..errors import DownloadError, UsageError
 from ..files import exclusive, file_sha256, write_bytes
-from ..hub import is_offline
+from ..offline import is_offline
 from .transport import build_opener
 
 _CHUNK = 1 << 18

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..config import BackboneRecord
-from ..errors import InputFileError
+from ..errors import ConfigError, InputFileError
 
 FORMAT = 1  # of feature files; raised when a reader of the old form would misunderstand the new one
 OK, FAILED = "ok", "failed"
@@ -67,10 +67,10 @@ def parse_header(path: Path, text: str) -> BackboneRecord:
         record = BackboneRecord(**values["backbone"])
         if set(map(type, (record.tag, record.weights_sha256, record.precision))) != {str}:
             raise TypeError
-        if type(record.preprocessing) is not dict or type(record.feature_dim) is not int:
+        if type(record.preprocessing) is not dict or {type(record.feature_dim), type(record.tokens)} != {int}:
             raise TypeError
         return record
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, ConfigError) as error:
         raise InputFileError(path, "its description of the backbone is damaged.", hint=EXTRACT_AGAIN) from error
 
 

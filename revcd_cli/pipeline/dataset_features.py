@@ -37,13 +37,19 @@ def with_features(
     weights: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    tokens: bool = False,
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Return the data set with features: its own, cached ones, or newly extracted ones by this backbone."""
+    """Return the data set with features: its own, cached ones, or newly extracted ones by this backbone.
+
+    tokens: extract spatial tokens, not pooled vectors.
+    """
     if dataset.features is not None:
         return dataset
-    load = functools.partial(load_backbone, backbone, weights=weights, device=device, precision=precision)
+    load = functools.partial(
+        load_backbone, backbone, weights=weights, device=device, precision=precision, tokens=tokens
+    )
     return _extracted(dataset, load, on_progress, on_note)
 
 

@@ -146,7 +146,7 @@ def evaluate(
     seed = checkpoint.seed if seed is None else seed
     model = checkpoint.model.to(choose_device(device).value)
     scores = score_split(model, dataset, dataset.split, inference, seed=seed)
-    return scores.report(checkpoint.calibration.gamma)
+    return scores.report(checkpoint.calibration_for(inference.rule).gamma)
 
 
 def as_trained(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:

@@ -20,7 +20,7 @@ from ..data.feature_set import FAILED, FORMAT
 from ..data.features import check_suffix, write_features
 from ..data.sources import ImageSource, count_sources, iter_sources
 from ..errors import RevcdError, UsageError
-from .journal import SHARD_ROWS, Journal
+from .journal import Journal
 from .stream import ExtractedPhoto, OnNote, default_batch_size, stream_features
 
 __all__ = ["ExtractSummary", "ExtractedPhoto", "extract", "extract_sources", "stream_features"]
@@ -66,6 +66,7 @@ def extract(
     workers: int | None = None,
     precision: str = "auto",
     device: str = "auto",
+    tokens: bool = False,
     null_separated: bool = False,
     fresh: bool = False,
     overwrite: bool = False,
@@ -75,6 +76,7 @@ def extract(
     """Write the features of photos to a .parquet, .npz or .mat file, and return what was done.
 
     inputs: files, folders, patterns, archives, or "-" for a list on standard input, as in `data.sources`.
+    tokens: write the backbone's spatial tokens instead of its pooled vector; not for .mat, whose layout has no place.
     fresh: begin anew where an interrupted run left `<output>.partial`, instead of going on.
     on_progress(done, total or None, failed) and on_note(text) tell how it goes.
 
@@ -85,10 +87,16 @@ def extract(
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"The batch size must be at least 1; got {batch_size}.")
     output = files.check_output(Path(output), overwrite=overwrite)
-    check_suffix(output)
+    if check_suffix(output) == ".mat" and tokens:
+        raise UsageError(
+            f"{output}: the layout of .mat is one vector a photo and has no place for spatial tokens.",
+            hint="Write .parquet or .npz instead.",
+        )
     listing = _Listing([str(given) for given in inputs], null_separated)
     total = count_sources(listing.inputs)
-    model = load_backbone(backbone, weights=weights and Path(weights), device=device, precision=precision)
+    model = load_backbone(
+        backbone, weights=weights and Path(weights), device=device, precision=precision, tokens=tokens
+    )
     note(model.note)
     return extract_sources(
         model,
@@ -141,7 +149,7 @@ def extract_sources(
             journal.unfinished(listing(), numbers),
             batch_size=size,
             workers=workers,
-            group_size=SHARD_ROWS,
+            group_size=journal.shard_rows,
             on_note=note,
         )
         with contextlib.closing(photos):
@@ -172,7 +180,12 @@ class _Listing:
 
 def _decisions(model: Backbone, batch_size: int, total: int | None) -> str:
     said = [model.device.reason, model.precision.reason, f"batch {batch_size}", model.threads.reason]
-    return "device " + " - ".join(said if total is None else [*said, f"{total:,} photos"])
+    tokens, values = model.record.tokens, model.record.feature_dim
+    if tokens:
+        said.append(f"{tokens} x {values // tokens} floats = {4 * values / 1000:,.0f} kB a photo")
+    if total is not None:
+        said.append(f"{total:,} photos")
+    return "device " + " - ".join(said)
 
 
 def _go_on(journal: Journal, listing: Callable[[], Iterator[ImageSource]], note: OnNote) -> int:
@@ -215,7 +228,7 @@ def _counted(
 
 def _write_shards(journal: Journal, numbers: deque[int], photos: Iterator[ExtractedPhoto]) -> None:
     written = 0
-    while group := list(islice(photos, SHARD_ROWS)):
+    while group := list(islice(photos, journal.shard_rows)):
         journal.write(numbers.popleft(), group)
         written += 1
     journal.shards = len(journal.finished) + written

@@ -3,8 +3,9 @@
 Beside the output F lies the folder `F.partial/`:
 
 - `manifest.json`: the settings that decide the result. A run with other settings is refused, never mixed.
-- `shard-000000.parquet`, ...: the photos 0-255 of the listing, 256-511 and so on. A shard is written whole or not at
-  all, so that its presence means that it is done; there is no list that could disagree with the files.
+- `shard-000000.parquet`, ...: the photos 0-255 of the listing, 256-511 and so on (fewer at a time where a photo has
+  many spatial tokens). A shard is written whole or not at all, so that its presence means that it is done; there is no
+  list that could disagree with the files.
 
 A shard holds the path, the source's signature (size and time of change) and the outcome of each of its photos. It is
 used again if it carries the digest of the settings, if those paths and signatures are what the run meets at that place,
@@ -38,6 +39,8 @@ from ..errors import InputFileError, RevcdError, UsageError
 from .stream import ExtractedPhoto
 
 SHARD_ROWS = 256  # the most photos that a killed run computes twice
+_SHARD_VALUES = 2**23  # feature values in a shard, of which there are a few copies in memory
+_LEAST_ROWS = 16  # so that batches stay of a useful size
 _DIGEST = b"revcd.settings"
 _COLUMNS = ("path", "status", "reason", "sha256", "signature", "detail")
 
@@ -94,6 +97,7 @@ class Journal:
         # As the manifest gives them back: tuples are lists there.
         self.settings = json.loads(json.dumps({**settings, "backbone": backbone.to_dict()}))
         self.digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        self.shard_rows = min(SHARD_ROWS, max(_LEAST_ROWS, _SHARD_VALUES // backbone.feature_dim))
         self.finished: dict[int, Finished] = {}  # of earlier runs
         self.shards = 0  # in all, once every photo has its row
 
@@ -120,7 +124,7 @@ class Journal:
         for number in count():
             shard = self._current(number)
             listed, holds = [], shard is not None
-            for row, source in enumerate(islice(sources, SHARD_ROWS)):
+            for row, source in enumerate(islice(sources, self.shard_rows)):
                 listed.append((source.path, source.signature))
                 holds = holds and shard.holds(row, source)
             if not listed:
@@ -132,7 +136,7 @@ class Journal:
         """Yield the sources of the shards that are to be computed; append each shard's number to `numbers` before."""
         sources = iter(sources)
         for number in count():
-            group = islice(sources, SHARD_ROWS)
+            group = islice(sources, self.shard_rows)
             if number in self.finished:
                 if hash(tuple((source.path, source.signature) for source in group)) != self.finished[number].listed:
                     raise RevcdError("The photos changed while they were listed.", hint="Run the command again.")

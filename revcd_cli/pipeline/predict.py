@@ -162,7 +162,7 @@ class Predictor:
         if usable:
             features = np.stack([photo.feature for photo in usable])
             keys = [bytes.fromhex(photo.sha256) for photo in usable]
-            model, calibration = self.checkpoint.model, self.checkpoint.calibration
+            model, calibration = self.checkpoint.model, self.checkpoint.calibration_for(self.inference.rule)
             scores = score_rows(model, features, candidates.prototypes, self.inference, seed=seed, keys=keys)
             scores = calibrated(scores, candidates.seen, calibration.gamma)
             probabilities = (scores / calibration.temperature).softmax(-1)

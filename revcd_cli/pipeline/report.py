@@ -23,13 +23,14 @@ def describe(
     report: GZSLReport, checkpoint: Checkpoint, dataset: Dataset, *, rule: str | None = None
 ) -> dict[str, Any]:
     """Return the evaluation as plain JSON values, with all that is needed to repeat it."""
+    rule = rule or checkpoint.model.config.inference.rule
     figures = report.to_dict()
     per_class = figures.pop("per_class")
     return {
         "revcd": __version__,
         "metrics": figures,
-        "rule": rule or checkpoint.model.config.inference.rule,
-        "gamma": checkpoint.calibration.gamma,
+        "rule": rule,
+        "gamma": checkpoint.calibration_for(rule).gamma,
         "seed": checkpoint.seed,
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
         "dataset": {"name": dataset.name, "split_sha256": dataset.split_sha256},

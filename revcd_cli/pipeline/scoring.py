@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..config import InferenceConfig
 from ..core.model import RevCD
+from ..core.rivals import Rival, rival_scores
 from ..core.scores import class_scores
 from ..runtime import image_generator
 
@@ -22,7 +23,7 @@ def feature_keys(features: np.ndarray) -> list[bytes]:
 
 
 def score_rows(
-    model: RevCD,
+    model: RevCD | Rival,
     features: np.ndarray,
     prototypes: Tensor,
     config: InferenceConfig,
@@ -35,13 +36,15 @@ def score_rows(
     features: (N, D) float32; prototypes: (C, A) raw class descriptions; keys: by default the rows' own bytes.
     Returns (N, C) float32 on the CPU.
     """
-    keys = feature_keys(features) if keys is None else keys
-    device = model.null.device
+    score = rival_scores if isinstance(model, Rival) else class_scores
+    device = next(model.parameters()).device
     prototypes = prototypes.to(device)
     scores = torch.empty(len(features), len(prototypes))
     for start in range(0, len(features), ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
         x = torch.from_numpy(np.ascontiguousarray(features[some])).to(device)
-        generators = [image_generator(seed, key) for key in keys[some]]
-        scores[some] = class_scores(model, x, prototypes, config, generators).cpu()
+        # A chunk at a time: the keys are as large as the features.
+        some_keys = feature_keys(features[some]) if keys is None else keys[some]
+        generators = [image_generator(seed, key) for key in some_keys]
+        scores[some] = score(model, x, prototypes, config, generators).cpu()
     return scores

@@ -33,6 +33,7 @@ from .evaluate import SplitScores, score_split
 from .settings import save_config
 from .train_state import Progress, load_state, save_state, state_path
 
+_DIVERGED = "Training diverged. Train anew with a lower train.learning_rate or train.gradient_clip; nothing is written."
 SAVE_SECONDS = 15  # between two saves of the state, so that saving stays a small part of the time
 
 OnEpoch = Callable[["EpochInfo"], None]
@@ -83,10 +84,9 @@ def train(
     The state is saved on the way. `resume` goes on from it and ends with the same bytes as an uninterrupted run;
     without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models (on a CPU).
     """
-    if dataset.features is None or dataset.backbone is None:
-        raise UsageError("The data set has no features yet; extract them first.")
     note = on_note or (lambda text: None)
-    output = files.check_output(output, overwrite=overwrite or resume)
+    _check_features(dataset)
+    output = check_model_output(output, resume=resume, overwrite=overwrite)
     started = time.monotonic()
     with files.exclusive(output), torch.random.fork_rng():
         run = _Run(dataset, config, output, seed, choose_device(device).value, on_epoch or (lambda info: None))
@@ -94,6 +94,7 @@ def train(
             note(f"Going on after epoch {run.progress.epochs_done} of the {run.progress.phase} phase.")
         run.validate(note)
         model = run.finish()
+        _check_weights(model)
         checkpoint = Checkpoint(
             model=model.cpu(),
             classes=dataset.classes,
@@ -109,7 +110,7 @@ def train(
             seed=seed,
         )
         save_checkpoint(output, checkpoint)
-        save_config(config, output.with_suffix(".toml"))
+        save_config(config, config_path(output))
         state_path(output).unlink(missing_ok=True)
     return TrainSummary(
         output=output,
@@ -120,6 +121,36 @@ def train(
         seconds=time.monotonic() - started,
         sha256=files.file_sha256(output),
     )
+
+
+def config_path(output: Path) -> Path:
+    """Return where a model's settings are written: beside it."""
+    return output.with_suffix(".config.toml")
+
+
+def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
+    """Return the path of the model to write, or raise `UsageError` if it, or its settings, must not be written."""
+    if output.suffix == ".toml":
+        raise UsageError(f"{output}: a model's name cannot end in .toml.", hint="Call it NAME.safetensors.")
+    overwrite = overwrite or (resume and state_path(output).exists())
+    files.check_output(config_path(output), overwrite=overwrite)
+    return files.check_output(output, overwrite=overwrite)
+
+
+def _check_features(dataset: Dataset) -> None:
+    if dataset.features is None or dataset.backbone is None:
+        raise UsageError("The data set has no features yet; extract them first.")
+    bad = ~np.isfinite(dataset.features[dataset.split.trainval]).all(axis=1)
+    if bad.any():
+        raise RevcdError(
+            f"{dataset.name}: {int(bad.sum()):,} of {len(bad):,} training photos have features that are not finite.",
+            hint="Extract the features again.",
+        )
+
+
+def _check_weights(model: RevCD) -> None:
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise RevcdError("The weights are not finite after the last step.", hint=_DIVERGED)
 
 
 class _Run:
@@ -160,6 +191,7 @@ class _Run:
             "seed": self.seed,
             "device": self.device.type,
             "split": self.dataset.split_sha256,
+            "validation_classes": self.dataset.split.val_unseen_classes,
             "backbone": self.dataset.backbone.to_dict(),
             "features": hashlib.sha256(np.ascontiguousarray(trainval)).hexdigest(),
             "classes": hashlib.sha256(np.ascontiguousarray(self.dataset.classes.values)).hexdigest(),
@@ -225,8 +257,7 @@ class _Run:
             loss, rec, noise, cls = (float(part) for part in losses)
             if not math.isfinite(loss):
                 raise RevcdError(
-                    f"The loss became {loss} in epoch {epoch + 1} of the {self.progress.phase} phase.",
-                    hint="Lower train.learning_rate; the state of the last save is kept.",
+                    f"The loss became {loss} in epoch {epoch + 1} of the {self.progress.phase} phase.", hint=_DIVERGED
                 )
             yield (
                 trainer,
@@ -246,7 +277,8 @@ class _Run:
             torch.from_numpy(dataset.classes.values[seen]).to(self.device),
         )
         torch.manual_seed(_epoch_seed(self.seed, self.progress.phase, -1))
-        model = RevCD(self.config, dataset.features.shape[1], len(dataset.classes.attributes))
+        n_attributes, n_spatial = len(dataset.classes.attributes), dataset.backbone.tokens
+        model = RevCD(self.config, dataset.features.shape[1], n_attributes, n_spatial)
         trainer = Trainer(model.to(self.device), rows)
         if self.saved:
             trainer.restore(self.saved)

@@ -1,0 +1,117 @@
+"""An evaluation as files: they say what was evaluated on what, other programs can read them, and old ones are kept."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revcd_cli.checkpoint import load_checkpoint
+from revcd_cli.errors import UsageError
+from revcd_cli.files import file_sha256
+from revcd_cli.pipeline.evaluate import ClassAccuracy, GZSLReport, evaluate
+from revcd_cli.pipeline.report import check_report_folder, describe, write_report
+
+AWKWARD = GZSLReport(
+    acc_seen=1 / 3,
+    acc_unseen=None,
+    harmonic_mean=None,
+    acc_zsl=None,
+    seen_photos=3,
+    unseen_photos=0,
+    seen_classes=2,
+    unseen_classes=0,
+    per_class=(
+        ClassAccuracy('wolf, "grey"', True, 2, 0.1 + 0.2),
+        ClassAccuracy("жаба\nlarge", True, 1, 1 / 3),
+    ),
+)
+
+
+def strict_json(text: str) -> Any:
+    """Parse JSON, and refuse the words that are no JSON: NaN and Infinity."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def document(toy_model, report: GZSLReport, **options: Any) -> dict[str, Any]:
+    return describe(report, load_checkpoint(toy_model.path), toy_model.dataset, **options)
+
+
+def test_a_report_says_what_was_evaluated_on_what(toy_model):
+    checkpoint = load_checkpoint(toy_model.path)
+    described = describe(evaluate(checkpoint, toy_model.dataset), checkpoint, toy_model.dataset)
+    assert described["model"] == {"name": "toy", "sha256": file_sha256(toy_model.path)}
+    assert described["dataset"] == {"name": "toy", "split_sha256": toy_model.dataset.split_sha256}
+    assert described["backbone"] == toy_model.dataset.backbone.to_dict()
+    assert described["gamma"] == checkpoint.calibration.gamma and described["seed"] == 0
+    assert described["rule"] == "evidence"
+
+
+def test_a_rule_in_place_of_the_models_own_is_reported(toy_model):
+    assert document(toy_model, AWKWARD, rule="cosine")["rule"] == "cosine"
+
+
+def test_metrics_come_back_from_the_file_as_they_were(toy_model, tmp_path: Path):
+    checkpoint = load_checkpoint(toy_model.path)
+    report = evaluate(checkpoint, toy_model.dataset)
+    described = document(toy_model, report)
+    write_report(tmp_path / "a" / "report", described)
+    read = strict_json((tmp_path / "a" / "report" / "metrics.json").read_text("utf-8"))
+    assert read == described
+    entries = tuple(ClassAccuracy(**entry) for entry in read["per_class"])
+    assert GZSLReport(**read["metrics"], per_class=entries) == report
+
+
+@pytest.mark.parametrize("report", [AWKWARD, dataclasses.replace(AWKWARD, per_class=())], ids=["awkward", "empty"])
+def test_figures_that_are_not_defined_are_null_and_names_survive(toy_model, tmp_path: Path, report: GZSLReport):
+    write_report(tmp_path / "report", document(toy_model, report))
+    read = strict_json((tmp_path / "report" / "metrics.json").read_text("utf-8"))
+    assert read["metrics"]["acc_seen"] == 1 / 3
+    assert [read["metrics"][name] for name in ("acc_unseen", "harmonic_mean", "acc_zsl")] == [None] * 3
+    with (tmp_path / "report" / "per_class.csv").open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        rows = list(reader)
+    assert reader.fieldnames == ["name", "seen", "photos", "accuracy"]
+    assert [(row["name"], row["seen"], int(row["photos"]), float(row["accuracy"])) for row in rows] == [
+        (entry.name, str(entry.seen), entry.photos, entry.accuracy) for entry in report.per_class
+    ]
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["metrics.json", "per_class.csv"]
+
+
+def test_a_figure_that_is_no_number_is_an_error_and_the_old_report_stays(toy_model, tmp_path: Path):
+    write_report(tmp_path, document(toy_model, AWKWARD))
+    before = {path.name: file_sha256(path) for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError):
+        write_report(tmp_path, document(toy_model, dataclasses.replace(AWKWARD, acc_seen=float("nan"))))
+    assert {path.name: file_sha256(path) for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "per_class.csv"])
+def test_an_existing_report_needs_overwrite(tmp_path: Path, name: str):
+    (tmp_path / name).write_text("old")
+    with pytest.raises(UsageError, match="exists already") as caught:
+        check_report_folder(tmp_path, overwrite=False)
+    assert name in caught.value.message
+    check_report_folder(tmp_path, overwrite=True)
+
+
+def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
+    check_report_folder(tmp_path / "new" / "report", overwrite=False)
+    (tmp_path / "notes.txt").write_text("mine")
+    check_report_folder(tmp_path, overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_is_no_report_folder(tmp_path: Path, overwrite: bool):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(UsageError, match="is a file"):
+        check_report_folder(tmp_path / "file", overwrite=overwrite)
