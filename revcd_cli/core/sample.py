@@ -2,7 +2,7 @@
 
 A denoiser is any callable `(s_t, t) -> Estimate`, with s_t (..., A) and t an integer tensor that broadcasts against
 s_t's leading axes. Noise is the caller's: `noise()` returns a fresh tensor of s_t's shape, so that an answer can
-depend on the photo alone. Who wants to watch the chain passes `on_step(t, s_t)`, called for every s_t from t = T to 0.
+depend on the photo alone. Who wants to watch the chain passes `on_step(t, s_t)`, called for every s_t that is visited.
 """
 
 from __future__ import annotations

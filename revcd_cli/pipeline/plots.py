@@ -1,0 +1,123 @@
+"""How the studies draw, and the picture of the loss weight. Pictures are PNG and SVG.
+
+Matplotlib is imported when one is drawn, and no screen is needed. Colours are Okabe and Ito's, which stay apart for
+colour-blind readers; forms differ too, for print without colour. The same numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SEEN, UNSEEN, BOTH = "#0072B2", "#D55E00", "#4D4D4D"
+_CURVES = (("S", "S, seen", SEEN, "o", "-"), ("H", "H", BOTH, "D", "--"), ("U", "U, unseen", UNSEEN, "s", "-"))
+_MAX_TICKS = 8
+_STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "revcd",
+}
+
+
+def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[bytes, bytes]:
+    """Draw S, U and H over the weight: the mean over seeds as a line; each seed as a hairline in the band of all.
+
+    results: {"weight", "seed", "figures": {"S", "U", "H"} as shares or None}, sorted by weight. Returns PNG and SVG.
+    """
+    groups = [(weight, list(group)) for weight, group in groupby(results, lambda result: result["weight"])]
+    weights = [weight for weight, _ in groups]
+    seeds = {len(group) for _, group in groups}
+    with new_figure((5.4, 3.7)) as figure:
+        axes = figure.add_subplot()
+        ends = []
+        for name, label, colour, marker, line in _CURVES:
+            values = [[result["figures"][name] for result in group] for _, group in groups]
+            if any(value is None for group in values for value in group):
+                continue  # nothing unseen, or nothing seen, to measure on
+            low, mean, high = (np.array([100 * f(group) for group in values]) for f in (min, np.mean, max))
+            if name != "H":  # which follows from the two others, and whose band would lie upon theirs
+                axes.fill_between(weights, low, high, color=colour, alpha=0.15, linewidth=0)
+                _lines_of_seeds(axes, results, name, colour)
+            axes.plot(weights, mean, line, color=colour, marker=marker, markersize=5, linewidth=1.8, clip_on=False)
+            ends.append((float(mean[-1]), label, colour))
+        _weight_axis(axes, weights)
+        axes.set_ylim(0, 100)
+        axes.set_ylabel("accuracy, mean over classes (%)")
+        axes.grid(axis="y", color="#E0E0E0", linewidth=0.7)
+        axes.set_axisbelow(True)
+        for (_, label, colour), height in zip(ends, _spread([end[0] for end in ends], 6.5), strict=True):
+            place = {"xy": (1.0, height), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            axes.annotate(label, xytext=(8, 0), color=colour, va="center", **place)
+        times = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
+        spread = f"mean of {times} seeds, each a hairline" if max(seeds) > 1 else "one seed"
+        axes.set_title(f"{title}\n{spread}", loc="left", fontsize=10, parse_math=False)
+        return png_and_svg(figure)
+
+
+@contextlib.contextmanager
+def new_figure(size: tuple[float, float]) -> Iterator[Figure]:
+    """Yield a figure that belongs to no window and to no user's style."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
+        # A class name in a script that the font lacks shows as boxes; the CSV has it whole.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield Figure(figsize=size, layout="constrained")
+
+
+def png_and_svg(figure: Figure) -> tuple[bytes, bytes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    written = []
+    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        stream = io.BytesIO()
+        figure.savefig(stream, format=kind, metadata=metadata)
+        written.append(stream.getvalue())
+    return written[0], written[1]
+
+
+def _lines_of_seeds(axes: Axes, results: Sequence[dict[str, Any]], name: str, colour: str) -> None:
+    for seed in sorted({result["seed"] for result in results}):
+        points = [(result["weight"], 100 * result["figures"][name]) for result in results if result["seed"] == seed]
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.6, alpha=0.6)
+
+
+def _weight_axis(axes: Axes, weights: Sequence[float]) -> None:
+    """Make the axis logarithmic, with room for 0 at its left end, and mark the weights that were tried."""
+    positive = [weight for weight in weights if weight > 0]
+    if len(positive) > 1:
+        axes.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
+        axes.margins(x=0.03)
+    if len(weights) <= _MAX_TICKS:
+        axes.set_xticks(weights, [f"{weight:g}" for weight in weights])
+        axes.minorticks_off()
+    axes.set_xlabel("weight of the classification loss, $\\lambda_3$")
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Move labels apart until each two are `gap` apart, in the order of their heights."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    moved = list(heights)
+    for _ in range(100):
+        for below, above in pairwise(order):
+            overlap = gap - (moved[above] - moved[below])
+            if overlap > 1e-9:
+                moved[below] -= overlap / 2
+                moved[above] += overlap / 2
+    return moved
