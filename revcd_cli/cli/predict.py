@@ -29,6 +29,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..data.attributes import ClassAttributes
     from ..data.predictions import OutputFormat
     from ..pipeline.predict import CandidateClasses, Predictor
 
@@ -91,10 +92,11 @@ def predict(
     from ..data.sources import iter_sources
 
     iter_sources(images, null_separated=null)  # refuses paths that cannot be meant, before anything heavy is loaded
+    table = _read_table(classes, missing)
     from ..pipeline.predict import Predictor
 
     predictor = Predictor.from_checkpoint(model, weights=weights, device=device, precision=precision, rule=rule)
-    candidates = predictor.candidates(classes, missing=missing)
+    candidates = predictor.candidates(table)
     for warning in candidates.warnings:
         console.warn(warning)
     console.note(_decisions(predictor, candidates))
@@ -123,6 +125,14 @@ def predict(
                     console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
                 write(prediction)
     _finish(tally, output)
+
+
+def _read_table(path: Path | None, missing: str) -> ClassAttributes | None:
+    if path is None:
+        return None
+    from ..data.attributes import read_attribute_csv
+
+    return read_attribute_csv(path, missing=missing)
 
 
 def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool) -> OutputFormat:

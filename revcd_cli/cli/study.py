@@ -148,6 +148,7 @@ def denoise(
     components of the class descriptions. Writes denoise.csv, .png and .svg; the table tells the mean cosine to the
     description of the photo's own class.
 
+    \b
     revcd study denoise --dataset my-animals/ --model my-animals.safetensors -o study/
     """
     from ..checkpoint import load_checkpoint

@@ -85,7 +85,15 @@ def train(
     settings = resolve_settings(config, assignments or [])
     from ..data.dataset import open_dataset
 
-    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, seed=seed, missing=missing)
+    opened = open_dataset(
+        dataset,
+        data_root=data_root,
+        features=features,
+        images=images,
+        seed=seed,
+        missing=missing,
+        write_split=not dry_run,
+    )
     _introduce(opened)
     encoder = settings.config.encoder
     if opened.backbone is not None:

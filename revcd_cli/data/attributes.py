@@ -34,6 +34,7 @@ class ClassAttributes:
     source: str  # the file they come from
     sha256: str  # of that file
     filled: int = 0  # missing values that were replaced by the attribute's mean over the other classes
+    header_line: int | None = None  # of the file, where it has lines
 
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
@@ -88,7 +89,7 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
     if not names:
         raise InputFileError(table.path, "has a header, but no class below it.", hint=expected(EXAMPLE))
     matrix, filled = fill_missing(np.stack(values), table.path, attributes)
-    return ClassAttributes(tuple(names), attributes, matrix, str(table.path), table.sha256, filled)
+    return ClassAttributes(tuple(names), attributes, matrix, str(table.path), table.sha256, filled, table.header_line)
 
 
 def write_attribute_csv(path: Path, classes: ClassAttributes) -> None:
@@ -133,18 +134,30 @@ def align(classes: ClassAttributes, attributes: Sequence[str]) -> ClassAttribute
         raise InputFileError(
             classes.source,
             f"lacks {len(absent)} of the model's {len(wanted)} attributes: {_listed(near, len(absent))}.",
+            line=classes.header_line,
+            column=_column(classes, extra[0]) if extra else None,
             hint=f"Add the columns, or rename those that mean the same. Not known to the model: {_quoted(extra)}."
             if extra
             else "Add the columns.",
         )
     if extra:
+        near = [f'"{name}"{did_you_mean(name, wanted)}' for name in extra[:_LISTED]]
         raise InputFileError(
             classes.source,
-            f"has {len(extra)} attributes that the model does not know: {_quoted(extra)}.",
+            f"has {len(extra)} attributes that the model does not know: {_listed(near, len(extra))}.",
+            line=classes.header_line,
+            column=_column(classes, extra[0]),
             hint="Remove these columns.",
         )
     order = [columns[name] for name in wanted]
     return replace(classes, attributes=tuple(attributes), values=np.ascontiguousarray(classes.values[:, order]))
+
+
+def _column(classes: ClassAttributes, attribute: str) -> int | None:
+    """Return the cell of the header that names an attribute; cells count from 1, and the first one is `class`."""
+    if classes.header_line is None:
+        return None
+    return [name.strip() for name in classes.attributes].index(attribute) + 2
 
 
 def _check_header(table: CsvTable) -> tuple[str, ...]:

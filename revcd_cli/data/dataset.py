@@ -92,11 +92,13 @@ def open_dataset(
     images: Path | None = None,
     seed: int = 0,
     missing: str = "error",
+    write_split: bool = True,
 ) -> Dataset:
     """Open a benchmark by name, or a folder: the xlsa17 layout, or a class table beside photos.
 
     features: a feature file, for xlsa17 also the name of one beside the splits. images: the folder that paths of photos
-    are relative to. seed: of the split that is drawn where a folder has none. missing: see `read_attribute_csv`.
+    are relative to. seed: of the split that is drawn where a folder has none, and then written into it unless
+    `write_split` is False. missing: see `read_attribute_csv`.
     Without features the result has none, and they are to be extracted from `images_root`.
 
     Raises `UsageError` for a name that is not known, `RevcdError` for a benchmark whose files are not here, and
@@ -129,7 +131,7 @@ def open_dataset(
         )
     from .folder import read_folder
 
-    dataset = read_folder(folder, images=images, seed=seed, missing=missing)
+    dataset = read_folder(folder, images=images, seed=seed, missing=missing, write_split=write_split)
     if features is None:
         return dataset
     from .features import read_features

@@ -23,11 +23,13 @@ EXAMPLE = "path,class,split\nimages/zebra/1.jpg,zebra,trainval\nimages/okapi/1.j
 TEST_FRACTION = 0.2  # of each class's photos, held out where the folder has no split of its own
 
 
-def read_folder(root: Path, *, images: Path | None = None, seed: int = 0, missing: str = "error") -> Dataset:
+def read_folder(
+    root: Path, *, images: Path | None = None, seed: int = 0, missing: str = "error", write_split: bool = True
+) -> Dataset:
     """Read a data set folder. `images` replaces the folder as what the photos' paths are relative to.
 
     Without `images.csv` photos belong to the class whose folder they are in; classes without photos are unseen. A
-    stratified split is drawn with `seed` and written to `images.csv`, which is used from then on.
+    stratified split is drawn with `seed` and, if `write_split`, written to `images.csv`, which is used from then on.
 
     Raises `InputFileError` with path:line:column, or `LeakError`.
     """
@@ -47,7 +49,8 @@ def read_folder(root: Path, *, images: Path | None = None, seed: int = 0, missin
         f"{root.name} has no {IMAGES_FILE}: of {len(paths):,} photos {len(trainval):,} train and {len(test_seen):,} "
         f"test (seed {seed}); {len(classes.names) - len(set(labels.tolist()))} classes without photos are unseen."
     )
-    notes.append(_write_images_csv(root / IMAGES_FILE, paths, [classes.names[label] for label in labels], split))
+    if write_split:
+        notes.append(_write_images_csv(root / IMAGES_FILE, paths, [classes.names[label] for label in labels], split))
     return make_dataset(
         name=root.resolve().name,
         classes=classes,

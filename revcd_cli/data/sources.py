@@ -45,7 +45,9 @@ def iter_sources(
     standard input is a terminal; the iterator raises RevcdError if it ends without a single source.
     """
     arguments = _arguments(inputs)
-    listed = stdin or sys.stdin.buffer
+    listed = stdin or getattr(sys.stdin, "buffer", None)  # there is none where the caller closed standard input
+    if _STDIN in arguments and listed is None:
+        raise UsageError("Standard input is closed, so no list of photos comes from it.")
     if _STDIN in arguments and listed.isatty():
         raise UsageError(
             "Standard input is a terminal, so no list of photos comes from it.",

@@ -37,7 +37,7 @@ def table_notes(classes: ClassAttributes, known: ClassAttributes | None = None) 
 
 
 def _comparison(classes: ClassAttributes, known: ClassAttributes) -> list[str]:
-    here, there = (float(np.linalg.norm(table.values, axis=1).mean()) for table in (classes, known))
+    here, there = (float(np.linalg.norm(table.values.astype(np.float64), axis=1).mean()) for table in (classes, known))
     if max(here, there) > _OTHER_SCALE * min(here, there):
         ranges = [f"{table.values.min():g} to {table.values.max():g}" for table in (classes, known)]
         return [f"Values go from {ranges[0]}, in the model's own table from {ranges[1]}: is the scale the same?"]

@@ -101,7 +101,7 @@ def _check_table(path: Path, model: str | None, missing: str) -> CheckReport:
 
 def _check_dataset(source: str, data_root: Path | None, features: str | None, missing: str, seed: int) -> CheckReport:
     def read(how: str) -> Dataset:
-        return open_dataset(source, data_root=data_root, features=features, images=None, seed=seed, missing=how)
+        return open_dataset(source, data_root=data_root, features=features, seed=seed, missing=how, write_split=False)
 
     dataset, error = _despite_holes(read, missing)
     names, labels, split = dataset.classes.names, dataset.labels, dataset.split

@@ -24,6 +24,9 @@ from ..data.image_source import ImageSource, file_source
 from ..errors import RevcdError
 from .extract import OnProgress, extract_sources
 
+# Reasons of failures that may be gone the next time although the photo has not changed.
+_PASSING = {"permission", "out_of_memory", "vanished", "not_found"}
+
 
 def features_cache() -> Path:
     """Return the folder of features that training and evaluation extracted on the way."""
@@ -84,13 +87,22 @@ def _extracted(
     note = on_note or (lambda text: None)
     model = load()
     cached = features_cache() / f"{dataset.name}-{_digest(dataset, model.record)[:16]}.parquet"
-    if cached.exists():
+    found = read_features(cached) if cached.exists() else None
+    if found is not None and not _PASSING.intersection(found.reason):
         note(f"Features of {model.record.tag} are there already: {cached}")
     else:
         note(model.note)
-        listing = functools.partial(_photos, dataset)
-        extract_sources(model, listing, cached, total=len(dataset.paths), on_progress=on_progress, on_note=on_note)
-    attached = attach_features(dataset, read_features(cached))
+        extract_sources(
+            model,
+            functools.partial(_photos, dataset),
+            cached,
+            total=len(dataset.paths),
+            overwrite=True,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
+        found = read_features(cached)
+    attached = attach_features(dataset, found)
     for text in attached.notes[len(dataset.notes) :]:
         note(text)
     return attached
@@ -103,7 +115,8 @@ def _photos(dataset: Dataset) -> Iterator[ImageSource]:
 
 def _digest(dataset: Dataset, record: BackboneRecord) -> str:
     kind = dataclasses.replace(record, precision="")  # a hair's breadth apart, and interchangeable
-    digest = hashlib.sha256(json.dumps(kind.to_dict(), sort_keys=True).encode())
+    place = str(dataset.images_root and dataset.images_root.resolve())
+    digest = hashlib.sha256(json.dumps([place, kind.to_dict()], sort_keys=True).encode())
     for photo in _photos(dataset):
         digest.update(json.dumps([photo.path, photo.signature]).encode())
     return digest.hexdigest()

@@ -19,6 +19,7 @@ from ..data.attributes import ClassAttributes, align, class_key, read_attribute_
 from ..data.predictions import Candidate, Prediction
 from ..data.sources import count_sources, iter_sources
 from ..data.table_notes import table_notes
+from ..errors import UsageError
 from .scoring import score_rows
 from .stream import ExtractedPhoto, stream_features
 
@@ -49,7 +50,7 @@ def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = 
     """
     warnings: tuple[str, ...] = ()
     if classes is None:
-        classes = checkpoint.classes
+        classes = replace(checkpoint.classes, source=f"model {checkpoint.name}")
     else:
         classes = align(classes, checkpoint.classes.attributes)
         warnings = table_notes(classes, checkpoint.classes)
@@ -121,6 +122,8 @@ class Predictor:
         table, or None for the model's own classes. seed: of the noise, which otherwise depends on the photo's content
         alone; by default the model's.
         """
+        if top_k < 1:
+            raise UsageError(f"top_k must be at least 1; got {top_k}.")
         candidates = self.candidates(classes)
         inputs = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
         total = count_sources(inputs) if on_progress else None
@@ -144,14 +147,12 @@ class Predictor:
         finally:
             photos.close()
 
-    def candidates(
-        self, classes: str | Path | ClassAttributes | CandidateClasses | None = None, *, missing: str = "error"
-    ) -> CandidateClasses:
-        """Return the classes that may be answered: see `candidate_classes`, and `read_attribute_csv` for `missing`."""
+    def candidates(self, classes: str | Path | ClassAttributes | CandidateClasses | None = None) -> CandidateClasses:
+        """Return the classes that may be answered: see `candidate_classes`."""
         if isinstance(classes, CandidateClasses):
             return classes
         if isinstance(classes, str | Path):
-            classes = read_attribute_csv(Path(classes), missing=missing)
+            classes = read_attribute_csv(Path(classes))
         return candidate_classes(self.checkpoint, classes)
 
     def _answer(

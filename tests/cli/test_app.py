@@ -32,6 +32,9 @@ COMMANDS = (
     "models",
     "models list",
     "models show",
+    "study",
+    "study cls-weight",
+    "study denoise",
 )
 # What main() leaves imported is reported on the last line of stderr.
 REPORT_IMPORTS = """

@@ -1,0 +1,58 @@
+"""`revcd predict` on a terminal, and into a pipe whose reader goes away."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from revcd_cli.__main__ import main
+from revcd_cli.data.predictions import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+NAME = "b <i> [red] & 'quoted'.jpg"
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Two good photos, one of them with a name that markup would swallow, and one that cannot be read."""
+    shutil.copy(EXAMPLES / "raccoon.jpg", tmp_path / "a.jpg")
+    shutil.copy(EXAMPLES / "cat.jpg", tmp_path / NAME)
+    (tmp_path / "aa.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:9000])
+    return tmp_path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal of POSIX")
+def test_a_terminal_gets_a_drawn_table_with_names_as_they_are(mixed: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(mixed)
+    terminal, end = os.openpty()
+    with os.fdopen(end, "w", encoding="utf-8") as screen:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", screen)
+            assert main(["predict", ".", "-q"]) == 3
+        drawn = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn)
+    assert "raccoon" in plain and "failed: truncated" in plain
+    assert NAME in plain
+    assert "\t" not in plain
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+def test_a_reader_that_goes_away_ends_the_work_without_a_word(tmp_path: Path):
+    for number in range(16):  # with 50 rows for each photo that is more than a pipe holds
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{'x' * 99}{number}.png")
+    command = f"'{sys.executable}' -m revcd_cli predict '{tmp_path}' --format csv --top-k 50 -q"
+    line = f"{{ {command}; echo code $? >&2; }} | head -n 1"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == ",".join(COLUMNS) + "\n"
+    assert done.stderr == "code 1\n"

@@ -1,0 +1,195 @@
+"""The same photo has the same answer by every route: alone, in any company and order, from any container, turned."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shutil
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from revcd_cli.data.predictions import Prediction
+from revcd_cli.pipeline.predict import Predictor
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EVERY_CLASS = 50
+TOLERANCE = 1e-4  # of scores and probabilities, between batches of different photos
+TRANSPOSED = {  # how a camera stores the upright picture under each EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def pattern(seed: int, side: int = 48) -> Image.Image:
+    """Return coloured blocks, which look like nothing but are not alike."""
+    colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize((side, side + 8 * seed), Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.from_checkpoint("animals")
+
+
+@pytest.fixture(scope="module")
+def cosine(predictor: Predictor) -> Predictor:
+    return Predictor(
+        predictor.checkpoint, predictor.backbone, inference=dataclasses.replace(predictor.inference, rule="cosine")
+    )
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five photos: two real ones and three patterns, in three formats."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("cat.jpg", "raccoon.jpg"):
+        shutil.copy(EXAMPLES / name, folder)
+    for number, suffix in enumerate(("png", "jpg", "bmp")):
+        pattern(number).save(folder / f"pattern {number}.{suffix}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(photos: Path) -> list[str]:
+    return [str(path) for path in sorted(photos.iterdir())]
+
+
+@pytest.fixture(scope="module")
+def alone(predictor: Predictor, files: list[str]) -> dict[str, Prediction]:
+    """What each photo is called when nothing is beside it, by file name."""
+    return {Path(file).name: predictor.predict(file, top_k=EVERY_CLASS)[0] for file in files}
+
+
+def scores(prediction: Prediction) -> dict[str, float]:
+    return {candidate.name: candidate.score for candidate in prediction.candidates}
+
+
+def probabilities(prediction: Prediction) -> dict[str, float]:
+    return {candidate.name: candidate.probability for candidate in prediction.candidates}
+
+
+def assert_same_answer(one: Prediction, other: Prediction) -> None:
+    assert one.status == other.status == "ok"
+    assert one.best.name == other.best.name
+    assert scores(one) == pytest.approx(scores(other), rel=0, abs=TOLERANCE)
+    assert probabilities(one) == pytest.approx(probabilities(other), rel=0, abs=TOLERANCE)
+    assert {c.name: c.seen for c in one.candidates} == {c.name: c.seen for c in other.candidates}
+
+
+def assert_same_answers(predictions: list[Prediction], alone: dict[str, Prediction]) -> None:
+    """The answers are those of the photos of these names, each alone, and none is missing."""
+    assert sorted(Path(each.path).name for each in predictions) == sorted(alone)
+    for prediction in predictions:
+        assert_same_answer(prediction, alone[Path(prediction.path).name])
+
+
+def as_folder(folder: Path, tmp_path: Path) -> list[str]:
+    return [str(folder)]
+
+
+def as_files_backwards(folder: Path, tmp_path: Path) -> list[str]:
+    return [str(path) for path in sorted(folder.iterdir(), reverse=True)]
+
+
+def as_pattern(folder: Path, tmp_path: Path) -> list[str]:
+    return [str(folder / "*")]
+
+
+def as_zip(folder: Path, tmp_path: Path) -> list[str]:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"inside/{path.name}")
+    return [str(tmp_path / "photos.zip")]
+
+
+def as_tar(folder: Path, tmp_path: Path) -> list[str]:
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(folder, "inside")
+    return [str(tmp_path / "photos.tar")]
+
+
+def as_compressed_tar(folder: Path, tmp_path: Path) -> list[str]:
+    with tarfile.open(tmp_path / "photos.tar.gz", "w:gz") as archive:
+        archive.add(folder, "inside")
+    return [str(tmp_path / "photos.tar.gz")]
+
+
+@pytest.mark.parametrize("route", [as_folder, as_files_backwards, as_pattern, as_zip, as_tar, as_compressed_tar])
+def test_a_photo_has_the_same_answer_by_every_route(
+    predictor: Predictor, photos: Path, alone: dict[str, Prediction], tmp_path: Path, route
+):
+    assert_same_answers(predictor.predict(route(photos, tmp_path), top_k=EVERY_CLASS), alone)
+
+
+def test_a_photo_has_the_same_answer_from_a_list_on_stdin(
+    predictor: Predictor, files: list[str], alone: dict[str, Prediction], monkeypatch: pytest.MonkeyPatch
+):
+    listed = io.TextIOWrapper(io.BytesIO("\n".join(files).encode()))
+    monkeypatch.setattr(sys, "stdin", listed)
+    found = predictor.predict("-", top_k=EVERY_CLASS)
+    assert [each.path for each in found] == files
+    assert_same_answers(found, alone)
+
+
+@pytest.mark.parametrize("rule", ["evidence", "cosine"])
+def test_copies_of_a_photo_have_one_answer_whatever_they_are_called(
+    predictor: Predictor, cosine: Predictor, photos: Path, tmp_path: Path, rule: str
+):
+    for number, name in enumerate(("a.jpg", "b.jpeg", "not a photo's name")):
+        shutil.copy(photos / "raccoon.jpg", tmp_path / name)
+        pattern(number).save(tmp_path / f"between {number}.png")
+    used = cosine if rule == "cosine" else predictor
+    found = used.predict([tmp_path, tmp_path / "not a photo's name"], top_k=EVERY_CLASS)
+    copies = [each for each in found if "between" not in each.path]
+    assert len(copies) == 3
+    for copy in copies:
+        assert_same_answer(copy, copies[0])
+
+
+@pytest.mark.parametrize("rule", ["evidence", "cosine"])
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (2, 3), (64, 0)])
+def test_neither_batch_size_nor_workers_change_an_answer(
+    predictor: Predictor, cosine: Predictor, files: list[str], rule: str, batch_size: int, workers: int
+):
+    used = cosine if rule == "cosine" else predictor
+    as_usual = used.predict(files, top_k=EVERY_CLASS)
+    found = list(used.stream(files, top_k=EVERY_CLASS, batch_size=batch_size, workers=workers))
+    assert [each.path for each in found] == files
+    for one, other in zip(found, as_usual, strict=True):
+        assert_same_answer(one, other)
+
+
+@pytest.fixture(scope="module")
+def upright() -> Image.Image:
+    with Image.open(EXAMPLES / "cat.jpg") as image:
+        return image.convert("RGB").resize((150, 100))
+
+
+def test_a_photo_on_its_side_is_turned_upright_first(predictor: Predictor, upright: Image.Image, tmp_path: Path):
+    upright.save(tmp_path / "1.png")
+    for orientation, how in TRANSPOSED.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        upright.transpose(how).save(tmp_path / f"{orientation}.png", exif=exif)
+    found = predictor.predict(tmp_path, top_k=EVERY_CLASS)
+    assert [Path(each.path).stem for each in found] == [str(n) for n in range(1, 9)]
+    for each in found[1:]:
+        assert_same_answer(each, found[0])
+
+
+def test_the_orientation_matters(predictor: Predictor, upright: Image.Image, tmp_path: Path):
+    upright.save(tmp_path / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_180).save(tmp_path / "fallen.png")
+    fallen, standing = predictor.predict(tmp_path, top_k=EVERY_CLASS)
+    assert scores(fallen) != pytest.approx(scores(standing), abs=100 * TOLERANCE)

@@ -1,0 +1,48 @@
+"""The examples do what they say, each as the command that their page gives."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "examples/predict_one.py", *arguments]
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=300
+    )
+
+
+@pytest.mark.parametrize("photo", ["cat.jpg", "raccoon.jpg"])
+def test_one_photo_is_named_from_python(photo: str):
+    done = run(f"examples/{photo}")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line[:16].strip() for line in done.stdout.splitlines()]
+    assert len(set(lines)) == 3
+    for line in done.stdout.splitlines():
+        assert line.endswith(("%  seen in training", "%  known from its description alone"))
+    if photo == "raccoon.jpg":
+        assert lines[0] == "raccoon" and "seen in training" in done.stdout.splitlines()[0]
+
+
+def test_a_photo_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    monkeypatch.setattr(sys, "argv", ["predict_one.py", str(tmp_path / "bad.jpg")])
+    with pytest.raises(SystemExit, match=r"bad\.jpg: empty_file \("):
+        runpy.run_path(str(EXAMPLES / "predict_one.py"), run_name="__main__")
+
+
+def test_every_example_has_its_origin_beside_it():
+    said = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    files = [path.name for path in EXAMPLES.iterdir() if path.is_file() and path.name != "README.md"]
+    assert files and all(f"`{name}`" in said for name in files)
