@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import console
+from .comparison import MethodsOption, SeedsOption, compare, plan_comparison, refuse
 from .options import (
+    BackboneOption,
     DataRootOption,
     DatasetOption,
     DeviceOption,
@@ -19,15 +21,18 @@ from .options import (
     PrecisionOption,
     RuleOption,
     WeightsOption,
-    expand,
+    expand_short,
 )
+from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
     from ..pipeline.evaluate import GZSLReport
 
 ReportOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="DIR", help="Folder for metrics.json and per_class.csv.", callback=expand),
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Folder for the figures as JSON and CSV.", callback=expand_short
+    ),
 ]
 
 
@@ -42,6 +47,11 @@ def evaluate(
     data_root: DataRootOption = None,
     missing: MissingOption = "error",
     rule: RuleOption = None,
+    methods: MethodsOption = None,
+    seeds: SeedsOption = 3,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    backbone: BackboneOption = "auto",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -55,12 +65,28 @@ def evaluate(
     All are means over classes of each class's own accuracy, in percent. For S, U and H every class is a candidate; for
     T1 the unseen classes are. A split in which test photos could have trained the model is refused.
 
+    With --method no model is taken: RevCD, a conditional VAE and a conditional GAN are trained on the same photos, with
+    the settings of --config and --set, and compared; nothing is saved.
+
+    \b
     revcd evaluate --dataset my-animals/ --model my-animals.safetensors
+    revcd evaluate --dataset my-animals/ --method revcd,cvae,gan --seeds 5
     """
     if output_format not in ("table", "json"):
         raise typer.BadParameter(f'"{output_format}" is neither table nor json.', param_hint="--format")
-    from ..checkpoint import load_checkpoint
+    if methods is None:
+        refuse({"--config": config, "--set": assignments}, "needs --method: a model has its own settings.")
+    else:
+        refuse({"--model": model, "--rule": rule, "--per-class": per_class}, "does not go with --method.")
     from ..data.dataset import open_dataset
+
+    if methods is not None:
+        plan = plan_comparison(methods, seeds, config, assignments or [], output, overwrite=overwrite)
+        opened = open_dataset(dataset, data_root=data_root, features=features, images=images, missing=missing)
+        extraction = {"backbone": backbone, "weights": weights, "precision": precision}
+        compare(plan, opened, extraction, device=device, as_json=output_format == "json")
+        return
+    from ..checkpoint import load_checkpoint
     from ..pipeline.dataset_features import with_recorded_features
     from ..pipeline.evaluate import evaluate as run
     from ..pipeline.report import check_report_folder, describe, write_report

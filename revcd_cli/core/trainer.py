@@ -74,15 +74,21 @@ class Trainer:
             progress = done / (self.settings.epochs * self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * learning_rate_factor(self.settings.lr_schedule, progress)
-            losses = training_losses(self.model, *self._batch(), self.z)
-            self.optimizer.zero_grad(set_to_none=True)
-            losses.total.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
-            self.optimizer.step()
+            losses = self._losses()
+            self._descend(losses.total)
             # A young average must not remember the untrained weights.
             self._update_ema(min(self.settings.ema_decay, (1 + done) / (10 + done)))
             sums += torch.stack([part.detach() for part in losses])
         return Losses(*(sums / self.steps_per_epoch))
+
+    def _losses(self) -> Losses:
+        return training_losses(self.model, *self._batch(), self.z)
+
+    def _descend(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+        self.optimizer.step()
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return features (B, D), preconditioned descriptions (B, A), and labels (B,), -1 for mixtures."""

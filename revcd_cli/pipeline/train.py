@@ -89,7 +89,7 @@ def train(
     output = check_model_output(output, resume=resume, overwrite=overwrite)
     started = time.monotonic()
     with files.exclusive(output), torch.random.fork_rng():
-        run = _Run(dataset, config, output, seed, choose_device(device).value, on_epoch or (lambda info: None))
+        run = TrainingRun(dataset, config, output, seed, choose_device(device).value, on_epoch or (lambda info: None))
         if run.take_over(resume):
             note(f"Going on after epoch {run.progress.epochs_done} of the {run.progress.phase} phase.")
         run.validate(note)
@@ -153,7 +153,7 @@ def _check_weights(model: RevCD) -> None:
         raise RevcdError("The weights are not finite after the last step.", hint=_DIVERGED)
 
 
-class _Run:
+class TrainingRun:
     """One training from its first epoch, or from a saved state, to the end."""
 
     def __init__(
@@ -219,7 +219,7 @@ class _Run:
         candidates = np.array(self.dataset.seen)
         for trainer, info in self._epochs(self.fold, self.config.train.epochs):
             if info.epoch % self.config.train.evaluate_every and info.epoch != info.epochs:
-                self._finish_epoch(trainer, info)
+                self.finish_epoch(trainer, info)
                 continue
             scores = score_split(
                 trainer.ema, self.dataset, self.fold, self.config.inference, seed=self.seed, candidates=candidates
@@ -230,7 +230,7 @@ class _Run:
             if is_best:
                 self.progress.best, self.progress.calibration = figures, calibration
                 self.progress.best_epochs = info.epoch
-            self._finish_epoch(trainer, replace(info, validation=figures, is_best=is_best))
+            self.finish_epoch(trainer, replace(info, validation=figures, is_best=is_best))
         self.progress.phase, self.progress.epochs_done, self.saved = "final", 0, None
 
     def _calibrate(self, scores: SplitScores) -> dict[str, float]:
@@ -245,12 +245,12 @@ class _Run:
         """Train on all of trainval and return the averaged model."""
         trainer = None
         for trainer, info in self._epochs(self.dataset.split, self.epochs):
-            self._finish_epoch(trainer, info)
-        return (trainer or self._trainer(self.dataset.split)).ema
+            self.finish_epoch(trainer, info)
+        return (trainer or self.make_trainer(self.dataset.split)).ema
 
     def _epochs(self, split: Split, epochs: int):
         """Yield (trainer, info) after each epoch that is still to be done in this phase."""
-        trainer = self._trainer(split)
+        trainer = self.make_trainer(split)
         self._last_save = time.monotonic()
         for epoch in range(self.progress.epochs_done, epochs):
             losses = trainer.run_epoch(epoch, _epoch_seed(self.seed, self.progress.phase, epoch))
@@ -266,7 +266,7 @@ class _Run:
                 ),
             )
 
-    def _trainer(self, split: Split) -> Trainer:
+    def make_trainer(self, split: Split) -> Trainer:
         dataset = self.dataset
         seen = np.unique(dataset.labels[split.trainval])
         position = np.full(len(dataset.classes.names), -1)
@@ -284,7 +284,7 @@ class _Run:
             trainer.restore(self.saved)
         return trainer
 
-    def _finish_epoch(self, trainer: Trainer, info: EpochInfo) -> None:
+    def finish_epoch(self, trainer: Trainer, info: EpochInfo) -> None:
         self.progress.epochs_done = info.epoch
         self.progress.history.append(asdict(info))
         self.on_epoch(info)

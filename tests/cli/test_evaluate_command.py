@@ -1,0 +1,137 @@
+"""`revcd evaluate`: the figures as a table, as JSON and as files, and splits on which they would mean nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from revcd_cli.__main__ import main
+from revcd_cli.checkpoint import read_metadata
+from revcd_cli.files import file_sha256
+
+
+def evaluate(trained, *options: object, folder: Path | None = None) -> int:
+    dataset = folder or trained.folder
+    return main(["evaluate", "--dataset", str(dataset), "--model", str(trained.model), *map(str, options)])
+
+
+def document_of(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluation_prints_s_u_h_and_t1(trained, capsys: pytest.CaptureFixture[str]):
+    assert evaluate(trained, "--format", "json") == 0
+    metrics = document_of(capsys)["metrics"]
+    assert evaluate(trained) == 0
+    printed = capsys.readouterr()
+    rows = {cells[0]: cells[1:3] for cells in (line.split("\t") for line in printed.out.splitlines()[1:])}
+    assert rows == {
+        "S": [f"{100 * metrics['acc_seen']:.1f}", "8"],
+        "U": [f"{100 * metrics['acc_unseen']:.1f}", "8"],
+        "H": [f"{100 * metrics['harmonic_mean']:.1f}", ""],
+        "T1": [f"{100 * metrics['acc_zsl']:.1f}", "8"],
+    }
+    assert "4 seen and 2 unseen candidates" in printed.err
+
+
+def test_an_evaluation_as_json_says_what_was_evaluated_on_what(trained, capsys: pytest.CaptureFixture[str]):
+    assert evaluate(trained, "--format", "json", "-q") == 0
+    document = document_of(capsys)
+    metrics, about = document["metrics"], read_metadata(trained.model)
+    assert all(0 <= metrics[name] <= 1 for name in ("acc_seen", "acc_unseen", "harmonic_mean", "acc_zsl"))
+    s, u = metrics["acc_seen"], metrics["acc_unseen"]
+    assert metrics["harmonic_mean"] == pytest.approx(2 * s * u / (s + u) if s + u else 0)
+    assert (metrics["seen_photos"], metrics["unseen_photos"]) == (8, 8)
+    assert document["model"] == {"name": "shapes", "sha256": file_sha256(trained.model)}
+    assert document["dataset"]["split_sha256"] == about["dataset"]["split_sha256"]
+    assert document["gamma"] == about["calibration"]["gamma"]
+    assert [(entry["name"], entry["photos"]) for entry in document["per_class"]] == [
+        *((n, 2) for n in trained.seen),
+        ("blue", 8),
+    ]
+
+
+def test_an_evaluation_can_be_kept_as_files(trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    report = tmp_path / "new" / "report"
+    assert evaluate(trained, f"-o={report}", "--format", "json", "-q") == 0
+    document = document_of(capsys)
+    assert sorted(path.name for path in report.iterdir()) == ["metrics.json", "per_class.csv"]
+    assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == document
+    with (report / "per_class.csv").open(newline="", encoding="utf-8") as stream:
+        assert [row["name"] for row in csv.DictReader(stream)] == [*trained.seen, "blue"]
+    (report / "metrics.json").write_text("mine")
+    assert evaluate(trained, "-o", report, "-q") == 2
+    assert (report / "metrics.json").read_text() == "mine"
+    assert evaluate(trained, "-o", report, "--overwrite", "-q") == 0
+    assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == document
+
+
+def test_each_class_s_accuracy_is_shown_when_asked(trained, capsys: pytest.CaptureFixture[str]):
+    assert evaluate(trained, "--per-class", "-q") == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    start = lines.index(["class", "", "photos", "percent"]) + 1
+    assert [line[:3] for line in lines[start:]] == [*([n, "seen", "2"] for n in trained.seen), ["blue", "unseen", "8"]]
+
+
+def test_the_rule_of_an_evaluation_can_be_chosen(trained, capsys: pytest.CaptureFixture[str]):
+    assert evaluate(trained, "--rule", "cosine", "--format", "json", "-q") == 0
+    assert document_of(capsys)["rule"] == "cosine"
+
+
+def test_the_same_data_set_elsewhere_gives_the_same_figures(
+    trained, dataset_copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    documents = []
+    for folder in (trained.folder, dataset_copy):
+        assert evaluate(trained, "--format", "json", "-q", folder=folder) == 0
+        documents.append(document_of(capsys))
+    assert documents[0] == documents[1]
+
+
+def move(line: str, part: str):
+    def change(text: str) -> str:
+        moved = re.sub(rf"(?m)^({line},)\w+$", rf"\g<1>{part}", text)
+        assert moved != text
+        return moved
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (move("red/0.png,red", "test_seen"), "is not the one that the model was trained on"),
+        (lambda text: "\n".join(text.splitlines()[:-1]), "is not the one that the model was trained on"),
+        (
+            lambda text: move(r"blue/\d.png,blue", "trainval")(move(r"red/\d.png,red", "test_unseen")(text)),
+            r"trained on photos of 1 classes that are unseen here \(red\)",
+        ),
+    ],
+    ids=["a training photo is tested", "a test photo is missing", "a seen class is unseen"],
+)
+def test_another_split_than_the_model_s_is_refused_and_the_reason_is_given(
+    change, says: str, trained, dataset_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    images = dataset_copy / "images.csv"
+    images.write_text(change(images.read_text(encoding="utf-8")), encoding="utf-8")
+    assert evaluate(trained, "-o", tmp_path / "report", folder=dataset_copy) == 4
+    printed = capsys.readouterr()
+    assert re.search(f"error: {re.escape(str(images))}.*{says}", printed.err)
+    assert printed.out == ""
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_photo_in_two_parts_is_refused_by_line(trained, dataset_copy: Path, capsys: pytest.CaptureFixture[str]):
+    with (dataset_copy / "images.csv").open("a", encoding="utf-8") as stream:
+        stream.write("\nred/0.png,red,test_seen\n")
+    assert evaluate(trained, folder=dataset_copy) == 4
+    assert f"{dataset_copy / 'images.csv'}:42:1: " in capsys.readouterr().err
+
+
+def test_the_shipped_model_is_not_evaluated_on_another_data_set(trained, capsys: pytest.CaptureFixture[str]):
+    assert main(["evaluate", "--dataset", str(trained.folder), "--model", "animals"]) == 4
+    assert "is not the one that the model was trained on" in capsys.readouterr().err
