@@ -36,9 +36,7 @@ def weights(tmp_path) -> Path:
 
 @pytest.fixture
 def photo() -> Image.Image:
-    from skimage.data import chelsea
-
-    return Image.fromarray(chelsea())
+    return Image.open(Path(__file__).parents[1] / "examples" / "cat.jpg").convert("RGB")
 
 
 def features_of(path: Path, tag: str = TAG) -> torch.Tensor:
