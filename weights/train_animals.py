@@ -11,7 +11,8 @@ from pathlib import Path
 
 from revcd_cli.checkpoint import Checkpoint, load_checkpoint
 from revcd_cli.config import Config
-from revcd_cli.data.dataset import Dataset, open_dataset
+from revcd_cli.data.dataset import Dataset
+from revcd_cli.data.open_dataset import open_dataset
 from revcd_cli.files import file_sha256, write_bytes
 from revcd_cli.pipeline.dataset_features import with_features
 from revcd_cli.pipeline.evaluate import GZSLReport, evaluate

@@ -23,6 +23,7 @@ from .options import (
     WeightsOption,
     expand_short,
 )
+from .tested import open_with_model
 from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def evaluate(
         refuse({"--config": config, "--set": assignments}, "needs --method: a model has its own settings.")
     else:
         refuse({"--model": model, "--rule": rule, "--per-class": per_class}, "does not go with --method.")
-    from ..data.dataset import open_dataset
+    from ..data.open_dataset import open_dataset
 
     if methods is not None:
         plan = plan_comparison(methods, seeds, config, assignments or [], output, overwrite=overwrite)
@@ -86,27 +87,22 @@ def evaluate(
         extraction = {"backbone": backbone, "weights": weights, "precision": precision}
         compare(plan, opened, extraction, device=device, as_json=output_format == "json")
         return
-    from ..checkpoint import load_checkpoint
-    from ..pipeline.dataset_features import with_recorded_features
     from ..pipeline.evaluate import evaluate as run
     from ..pipeline.report import check_report_folder, describe, write_report
 
     if output is not None:
         check_report_folder(output, overwrite=overwrite)
-    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, missing=missing)
-    for text in opened.notes:
-        console.note(text)
-    checkpoint = load_checkpoint(model or f"{opened.name}.safetensors")
-    with console.progress("Extracting") as on_progress:
-        opened = with_recorded_features(
-            opened,
-            checkpoint,
-            weights=weights,
-            device=device,
-            precision=precision,
-            on_progress=on_progress,
-            on_note=console.note,
-        )
+    checkpoint, opened = open_with_model(
+        dataset,
+        model,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        weights=weights,
+        device=device,
+        precision=precision,
+    )
     report = run(checkpoint, opened, rule=rule, device=device)
     document = describe(report, checkpoint, opened, rule=rule)
     if output is not None:

@@ -157,7 +157,8 @@ def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool)
 
 @contextlib.contextmanager
 def _open(output: Path | None, form: OutputFormat, header: dict[str, Any], excel: bool):
-    from ..data.predictions import OutputFormat, open_writer
+    from ..data.prediction_files import open_writer
+    from ..data.predictions import OutputFormat
     from .answers import Answers
 
     if output is None and form is OutputFormat.table:

@@ -23,6 +23,7 @@ from .options import (
     WeightsOption,
     expand,
 )
+from .tested import open_with_model
 from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def cls_weight(
     from ..pipeline.settings import resolve_settings
 
     settings = resolve_settings(config, assignments or [])
-    from ..data.dataset import open_dataset
+    from ..data.open_dataset import open_dataset
     from ..pipeline.dataset_features import with_features
     from ..pipeline.report import check_report_folder
     from ..pipeline.study_cls_weight import FILES, study_cls_weight
@@ -151,27 +152,21 @@ def denoise(
     \b
     revcd study denoise --dataset my-animals/ --model my-animals.safetensors -o study/
     """
-    from ..checkpoint import load_checkpoint
-    from ..data.dataset import open_dataset
-    from ..pipeline.dataset_features import with_recorded_features
     from ..pipeline.report import check_report_folder
     from ..pipeline.study_denoise import FILES, study_denoise
 
     check_report_folder(output, FILES, overwrite=overwrite)
-    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, missing=missing)
-    for text in opened.notes:
-        console.note(text)
-    checkpoint = load_checkpoint(model or f"{opened.name}.safetensors")
-    with console.progress("Extracting") as on_progress:
-        opened = with_recorded_features(
-            opened,
-            checkpoint,
-            weights=weights,
-            device=device,
-            precision=precision,
-            on_progress=on_progress,
-            on_note=console.note,
-        )
+    checkpoint, opened = open_with_model(
+        dataset,
+        model,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        weights=weights,
+        device=device,
+        precision=precision,
+    )
     with console.progress("Denoising", unit="steps") as on_progress:
         samples = study_denoise(
             checkpoint,

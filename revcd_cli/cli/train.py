@@ -83,7 +83,7 @@ def train(
     from ..pipeline.settings import resolve_settings
 
     settings = resolve_settings(config, assignments or [])
-    from ..data.dataset import open_dataset
+    from ..data.open_dataset import open_dataset
 
     opened = open_dataset(
         dataset,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from .. import __version__
+from ..errors import RevcdError, UsageError
+from ..files import atomic_write
 from .paths import encode_path
 from .prediction_html import html_writer
 from .predictions import COLUMNS, OutputFormat, Prediction, Row, Write, rounded, rows
@@ -164,3 +169,45 @@ WRITERS = {
     OutputFormat.parquet: parquet_writer,
     OutputFormat.html: html_writer,
 }
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Where predictions go, one by one."""
+
+    write: Write
+
+
+@contextlib.contextmanager
+def open_writer(
+    target: Path | BinaryIO, output_format: OutputFormat, header: dict[str, Any], *, excel: bool = False
+) -> Iterator[Writer]:
+    """Yield a `Writer` to a file, or to a binary stream such as `sys.stdout.buffer`.
+
+    header: plain JSON values that say where the predictions come from: `model` (name, sha256), `backbone`, `classes`
+    (source, sha256, n) and `settings`; kept by every format that has a place for it.
+    excel: write the CSV that spreadsheets read rightly and safely: with a byte-order mark, and an apostrophe before
+    text that would be computed as a formula.
+    """
+    if excel and output_format is not OutputFormat.csv:
+        raise UsageError(f"The spreadsheet form exists for CSV only, not for {output_format.value}.")
+    if output_format is OutputFormat.table:
+        raise UsageError("A table is for the terminal, not for a file.", hint="Choose csv, json, jsonl, tsv or html.")
+    write_to = functools.partial(csv_writer, excel=True) if excel else WRITERS[output_format]
+    with contextlib.ExitStack() as stack:
+        if isinstance(target, Path):
+            opened = _written_through(target) if output_format is OutputFormat.jsonl else atomic_write(target)
+            stream = stack.enter_context(opened)
+        else:
+            stream = target
+        yield Writer(stack.enter_context(write_to(stream, header)))
+
+
+@contextlib.contextmanager
+def _written_through(path: Path) -> Iterator[BinaryIO]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            yield stream
+    except OSError as error:
+        raise RevcdError(f"{path}: cannot be written ({error.strerror or error}).") from error

@@ -12,17 +12,13 @@ Rules of every format:
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from ..errors import RevcdError, UsageError, did_you_mean
-from ..files import atomic_write
+from ..errors import UsageError, did_you_mean
 from .paths import encode_path
 
 COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "status", "reason")
@@ -92,40 +88,6 @@ class OutputFormat(str, Enum):
         return cls(suffix)
 
 
-@dataclass(frozen=True)
-class Writer:
-    """Where predictions go, one by one."""
-
-    write: Write
-
-
-@contextlib.contextmanager
-def open_writer(
-    target: Path | BinaryIO, output_format: OutputFormat, header: dict[str, Any], *, excel: bool = False
-) -> Iterator[Writer]:
-    """Yield a `Writer` to a file, or to a binary stream such as `sys.stdout.buffer`.
-
-    header: plain JSON values that say where the predictions come from: `model` (name, sha256), `backbone`, `classes`
-    (source, sha256, n) and `settings`; kept by every format that has a place for it.
-    excel: write the CSV that spreadsheets read rightly and safely: with a byte-order mark, and an apostrophe before
-    text that would be computed as a formula.
-    """
-    if excel and output_format is not OutputFormat.csv:
-        raise UsageError(f"The spreadsheet form exists for CSV only, not for {output_format.value}.")
-    if output_format is OutputFormat.table:
-        raise UsageError("A table is for the terminal, not for a file.", hint="Choose csv, json, jsonl, tsv or html.")
-    from .prediction_files import WRITERS, csv_writer
-
-    write_to = functools.partial(csv_writer, excel=True) if excel else WRITERS[output_format]
-    with contextlib.ExitStack() as stack:
-        if isinstance(target, Path):
-            opened = _written_through(target) if output_format is OutputFormat.jsonl else atomic_write(target)
-            stream = stack.enter_context(opened)
-        else:
-            stream = target
-        yield Writer(stack.enter_context(write_to(stream, header)))
-
-
 def rows(prediction: Prediction) -> Iterator[Row]:
     """Yield the rows of one photo, with the values in the order of `COLUMNS`."""
     path, status, reason = encode_path(prediction.path), prediction.status, prediction.reason
@@ -139,13 +101,3 @@ def rows(prediction: Prediction) -> Iterator[Row]:
 def rounded(value: float) -> float | None:
     """Return the number with 6 significant digits; None if it is not finite."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
-
-
-@contextlib.contextmanager
-def _written_through(path: Path) -> Iterator[BinaryIO]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            yield stream
-    except OSError as error:
-        raise RevcdError(f"{path}: cannot be written ({error.strerror or error}).") from error

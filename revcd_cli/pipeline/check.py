@@ -12,8 +12,9 @@ import numpy as np
 
 from ..checkpoint import load_checkpoint
 from ..data.attributes import read_attribute_csv
-from ..data.dataset import Dataset, open_dataset
+from ..data.dataset import Dataset
 from ..data.features import SUFFIXES, read_features
+from ..data.open_dataset import open_dataset
 from ..data.registry import SPLITS_FILE, find_benchmark
 from ..data.table_notes import table_notes
 from ..errors import InputFileError, UsageError

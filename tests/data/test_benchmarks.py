@@ -11,8 +11,8 @@ import scipy.io
 from revcd_cli.config import BackboneRecord
 from revcd_cli.data.benchmark_table import read_published_split
 from revcd_cli.data.benchmarks import read_benchmark
-from revcd_cli.data.dataset import open_dataset
 from revcd_cli.data.features import FeatureSet, write_features
+from revcd_cli.data.open_dataset import open_dataset
 from revcd_cli.data.splits import validation_fold
 from revcd_cli.errors import InputFileError, LeakError, RevcdError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from revcd_cli.data.dataset import open_dataset
+from revcd_cli.data.open_dataset import open_dataset
 from revcd_cli.errors import RevcdError, UsageError
 
 

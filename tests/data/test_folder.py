@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from revcd_cli.config import BackboneRecord
-from revcd_cli.data.dataset import Dataset, attach_features, open_dataset
+from revcd_cli.data.dataset import Dataset, attach_features
 from revcd_cli.data.features import FeatureSet, write_features
 from revcd_cli.data.folder import read_folder
+from revcd_cli.data.open_dataset import open_dataset
 from revcd_cli.data.path_match import match_paths
 from revcd_cli.errors import InputFileError, LeakError, RevcdError, UsageError
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revcd_cli.data.paths import decode_path
-from revcd_cli.data.predictions import COLUMNS, Candidate, OutputFormat, Prediction, open_writer
+from revcd_cli.data.prediction_files import open_writer
+from revcd_cli.data.predictions import COLUMNS, Candidate, OutputFormat, Prediction
 from revcd_cli.errors import RevcdError, UsageError
 
 HEADER = {

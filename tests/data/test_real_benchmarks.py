@@ -10,7 +10,7 @@ import scipy.io
 
 from revcd_cli.data.attributes import read_attribute_csv
 from revcd_cli.data.benchmark_table import AWA_ATTRIBUTES, read_published_split
-from revcd_cli.data.dataset import open_dataset
+from revcd_cli.data.open_dataset import open_dataset
 from revcd_cli.data.splits import check_split, validation_fold
 from revcd_cli.errors import RevcdError
 

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
 from revcd_cli.config import BackboneRecord, Config
 from revcd_cli.data.attributes import ClassAttributes
@@ -15,6 +18,7 @@ from revcd_cli.data.dataset import Dataset, make_dataset
 from revcd_cli.data.splits import Split
 from revcd_cli.pipeline.train import train
 
+TINY_BACKBONE = "test_resnet.r160_in1k"
 N_ATTRIBUTES, FEATURE_DIM = 12, 24
 BACKBONE = BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={"size": 8}, feature_dim=FEATURE_DIM)
 SMALL = {
@@ -80,3 +84,12 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
     path = tmp_path_factory.mktemp("toy") / "toy.safetensors"
     train(dataset, config, path, device="cpu")
     return ToyModel(dataset, config, path)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of TINY_BACKBONE, timm's smallest network, drawn at random."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(timm.create_model(TINY_BACKBONE, pretrained=False).state_dict(), path)
+    return path

@@ -16,8 +16,9 @@ from PIL import Image
 
 from revcd_cli.backbone import load_backbone
 from revcd_cli.checkpoint import load_checkpoint
-from revcd_cli.data.dataset import Dataset, open_dataset
+from revcd_cli.data.dataset import Dataset
 from revcd_cli.data.images import decode_rgb
+from revcd_cli.data.open_dataset import open_dataset
 from revcd_cli.errors import InputFileError, RevcdError
 from revcd_cli.pipeline.dataset_features import features_cache, with_features, with_recorded_features
 

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from revcd_cli import files
@@ -49,15 +47,6 @@ class MeanColour:
         if len(images) > self.most:
             raise RuntimeError(self.error)
         return images.mean(dim=(2, 3))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of timm's smallest network, drawn at random."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_file(timm.create_model(TINY, pretrained=False).state_dict(), path)
-    return path
 
 
 @pytest.fixture

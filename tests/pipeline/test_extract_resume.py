@@ -13,10 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from revcd_cli.data.features import read_features
 from revcd_cli.data.sources import ImageSource
@@ -57,15 +54,6 @@ extraction.extract([photos], output, backbone="{backbone}", weights=weights, bat
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "SHARD_ROWS", ROWS)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of timm's smallest network, drawn at random."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_file(timm.create_model(TINY, pretrained=False).state_dict(), path)
-    return path
 
 
 @pytest.fixture

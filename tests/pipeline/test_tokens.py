@@ -7,16 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from revcd_cli.backbone import load_backbone
 from revcd_cli.checkpoint import load_checkpoint
 from revcd_cli.config import BackboneRecord, Config
-from revcd_cli.data.dataset import open_dataset
 from revcd_cli.data.features import read_features
+from revcd_cli.data.open_dataset import open_dataset
 from revcd_cli.errors import ConfigError, UsageError
 from revcd_cli.pipeline.dataset_features import with_features, with_recorded_features
 from revcd_cli.pipeline.evaluate import evaluate
@@ -29,15 +26,6 @@ TINY = "test_resnet.r160_in1k"
 TOKENS, CHANNELS = 25, 96
 COLOURS = {"red": (220, 30, 30), "green": (30, 220, 30), "blue": (30, 30, 220), "grey": (120, 120, 120)}
 UNSEEN = {"yellow": (220, 220, 30)}
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of timm's smallest network, drawn at random."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_file(timm.create_model(TINY, pretrained=False).state_dict(), path)
-    return path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import shutil
 import sys
@@ -17,7 +16,7 @@ from PIL import Image
 from revcd_cli.data.predictions import Prediction
 from revcd_cli.pipeline.predict import Predictor
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 EVERY_CLASS = 50
 TOLERANCE = 1e-4  # of scores and probabilities, between batches of different photos
 TRANSPOSED = {  # how a camera stores the upright picture under each EXIF orientation
@@ -35,40 +34,6 @@ def pattern(seed: int, side: int = 48) -> Image.Image:
     """Return coloured blocks, which look like nothing but are not alike."""
     colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(colours).resize((side, side + 8 * seed), Image.Resampling.NEAREST)
-
-
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor.from_checkpoint("animals")
-
-
-@pytest.fixture(scope="module")
-def cosine(predictor: Predictor) -> Predictor:
-    return Predictor(
-        predictor.checkpoint, predictor.backbone, inference=dataclasses.replace(predictor.inference, rule="cosine")
-    )
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of five photos: two real ones and three patterns, in three formats."""
-    folder = tmp_path_factory.mktemp("photos")
-    for name in ("cat.jpg", "raccoon.jpg"):
-        shutil.copy(EXAMPLES / name, folder)
-    for number, suffix in enumerate(("png", "jpg", "bmp")):
-        pattern(number).save(folder / f"pattern {number}.{suffix}")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def files(photos: Path) -> list[str]:
-    return [str(path) for path in sorted(photos.iterdir())]
-
-
-@pytest.fixture(scope="module")
-def alone(predictor: Predictor, files: list[str]) -> dict[str, Prediction]:
-    """What each photo is called when nothing is beside it, by file name."""
-    return {Path(file).name: predictor.predict(file, top_k=EVERY_CLASS)[0] for file in files}
 
 
 def scores(prediction: Prediction) -> dict[str, float]:

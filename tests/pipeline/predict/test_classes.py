@@ -17,21 +17,9 @@ from revcd_cli.data.predictions import Prediction
 from revcd_cli.errors import InputFileError
 from revcd_cli.pipeline.predict import Predictor
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 EVERY_CLASS = 50
 TOLERANCE = 1e-4  # of scores and probabilities, between tables of different sizes
-
-
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor.from_checkpoint("animals")
-
-
-@pytest.fixture(scope="module")
-def cosine(predictor: Predictor) -> Predictor:
-    return Predictor(
-        predictor.checkpoint, predictor.backbone, inference=dataclasses.replace(predictor.inference, rule="cosine")
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,57 @@
+"""The shipped model with its backbone, a few photos, and what each is called when nothing is beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from revcd_cli.data.predictions import Prediction
+from revcd_cli.pipeline.predict import Predictor
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+EVERY_CLASS = 50
+
+
+def pattern(seed: int, side: int = 48) -> Image.Image:
+    """Return coloured blocks, which look like nothing but are not alike."""
+    colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize((side, side + 8 * seed), Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="package")
+def predictor() -> Predictor:
+    return Predictor.from_checkpoint("animals")
+
+
+@pytest.fixture(scope="package")
+def cosine(predictor: Predictor) -> Predictor:
+    return Predictor(
+        predictor.checkpoint, predictor.backbone, inference=dataclasses.replace(predictor.inference, rule="cosine")
+    )
+
+
+@pytest.fixture(scope="package")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five photos: two real ones and three patterns, in three formats."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("cat.jpg", "raccoon.jpg"):
+        shutil.copy(EXAMPLES / name, folder)
+    for number, suffix in enumerate(("png", "jpg", "bmp")):
+        pattern(number).save(folder / f"pattern {number}.{suffix}")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def files(photos: Path) -> list[str]:
+    return [str(path) for path in sorted(photos.iterdir())]
+
+
+@pytest.fixture(scope="package")
+def alone(predictor: Predictor, files: list[str]) -> dict[str, Prediction]:
+    """What each photo is called when nothing is beside it, by file name."""
+    return {Path(file).name: predictor.predict(file, top_k=EVERY_CLASS)[0] for file in files}
