@@ -25,8 +25,3 @@ def harmonic_mean(acc_seen: float | None, acc_unseen: float | None) -> float | N
         return None
     total = acc_seen + acc_unseen
     return 2 * acc_seen * acc_unseen / total if total else 0.0
-
-
-def confusion_matrix(predicted: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Return counts (C, C): row = true class, column = predicted class."""
-    return torch.bincount(labels * n_classes + predicted, minlength=n_classes**2).view(n_classes, n_classes)

@@ -36,6 +36,7 @@ from ..data.images import ImageFailure, decode_rgb
 from ..data.paths import decode_path
 from ..data.sources import ImageSource
 from ..errors import InputFileError, RevcdError, UsageError
+from .fingerprint import differences
 from .stream import ExtractedPhoto
 
 SHARD_ROWS = 256  # the most photos that a killed run computes twice
@@ -107,8 +108,9 @@ class Journal:
             self.remove()
         earlier = self._manifest()
         if earlier is not None and earlier != self.settings:
+            changed = "\n".join(f"  {difference}" for difference in differences(earlier, self.settings))
             raise UsageError(
-                f"{self.folder}: holds an unfinished run with other settings:\n{_differences(earlier, self.settings)}",
+                f"{self.folder}: holds an unfinished run with other settings:\n{changed}",
                 hint="Repeat the earlier settings to go on, add --fresh to begin anew, or choose another output.",
             )
         for leftover in self.folder.glob(".revcd-*.tmp"):  # of a run that was killed; this run holds the output's lock
@@ -213,16 +215,3 @@ class Journal:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"shard-{number:06d}.parquet"
-
-
-def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> str:
-    then, here = _flat(earlier), _flat(now)
-    changed = [name for name in sorted(then.keys() | here.keys()) if then.get(name) != here.get(name)]
-    return "\n".join(f"  {name}: {then.get(name)!r} then, {here.get(name)!r} now" for name in changed)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -26,10 +26,10 @@ from ..errors import InputFileError, UsageError
 from ..runtime import choose_device
 from .evaluate import evaluate
 from .extract import OnProgress
+from .fingerprint import differences
 from .plots import plot_cls_weight
 from .report import check_report_folder
 from .train import train
-from .train_state import differences
 
 FILES = ("cls_weight.csv", "cls_weight.json", "cls_weight.png", "cls_weight.svg")
 FIGURES = ("S", "U", "H", "T1")

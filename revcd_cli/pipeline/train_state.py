@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, UsageError
 from ..files import write_bytes
+from .fingerprint import differences
 
 _KEY = "revcd-state"
 
@@ -67,15 +68,3 @@ def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dic
             hint="Use the same settings, choose another -o, or delete that file to begin again.",
         )
     return progress, tensors
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return one sentence for each leaf in which two nested dictionaries differ."""
-    found = []
-    for key in sorted(old.keys() | new.keys()):
-        before, now = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(now, dict):
-            found += differences(before, now, f"{prefix}{key}.")
-        elif before != now:
-            found.append(f"{prefix}{key} was {before!r} and is {now!r}")
-    return found

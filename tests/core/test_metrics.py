@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from revcd_cli.core.metrics import confusion_matrix, harmonic_mean, mean_over_classes, per_class_accuracy
+from revcd_cli.core.metrics import harmonic_mean, mean_over_classes, per_class_accuracy
 
 
 def test_per_class_mean_is_not_the_sample_mean_on_imbalanced_data() -> None:
@@ -73,27 +73,3 @@ def test_harmonic_mean_is_zero_where_one_part_is_zero_and_undefined_where_one_is
     seen: float | None, unseen: float | None, expected: float | None
 ) -> None:
     assert harmonic_mean(seen, unseen) == (expected if expected is None else pytest.approx(expected))
-
-
-def test_confusion_matrix_counts_true_classes_in_rows_and_answers_in_columns() -> None:
-    generator = torch.Generator().manual_seed(1)
-    labels, predicted = (torch.randint(4, (60,), generator=generator) for _ in range(2))
-
-    matrix = confusion_matrix(predicted, labels, 5)
-
-    slow = [[0] * 5 for _ in range(5)]
-    for truth, answer in zip(labels.tolist(), predicted.tolist(), strict=True):
-        slow[truth][answer] += 1
-    assert matrix.tolist() == slow
-
-
-def test_confusion_matrix_holds_what_the_accuracies_are_made_of() -> None:
-    generator = torch.Generator().manual_seed(2)
-    labels, predicted = (torch.randint(4, (60,), generator=generator) for _ in range(2))
-
-    matrix = confusion_matrix(predicted, labels, 4)
-
-    assert matrix.sum() == 60
-    assert matrix.sum(1).tolist() == torch.bincount(labels, minlength=4).tolist()
-    assert matrix.sum(0).tolist() == torch.bincount(predicted, minlength=4).tolist()
-    torch.testing.assert_close(matrix.diagonal() / matrix.sum(1).double(), per_class_accuracy(predicted, labels, 4))

@@ -205,7 +205,7 @@ def test_a_failed_photo_that_can_be_read_now_gets_its_feature(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"batch_size": 4}, "batch_size: 3 then, 4 now"),
+        ({"batch_size": 4}, "batch_size was 3 and is 4"),
         ({"precision": "float32"}, "precision"),
         ({"inputs": ["PHOTOS", "PHOTOS/1.png"]}, "inputs"),
         ({"backbone": "embedded", "weights": None}, "backbone.tag"),

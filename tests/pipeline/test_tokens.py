@@ -99,7 +99,7 @@ def test_an_unfinished_extraction_of_pooled_features_is_not_gone_on_with_as_toke
     with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
         patch.setattr("revcd_cli.pipeline.journal.SHARD_ROWS", 8)
         run(folder, output, weights, on_progress=stop)
-    with pytest.raises(UsageError, match=r"backbone\.tokens: 0 then, 25 now"):
+    with pytest.raises(UsageError, match=r"backbone\.tokens was 0 and is 25"):
         run(folder, output, weights, tokens=True)
     run(folder, output, weights, tokens=True, fresh=True)
     assert read_features(output).backbone.tokens == TOKENS

@@ -21,8 +21,9 @@ from revcd_cli.config import Config
 from revcd_cli.data.dataset import Dataset
 from revcd_cli.errors import CheckpointError, UsageError
 from revcd_cli.files import file_sha256
+from revcd_cli.pipeline.fingerprint import differences
 from revcd_cli.pipeline.train import EpochInfo, TrainSummary, train
-from revcd_cli.pipeline.train_state import differences, state_path
+from revcd_cli.pipeline.train_state import state_path
 
 ROOT = Path(__file__).resolve().parents[2]
 RANDOM = {  # everything that draws numbers or keeps counters takes part
