@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
@@ -19,6 +21,7 @@ FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `revcd` with these arguments (default: the process's own) and return the exit code."""
     _make_streams_safe()
+    _quieten_libraries()
     from .cli import console
 
     with _terminable() as signals:
@@ -81,6 +84,12 @@ def _make_streams_safe() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 (open until the end)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _quieten_libraries() -> None:
+    """Let Pillow not talk over revcd: what is wrong with a photo stands in the photo's row."""
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager

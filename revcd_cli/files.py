@@ -92,11 +92,11 @@ def _temporary_prefix(target: Path) -> str:
 
 
 @contextlib.contextmanager
-def exclusive(output: Path) -> Iterator[None]:
+def exclusive(output: Path, *beside: Path) -> Iterator[None]:
     """Hold the right to produce `output`; a second run that asks for it at the same time is refused.
 
     The lock is the operating system's, so it ends with the process, however that ends. Temporary files that a killed
-    run left of this output are removed.
+    run left of this output, or of what it writes `beside` it, are removed.
     """
     lock = output.with_name(f".{output.name}.lock")
     try:
@@ -111,9 +111,9 @@ def exclusive(output: Path) -> Iterator[None]:
                 f"{output}: another run (process {holder}) is writing this output.",
                 hint="Wait for it, stop it, or choose another output.",
             )
-        target = Path(os.path.realpath(output))
-        for leftover in target.parent.glob(f"{_temporary_prefix(target)}*.tmp"):
-            leftover.unlink(missing_ok=True)
+        for target in (Path(os.path.realpath(path)) for path in (output, *beside)):
+            for leftover in target.parent.glob(f"{_temporary_prefix(target)}*.tmp"):
+                leftover.unlink(missing_ok=True)
         try:
             yield
         finally:

@@ -25,7 +25,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Understands {"state_dict": ...} and {"model": ...} around them and "module." before every name.
     Raises `WeightsError`, with a sentence for each way in which a file can be no weights file.
     """
-    content = _read(path, _opening(path))
+    content = _read(path, check_weights_file(path))
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -39,7 +39,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def _opening(path: Path) -> bytes:
+def check_weights_file(path: Path) -> bytes:
     """Return the first bytes of a regular file that could be weights, or raise."""
     try:
         if not path.exists():

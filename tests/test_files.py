@@ -225,7 +225,7 @@ with atomic_write(Path(sys.argv[1])) as stream:
     assert len(names(tmp_path)) == 2
     with exclusive(tmp_path / "out"):
         assert sum(name.endswith(".tmp") for name in names(tmp_path)) == 1
-    with exclusive(tmp_path / "other"):
+    with exclusive(tmp_path / "third", tmp_path / "other"):  # which the run writes beside its output
         pass
     assert names(tmp_path) == []
 

@@ -32,13 +32,15 @@ class CsvTable:
     delimiter: str
     text: str
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
+    def rows(self, exact: int | None = None) -> Iterator[tuple[int, list[str]]]:
         """Yield (line on which the row begins, stripped cells) for each row below the header.
 
+        exact: a column, counted from 0, whose cells are left as they are.
         Raises `InputFileError` for a row with more or fewer cells than the header.
         """
         width = len(self.header)
-        for line, cells in itertools.islice(_records(self.path, self.text, self.delimiter), 1, None):
+        for line, record in itertools.islice(_records(self.path, self.text, self.delimiter), 1, None):
+            cells = [cell if column == exact else cell.strip() for column, cell in enumerate(record)]
             if len(cells) < width:
                 raise InputFileError(
                     self.path,
@@ -72,7 +74,8 @@ def open_csv(path: Path, *, example: str) -> CsvTable:
         raise InputFileError(path, "has a NUL byte, so it is not a text file.", line=_line_of(text, nul))
     delimiter = _find_delimiter(path, text, example)
     header_line, header = next(_records(path, text, delimiter))
-    return CsvTable(path, hashlib.sha256(data).hexdigest(), tuple(header), header_line, delimiter, text)
+    names = tuple(name.strip() for name in header)
+    return CsvTable(path, hashlib.sha256(data).hexdigest(), names, header_line, delimiter, text)
 
 
 def expected(example: str) -> str:
@@ -133,7 +136,7 @@ def _find_delimiter(path: Path, text: str, example: str) -> str:
 
 
 def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (first line, stripped cells) for each record, the header included."""
+    """Yield (first line, cells) for each record, the header included."""
     source = _Lines(text)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
@@ -152,7 +155,7 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[
                 line=line,
                 hint='Write a quote inside a quoted cell twice: "say ""hi""".',
             ) from error
-        yield source.record_line, [cell.strip() for cell in cells]
+        yield source.record_line, cells
 
 
 class _Lines:

@@ -57,7 +57,9 @@ def parse_header(path: Path, text: str) -> BackboneRecord:
     """Read what `header` wrote. Raises `InputFileError` if it is damaged or of a newer format."""
     try:
         values = json.loads(text)
-        form = int(values["format"])
+        form = values["format"]
+        if type(form) is not int or form < 1:
+            raise TypeError
         if form > FORMAT:
             raise InputFileError(
                 path,

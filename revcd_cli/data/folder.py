@@ -72,8 +72,9 @@ def read_images_csv(path: Path, classes: ClassAttributes, *, images_root: Path, 
     found: dict[str, tuple[int, str]] = {}
     labels, lines = [], []
     parts: dict[str, list[int]] = {part: [] for part in PARTS}
-    for line, cells in table.rows():
+    for line, cells in table.rows(exact=columns[0]):
         photo, name, part = (cells[column] for column in columns)
+        photo = _path_in(photo, images_root)
         _check_path(table, line, columns[0], photo)
         if part not in PARTS:
             raise InputFileError(
@@ -122,6 +123,12 @@ def _columns(table: CsvTable) -> tuple[int, int, int]:
             problem = f'has no column "{name}"' if name not in header else f'has several columns "{name}"'
             raise InputFileError(table.path, f"{problem}.", line=table.header_line, hint=expected(EXAMPLE))
     return header.index("path"), header.index("class"), header.index("split")
+
+
+def _path_in(cell: str, root: Path) -> str:
+    """Return the path that a cell means: spaces around it are the name's own if there is such a photo."""
+    path = cell.strip()
+    return cell if cell != path and path and (root / decode_path(cell)).is_file() else path
 
 
 def _check_path(table: CsvTable, line: int, column: int, photo: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import struct
 from dataclasses import dataclass
@@ -44,6 +45,18 @@ PHOTO_SUFFIXES = (
 )
 SUPPORTED_TYPES = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, and HEIC with pillow-heif"
 
+
+def _silence_libtiff() -> None:
+    """Keep libtiff from printing what it thinks of damaged files: Pillow raises an error of its own all the same."""
+    with contextlib.suppress(OSError, AttributeError):  # there is nothing to call where it is a part of Pillow itself
+        library = ctypes.CDLL(Image.core.__file__)
+        for kind in ("Error", "Warning"):
+            set_handler = getattr(library, f"TIFFSet{kind}Handler")
+            set_handler.restype = ctypes.c_void_p
+            set_handler(None)
+
+
+_silence_libtiff()
 Image.init()
 # Never more than these: Pillow's list also has formats that start other programs (EPS) or are no photos at all.
 _FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
@@ -85,13 +98,20 @@ def too_large() -> ImageFailure:
     return ImageFailure("too_large", f"more than {MAX_BYTES >> 20} MiB")
 
 
-def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image | ImageFailure:
+def decode_rgb(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None
+) -> Image.Image | ImageFailure:
     """Decode a whole photo to 8-bit RGB, upright by its EXIF orientation, without metadata.
 
-    Only the first frame of an animation is read. Transparent parts show white. Grey of 16 or 32 bits and
+    Of an animation, or of several pages, only the first picture is read, and `info` is {"first_of_several": True};
+    otherwise `info` is empty. Transparent parts show white. Grey of 16 or 32 bits and
     floating point is scaled to 8 bits by its range, not clipped. Colour profiles and broken EXIF are ignored.
     A file that ends before its last pixel is a failure, never a picture with grey rows. Safe to call from many
     threads: no setting of Pillow is changed.
+
+    least_side: the shorter side to which the picture will be resized. A much larger JPEG is then decoded at a half, a
+    quarter or an eighth of its size, if that divides it and leaves at least twice as much. After the resize that is on
+    average less than two of 255 grey levels from the whole, even of photos as sharp as can be.
     """
     if not data:
         return ImageFailure("empty_file", "has no bytes")
@@ -102,14 +122,26 @@ def decode_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image | Im
             failure = _size_failure(*image.size, max_pixels)
             if failure:
                 return failure
+            if least_side is not None:
+                _shrink_jpeg(image, least_side)
             image.load()
             upright = _UPRIGHT.get(_orientation(image))
             picture = _to_rgb(image)
+            several = _is_first_of_several(image, data)
         picture = picture.transpose(upright) if upright is not None else picture
-        picture.info = {}
+        picture.info = {"first_of_several": True} if several else {}
         return picture
     except Exception as error:  # damaged files make decoders raise nearly anything
         return _explain(error, data)
+
+
+def _shrink_jpeg(image: Image.Image, least_side: int) -> None:
+    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+        spare = min(image.size) // (2 * least_side)
+        # A side that is no multiple would be rounded up, and the picture stretched by that.
+        factors = [f for f in (8, 4, 2) if f <= spare and image.width % f == image.height % f == 0]
+        if factors:
+            image.draft(None, (image.width // factors[0], image.height // factors[0]))
 
 
 def _size_failure(width: int, height: int, max_pixels: int) -> ImageFailure | None:
@@ -124,6 +156,16 @@ def _orientation(image: Image.Image) -> int:
     with contextlib.suppress(LookupError, ArithmeticError, ValueError, TypeError, SyntaxError, OSError, struct.error):
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     return 1
+
+
+def _is_first_of_several(image: Image.Image, data: bytes) -> bool:
+    """Whether other pictures follow. What follows in a camera's MPO are previews of the same photo."""
+    with contextlib.suppress(Exception):  # a damaged later picture does not matter
+        if image.format == "GIF":  # Pillow finds out by moving on to the second picture
+            with Image.open(io.BytesIO(data), formats=("GIF",)) as other:
+                return other.is_animated
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    return False
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

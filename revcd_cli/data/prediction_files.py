@@ -18,11 +18,13 @@ from ..errors import RevcdError, UsageError
 from ..files import atomic_write
 from .paths import encode_path
 from .prediction_html import html_writer
-from .predictions import COLUMNS, OutputFormat, Prediction, Row, Write, rounded, rows
+from .predictions import COLUMNS, NONE_OF_THESE, REJECTED, OutputFormat, Prediction, Row, Write, rounded, rows
 
 SCHEMA = 1  # of the JSON document
 _ROW_GROUP = 16_384  # rows of a Parquet file that are held in memory
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet computes a cell that begins so
+# What a spreadsheet computes: a cell that begins so, also in the wide letters of East Asia. A spreadsheet that expects
+# another separator than the comma, or does not understand quotes, begins a cell inside the text as well.
+_FORMULA = re.compile("(^|[,;|\t\r\n])(?=[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n])")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -41,9 +43,7 @@ def csv_writer(stream: BinaryIO, header: dict[str, Any], *, excel: bool = False)
 def _csv_cell(value: object, excel: bool) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if excel and isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return _FORMULA.sub(r"\1'", value) if excel and isinstance(value, str) else value
 
 
 def _csv_line(cells: Any) -> bytes:
@@ -55,11 +55,15 @@ def _csv_line(cells: Any) -> bytes:
 
 @contextlib.contextmanager
 def tsv_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """Plain lines for pipes: `path<TAB>class<TAB>score` of the best class, with control characters as escapes."""
+    """Plain lines for pipes: `path<TAB>class<TAB>score` of the best class, with control characters as escapes.
+
+    A photo that could not be read has no class; one that was rejected has the words for that in its place.
+    """
 
     def write(prediction: Prediction) -> None:
         best = prediction.best
-        cells = (best.name, str(rounded(best.score))) if best else ("", "")
+        instead = NONE_OF_THESE if prediction.status == REJECTED else ""
+        cells = (best.name, str(rounded(best.score))) if best else (instead, "")
         line = "\t".join(_CONTROL.sub(_escape, cell) for cell in map(encode_path, (prediction.path, *cells)))
         stream.write(f"{line}\n".encode())
         stream.flush()
@@ -90,26 +94,29 @@ def _candidates(prediction: Prediction) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def json_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """One document; results are streamed into it, so that only the failures stay in memory."""
+    """One document; results are streamed into it, so that only photos without an answer stay in memory."""
     for name, value in {"schema": SCHEMA, "revcd": __version__, **header}.items():
         stream.write((b",\n " if name != "schema" else b"{\n ") + _dump(name) + b": " + _dump(value))
     stream.write(b',\n "results": [')
     failures: list[dict[str, str]] = []
+    rejected: list[dict[str, str]] = []
     classified = 0
 
     def write(prediction: Prediction) -> None:
         nonlocal classified
         shared = {"path": encode_path(prediction.path), "status": prediction.status}
         if not prediction.candidates:
-            failures.append({**shared, "reason": prediction.reason, "detail": prediction.detail})
+            unanswered = rejected if prediction.status == REJECTED else failures
+            unanswered.append({**shared, "reason": prediction.reason, "detail": prediction.detail})
             return
         stream.write((b",\n  " if classified else b"\n  ") + _dump({**shared, "candidates": _candidates(prediction)}))
         classified += 1
 
     yield write
-    summary = {"photos": classified + len(failures), "classified": classified, "failed": len(failures)}
-    stream.write(b'\n ],\n "failures": [' + b",".join(b"\n  " + _dump(failure) for failure in failures))
-    stream.write(b'\n ],\n "summary": ' + _dump(summary) + b"\n}\n")
+    counts = {"classified": classified, "rejected": len(rejected), "failed": len(failures)}
+    for name, unanswered in (("rejected", rejected), ("failures", failures)):
+        stream.write(b"\n ],\n " + _dump(name) + b": [" + b",".join(b"\n  " + _dump(each) for each in unanswered))
+    stream.write(b'\n ],\n "summary": ' + _dump({"photos": sum(counts.values()), **counts}) + b"\n}\n")
 
 
 @contextlib.contextmanager
@@ -187,7 +194,7 @@ def open_writer(
     header: plain JSON values that say where the predictions come from: `model` (name, sha256), `backbone`, `classes`
     (source, sha256, n) and `settings`; kept by every format that has a place for it.
     excel: write the CSV that spreadsheets read rightly and safely: with a byte-order mark, and an apostrophe before
-    text that would be computed as a formula.
+    text, or a part of it, that would be computed as a formula.
     """
     if excel and output_format is not OutputFormat.csv:
         raise UsageError(f"The spreadsheet form exists for CSV only, not for {output_format.value}.")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from .. import __version__
 from .paths import encode_path
-from .predictions import Prediction, Write, rounded
+from .predictions import REJECTED, Prediction, Write, rounded
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -30,19 +30,18 @@ def html_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}" if rounded(share) is not None else "–"
     parts: Any = environment.get_template("predictions.html.jinja").module
     classes: Counter[str] = Counter()
-    failed = 0
+    unanswered: Counter[str] = Counter()
 
     def add(part: str) -> None:
         stream.write(part.encode("utf-8", "backslashreplace"))
 
     def write(prediction: Prediction) -> None:
-        nonlocal failed
         if prediction.best is None:
-            failed += 1
+            unanswered[prediction.status] += 1
         else:
             classes[prediction.best.name] += 1
         add(parts.card(prediction))
 
     add(parts.head(header, __version__))
     yield write
-    add(parts.tail(sorted(classes.items()), sum(classes.values()), failed))
+    add(parts.tail(sorted(classes.items()), sum(classes.values()), unanswered[REJECTED], unanswered["failed"]))

@@ -1,8 +1,8 @@
 """Predictions, and the files they are written to: one row per (photo, rank), in the order in which they come.
 
 Rules of every format:
-- Columns: path, rank, class, score, probability, seen, status, reason. A photo that could not be read has one row, with
-  its reason and no class.
+- Columns: path, rank, class, score, probability, seen, status, reason. A photo that could not be read, or that shows
+  none of the classes, has one row, with its reason and no class.
 - Numbers have 6 significant digits, which is what float32 can hold, in Python's shortest notation. A value that is not
   finite is an empty cell, or null.
 - Text is UTF-8. A file name that is not is written as in `paths.py`, whose `decode_path` gives it back exactly.
@@ -24,6 +24,8 @@ from .paths import encode_path
 COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "status", "reason")
 
 Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str]
+# Of a photo that was read and shows none of the classes, as far as the model can tell.
+REJECTED, NO_CLASS_FITS, NONE_OF_THESE = "rejected", "no_class_fits", "none of these"
 Write = Callable[["Prediction"], None]
 
 
@@ -42,15 +44,15 @@ class Prediction:
     """What is known of one photo: its candidates, best first, or why there are none."""
 
     path: str
-    status: str = "ok"  # "ok" | "failed"
-    reason: str = ""  # one of `images.REASONS` if failed
-    detail: str = ""  # a sentence for people if failed
+    status: str = "ok"  # "ok" | "failed" | "rejected": withheld, since no class fits
+    reason: str = ""  # one of `images.REASONS` if failed, "no_class_fits" if rejected
+    detail: str = ""  # a sentence for people unless ok
     candidates: tuple[Candidate, ...] = ()
     thumbnail: bytes | None = None  # JPEG, for the contact sheet
 
     @property
     def best(self) -> Candidate | None:
-        """The first candidate; None if the photo could not be read."""
+        """The first candidate; None if the photo could not be read or was rejected."""
         return self.candidates[0] if self.candidates else None
 
 

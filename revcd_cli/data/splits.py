@@ -105,36 +105,54 @@ def stratified_split(
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
 
 
-def validation_fold(
+def validation_folds(
     labels: np.ndarray,
     split: Split,
-    classes: Sequence[int] | None,
     seed: int,
+    *,
+    folds: int,
     class_fraction: float,
     row_fraction: float,
-    *,
     keys: Sequence[str] | None = None,
-) -> Split:
-    """Return a split of the trainval rows alone that imitates the real one; no test row is ever in it.
+) -> list[Split]:
+    """Return splits of the trainval rows alone that imitate the real one; no test row is ever in them.
 
-    classes: the seen classes to treat as unseen, or None to draw `class_fraction` of them (at least one and never
-    all; none if the fraction is 0 or there are fewer than three classes). All their rows become test_unseen; of each
-    other class `row_fraction` become test_seen, at least one and never all. Row numbers stay those of the data set.
+    In each fold some of the seen classes play unseen: all their rows become test_unseen, and of each other class
+    `row_fraction` of the rows become test_seen, at least one and never all. The first fold has the split's own
+    validation classes, if any of them is seen, else `class_fraction` of the seen ones (at least one and never all).
+    Further folds have as many of those that no fold had yet, so there are at most `folds` and at least one. None at all
+    if the fraction is 0 or there are fewer than three seen classes. Row numbers stay those of the data set.
 
     Raises `RevcdError` if no class is left to train on.
     """
     inside = labels[split.trainval]
     seen = np.unique(inside)
-    if classes is None:
-        draws = class_fraction > 0 and len(seen) >= 3
-        count = min(max(1, round(class_fraction * len(seen))), len(seen) - 1) if draws else 0
-        classes = _ranked(seen, seed, "class", None)[:count].tolist()
-    as_unseen = np.isin(inside, np.asarray(classes, dtype=np.int64))
-    if as_unseen.all():
+    first = np.intersect1d(np.asarray(split.val_unseen_classes or (), dtype=np.int64), seen)
+    if class_fraction == 0 or (not len(first) and len(seen) < 3):
+        return []
+    if len(first) == len(seen):
         raise RevcdError(
             f"Validation would treat all {len(seen)} seen classes as unseen, so none is left to train on.",
             hint="Name fewer validation classes.",
         )
+    count = len(first) or min(max(1, round(class_fraction * len(seen))), len(seen) - 1)
+    order = np.concatenate([first, _ranked(np.setdiff1d(seen, first), seed, "class", None)])
+    return [
+        _validation_fold(labels, split, order[k * count : (k + 1) * count], seed, row_fraction, keys)
+        for k in range(max(1, min(folds, len(order) // count)))
+    ]
+
+
+def _validation_fold(
+    labels: np.ndarray,
+    split: Split,
+    classes: np.ndarray,
+    seed: int,
+    row_fraction: float,
+    keys: Sequence[str] | None,
+) -> Split:
+    inside = labels[split.trainval]
+    as_unseen = np.isin(inside, classes)
     rest = split.trainval[~as_unseen]
     train, held_out = stratified_split(
         labels[rest], seed, row_fraction, keys=None if keys is None else [keys[row] for row in rest]

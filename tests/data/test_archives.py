@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import tarfile
 import tracemalloc
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +15,7 @@ import pytest
 from revcd_cli.data import archives
 from revcd_cli.data.images import ImageFailure
 from revcd_cli.data.sources import count_sources, iter_sources
-
-Content = dict[str, bytes]
+from tests.makers.archives import BAD_ZIPS, Content, in_directory, make_tar, make_zip, open_tar
 
 
 @pytest.fixture(autouse=True)
@@ -30,28 +27,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield place
     assert all(path.suffix in (".zip", ".tar", ".gz", ".bz2", ".xz", ".tgz") for path in place.iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
-
-
-def make_zip(path: str, content: Content, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", method) as archive:
-        warnings.simplefilter("ignore")  # of names that occur twice
-        for name, data in content.items():
-            archive.writestr(zipfile.ZipInfo(name.rstrip("!")), data, method)
-    return Path(path).read_bytes()
-
-
-def open_tar(path: str) -> tarfile.TarFile:
-    suffix = Path(path).suffix[1:]
-    return tarfile.open(path, "w:" + {"tar": "", "tgz": "gz"}.get(suffix, suffix))
-
-
-def make_tar(path: str, content: Content) -> bytes:
-    with open_tar(path) as archive:
-        for name, data in content.items():
-            member = tarfile.TarInfo(name.rstrip("!"))
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return Path(path).read_bytes()
 
 
 def make(path: str, content: Content) -> bytes:
@@ -164,23 +139,6 @@ def test_a_member_beyond_the_byte_limit_is_a_row(path: str, monkeypatch: pytest.
     make(path, {"bomb.jpg": bytes(5001), "fits.jpg": bytes(5000)})
     monkeypatch.setattr(archives, "MAX_BYTES", 5000)
     assert results(path) == {f"{path}/bomb.jpg": "too_large", f"{path}/fits.jpg": bytes(5000)}
-
-
-def in_directory(data: bytes, offset: int, new: bytes) -> bytes:
-    """Patch a field of the first entry of a zip's central directory, and its twin in the local header."""
-    central = data.index(b"PK\x01\x02")
-    data = data[: central + offset] + new + data[central + offset + len(new) :]
-    return data[: offset - 2] + new + data[offset - 2 + len(new) :]
-
-
-ZIP_FLAGS, ZIP_METHOD, ZIP_CRC, ZIP_SIZE = 8, 10, 16, 24
-BAD_ZIPS = {
-    "encrypted": (ZIP_FLAGS, struct.pack("<H", 1), "permission"),
-    "unknown-compression": (ZIP_METHOD, struct.pack("<H", 77), "unsupported_format"),
-    "bad-checksum": (ZIP_CRC, b"\0\0\0\0", "corrupt"),
-    "declares-too-much": (ZIP_SIZE, struct.pack("<I", 0xFFFF0000), "too_large"),
-    "declares-too-little": (ZIP_SIZE, struct.pack("<I", 1), "corrupt"),
-}
 
 
 @pytest.mark.parametrize(("offset", "new", "reason"), BAD_ZIPS.values(), ids=BAD_ZIPS)

@@ -201,6 +201,20 @@ def test_a_photo_of_no_class_is_refused(tmp_path, photo, says):
         read_folder(add_photos(by_class(tmp_path / "zoo"), [photo]))
 
 
+def test_spaces_around_a_path_are_its_own_if_there_is_such_a_photo(tmp_path):
+    images = IMAGES + " odd/1.jpg,zebra,trainval\n z/3.jpg ,zebra,trainval\nl/2.jpg ,lion,trainval\n"
+    root = add_photos(make(tmp_path / "zoo", images), [" odd/1.jpg", "z/3.jpg", "l/2.jpg "])
+    assert {" odd/1.jpg", "z/3.jpg", "l/2.jpg "} <= set(open_dataset(str(root)).paths)
+
+
+def test_a_class_folder_that_begins_with_a_space_keeps_it_in_the_written_split(tmp_path):
+    root = add_photos(make(tmp_path / "zoo", None), [f" zebra/{number}.jpg" for number in range(10)])
+    first = open_dataset(str(root))
+    assert (root / "images.csv").is_file()
+    assert rows_by_path(open_dataset(str(root))) == rows_by_path(first)
+    assert all((root / path).is_file() for path in first.paths)
+
+
 def test_a_folder_without_photos_is_refused(tmp_path):
     with pytest.raises(RevcdError, match="no photo found"):
         read_folder(make(tmp_path, None))

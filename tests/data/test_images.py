@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import struct
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,21 +12,29 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin, features
 
 from revcd_cli.data import images
 from revcd_cli.data.images import REASONS, ImageFailure, decode_rgb
+from tests.makers.pictures import (
+    BAD,
+    BROKEN_EXIF,
+    GIF,
+    HEIC,
+    JPEG,
+    PNG,
+    RAMP8,
+    RAMP16,
+    WEBP,
+    WIDE,
+    animated,
+    encoded,
+    half_hidden,
+    photo,
+    premultiplied,
+    senseless_exif,
+    turned,
+)
 
 # Pillow warns of what it finds broken.
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 HAS_HEIF = images.pillow_heif is not None
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def photo(width: int = 96, height: int = 64) -> Image.Image:
-    coarse = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -36,54 +42,6 @@ def pixels(data: bytes) -> np.ndarray:
     assert isinstance(picture, Image.Image), picture
     assert picture.mode == "RGB"
     return np.asarray(picture).astype(int)
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png(width: int, height: int, *, depth: int = 8, colour: int = 2, rows: bytes = b"", before: bytes = b"") -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + before + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def patched(data: bytes, position: int, new: bytes) -> bytes:
-    return data[:position] + new + data[position + len(new) :]
-
-
-JPEG, PNG = encoded(photo(), "JPEG", quality=95), encoded(photo())
-GIF, WEBP, TIFF = (encoded(photo(), kind) for kind in ("GIF", "WEBP", "TIFF"))
-ZIPPED_TIFF = encoded(photo(), "TIFF", compression="tiff_adobe_deflate")
-HEIC = b"\0\0\0\x18ftypheic" + bytes(80)
-BAD = {
-    "no-bytes": (b"", "empty_file"),
-    "one-byte": (b"\xff", "corrupt"),
-    "jpeg-magic": (JPEG[:4], "corrupt"),
-    "text": (b"not a photo at all\n" * 9, "unsupported_format"),
-    "text-cut-inside-a-letter": ("é".encode() * 300 + b"x", "unsupported_format"),
-    "other-binary": (bytes(range(1, 256)), "unsupported_format"),
-    "web-page": (b"\xef\xbb\xbf\n<!DOCTYPE html><html>404", "unsupported_format"),
-    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "unsupported_format"),
-    "half-a-jpeg": (JPEG[: len(JPEG) // 2], "truncated"),
-    "half-a-gif": (GIF[: len(GIF) // 2], "truncated"),
-    "half-a-webp": (WEBP[: len(WEBP) // 2], "truncated"),
-    "half-a-tiff": (TIFF[: len(TIFF) // 2], "truncated"),
-    "half-a-compressed-tiff": (ZIPPED_TIFF[: len(ZIPPED_TIFF) // 2], "truncated"),
-    "jpeg-without-its-end": (JPEG[:-2], "truncated"),
-    "half-a-png": (PNG[: len(PNG) // 2], "truncated"),
-    "bad-idat": (patched(PNG, len(PNG) // 2, b"\0" * 40), "corrupt"),
-    "bad-header-sum": (patched(PNG, 29, b"\0\0\0\0"), "corrupt"),
-    "giant-header": (png(60_000, 60_000), "too_large"),
-    "large-header": (png(15_000, 10_000), "too_large"),
-    "tall-strip": (encoded(Image.new("L", (1, 5000))), "extreme_aspect"),
-    "flat-strip": (encoded(Image.new("L", (20_000, 2))), "extreme_aspect"),
-    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unsupported_format"),
-    "binary-eps": (b"\xc5\xd0\xd3\xc6" + bytes(60), "unsupported_format"),
-    "pdf": (b"%PDF-1.7\n" + bytes(60), "unsupported_format"),
-    "svg": (b"<?xml version='1.0'?><svg/>", "unsupported_format"),
-    "format-off-the-list": (encoded(photo(), "PPM"), "unsupported_format"),
-    "not-a-number": (encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"), "corrupt"),
-}
 
 
 @pytest.mark.parametrize(("data", "reason"), BAD.values(), ids=BAD)
@@ -163,29 +121,20 @@ def test_a_text_bomb_in_a_png_is_a_failure_or_a_picture():
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_eight_orientations_of_one_scene_decode_to_the_same_picture(kind: str, orientation: int):
-    scene = photo()
-    turn_back = {5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, orientation)
-    stored = scene if orientation == 1 else scene.transpose(images._UPRIGHT[turn_back])
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
     options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
-    decoded = pixels(encoded(stored, kind, exif=exif, **options))
+    decoded = pixels(turned(kind, orientation, **options))
     assert decoded.shape == (64, 96, 3)
-    assert np.abs(decoded - np.asarray(scene)).max() <= 8
+    assert np.abs(decoded - np.asarray(photo())).max() <= 8
 
 
 @pytest.mark.parametrize("orientation", [(3, 0), (3, 9), (3, 255), (2, 0x41424344), (12, 0)], ids=str)
 def test_a_senseless_orientation_is_ignored(orientation: tuple[int, int]):
-    kind, value = orientation
-    entry = struct.pack("<HHHII", 1, ExifTags.Base.Orientation, kind, 4 if kind == 2 else 1, value)
-    exif = b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
+    exif = senseless_exif(*orientation)
     assert np.array_equal(pixels(encoded(photo(), exif=exif)), np.asarray(photo()))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize(
-    "block", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff"]
-)
+@pytest.mark.parametrize("block", BROKEN_EXIF)
 def test_a_broken_exif_block_or_colour_profile_is_ignored(kind: str, block: bytes):
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(kind, {})
     clean = encoded(photo(), kind, **options)
@@ -199,27 +148,6 @@ def test_the_picture_carries_no_metadata_that_could_be_applied_again():
     picture = decode_rgb(encoded(photo(), exif=exif, icc_profile=b"profile"))
     assert picture.info == {}
     assert ExifTags.Base.Orientation not in picture.getexif()
-
-
-RAMP16 = np.tile(np.arange(256, dtype=np.uint16) * 257, (32, 1))  # (32, 256): every 8-bit value, widened exactly
-RAMP8 = (RAMP16 // 257).astype(np.uint8)
-WIDE = {
-    "16-bit-png": encoded(Image.fromarray(RAMP16)),
-    "16-bit-tiff": encoded(Image.fromarray(RAMP16), "TIFF"),
-    "16-bit-big-endian-tiff": encoded(Image.fromarray(RAMP16.astype(">u2")), "TIFF"),
-    "16-bit-rgb-png": png(
-        256,
-        32,
-        depth=16,
-        rows=b"".join(b"\0" + row.astype(">u2").tobytes() for row in np.repeat(RAMP16[:, :, None], 3, axis=2)),
-    ),
-    "32-bit-tiff-of-8-bits": encoded(Image.fromarray(RAMP8.astype(np.int32)), "TIFF"),
-    "32-bit-tiff-of-16-bits": encoded(Image.fromarray(RAMP16.astype(np.int32)), "TIFF"),
-    "32-bit-tiff": encoded(Image.fromarray(RAMP16.astype(np.int32) << 15), "TIFF"),
-    "float-tiff-to-1": encoded(Image.fromarray((RAMP8 / 255).astype(np.float32)), "TIFF"),
-    "float-tiff-to-255": encoded(Image.fromarray(RAMP8.astype(np.float32)), "TIFF"),
-    "float-tiff-of-any-range": encoded(Image.fromarray((RAMP8 * 1e6).astype(np.float32)), "TIFF"),
-}
 
 
 @pytest.mark.parametrize("data", WIDE.values(), ids=WIDE)
@@ -251,12 +179,6 @@ def test_cmyk_jpeg_keeps_its_colours():
     assert np.abs(pixels(encoded(ink, "JPEG", quality=95)) - (200, 30, 60)).max() <= 4
 
 
-def half_hidden(colour: tuple[int, int, int]) -> Image.Image:
-    image = Image.new("RGBA", (8, 8), (10, 20, 30, 255))
-    image.paste((*colour, 0), (0, 0, 4, 8))
-    return image
-
-
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 def test_colour_hidden_under_full_transparency_has_no_effect(kind: str):
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
@@ -272,13 +194,10 @@ def test_half_transparent_black_over_white_is_grey():
 
 
 def test_premultiplied_grey_of_a_tiff_is_composited_like_plain_grey():
-    plain = encoded(Image.new("LA", (4, 4), (100, 128)), "TIFF")
-    tag = struct.pack("<HHI", ExifTags.Base.ExtraSamples, 3, 1)
-    premultiplied = patched(plain, plain.index(tag) + len(tag), struct.pack("<H", 1))
-    premultiplied = premultiplied.replace(bytes((100, 128)) * 16, bytes((50, 128)) * 16)
-    with Image.open(io.BytesIO(premultiplied)) as image:
+    plain, other = premultiplied()
+    with Image.open(io.BytesIO(other)) as image:
         assert image.mode == "La"
-    assert np.abs(pixels(premultiplied) - pixels(plain)).max() <= 1
+    assert np.abs(pixels(other) - pixels(plain)).max() <= 1
 
 
 def transparent_palette() -> Image.Image:
@@ -310,9 +229,7 @@ def test_a_transparent_level_of_16_bit_grey_shows_white():
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_only_the_first_frame_is_read(kind: str):
-    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
-    options = {"lossless": True} if kind == "WEBP" else {}
-    decoded = pixels(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options))
+    decoded = pixels(animated(kind))
     assert np.abs(decoded - (255, 0, 0)).max() == 0
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from revcd_cli.data.paths import decode_path
 from revcd_cli.data.prediction_files import open_writer
-from revcd_cli.data.predictions import COLUMNS, Candidate, OutputFormat, Prediction
+from revcd_cli.data.predictions import COLUMNS, NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
 from revcd_cli.errors import RevcdError, UsageError
 
 HEADER = {
@@ -51,6 +51,10 @@ def failed(path: str) -> Prediction:
     return Prediction(path, "failed", "truncated", "The file ends before the picture does.")
 
 
+def rejected(path: str) -> Prediction:
+    return Prediction(path, REJECTED, NO_CLASS_FITS, "the best class, ox, fits by -1.2; 0.4 is asked for")
+
+
 def write(path: Path, *predictions: Prediction, excel: bool = False) -> Path:
     with open_writer(path, OutputFormat.of(path), HEADER, excel=excel) as writer:
         for prediction in predictions:
@@ -82,7 +86,7 @@ def read_rows(path: Path) -> list[tuple]:
         return [tuple(row.values()) for row in pq.read_table(path).to_pylist()]
     if path.suffix == ".json":
         document = read_json(path.read_text("utf-8"))
-        photos = [*document["results"], *document["failures"]]
+        photos = [*document["results"], *document["failures"], *document["rejected"]]
     else:
         photos = [read_json(line) for line in path.read_text("utf-8").splitlines()]
     rows = []
@@ -97,11 +101,13 @@ def read_rows(path: Path) -> list[tuple]:
 
 @pytest.mark.parametrize("form", WRITTEN)
 def test_every_format_holds_the_same_rows(form: OutputFormat, tmp_path: Path):
-    path = write(tmp_path / f"out.{form.value}", classified("a.jpg", "zebra", "ox", score=-0.25), failed("b.jpg"))
+    photos = [classified("a.jpg", "zebra", "ox", score=-0.25), failed("b.jpg"), rejected("c.jpg")]
+    path = write(tmp_path / f"out.{form.value}", *photos)
     assert read_rows(path) == [
         ("a.jpg", 1, "zebra", -0.25, 0.5, False, "ok", ""),
         ("a.jpg", 2, "ox", -0.25, 0.5, True, "ok", ""),
         ("b.jpg", None, "", None, None, None, "failed", "truncated"),
+        ("c.jpg", None, "", None, None, None, "rejected", "no_class_fits"),
     ]
 
 
@@ -150,14 +156,36 @@ def test_the_spreadsheet_form_defuses_formulas_but_not_numbers(tmp_path: Path):
     assert {row[3] for row in rows[1:]} == {"-0.5"}
 
 
+SPREADSHEET_NAMES = st.text(st.sampled_from("=+-@\uff1d;,|\t\r\n\"' ax1"), max_size=8)
+
+
+@given(path=SPREADSHEET_NAMES, name=SPREADSHEET_NAMES)
+def test_no_cell_of_the_spreadsheet_form_begins_a_formula_whatever_separates_cells(path: str, name: str):
+    stream = io.BytesIO()
+    with open_writer(stream, OutputFormat.csv, HEADER, excel=True) as writer:
+        writer.write(classified(path, name, score=-0.5))
+    text = stream.getvalue().decode("utf-8-sig")
+    assert list(csv.reader(io.StringIO(text, newline="")))[1][3] == "-0.5"
+    lines = [line for line in text.replace("\r", "\n").split("\n") if line]
+    for separator in ",;|\t":
+        # Quotes may be understood or not: both ways to cut a line must give no cell that is computed.
+        for cell in (cell for line in lines for cell in line.split(separator)):
+            start = cell.lstrip(' \t"')
+            assert start[:1] not in ("=", "+", "-", "@", "\uff1d") or start.startswith("-0.5")
+
+
 def test_the_json_document_says_where_it_comes_from_and_counts(tmp_path: Path):
-    path = write(tmp_path / "out.json", classified("a.jpg", "ox"), failed("b.jpg"), classified("c.jpg", "ox"))
+    photos = [classified("a.jpg", "ox"), failed("b.jpg"), rejected("d.jpg"), classified("c.jpg", "ox")]
+    path = write(tmp_path / "out.json", *photos)
     document = read_json(path.read_text("utf-8"))
     assert document["schema"] == 1
     assert {name: document[name] for name in HEADER} == HEADER
     assert [photo["path"] for photo in document["results"]] == ["a.jpg", "c.jpg"]
     assert document["failures"][0]["detail"] == "The file ends before the picture does."
-    assert document["summary"] == {"photos": 3, "classified": 2, "failed": 1}
+    (withheld,) = document["rejected"]
+    assert (withheld["path"], withheld["status"], withheld["reason"]) == ("d.jpg", "rejected", "no_class_fits")
+    assert "fits by -1.2" in withheld["detail"]
+    assert document["summary"] == {"photos": 4, "classified": 2, "rejected": 1, "failed": 1}
 
 
 @pytest.mark.parametrize("form", WRITTEN)
@@ -207,7 +235,9 @@ def test_plain_lines_name_the_best_class_and_stay_one_line_each():
     with open_writer(stream, OutputFormat.tsv, HEADER) as writer:
         writer.write(classified("a\tb\n\x1b[31m.jpg", "zebra", "ox"))
         writer.write(failed("c.jpg"))
-    assert stream.getvalue().decode() == "a\\tb\\n\\x1b[31m.jpg\tzebra\t0.5\nc.jpg\t\t\n"
+        writer.write(rejected("d.jpg"))
+    lines = ["a\\tb\\n\\x1b[31m.jpg\tzebra\t0.5", "c.jpg\t\t", "d.jpg\tnone of these\t", ""]
+    assert stream.getvalue().decode() == "\n".join(lines)
 
 
 @pytest.mark.parametrize(("name", "form"), [("a.CSV", "csv"), ("b.x.jsonl", "jsonl"), ("c.html", "html")])
@@ -272,9 +302,13 @@ def test_the_contact_sheet_needs_nothing_but_itself(tmp_path: Path):
 
 
 def test_the_contact_sheet_marks_unseen_classes_and_says_why_photos_failed(tmp_path: Path):
-    page = Page(write(tmp_path / "out.html", classified("a.jpg", "zebra"), failed("b.jpg")).read_text("utf-8"))
+    photos = [classified("a.jpg", "zebra"), failed("b.jpg"), rejected("c.jpg"), rejected("d.jpg")]
+    page = Page(write(tmp_path / "out.html", *photos).read_text("utf-8"))
     kinds = [attributes["data-kind"] for tag, attributes in page.tags if tag == "article"]
-    assert kinds == ["unseen", "failed"]
+    assert kinds == ["unseen", "failed", "rejected", "rejected"]
+    assert "rejected" in [attributes.get("value") for tag, attributes in page.tags if tag == "option"]
     assert "truncated" in page.text
     assert "The file ends before the picture does." in page.text
-    assert "1 classified · 1 failed" in " ".join(page.text.split())
+    text = " ".join(page.text.split())
+    assert "1 classified · 2 none of these · 1 failed" in text
+    assert "None of these no class fits the best class, ox, fits by -1.2; 0.4 is asked for" in text

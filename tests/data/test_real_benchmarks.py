@@ -11,7 +11,7 @@ import scipy.io
 from revcd_cli.data.attributes import read_attribute_csv
 from revcd_cli.data.benchmark_table import AWA_ATTRIBUTES, read_published_split
 from revcd_cli.data.open_dataset import open_dataset
-from revcd_cli.data.splits import check_split, validation_fold
+from revcd_cli.data.splits import check_split, validation_folds
 from revcd_cli.errors import RevcdError
 
 
@@ -24,11 +24,14 @@ def test_the_real_cub_has_the_published_sizes(shared_data):
     assert dataset.features.shape == (11_788, 4096)
     assert dataset.paths[0].startswith("001.Black_footed_Albatross/")
     assert dataset.classes.names[dataset.labels[0]] == "001.Black_footed_Albatross"
-    fold = validation_fold(dataset.labels, dataset.split, dataset.split.val_unseen_classes, 0, 0.25, 0.2)
-    check_split(fold, dataset.labels, dataset.classes.names, "fold")
-    assert len(fold.trainval) + len(fold.test_seen) == 4702
-    assert len(fold.test_unseen) == 2355
-    assert len(fold.val_unseen_classes) == 50
+    folds = validation_folds(dataset.labels, dataset.split, 0, folds=5, class_fraction=0.2, row_fraction=0.2)
+    for fold in folds:
+        check_split(fold, dataset.labels, dataset.classes.names, "fold")
+    assert [len(fold.val_unseen_classes) for fold in folds] == [50, 50, 50]
+    assert len({label for fold in folds for label in fold.val_unseen_classes}) == 150
+    assert folds[0].val_unseen_classes == dataset.split.val_unseen_classes
+    assert len(folds[0].trainval) + len(folds[0].test_seen) == 4702
+    assert len(folds[0].test_unseen) == 2355
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from revcd_cli.data.splits import Split, check_split, split_sha256, stratified_split, validation_fold
+from revcd_cli.data.splits import Split, check_split, split_sha256, stratified_split, validation_folds
 from revcd_cli.errors import InputFileError, LeakError, RevcdError
 
 NAMES = ("lion", "zebra", "okapi")
@@ -98,28 +100,78 @@ def test_more_photos_of_one_class_change_nothing_for_the_others():
     assert [row for row in more if row < 20] == [row for row in before if row < 20]
 
 
+def folds_of(labels, real: Split, seed: int = 0, *, folds: int = 5, classes: float = 0.2, rows: float = 0.2, keys=None):
+    return validation_folds(labels, real, seed, folds=folds, class_fraction=classes, row_fraction=rows, keys=keys)
+
+
 @settings(max_examples=60, deadline=None)
-@given(labels_lists, st.integers(0, 5), st.floats(0, 0.9), st.floats(0.01, 0.9))
-def test_a_validation_fold_lies_inside_trainval_and_has_no_leak(labels, seed, class_fraction, row_fraction):
+@given(labels_lists, st.integers(0, 5), st.integers(1, 6), st.floats(0, 0.9), st.floats(0.01, 0.9))
+def test_validation_folds_lie_inside_trainval_share_no_class_and_have_no_leak(labels, seed, most, classes, rows):
     labels = np.array([*labels, 5, 5, 5])  # class 5 is the real unseen one
     train, test = stratified_split(labels[:-3], seed)
     real = Split(train, test, np.arange(len(labels) - 3, len(labels)))
-    fold = validation_fold(labels, real, None, seed, class_fraction, row_fraction)
-    check_split(fold, labels, [str(label) for label in range(6)], "fold")
-    assert sorted(np.concatenate([rows for _, rows in fold.parts()])) == list(real.trainval)
-    assert fold.val_unseen_classes == tuple(np.unique(labels[fold.test_unseen]))
-    assert bool(fold.val_unseen_classes) == (class_fraction > 0 and len(np.unique(labels[train])) >= 3)
+    folds = folds_of(labels, real, seed, folds=most, classes=classes, rows=rows)
+    seen = np.unique(labels[train])
+    assert bool(folds) == (classes > 0 and len(seen) >= 3)
+    assert len(folds) <= most
+    for fold in folds:
+        check_split(fold, labels, [str(label) for label in range(6)], "fold")
+        assert sorted(np.concatenate([rows for _, rows in fold.parts()])) == list(real.trainval)
+        assert fold.val_unseen_classes == tuple(np.unique(labels[fold.test_unseen]))
+        assert len(fold.val_unseen_classes) == min(max(1, round(classes * len(seen))), len(seen) - 1)
+    unseen = [label for fold in folds for label in fold.val_unseen_classes]
+    assert len(unseen) == len(set(unseen))
+    # No fold is left out that there are classes for.
+    assert not folds or len(folds) == most or len(seen) - len(unseen) < len(folds[0].val_unseen_classes) or not unseen
 
 
-def test_given_validation_classes_are_the_unseen_ones():
-    labels = np.repeat(np.arange(4), 5)
-    real = split(list(range(15)), [], [15, 16, 17, 18, 19])
-    fold = validation_fold(labels, real, (1, 3), 0, 0.5, 0.2)
-    assert fold.val_unseen_classes == (1,)  # class 3 is not in trainval
-    np.testing.assert_array_equal(fold.test_unseen, np.arange(5, 10))
-    assert [len(rows) for _, rows in fold.parts()] == [8, 2, 5]
+def test_more_folds_leave_those_before_them_as_they_are():
+    labels = np.repeat(np.arange(10), 6)
+    real = Split(np.arange(60), np.empty(0, np.int64), np.empty(0, np.int64))
+    many = folds_of(labels, real, folds=5)
+    assert sorted(label for fold in many for label in fold.val_unseen_classes) == list(range(10))
+    for few in range(1, 5):
+        for one, other in zip(folds_of(labels, real, folds=few), many, strict=False):
+            assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(one.parts(), other.parts(), strict=True))
+
+
+def test_test_rows_make_no_difference_to_the_folds():
+    labels = np.repeat(np.arange(8), 6)
+    keys = [f"{row}.jpg" for row in range(48)]
+    train, test = stratified_split(labels, 0, keys=keys)
+    few = folds_of(labels, Split(train, test[:2], test[:0]), keys=keys)
+    many = folds_of(labels, Split(train, test, test[:0]), keys=keys)
+    assert len(few) == len(many) == 4
+    for one, other in zip(few, many, strict=True):
+        assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(one.parts(), other.parts(), strict=True))
+
+
+def named(real: Split, *classes: int) -> Split:
+    return dataclasses.replace(real, val_unseen_classes=classes)
+
+
+REAL, REAL_LABELS = split(list(range(15)), [], [15, 16, 17, 18, 19]), np.repeat(np.arange(4), 5)
+
+
+def test_given_validation_classes_are_the_unseen_ones_of_the_first_fold():
+    folds = folds_of(REAL_LABELS, named(REAL, 1, 3))
+    assert folds[0].val_unseen_classes == (1,)  # class 3 is not in trainval
+    np.testing.assert_array_equal(folds[0].test_unseen, np.arange(5, 10))
+    assert [len(rows) for _, rows in folds[0].parts()] == [8, 2, 5]
+    assert sorted(fold.val_unseen_classes for fold in folds) == [(0,), (1,), (2,)]
+
+
+@pytest.mark.parametrize("classes", [(), (3,)], ids=["none", "none that is seen"])
+def test_given_validation_classes_of_which_none_is_seen_are_drawn_instead(classes):
+    drawn, given = folds_of(REAL_LABELS, REAL), folds_of(REAL_LABELS, named(REAL, *classes))
+    assert [fold.val_unseen_classes for fold in given] == [fold.val_unseen_classes for fold in drawn]
 
 
 def test_a_fold_that_leaves_nothing_to_train_on_is_refused():
     with pytest.raises(RevcdError, match="none is left to train on"):
-        validation_fold(LABELS, GOOD, (0, 1), 0, 0.5, 0.2)
+        folds_of(LABELS, named(GOOD, 0, 1))
+
+
+def test_two_seen_classes_are_enough_where_one_is_named():
+    (fold,) = folds_of(LABELS, named(GOOD, 1), folds=1)
+    assert [rows.tolist() for _, rows in fold.parts()] == [[0], [], [2]]

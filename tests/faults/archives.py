@@ -1,0 +1,180 @@
+"""Archives and slow disks: 4.2, faults 45 to 47. Nothing in an archive is ever written to disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import select
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.makers.archives import BAD_ZIPS, in_directory, make_tar, make_zip
+from tests.makers.pictures import PNG
+
+from .runner import MEGABYTE, Fault, Place, Process, Run
+
+HOSTILE = {"../evil.png": PNG, "/etc/evil.png": PNG, "C:\\evil.png": PNG, "a/../../evil.png": PNG}
+HOSTILE_ROWS = ("../evil.png", "etc/evil.png", "C:\\evil.png", "a/../../evil.png")
+
+
+def archive(name: str, members: Mapping[str, bytes], spoil: Callable[[bytes], bytes] = bytes) -> Callable:
+    def make(place: Place) -> list[str]:
+        path = place.inputs / name
+        (make_zip if name.endswith(".zip") else make_tar)(str(path), members)
+        path.write_bytes(spoil(path.read_bytes()))
+        return place.predict(path)
+
+    return make
+
+
+def rows(name: str, members: Mapping[str, str]) -> dict[str, str]:
+    return {f"{name}/{member}": reason for member, reason in members.items()}
+
+
+def zipped(case: str, members: Mapping[str, bytes], outcome: Mapping[str, str], code: int = 0, **more: object) -> Fault:
+    return Fault(45, case, archive("z.zip", members, more.pop("spoil", bytes)), code, rows("z.zip", outcome), **more)
+
+
+def spoilt(case: str) -> Fault:
+    offset, new, reason = BAD_ZIPS[case]
+    return zipped(
+        f"one member: {case}",
+        {"a.png": PNG, "b.png": PNG},
+        {"a.png": reason, "b.png": "ok"},
+        3,
+        spoil=lambda data: in_directory(data, offset, new),
+    )
+
+
+def nested() -> dict[str, bytes]:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as opened:
+        opened.writestr("hidden.png", PNG)
+    return {"inner.zip": inner.getvalue(), "a.png": PNG}
+
+
+def bomb(place: Place) -> list[str]:
+    """A zip of 300 kB, of which each of two members unpacks to 300 MB of zeros."""
+    path = place.inputs / "z.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name in ("a.png", "b.png"):
+            with opened.open(name, "w", force_zip64=True) as stream:
+                for _ in range(300):
+                    stream.write(bytes(MEGABYTE))
+        opened.writestr("c.png", PNG)
+    return place.predict(path)
+
+
+def little_memory(place: Place, run: Run) -> None:
+    usual = place.run(place.predict(place.good(), "--overwrite"))
+    (place.inputs / "good.png").unlink()
+    assert run.memory < usual.memory + 100 * MEGABYTE
+
+
+LINKS = {
+    "device.png": (tarfile.CHRTYPE, ""),
+    "passwd.png": (tarfile.SYMTYPE, "/etc/passwd"),
+    "outside.png": (tarfile.LNKTYPE, "../../outside.png"),
+    "pipe.png": (tarfile.FIFOTYPE, ""),
+}
+
+
+def tar_of_links(place: Place) -> list[str]:
+    path = place.inputs / "z.tar"
+    with tarfile.open(path, "w") as opened:
+        for name, (kind, target) in LINKS.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            opened.addfile(member)
+        member = tarfile.TarInfo("a.png")
+        member.size = len(PNG)
+        opened.addfile(member, io.BytesIO(PNG))
+    return place.predict(path)
+
+
+def two_photos(place: Place) -> list[str]:
+    return place.predict(place.good("a.png"), place.good("slow.png", seed=1))
+
+
+def slow(place: Place) -> Process:
+    place.terminal, place.screen = os.openpty()
+    return Process(
+        streams=("/dev/null", "", os.ttyname(place.screen)),
+        environment={"TERM": "xterm", "COLUMNS": "120"},
+        hook=("tests.faults.hooks", "wait_for", "slow.png", str(place.root / "go")),
+    )
+
+
+def watch_then_let_go(place: Place, arguments: Sequence[str], process: Process) -> Run:
+    """Look at the terminal while the disk hangs, until the progress has been drawn anew three times; then it answers.
+
+    A progress that stands still would be waited for until the command is ended by its alarm.
+    """
+    pid, shown, screen = place.start(arguments, process), b"", place.screen
+    while select.select([place.terminal], [], [], 60)[0]:
+        try:
+            shown += os.read(place.terminal, 4096)
+        except OSError:  # the command has ended
+            break
+        if screen:  # the command has it by now; with its last holder it ends
+            screen = os.close(screen)
+        if len(re.findall(rb"Naming", shown)) > 3:
+            (place.root / "go").touch()
+    os.close(place.terminal)
+    run = place.finish(pid)
+    return Run(run.code, run.stdout, shown.decode(), run.memory)
+
+
+def progress_was_alive(place: Place, run: Run) -> None:
+    assert Path(place.root / "go").exists()
+
+
+FAULTS: Sequence[Fault] = (
+    zipped("names that lead outside", HOSTILE, dict.fromkeys(HOSTILE_ROWS, "ok")),
+    *map(spoilt, BAD_ZIPS),
+    zipped("an archive inside", nested(), {"a.png": "ok"}),
+    zipped("names that occur twice", {"a.png": PNG, "a.png!": PNG}, {"a.png": "ok", "a.png#2": "ok"}),
+    Fault(
+        45,
+        "members that unpack to 300 MB",
+        bomb,
+        3,
+        rows("z.zip", {"a.png": "too_large", "b.png": "too_large", "c.png": "ok"}),
+        then=little_memory,
+    ),
+    Fault(
+        45,
+        "an archive that breaks off",
+        archive("z.zip", {"a.png": PNG, "b.png": PNG}, lambda data: data[: len(data) // 2]),
+        1,
+        {"z.zip": "corrupt"},
+    ),
+    Fault(
+        46,
+        "device, links and pipe in a tar",
+        tar_of_links,
+        3,
+        rows("z.tar", {**dict.fromkeys(LINKS, "not_a_file"), "a.png": "ok"}),
+        ("a link or device in the archive, which is not followed",),
+    ),
+    Fault(
+        46,
+        "a tar whose names lead outside",
+        archive("z.tar.gz", HOSTILE),
+        0,
+        rows("z.tar.gz", dict.fromkeys(HOSTILE_ROWS, "ok")),
+    ),
+    Fault(
+        47,
+        "a disk that does not answer for a while",
+        two_photos,
+        0,
+        {"a.png": "ok", "slow.png": "ok"},
+        process=slow,
+        drive=watch_then_let_go,
+        then=progress_was_alive,
+    ),
+)

@@ -1,0 +1,174 @@
+"""Feature files and benchmarks: 4.4, faults 69 to 77."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tests.makers.benchmark_files import REFUSED as BENCHMARKS
+from tests.makers.benchmark_files import column, features, splits
+from tests.makers.benchmark_files import write as write_benchmark
+from tests.makers.feature_files import REFUSED as FILES
+
+from .runner import MEGABYTE, Fault, Place, Process, Run
+from .trained import shapes
+
+NUMBERS = {"count": 73, "twice": 73, "duplicate": 73, "terabytes": 70, "zeros": 70}
+NUMBERS |= {"float64": 71, "flat": 71, "integers": 71, "width": 71, "transposed": 71}
+NUMBERS |= {"infinite": 72, "nan": 72, "lost": 72}
+
+
+def refused_file(name: str) -> Fault:
+    data, message = FILES[name]
+
+    def make(place: Place) -> list[str]:
+        return ["data", "check", place.write(name, data)]
+
+    def in_its_own_words(place: Place, run: Run) -> None:
+        assert re.search(message, run.stderr), run.stderr
+
+    return Fault(NUMBERS.get(Path(name).stem, 69), name, make, 4, says=(name,), then=in_its_own_words)
+
+
+def flipped(place: Place) -> list[str]:
+    data = bytearray(shapes().features.read_bytes())
+    data[-4000] ^= 1
+    return ["data", "check", place.write("f.npz", bytes(data))]
+
+
+def trained_on(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Place], list[str]]:
+    """The shapes' own features with a change, given to `revcd train`."""
+
+    def make(place: Place) -> list[str]:
+        with np.load(shapes().features) as opened:
+            arrays = dict(opened)
+        change(arrays)
+        np.savez(place.inputs / "f.npz", **arrays)
+        return shapes().train(place, shapes().copy(place), features=place.inputs / "f.npz")
+
+    return make
+
+
+def zeros(place: Place) -> list[str]:
+    """An .npz of 200 kB that holds 200 MB of zeros."""
+    path = place.inputs / "zeros.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened, opened.open("features.npy", "w") as stream:
+        form = {"descr": "<f4", "fortran_order": False, "shape": (25_600, 2048)}
+        np.lib.format.write_array_header_1_0(stream, form)
+        for _ in range(200):
+            stream.write(bytes(MEGABYTE))
+    return ["data", "check", str(path)]
+
+
+def little_memory(place: Place, run: Run) -> None:
+    usual = place.run(["data", "check", place.write("text.npz", "no features")])
+    (place.inputs / "text.npz").unlink()
+    assert run.memory < usual.memory + 50 * MEGABYTE
+
+
+def fewer(arrays: dict[str, np.ndarray]) -> None:
+    for name in ("features", "paths", "status", "reason", "sha256"):
+        arrays[name] = arrays[name][:-1]
+
+
+def other_backbone(place: Place) -> list[str]:
+    """Features of the embedded backbone for a model of another one."""
+    folder = shapes().copy(place)
+    done = place.run(["extract", str(folder), "-o", str(place.inputs / "f.npz"), "--backbone", "embedded"])
+    assert done.code == 0
+    return ["evaluate", "--dataset", str(folder), "--features", f"{place.inputs}/f.npz", "--model", str(shapes().model)]
+
+
+def benchmark(number: int, place: Place) -> list[str]:
+    split, rows, _ = BENCHMARKS[number]
+    write_benchmark(place.inputs / "toy", splits(**split), features(**rows))
+    return ["train", "--dataset", str(place.inputs / "toy"), "-o", str(place.outputs / "m.safetensors")]
+
+
+def refused_benchmark(number: int) -> Fault:
+    words = BENCHMARKS[number][2]
+    return Fault(75, f"benchmark {words}"[:60], lambda place: benchmark(number, place), 4, says=(words,))
+
+
+def spoilt(name: str, spoil: Callable[[Path], object]) -> Callable[[Place], list[str]]:
+    def make(place: Place) -> list[str]:
+        folder = write_benchmark(place.inputs / "toy")
+        spoil(folder / name)
+        return ["train", "--dataset", str(folder), "-o", str(place.outputs / "m.safetensors")]
+
+    return make
+
+
+def overlapping(place: Place) -> list[str]:
+    """A photo that trains and tests, in a benchmark."""
+    folder = write_benchmark(place.inputs / "toy", splits(test_seen_loc=column([2])))
+    return ["train", "--dataset", str(folder), "-o", str(place.outputs / "m.safetensors")]
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def version_7_3(path: Path) -> None:
+    path.write_bytes(b"MATLAB 7.3 MAT-file" + path.read_bytes()[19:])
+
+
+def named(name: str) -> Callable[[Place], list[str]]:
+    return lambda place: ["train", "--dataset", name, "-o", str(place.outputs / "m.safetensors")]
+
+
+ABSENT = "Animals with Attributes 2) is not on this machine"
+OFFLINE = Process(environment={"HF_HUB_OFFLINE": "1"})
+FAULTS: Sequence[Fault] = (
+    *map(refused_file, FILES),
+    Fault(69, "a bit flipped in an .npz", flipped, 4, says=("not a readable .npz", "CRC")),
+    Fault(70, "200 MB of zeros in 200 kB", zeros, 4, says=("claims 209,715,328 bytes",), then=little_memory),
+    Fault(
+        71,
+        "another width than the recorded backbone's",
+        trained_on(lambda arrays: arrays.update(features=arrays["features"][:, :-1])),
+        4,
+        says=("features have shape", "its backbone gives"),
+    ),
+    Fault(
+        72,
+        "a feature that is not finite, to train on",
+        trained_on(lambda arrays: arrays["features"].__setitem__((0, 0), np.nan)),
+        4,
+        says=("1 features are not finite", ".png"),
+    ),
+    Fault(73, "photos of the data set without a row", trained_on(fewer), 4, says=("have no row",)),
+    Fault(
+        74,
+        "features of another backbone than the model's",
+        other_backbone,
+        2,
+        says=("not of the kind that the model was trained on", "embedded", "test_resnet"),
+        differs="Exit code 2 instead of 4: neither file is invalid, they do not go together.",
+    ),
+    *map(refused_benchmark, range(len(BENCHMARKS))),
+    Fault(75, "att_splits.mat cut in half", spoilt("att_splits.mat", half), 4, says=("cut short or damaged",)),
+    Fault(75, "res101.mat of version 7.3", spoilt("res101.mat", version_7_3), 4, says=("7.3", "save(FILE, '-v7')")),
+    Fault(75, "res101.mat missing", spoilt("res101.mat", Path.unlink), 1, says=("res101.mat", "--features NAME.mat")),
+    Fault(75, "a photo that trains and tests", overlapping, 4, says=("both in trainval and in test_seen",)),
+    Fault(
+        76,
+        "a benchmark that is not here, offline",
+        named("awa2"),
+        1,
+        says=("res101.mat and att_splits.mat", "AWA2", "revcd data download awa2"),
+        process=OFFLINE,
+    ),
+    *(
+        Fault(
+            77, f"a benchmark called {name}", named(name), 1, says=("Animals with Attributes 2", "not on this machine")
+        )
+        for name in ("AWA2", "awa-2")
+    ),
+    Fault(77, "a benchmark called imagenet", named("imagenet"), 2, says=("Benchmarks: awa1, awa2",)),
+    Fault(77, "a benchmark called awa3", named("awa3"), 2, says=('did you mean "awa2"', "revcd data list")),
+)

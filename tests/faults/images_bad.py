@@ -1,0 +1,296 @@
+"""Photos that cannot be read: 4.1, faults 1 to 17 and 27 to 30. Each lies beside a sound one, which is still named."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from revcd_cli.data.images import pillow_heif
+from tests.makers.pictures import BAD, HEIC, JPEG, PNG, ZIPPED_TIFF, encoded, photo
+
+from .runner import MEGABYTE, Fault, NotHere, Place, Process, Run
+
+HOOKS = "tests.faults.hooks"
+NO_OPTION = "There is no option to read more: the limits are what the promise of bounded memory rests on."
+
+
+def beside(
+    number: int,
+    case: str,
+    data: bytes | Callable[[], bytes],
+    reason: str,
+    *says: str,
+    name: str = "bad.jpg",
+    then: Callable[[Place, Run], None] | None = None,
+    differs: str = "",
+) -> Fault:
+    """Return the case of a file beside a sound photo: named too if `reason` is "ok", else a row with the reason."""
+
+    def make(place: Place) -> list[str]:
+        content = data() if callable(data) else data
+        return place.predict(place.write(name, content), place.good())
+
+    rows = {name: reason, "good.png": "ok"}
+    failed = () if reason == "ok" else (f"{name}: {reason}", "1 photos named, 1 failed")
+    return Fault(number, case, make, 0 if reason == "ok" else 3, rows, (*failed, *says), then, differs=differs)
+
+
+def text_bomb() -> bytes:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "a" * 3_000_000, zip=True)
+    return encoded(photo(), pnginfo=text)
+
+
+def scan_noise(seed: int) -> bytes:
+    """Return a JPEG of whose compressed scan some bytes are random."""
+    chance, data = random.Random(seed), bytearray(JPEG)
+    for _ in range(30):
+        data[chance.randrange(len(data) // 2, len(data) - 2)] = chance.randrange(255)
+    return bytes(data)
+
+
+def noisy_tiffs(place: Place) -> list[str]:
+    for seed in range(40):
+        chance, data = random.Random(seed), bytearray(ZIPPED_TIFF)
+        for _ in range(6):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        place.write(f"{seed}.tif", bytes(data))
+    return ["extract", str(place.inputs), "-o", str(place.outputs / "f.npz"), "--backbone", "embedded"]
+
+
+def nothing_but_own_words(place: Place, run: Run) -> None:
+    """libtiff, which prints to the process's standard error by itself, is not heard."""
+    own = re.compile(r"backbone |device |warning: |\d+ done|Next: ")
+    assert [line for line in run.stderr.splitlines() if not own.match(line)] == []
+
+
+def noisy_scans(place: Place) -> list[str]:
+    return place.predict(*(place.write(f"{seed}.jpg", scan_noise(seed)) for seed in range(8)), "--overwrite")
+
+
+def same_again(place: Place, run: Run) -> None:
+    """The same command gives the same rows, byte for byte, and the same messages."""
+    before = place.answers.read_bytes()
+    again = place.run(place.predict(*sorted(map(str, place.inputs.iterdir())), "--overwrite"))
+    assert (again.code, place.answers.read_bytes(), again.stderr) == (run.code, before, run.stderr)
+
+
+def little_memory(place: Place, run: Run) -> None:
+    """The bad file costs no more memory than another small photo in its place."""
+    usual = place.run(place.predict(place.good("a.png"), place.good("b.png"), "--overwrite"))
+    for name in ("a.png", "b.png"):
+        (place.inputs / name).unlink()
+    assert run.memory < usual.memory + 200 * MEGABYTE
+
+
+def given_postscript(place: Place) -> list[str]:
+    """A document that creates a file if anything executes it, under the three names it may have."""
+    program = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({place.root}/executed) (w) file closefile\nshowpage\n"
+    documents = [place.write(name, program) for name in ("a.eps", "b.jpg")]
+    documents += [place.write("c.pdf", b"%PDF-1.7\n" + bytes(60)), place.write("d.svg", "<svg/>")]
+    return place.predict(*documents, place.good())
+
+
+def not_executed(place: Place, run: Run) -> None:
+    assert not (place.root / "executed").exists()
+
+
+def heic(place: Place) -> list[str]:
+    if pillow_heif is not None:
+        raise NotHere("pillow-heif is installed, so HEIC is read")
+    return place.predict(place.write("bad.heic", HEIC), place.good())
+
+
+def everything_bad(command: str) -> Callable[[Place], list[str]]:
+    def make(place: Place) -> list[str]:
+        for name, (data, _) in BAD.items():
+            place.write(f"{name}.jpg", data)
+        if command == "predict":
+            return place.predict(place.inputs)
+        return ["extract", str(place.inputs), "-o", str(place.outputs / "f.parquet"), "--backbone", "embedded"]
+
+    return make
+
+
+def every_row_of_features(place: Place, run: Run) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(place.outputs / "f.parquet").to_pylist()
+    assert {Path(row["path"]).stem: row["reason"] for row in table} == {name: bad[1] for name, bad in BAD.items()}
+    assert {row["status"] for row in table} == {"failed"}
+    assert len(table) == len(BAD)
+
+
+def two_photos(place: Place) -> list[str]:
+    place.good("b.png")
+    return place.predict(place.good("a.png"), place.inputs / "b.png")
+
+
+def unreadable(place: Place) -> list[str]:
+    path = place.good("secret.png")
+    Path(path).chmod(0)
+    return place.predict(path, place.good())
+
+
+def growing(place: Place) -> list[str]:
+    place.write("b.png", PNG[: len(PNG) // 2])
+    return place.predict(place.good("a.png"), place.inputs / "b.png")
+
+
+def strip(width: int, height: int) -> bytes:
+    return encoded(Image.new("L", (width, height)))
+
+
+def padded(data: bytes, megabytes: int) -> Callable[[Place], list[str]]:
+    """Make a photo with so many megabytes of zeros behind it, which take no disk."""
+
+    def make(place: Place) -> list[str]:
+        path = place.write("bad.jpg", data)
+        os.truncate(path, len(data) + megabytes * MEGABYTE)
+        return place.predict(path, place.good())
+
+    return make
+
+
+def metadata_of_50_megabytes() -> bytes:
+    junk = np.random.default_rng(0).bytes(65_000)
+    return JPEG[:2] + (b"\xff\xe5" + struct.pack(">H", len(junk) + 2) + junk) * 800 + JPEG[2:]
+
+
+CONTENTS: Sequence[Fault] = (
+    beside(1, "zero bytes", *BAD["no-bytes"]),
+    beside(2, "one byte", *BAD["one-byte"]),
+    beside(2, "the first bytes of a JPEG", *BAD["jpeg-magic"]),
+    beside(3, "a text file", *BAD["text"], "a text file"),
+    beside(4, "a web page", *BAD["web-page"], "looks like a web page", name="bad.png"),
+    beside(5, "a Git LFS pointer", *BAD["lfs"], "git lfs pull"),
+    beside(6, "half a JPEG", *BAD["half-a-jpeg"]),
+    beside(
+        7,
+        "a JPEG without its last two bytes",
+        *BAD["jpeg-without-its-end"],
+        differs="There is no --allow-truncated: a photo with grey rows is never named.",
+    ),
+    beside(8, "half a PNG", *BAD["half-a-png"], name="bad.png"),
+    beside(8, "damaged pixels in a PNG", *BAD["bad-idat"], name="bad.png"),
+    beside(8, "a PNG header with a wrong sum", *BAD["bad-header-sum"], name="bad.png"),
+    Fault(
+        9,
+        "random bytes in the scan of a JPEG",
+        noisy_scans,
+        3,
+        {f"{seed}.jpg": "corrupt" if seed in (1, 5) else "ok" for seed in range(8)},
+        then=same_again,
+    ),
+    Fault(
+        9,
+        "random bytes in compressed TIFFs",
+        noisy_tiffs,
+        3,
+        says=("Their rows say why",),
+        then=nothing_but_own_words,
+        leaves=("f.npz",),
+    ),
+    beside(10, "a PNG of 60,000 x 60,000", *BAD["giant-header"], name="bad.png", then=little_memory),
+    beside(
+        11,
+        "a PNG of 150 megapixels",
+        *BAD["large-header"],
+        name="bad.png",
+        then=little_memory,
+        differs=f"There is no --max-pixels. {NO_OPTION}",
+    ),
+    beside(12, "a strip of 1 x 5000", *BAD["tall-strip"], name="bad.png", then=little_memory),
+    beside(12, "a strip of 20,000 x 2", *BAD["flat-strip"], name="bad.png", then=little_memory),
+    beside(13, "a single pixel", encoded(Image.new("RGB", (1, 1), (9, 8, 7))), "ok", name="bad.png"),
+    beside(14, "compressed text of 3 MB in 3 kB", text_bomb, "too_large", name="bad.png", then=little_memory),
+    beside(15, "a JPEG named .png", JPEG, "ok", name="bad.png"),
+    beside(15, "a PNG named .jpg", PNG, "ok"),
+    beside(15, "a JPEG named .HEIC", JPEG, "ok", name="bad.HEIC"),
+    Fault(
+        16, "HEIC without its reader", heic, 3, {"bad.heic": "unsupported_format", "good.png": "ok"}, ("pillow-heif",)
+    ),
+    Fault(
+        17,
+        "EPS, PDF and SVG",
+        given_postscript,
+        3,
+        {**dict.fromkeys(("a.eps", "b.jpg", "c.pdf", "d.svg"), "unsupported_format"), "good.png": "ok"},
+        ("PostScript document",),
+        not_executed,
+    ),
+)
+
+FILES: Sequence[Fault] = (
+    Fault(25, "100 MB of zeros behind a JPEG", padded(JPEG, 100), 0, {"bad.jpg": "ok", "good.png": "ok"}),
+    Fault(
+        25,
+        "300 MB of zeros behind a JPEG",
+        padded(JPEG, 300),
+        3,
+        {"bad.jpg": "too_large", "good.png": "ok"},
+        ("more than 256 MiB",),
+        little_memory,
+    ),
+    beside(25, "52 MB of metadata", metadata_of_50_megabytes, "ok"),
+    Fault(
+        27,
+        "deleted between listing and reading",
+        two_photos,
+        3,
+        {"a.png": "ok", "b.png": "vanished"},
+        ("it was there when the photos were listed",),
+        changes=("b.png",),
+        process=Process(hook=(HOOKS, "vanish", "b.png")),
+    ),
+    Fault(
+        28,
+        "still being written, and grown by the next run",
+        growing,
+        3,
+        {"a.png": "ok", "b.png": "truncated"},
+    ),
+    Fault(
+        28,
+        "growing while it is read",
+        two_photos,
+        3,
+        {"a.png": "ok", "b.png": "too_large"},
+        changes=("b.png",),
+        process=Process(hook=(HOOKS, "grow_without_end", "b.png")),
+    ),
+    Fault(
+        29,
+        "no permission to read",
+        unreadable,
+        3,
+        {"secret.png": "permission", "good.png": "ok"},
+        ("no permission to read it",),
+        process=Process(unprivileged=True),
+    ),
+    Fault(
+        30,
+        "all photos bad, named",
+        everything_bad("predict"),
+        1,
+        {f"{name}.jpg": reason for name, (_, reason) in BAD.items()},
+        (f"0 photos named, {len(BAD)} failed",),
+    ),
+    Fault(
+        30,
+        "all photos bad, extracted",
+        everything_bad("extract"),
+        1,
+        says=(f"0 done, {len(BAD)} failed",),
+        then=every_row_of_features,
+        leaves=("f.parquet",),
+    ),
+)
+FAULTS = (*CONTENTS, *FILES)

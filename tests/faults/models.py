@@ -1,0 +1,230 @@
+"""Models and weights of backbones: 4.5, faults 78 to 86. Damaged models are copies of one that `revcd train` wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from revcd_cli.checkpoint import FORMAT, read_metadata
+
+from .runner import MEGABYTE, Fault, Place, Process, Run
+from .trained import BACKBONE, shapes
+
+HOOKS = "tests.faults.hooks"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"
+PAGE = b"\n<!DOCTYPE html><html><body>404</body></html>" * 9
+Spoil = Callable[[Path], Any]
+
+
+def model(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safetensors", **more: Any) -> Fault:
+    """Return the case of a model that cannot be used, given to `revcd predict`: one sentence, exit code 1."""
+
+    def make(place: Place) -> list[str]:
+        path = Path(place.write(f"model.{suffix}", shapes().model.read_bytes()))
+        spoil(path)
+        return place.predict(place.good(), "--model", path, "--weights", shapes().weights)
+
+    def one_sentence(place: Place, run: Run) -> None:
+        errors = [line for line in run.stderr.splitlines() if not line.startswith("hint: ")]
+        assert len(errors) == 1, run.stderr
+        assert len(errors[0]) < len(str(place.inputs)) + 400
+
+    return Fault(number, case, make, 1, says=("model", *says), then=one_sentence, **more)
+
+
+def weights(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safetensors") -> Fault:
+    """Return the case of a backbone's weights that cannot be used, given to `revcd extract`."""
+
+    def make(place: Place) -> list[str]:
+        path = Path(place.write(f"weights.{suffix}", shapes().weights.read_bytes()))
+        spoil(path)
+        output = str(place.outputs / "f.npz")
+        return ["extract", place.good(), "-o", output, "--backbone", BACKBONE, "--weights", str(path)]
+
+    return Fault(number, case, make, 1, says=("weights", *says), then=not_run)
+
+
+def replaced_by(data: bytes) -> Spoil:
+    return lambda path: path.write_bytes(data)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def junk_behind(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"junk")
+
+
+def torch_file(path: Path) -> None:
+    """A zip in the layout of torch.save."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"epoch": 3}, protocol=2))
+
+
+class Evil:
+    """What creates a file when it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.sentinel = place / "executed"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.sentinel), "w")
+
+
+def evil(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Evil(path.parent.parent), protocol=2))
+
+
+def evil_zip(path: Path) -> None:
+    stream = io.BytesIO(pickle.dumps({"state_dict": Evil(path.parent.parent)}, protocol=2))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", stream.getvalue())
+        archive.writestr("archive/version", "3\n")
+
+
+def not_run(place: Place, run: Run) -> None:
+    assert not (place.root / "executed").exists()
+
+
+def in_metadata(change: Callable[[dict[str, Any]], Any]) -> Spoil:
+    def spoil(path: Path) -> None:
+        document, tensors = read_metadata(path), safetensors.numpy.load_file(path)
+        change(document)
+        path.write_bytes(safetensors.numpy.save(tensors, {"revcd": json.dumps(document)}))
+
+    return spoil
+
+
+def in_tensors(change: Callable[[dict[str, np.ndarray]], Any]) -> Spoil:
+    def spoil(path: Path) -> None:
+        document, tensors = read_metadata(path), safetensors.numpy.load_file(path)
+        change(tensors)
+        path.write_bytes(safetensors.numpy.save(tensors, {"revcd": json.dumps(document)}))
+
+    return spoil
+
+
+def without_metadata(path: Path) -> None:
+    path.write_bytes(safetensors.numpy.save(safetensors.numpy.load_file(path)))
+
+
+def metadata_text(path: Path) -> None:
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(1)}, {"revcd": "{"}))
+
+
+def no_tensors(tensors: dict[str, np.ndarray]) -> None:
+    for name in [name for name in tensors if name != "class_table"]:
+        del tensors[name]
+
+
+def named_five(place: Place, run: Run) -> None:
+    assert run.stderr.count(" is missing") == 5 and " more" in run.stderr
+
+
+def predict_with(*more: str) -> Callable[[Place], list[str]]:
+    return lambda place: place.predict(place.good(), "--model", shapes().model, *more)
+
+
+def own_weights(place: Place) -> list[str]:
+    """Other weights of the same network than those that the model was trained with."""
+    path = place.write("other.safetensors", shapes().weights.read_bytes())
+    in_weights = safetensors.numpy.load_file(path)
+    safetensors.numpy.save_file({name: np.asarray(value + 1) for name, value in in_weights.items()}, path)
+    return place.predict(place.good(), "--model", shapes().model, "--weights", path)
+
+
+def exchanged(place: Place) -> list[str]:
+    """Another program replaces the model, again and again, while it is loaded."""
+    path = place.write("model.safetensors", shapes().model.read_bytes())
+    return place.predict(place.good(), "--model", path, "--weights", shapes().weights)
+
+
+def extract_from(tag: str) -> Callable[[Place], list[str]]:
+    return lambda place: ["extract", place.good(), "-o", str(place.outputs / "f.npz"), "--backbone", tag, "--offline"]
+
+
+def little_memory(place: Place, run: Run) -> None:
+    assert run.memory < place.run(["models", "show", "animals"]).memory + 50 * MEGABYTE
+
+
+MODELS = (
+    ("missing", Path.unlink, "there is no such file", "revcd models list"),
+    ("a folder", a_folder, "is a folder"),
+    ("empty", replaced_by(b""), "is empty"),
+    ("one byte", replaced_by(b"\5"), "is damaged or of another kind"),
+    ("cut short", cut, "is damaged"),
+    ("junk behind its end", junk_behind, "is damaged"),
+    ("a torch file renamed", torch_file, "is a PyTorch pickle"),
+    ("a web page", replaced_by(PAGE), "is a web page"),
+    ("a Git LFS pointer", replaced_by(LFS), "is a Git LFS pointer"),
+    ("a header of a terabyte", replaced_by((10**12).to_bytes(8, "little") + b"{}"), "is damaged or of another kind"),
+    ("a text", replaced_by(b"class,stripes\nzebra,1\n" * 9), "is damaged or of another kind"),
+)
+WEIGHTS = (
+    ("missing", Path.unlink, "no such weights file"),
+    ("a folder", a_folder, "is not a regular file"),
+    ("empty", replaced_by(b""), "is empty"),
+    ("cut short", cut, "truncated or damaged safetensors"),
+    ("a web page", replaced_by(PAGE), "is a web page"),
+    ("a Git LFS pointer", replaced_by(LFS), "git lfs pull"),
+)
+FAULTS: Sequence[Fault] = (
+    *(model(78, f"a model that is {case}", spoil, *says) for case, spoil, *says in MODELS),
+    *(weights(78, f"weights that are {case}", spoil, *says) for case, spoil, *says in WEIGHTS),
+    model(79, "a pickle that runs code, as a model", evil, "is a PyTorch pickle", suffix="pt"),
+    weights(79, "a pickle that runs code, as weights", evil, "could run code", suffix="pt"),
+    weights(79, "a torch file that runs code, as weights", evil_zip, "could run code", suffix="pth"),
+    model(80, "no metadata", without_metadata, "no readable revcd metadata"),
+    model(80, "metadata that are not JSON", metadata_text, "no readable revcd metadata"),
+    model(
+        80,
+        "a newer format",
+        in_metadata(lambda d: d.update(format=FORMAT + 1)),
+        f"model format {FORMAT + 1}",
+        "Upgrade",
+    ),
+    model(
+        80,
+        "an older format",
+        in_metadata(lambda d: d.update(format=FORMAT - 1)),
+        f"model format {FORMAT - 1}",
+        differs="A model of an older format is refused with the way out, not patched: it is to be trained again.",
+    ),
+    model(80, "an unknown setting", in_metadata(lambda d: d["config"]["train"].update(epoch=1)), "train.epoch"),
+    model(80, "an unknown field", in_metadata(lambda d: d["backbone"].update(colour=1)), "colour"),
+    model(80, "a part of the metadata missing", in_metadata(lambda d: d.pop("config")), "incomplete or wrong"),
+    model(81, "a tensor missing", in_tensors(lambda t: t.pop("model.null")), "null is missing"),
+    model(81, "a tensor more", in_tensors(lambda t: t.update({"model.odd": np.zeros(1)})), "odd is not expected"),
+    model(81, "a tensor of another shape", in_tensors(lambda t: t.update({"model.null": np.zeros(3)})), "null is (3,)"),
+    model(81, "no tensors at all", in_tensors(no_tensors), " more."),
+    model(82, "NaN among the weights", in_tensors(lambda t: t["model.null"].fill(np.nan)), "not finite numbers"),
+    model(82, "infinity among the weights", in_tensors(lambda t: t["model.null"].fill(np.inf)), "not finite numbers"),
+    model(83, "a column without name", in_metadata(lambda d: d["classes"]["attributes"].pop()), "5 attributes"),
+    model(83, "a class without row", in_metadata(lambda d: d["classes"]["names"].append("x")), "7 classes"),
+    Fault(84, "other weights than the model's", own_weights, 1, says=("sha256 begins with", "of the model's with")),
+    Fault(85, "a backbone that is not here", extract_from("resnet50.a1_in1k"), 1, says=("HF_HOME", "--weights")),
+    Fault(85, "a model's backbone that is not here", predict_with("--offline"), 1, says=("HF_HUB_CACHE", "--weights")),
+    Fault(
+        86,
+        "replaced while it is loaded",
+        exchanged,
+        0,
+        {"good.png": "ok"},
+        changes=("model.safetensors",),
+        process=lambda place: Process(hook=(HOOKS, "exchange", f"{place.inputs}/model.safetensors")),
+    ),
+)

@@ -1,0 +1,171 @@
+"""A process that has loaded revcd once and forks for each command, so that a real process costs no imports.
+
+A child has descriptors, a working folder, an environment and limits of its own, runs `main`, and ends as Python ends.
+Requests are lines of JSON on standard input, answers lines on standard output: {"run": ...} gives the child's pid,
+{"wait": pid} waits for its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import io
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def warm_up() -> Callable[[], None]:
+    """Load the shipped model and its backbone once; return what makes children load them themselves again."""
+    import matplotlib.pyplot  # noqa: F401
+    import scipy.io  # noqa: F401
+
+    from revcd_cli.__main__ import main
+    from revcd_cli.data import archives, benchmarks, open_dataset, prediction_files  # noqa: F401
+    from revcd_cli.pipeline import check, evaluate, predict, report, train  # noqa: F401
+
+    load_checkpoint, load_recorded = predict.load_checkpoint, predict.load_recorded
+    checkpoint = load_checkpoint("animals")
+    usual = {"weights": None, "device": "auto", "precision": "auto"}
+    backbone = load_recorded(checkpoint.backbone, **usual)
+
+    def checkpoint_once(name: str) -> Any:
+        return checkpoint if name == "animals" else load_checkpoint(name)
+
+    def backbone_once(record: Any, **options: Any) -> Any:
+        return backbone if record == checkpoint.backbone and options == usual else load_recorded(record, **options)
+
+    def cool_down() -> None:
+        predict.load_checkpoint, predict.load_recorded = load_checkpoint, load_recorded
+
+    predict.load_checkpoint, predict.load_recorded = checkpoint_once, backbone_once
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())), contextlib.redirect_stderr(io.StringIO()):
+        main(["predict", str(ROOT / "examples" / "cat.jpg"), "/nothing.jpg"])  # what is only imported when it is used
+    return cool_down
+
+
+def serve() -> None:
+    """Answer requests until there are no more."""
+    cool_down = warm_up()
+    gc.freeze()  # a child's garbage collector would copy every page
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    for line in iter(requests.readline, b""):
+        request = json.loads(line)
+        if "wait" in request:
+            _, status, usage = os.wait4(request["wait"], 0)
+            answer = {"code": os.waitstatus_to_exitcode(status), "memory": usage.ru_maxrss * 1024}
+        else:
+            pid = os.fork()
+            if pid == 0:
+                answers.close()
+                requests.close()
+                if request["run"]["cold"]:
+                    cool_down()
+                try:
+                    code = _command(request["run"])
+                except BaseException:  # of the test, not of the command, which handles its own
+                    traceback.print_exc()
+                    code = 70
+                _end(code)
+            answer = {"pid": pid}
+        answers.write(json.dumps(answer).encode() + b"\n")
+
+
+def _end(code: int) -> NoReturn:
+    """End as Python does, but for the taking apart of everything that is loaded, which takes seconds."""
+    threading._shutdown()  # waits for threads, as concurrent.futures does for its own
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            code = 120  # Python's own for this
+    os._exit(code)
+
+
+def _command(request: dict[str, Any]) -> int:
+    """Become the process that was asked for, and run its command."""
+    signal.alarm(request["seconds"])  # nothing may hang
+    os.chdir(request["folder"])
+    for descriptor, path in enumerate(request["streams"]):
+        _open_as(descriptor, path)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.umask(request["umask"])
+    for name, limit in request["limits"].items():
+        resource.setrlimit(getattr(resource, name), (limit, limit))
+    _renew_python(os.environ.get("PYTHONIOENCODING", "utf-8"))
+    _guard_network(request["network"])
+    if request["hook"]:
+        module, name, *values = request["hook"]
+        getattr(importlib.import_module(module), name)(*values)
+    if request["unprivileged"]:
+        _drop_privileges()
+    from revcd_cli.__main__ import main
+
+    return main([os.fsdecode(bytes.fromhex(argument)) for argument in request["arguments"]])
+
+
+def _open_as(descriptor: int, path: str | None) -> None:
+    if path is None:
+        os.close(descriptor)
+        return
+    flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_APPEND
+    if not os.path.exists(path):  # noqa: PTH110
+        flags |= os.O_CREAT
+    opened = os.open(path, flags | os.O_NOCTTY, 0o666)
+    os.dup2(opened, descriptor)
+    os.close(opened)
+
+
+def _renew_python(encoding: str) -> None:
+    """Make the standard streams and the filters of warnings those of a fresh interpreter."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = None
+        with contextlib.suppress(OSError):  # Python has None for a closed descriptor
+            os.fstat(descriptor)
+            raw = io.FileIO(descriptor, "r" if descriptor == 0 else "w", closefd=False)
+            buffered = io.BufferedReader(raw) if descriptor == 0 else io.BufferedWriter(raw)
+            errors = "backslashreplace" if name == "stderr" else "strict"
+            stream = io.TextIOWrapper(buffered, encoding, errors, line_buffering=name == "stderr" or raw.isatty())
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    warnings.resetwarnings()
+    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", category)
+
+
+def _guard_network(told: str) -> None:
+    """Let no connection be opened, and leave a file behind if one is tried."""
+
+    def refuse(*where: object, **options: object) -> NoReturn:
+        Path(told).write_text(f"{where}")
+        raise OSError("a test has no network")
+
+    socket.socket.connect = refuse
+    socket.getaddrinfo = refuse
+
+
+def _drop_privileges() -> None:
+    """Take from root what lets it read and write whatever the permissions are."""
+    if os.geteuid() == 0:
+        header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        if ctypes.CDLL(None).capset(header, nothing):
+            raise OSError("root keeps its privileges here")
+
+
+if __name__ == "__main__":
+    serve()
+    os._exit(0)  # libraries that come with torch complain of their own ends

@@ -1,0 +1,249 @@
+"""Training, evaluation, the terminal and names: 4.3, faults 66 and 68, and 4.7, faults 110 to 116."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from revcd_cli.data.paths import decode_path
+
+from .class_tables import given, named, own_table, text
+from .features import trained_on
+from .images_good import scores
+from .runner import MEGABYTE, ROOT, Fault, Place, Process, Run
+from .trained import shapes
+
+MANY = 50_000
+MODEL = ("m.*",)
+
+
+def many_classes(place: Place) -> list[str]:
+    """A table of 50,000 classes for the model of shapes, which knows six attributes."""
+    values = np.random.default_rng(0).uniform(0, 1, (MANY, 6)).round(3)
+    rows = [[f"class {number}", *map(str, row)] for number, row in enumerate(values.tolist())]
+    path = place.write("table.csv", text([["class", *(f"trait {k}" for k in range(6))], *rows]))
+    photos = [place.good(f"{number}.png", seed=number) for number in range(4)]
+    return place.predict(*photos, "--classes", path, "--model", shapes().model, "--weights", shapes().weights)
+
+
+def bounded(place: Place, run: Run) -> None:
+    few = [
+        *place.predict(place.inputs / "0.png", "--model", shapes().model, "--weights", shapes().weights),
+        "--overwrite",
+    ]
+    assert run.memory < place.run(few).memory + 500 * MEGABYTE
+
+
+FORMULAS = ("=cmd()", "+1", "-1+1", "@SUM(1)", "a;=cmd()", 'a,"=cmd()', "a|+1", "\uff1dcmd()", "x\n=cmd()")
+
+
+def for_a_spreadsheet(place: Place) -> list[str]:
+    """Classes and a photo whose names are formulas, or become one where another separator is expected."""
+    header, row = own_table()[0], own_table()[1]
+    lines = [list(header), *(['"' + name.replace('"', '""') + '"', *row[1:]] for name in FORMULAS)]
+    photos = [place.good(name) for name in ("=1+1.png", "a;=1.png")]
+    return [*place.predict(*photos, "--classes", place.write("table.csv", text(lines)), top_k=99), "--excel"]
+
+
+def starts_no_formula(place: Place, run: Run) -> None:
+    """Whatever separator a spreadsheet expects, no cell begins as a formula does, but for numbers."""
+    content = place.answers.read_text("utf-8-sig")
+    for separator in ",;\t|":
+        for cells in csv.reader(content.splitlines(), delimiter=separator):
+            for cell in cells:
+                start = cell.lstrip(" \t\r\n\"'" if not cell.startswith("'") else "")[:1]
+                if start and start in "=+-@\uff1d\uff0b\uff0d\uff20":
+                    float(cell)  # or it is no number
+
+
+def train_on(change: Callable[[dict[str, np.ndarray]], None] = lambda arrays: None, *more: str) -> Callable:
+    return lambda place: [*trained_on(change)(place), *more]
+
+
+def listed(lines: Sequence[str]) -> Callable[[Place], list[str]]:
+    """Train on the shapes with another list of photos."""
+
+    def make(place: Place) -> list[str]:
+        folder = shapes().copy(place)
+        (folder / "images.csv").write_text("\n".join(["path,class,split", *lines]))
+        return shapes().train(place, folder)
+
+    return make
+
+
+def constant(arrays: dict[str, np.ndarray]) -> None:
+    arrays["features"][:] = 1
+
+
+def of_norm_0(arrays: dict[str, np.ndarray]) -> None:
+    arrays["features"][:] = 0
+
+
+def huge(arrays: dict[str, np.ndarray]) -> None:
+    arrays["features"] *= 1e30
+
+
+def old_model_is_whole(place: Place, run: Run) -> None:
+    assert (place.outputs / "m.safetensors").read_text() == "old"
+
+
+def onto_an_old_model(place: Place) -> list[str]:
+    (place.outputs / "m.safetensors").write_text("old")
+    return [*shapes().train(place, shapes().copy(place)), "--overwrite"]
+
+
+def evaluated_without(*parts: str, only: str = "") -> Callable[[Place], list[str]]:
+    """Train on the shapes without the photos of a part, and evaluate the model."""
+
+    def make(place: Place) -> list[str]:
+        folder = shapes().copy(place)
+        lines = (folder / "images.csv").read_text().splitlines()
+        kept = [line for line in lines if line.rsplit(",", 1)[1] not in parts and not (only and line.startswith(only))]
+        (folder / "images.csv").write_text("\n".join(kept))
+        assert place.run(shapes().train(place, folder)).code == 0
+        model = str(place.outputs / "m.safetensors")
+        features = str(shapes().features)
+        return ["evaluate", "--dataset", str(folder), "--model", model, "--features", features, "--format", "json"]
+
+    return make
+
+
+def undefined(*names: str) -> Callable[[Place, Run], None]:
+    def check(place: Place, run: Run) -> None:
+        figures = json.loads(run.stdout)["figures"] if "figures" in run.stdout else json.loads(run.stdout)
+        for name in ("acc_seen", "acc_unseen", "harmonic_mean", "acc_zsl"):
+            assert (find(figures, name) is None) == (name in names), (name, run.stdout)
+
+    return check
+
+
+def find(document: dict, name: str) -> object:
+    """Return the value of that name, however deep."""
+    if name in document:
+        return document[name]
+    inner = [value for value in document.values() if isinstance(value, dict)]
+    return next((found for value in inner if (found := find(value, name)) is not None), None)
+
+
+def as_plain(place: Place, run: Run) -> None:
+    """What a terminal is said to be changes nothing in what a program reads."""
+    plain = place.run(["predict", str(place.inputs), "--format", "json"])
+    assert json.loads(run.stdout)["results"] == json.loads(plain.stdout)["results"]
+
+
+TERMINALS = {
+    "GITHUB_ACTIONS": {"GITHUB_ACTIONS": "1"},
+    "FORCE_COLOR": {"FORCE_COLOR": "1"},
+    "NO_COLOR": {"NO_COLOR": "1"},
+    "20 columns": {"COLUMNS": "20"},
+    "a dumb terminal": {"TERM": "dumb"},
+}
+COMMANDS = (
+    "",
+    "predict",
+    "extract",
+    "train",
+    "evaluate",
+    "info",
+    "data",
+    "data check",
+    "models",
+    "models show",
+    "study",
+)
+IMPORTS = "import sys; from revcd_cli.__main__ import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+
+
+def without_torch(place: Place, run: Run) -> None:
+    """A process that has loaded nothing before answers without torch."""
+    fresh = subprocess.run([sys.executable, "-c", IMPORTS, "--help"], cwd=ROOT, capture_output=True, check=False)
+    assert fresh.returncode == 0, fresh.stderr
+
+
+def helped(name: str) -> Fault:
+    says = f"Usage: revcd {name}".rstrip()
+    return Fault(114, f"{name} --help", lambda place: [*name.split(), "--help"], says=(says,))
+
+
+def one_photo(*options: str) -> Callable[[Place], list[str]]:
+    return lambda place: ["predict", place.good(), *options]
+
+
+def keeps(name: str) -> Callable[[Place, Run], None]:
+    """The name of the class stands in every format as it is."""
+
+    def check(place: Place, run: Run) -> None:
+        with place.answers.open(newline="", encoding="utf-8") as stream:
+            assert decode_path(next(csv.DictReader(stream))["class"]) == name
+        command = ["predict", str(place.inputs / "good.png"), "--classes", str(place.inputs / "table.csv")]
+        assert (
+            json.loads(place.run([*command, "--format", "json"]).stdout)["results"][0]["candidates"][0]["class"] == name
+        )
+        assert place.run([*command, "--format", "table"]).code == 0
+        assert scores(place)
+
+    return check
+
+
+def class_called(name: str) -> Fault:
+    def make(place: Place) -> list[str]:
+        lines = named(name)().splitlines()[:2]
+        return [*given(lambda: "\n".join(lines))(place)[:-3], "1", "-o", str(place.answers)]
+
+    return Fault(116, f"a class called {name[:20]!a}", make, 0, {"good.png": "ok"}, then=keeps(name))
+
+
+ONE = "red/0.png,red,trainval"
+FAULTS: Sequence[Fault] = (
+    Fault(66, "50,000 classes", many_classes, 0, {f"{n}.png": "ok" for n in range(4)}, then=bounded),
+    Fault(68, "names that are formulas", for_a_spreadsheet, then=starts_no_formula, leaves=("answers.csv",)),
+    Fault(110, "one photo", listed([ONE]), 0, leaves=MODEL),
+    Fault(110, "one class", listed([f"red/{n}.png,red,trainval" for n in range(6)]), 0, leaves=MODEL),
+    Fault(110, "a batch beyond the data set", train_on(constant, "--set", "train.batch_size=1000"), 0, leaves=MODEL),
+    Fault(110, "constant features", train_on(constant), 0, leaves=MODEL),
+    Fault(110, "features of norm 0", train_on(of_norm_0), 0, leaves=MODEL),
+    Fault(110, "features of 1e30", train_on(huge), 0, leaves=MODEL),
+    Fault(
+        110,
+        "a loss that is no number",
+        onto_an_old_model,
+        1,
+        says=("The loss became nan in epoch 1 of the final phase", "learning_rate"),
+        then=old_model_is_whole,
+        process=Process(hook=("tests.faults.hooks", "lose_loss", 3)),
+    ),
+    Fault(
+        111,
+        "no unseen photos",
+        evaluated_without("test_unseen"),
+        then=undefined("acc_unseen", "harmonic_mean", "acc_zsl"),
+        leaves=MODEL,
+    ),
+    Fault(
+        111, "no seen photos", evaluated_without("test_seen"), then=undefined("acc_seen", "harmonic_mean"), leaves=MODEL
+    ),
+    Fault(111, "a class without test photos", evaluated_without(only="red/7"), then=undefined(), leaves=MODEL),
+    *(
+        Fault(112, case, one_photo("--format", "json"), then=as_plain, process=Process(environment=environment))
+        for case, environment in TERMINALS.items()
+    ),
+    Fault(113, "no network", one_photo(), says=("backbone embedded",), process=Process(cold=True)),
+    *(
+        Fault(
+            114,
+            f"{name} --help".strip(),
+            lambda place, name=name: [*name.split(), "--help"],
+            says=(f"Usage: revcd {name}",),
+        )
+        for name in COMMANDS
+    ),
+    Fault(114, "--version", lambda place: ["--version"], says=("revcd 0.",), then=without_torch),
+    Fault(115, "no command", lambda place: [], 2, says=("Usage: revcd",)),
+    Fault(115, "predct", lambda place: ["predct"], 2, says=("Did you mean 'predict'",)),
+    *map(class_called, ("斑马 🦓", "x" * 300, "none of these", "class", "path", "nan", "=1+1", "</script>", "[red]")),
+)

@@ -1,0 +1,26 @@
+"""Every case of every fault, tried; and the table holds every number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.faults.runner import Fault, NotHere, attempt
+from tests.faults.table import FAULTS, TITLES, sections
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_fault_gets_what_the_table_says_and_breaks_nothing(fault: Fault, tmp_path: Path):
+    try:
+        attempt(fault, tmp_path)
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
+def test_every_fault_is_there_and_every_case_has_a_name_of_its_own():
+    assert {fault.number for fault in FAULTS} == set(range(1, 117))
+    assert len(TITLES) == 116
+    assert [len(inside) for _, inside in sections()] == [30, 17, 21, 9, 9, 13, 17]
+    assert not [name for name, count in Counter(map(str, FAULTS)).items() if count > 1]

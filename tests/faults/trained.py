@@ -1,0 +1,67 @@
+"""What several cases build on: a data set of drawn shapes, its features and a model of it, made by the commands."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.makers.shapes import SMALL, make_folder
+
+from .runner import Place, Process, Run, shared_folder
+
+BACKBONE = "test_resnet.r160_in1k"  # timm's smallest
+SETTINGS = [part for setting in SMALL for part in ("--set", setting)]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Files that no case may change; `copy` puts them among the user's own."""
+
+    folder: Path
+    weights: Path  # of the backbone, drawn at random
+    features: Path
+    model: Path
+
+    def copy(self, place: Place) -> Path:
+        """Return a copy of the data set's folder in `place.inputs`."""
+        return Path(shutil.copytree(self.folder, place.inputs / "shapes"))
+
+    def train(self, place: Place, folder: Path, *more: object, features: Path | None = None) -> list[str]:
+        """Return the command that trains on a folder with the features, the shared ones by default."""
+        options = ["--features", str(features or self.features), *SETTINGS]
+        return [
+            "train",
+            "--dataset",
+            str(folder),
+            *options,
+            "-o",
+            str(place.outputs / "m.safetensors"),
+            *map(str, more),
+        ]
+
+    @property
+    def backbone(self) -> list[str]:
+        return ["--backbone", BACKBONE, "--weights", str(self.weights)]
+
+
+@functools.cache
+def shapes() -> Shapes:
+    root = shared_folder() / "shapes"
+    root.mkdir()
+    place = Place(root)
+    made = Shapes(
+        make_folder(place.inputs / "shapes"),
+        root / "tiny.safetensors",
+        place.outputs / "features.npz",
+        place.outputs / "m.safetensors",
+    )
+    done(place.run(["--version"], Process(hook=("tests.faults.hooks", "save_weights", BACKBONE, str(made.weights)))))
+    done(place.run(["extract", str(made.folder), "-o", str(made.features), *made.backbone]))
+    done(place.run(made.train(place, made.folder)))
+    return made
+
+
+def done(run: Run) -> None:
+    assert run.code == 0, run.said

@@ -1,0 +1,333 @@
+"""Outputs: 4.6, faults 87 to 91, 94 to 96 and 99. Interrupted runs, 92, 93, 97 and 98, are in `interruptions.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from .runner import Fault, NotHere, Place, Process, Run
+
+HOOKS = "tests.faults.hooks"
+OLD = "what was there before"
+
+
+def onto(old: str, *options: str) -> Callable[[Place], list[str]]:
+    """Name a photo into a file that exists and holds `old`."""
+
+    def make(place: Place) -> list[str]:
+        place.answers.write_text(old)
+        return [*place.predict(place.good()), *options]
+
+    return make
+
+
+def unchanged(place: Place, run: Run) -> None:
+    assert place.answers.read_text() == OLD
+
+
+def killed_before_its_end(place: Place) -> Process:
+    return Process(hook=(HOOKS, "die_before", "last.png"))
+
+
+def two_onto_old(place: Place) -> list[str]:
+    place.answers.write_text(OLD)
+    return [*place.predict(place.good(), place.good("last.png")), "--overwrite", "--batch-size", "1"]
+
+
+def next_run_tidies(place: Place, run: Run) -> None:
+    """The old file is whole, and the next run replaces it and removes what the killed one left."""
+    unchanged(place, run)
+    assert place.run([*place.predict(place.inputs / "good.png"), "--overwrite"]).code == 0
+    assert [path.name for path in place.outputs.iterdir()] == ["answers.csv"]
+
+
+def into(name: str) -> Callable[[Place], list[str]]:
+    return lambda place: ["predict", place.good(), "-o", str(place.outputs / name)]
+
+
+def into_folder(place: Place) -> list[str]:
+    (place.outputs / "folder.csv").mkdir()
+    return into("folder.csv")(place)
+
+
+def into_below_a_file(place: Place) -> list[str]:
+    (place.outputs / "file").write_text("")
+    return into("file/answers.csv")(place)
+
+
+def created(place: Place, run: Run) -> None:
+    assert (place.outputs / "new/folder/answers.csv").is_file()
+
+
+def read_only(place: Place) -> list[str]:
+    (place.outputs / "locked").mkdir()
+    place.answers = place.outputs / "locked" / "answers.csv"
+    place.answers.write_text(OLD)
+    place.answers.parent.chmod(0o555)
+    return [*place.predict(place.good()), "--overwrite"]
+
+
+def many_photos(place: Place) -> list[str]:
+    photos = [place.good(f"{number}.png", seed=number) for number in range(8)]
+    return [*place.predict(*photos, top_k=50), "--overwrite"]
+
+
+def cut_off(place: Place) -> list[str]:
+    place.answers.write_text(OLD)
+    return many_photos(place)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a disk of 16 kB, which only root may do."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        raise NotHere("no disk can be mounted here (only root may)")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def on_a_full_disk(place: Place, arguments: Sequence[str], process: Process) -> Run:
+    """Write beyond the end of a small disk; the old file is whole, and nothing else lies there."""
+    with small_disk(place.root / "disk") as disk:
+        output = disk / "answers.json"
+        output.write_text(OLD)
+        command = [str(output) if part == str(place.answers) else part for part in arguments]
+        run = place.run([*command, "--overwrite", "--format", "json"], process)
+        assert [path.name for path in disk.iterdir()] == ["answers.json"]
+        assert output.read_text() == OLD
+    return run
+
+
+def onto_link(place: Place) -> list[str]:
+    (place.outputs / "target.csv").write_text("")
+    place.answers.symlink_to("target.csv")
+    return [*place.predict(place.good()), "--overwrite"]
+
+
+def link_is_kept(place: Place, run: Run) -> None:
+    assert place.answers.is_symlink()
+    assert (place.outputs / "target.csv").stat().st_size > 0
+
+
+def onto_device(name: str) -> Callable[[Place], list[str]]:
+    return lambda place: ["predict", place.good(), "-o", name, "--overwrite", "--format", "csv"]
+
+
+def device_is_there(place: Place, run: Run) -> None:
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def mode_is(mode: int) -> Callable[[Place, Run], None]:
+    def check(place: Place, run: Run) -> None:
+        assert stat.S_IMODE(place.answers.stat().st_mode) == mode
+
+    return check
+
+
+def onto_private(place: Place) -> list[str]:
+    arguments = onto("", "--overwrite")(place)
+    place.answers.chmod(0o640)
+    return arguments
+
+
+def to_pipe(place: Place) -> list[str]:
+    os.mkfifo(place.root / "pipe")
+    photos = [place.good(f"{number}.png", seed=number) for number in range(40)]
+    return ["predict", *photos, "--batch-size", "1"]
+
+
+def read_one_line(place: Place, arguments: Sequence[str], process: Process) -> Run:
+    """Do what `| head -n 1` does."""
+    pid = place.start(arguments, process)
+    with (place.root / "pipe").open("rb", buffering=0) as pipe:
+        assert pipe.read(1)
+    return place.finish(pid)
+
+
+def nothing_but_the_model(place: Place, run: Run) -> None:
+    assert [line for line in run.stderr.splitlines() if not line.startswith("model ")] == []
+
+
+def printed(*options: str) -> Callable[[Place], list[str]]:
+    def make(place: Place) -> list[str]:
+        place.good("naïve ✔ 🦓.png")
+        place.good(b"caf\xe9.png")
+        return ["predict", str(place.inputs), *options]
+
+    return make
+
+
+def twice_at_once(place: Place, arguments: Sequence[str], process: Process) -> Run:
+    """Begin a run that waits for a photo, and the same again: the second is refused and changes nothing."""
+    first = place.start(arguments, process)
+    for _ in range(3000):  # half a minute; then the assertion below tells it
+        if any(path.name.endswith(".lock") for path in place.outputs.iterdir()):
+            break
+        time.sleep(0.01)
+    second = place.run(arguments)
+    assert second.code == 2, second.said
+    assert f"another run (process {first}) is writing this output" in second.stderr
+    (place.root / "go").touch()
+    return place.finish(first)
+
+
+def extraction(place: Place) -> list[str]:
+    photos = [place.good("a.png"), place.good("slow.png", seed=1)]
+    return ["extract", *photos, "-o", str(place.outputs / "f.npz"), "--backbone", "embedded"]
+
+
+def prediction(place: Place) -> list[str]:
+    photos = [place.good("a.png"), place.good("slow.png", seed=1)]
+    return [*place.predict(*photos), "--batch-size", "1"]
+
+
+def held_up(place: Place) -> Process:
+    return Process(hook=(HOOKS, "wait_for", "slow.png", str(place.root / "go")))
+
+
+def not_a_number(place: Place) -> list[str]:
+    return ["predict", place.good(), "-o", str(place.outputs / "answers.json")]
+
+
+def strict_json(place: Place, run: Run) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    document = json.loads((place.outputs / "answers.json").read_text("utf-8"), parse_constant=refuse)
+    assert [failure["reason"] for failure in document["failures"]] == ["non_finite_feature"]
+
+
+def short_floats(place: Place, run: Run) -> None:
+    """Every number is the shortest text of itself."""
+    for line in place.answers.read_text("utf-8").splitlines()[1:]:
+        for cell in line.rsplit(",", 5)[1:3]:
+            assert repr(float(cell)) == cell
+            assert len(cell.lstrip("-0.").replace(".", "")) <= 6 or "e" in cell
+
+
+ASCII = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+NEW = ("new", "new/folder", "new/folder/answers.csv")
+OK = {"good.png": "ok"}
+FAULTS: Sequence[Fault] = (
+    Fault(87, "an output that exists", onto(OLD), 2, says=("exists already", "--overwrite"), then=unchanged),
+    Fault(87, "an output that may be replaced", onto(OLD, "--overwrite"), 0, OK),
+    Fault(
+        87,
+        "killed while it is replaced",
+        two_onto_old,
+        -9,
+        then=next_run_tidies,
+        leaves=(".revcd-*.tmp", ".*.lock", "answers.csv"),
+        process=killed_before_its_end,
+    ),
+    Fault(
+        88,
+        "a folder that is missing",
+        into("new/folder/answers.csv"),
+        0,
+        then=created,
+        leaves=("new", "new/*", "new/*/*"),
+    ),
+    Fault(88, "a folder as output", into_folder, 2, says=("is a folder, not a file to write",)),
+    Fault(88, "an output below a file", into_below_a_file, 2, says=("is a file, so nothing can be written below it",)),
+    Fault(
+        89,
+        "a folder that may not be written",
+        read_only,
+        1,
+        says=("cannot be written (Permission denied)",),
+        then=unchanged,
+        process=Process(unprivileged=True),
+    ),
+    Fault(
+        89,
+        "no more bytes allowed (a quota)",
+        cut_off,
+        1,
+        says=("cannot be written (File too large)",),
+        then=unchanged,
+        process=Process(limits={"RLIMIT_FSIZE": 4096}),
+    ),
+    Fault(89, "a full disk", many_photos, 1, says=("No space left on device",), drive=on_a_full_disk),
+    Fault(90, "a link as output", onto_link, 0, OK, then=link_is_kept),
+    Fault(90, "/dev/null as output", onto_device("/dev/null"), 2, says=("not a regular file",), then=device_is_there),
+    Fault(90, "/dev/stdout as output, into a file", onto_device("/dev/stdout"), 0, says=("path,rank,class",)),
+    Fault(
+        90,
+        "/dev/stdout as output, into a device",
+        onto_device("/dev/stdout"),
+        2,
+        says=("not a regular file",),
+        then=device_is_there,
+        process=Process(streams=("/dev/null", "/dev/null", "")),
+    ),
+    Fault(91, "the mode of a new file", onto_private, 0, OK, then=mode_is(0o640)),
+    Fault(91, "the mode of an old file", lambda place: place.predict(place.good()), 0, OK, then=mode_is(0o644)),
+    Fault(
+        94,
+        "a reader that goes away",
+        to_pipe,
+        1,
+        then=nothing_but_the_model,
+        process=lambda place: Process(streams=("/dev/null", str(place.root / "pipe"), "")),
+        drive=read_one_line,
+    ),
+    *(
+        Fault(95, f"an ASCII stream, {case}", printed(*options), 0, process=Process(environment=ASCII))
+        for case, options in {"lines": (), "a table": ("--format", "table"), "JSON": ("--format", "json")}.items()
+    ),
+    *(
+        Fault(95, f"closed {name}", printed(), 0, process=Process(streams=streams))
+        for name, streams in {
+            "standard output": ("/dev/null", None, ""),
+            "standard error": ("/dev/null", "", None),
+            "streams": (None, None, None),
+        }.items()
+    ),
+    Fault(
+        96,
+        "two extractions into one file",
+        extraction,
+        0,
+        leaves=("f.npz",),
+        process=held_up,
+        drive=twice_at_once,
+    ),
+    Fault(
+        96,
+        "two predictions into one file",
+        prediction,
+        0,
+        {"a.png": "ok", "slow.png": "ok"},
+        process=held_up,
+        drive=twice_at_once,
+    ),
+    Fault(
+        99,
+        "a score that is not a number",
+        not_a_number,
+        1,
+        says=("non_finite_feature",),
+        then=strict_json,
+        leaves=("answers.json",),
+        process=Process(
+            hook=(
+                HOOKS,
+                "lose_scores",
+            )
+        ),
+    ),
+    Fault(99, "numbers as short text", lambda place: place.predict(place.good()), 0, OK, then=short_floats),
+)

@@ -1,0 +1,43 @@
+"""A small RevCD whose every weight is random, with photos and descriptions for it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from revcd_cli.config import Config
+from revcd_cli.core.model import RevCD
+
+FEATURES, ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS = 9, 5, 6, 4, 20
+
+
+def revcd(objective: str = "v", norm: str = "layer", reading: str = "A", seed: int = 0) -> RevCD:
+    """A model of doubles in evaluation mode."""
+    torch.manual_seed(seed)
+    config = Config.from_dict(
+        {
+            "diffusion": {"timesteps": TIMESTEPS, "objective": objective},
+            "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
+            "denoiser": {"width": 16, "time_width": 8, "norm": norm, "reading": reading},
+            "prototypes": {"width": 16},
+        }
+    )
+    model = RevCD(config, FEATURES, ATTRIBUTES).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    model.fit_preconditioning(photos(50), prototypes(seed=5))
+    return model
+
+
+def photos(rows: int = PHOTOS, seed: int = 1) -> Tensor:
+    return torch.randn(rows, FEATURES, dtype=torch.float64, generator=Generator().manual_seed(seed))
+
+
+def prototypes(seed: int = 2, n_classes: int = CLASSES) -> Tensor:
+    return torch.rand(n_classes, ATTRIBUTES, dtype=torch.float64, generator=Generator().manual_seed(seed))
+
+
+def generators(numbers: range | list[int] = range(PHOTOS)) -> list[Generator]:
+    """One generator per photo, seeded by the photo's own number."""
+    return [Generator().manual_seed(100 + number) for number in numbers]
