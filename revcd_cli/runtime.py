@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import math
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
 
+from . import trials
 from .errors import UsageError, did_you_mean
 
 T = TypeVar("T")
@@ -119,24 +125,24 @@ def precision_name(dtype: torch.dtype) -> str:
 
 
 def _best_precision(device: torch.device) -> Choice[torch.dtype]:
-    if device.type == "cuda":
-        if torch.cuda.get_device_capability(device) >= _AMPERE:
-            return Choice(torch.bfloat16, "bfloat16 (the GPU has bfloat16 units)")
-        return Choice(torch.float16, "float16 (the GPU has no bfloat16 units)")
+    lower = _lower_precision(device)
+    if lower is None:
+        return Choice(torch.float32, f"float32 (the exact choice on {device.type})")
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    name = precision_name(lower)
+    ratio = trials.remembered(["precision", what, name], lambda: trials.speed_ratio(device, lower))
+    if not trials.is_worth(ratio):
+        return Choice(torch.float32, f"float32 ({name} is {ratio:.1f} times as fast here)")
+    return Choice(lower, f"{name} ({ratio:.1f} times as fast as float32 here)")
+
+
+def _lower_precision(device: torch.device) -> torch.dtype | None:
+    """Return what may be faster than float32 there: float16 only where bfloat16 has no units, as it can overflow."""
     if device.type == "cpu":
-        units = _bfloat16_units()
-        if units:
-            return Choice(torch.bfloat16, f"bfloat16 (the processor has {units} units)")
-        return Choice(torch.float32, "float32 (the processor has no bfloat16 units)")
-    return Choice(torch.float32, f"float32 (the exact choice on {device.type})")
-
-
-def _bfloat16_units() -> str:
-    # torch has no public question for this; the private ones differ between its versions.
-    for question, units in (("_is_amx_tile_supported", "AMX"), ("_is_avx512_bf16_supported", "AVX512-BF16")):
-        if hasattr(torch.cpu, question) and getattr(torch.cpu, question)():
-            return units
-    return ""
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= _AMPERE else torch.float16
+    return None
 
 
 def to_device(images: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -145,6 +151,30 @@ def to_device(images: torch.Tensor, device: torch.device, dtype: torch.dtype) ->
     if on_cuda:
         images = images.pin_memory()
     return images.to(device, dtype, non_blocking=on_cuda, memory_format=torch.channels_last)
+
+
+# Options of glibc's mallopt.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_KEPT = 2**30  # bytes that are kept free at most
+_MALLOC_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+def keep_memory() -> bool:
+    """Let the C library keep the memory of one batch for the next, and say whether it does (glibc only).
+
+    By itself glibc gives every large block back to the system at once, which clears and hands out its pages anew with
+    each layer of a network: that took longer than the layers. Settings of the user's own stay. Threads keep arenas of
+    their own: in a common one the memory of thousands of photos falls to pieces and grows.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in _MALLOC_VARIABLES):
+        return False
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018 (raises where it is another C library)
+        wanted = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _KEPT}
+        done = [library.mallopt(option, value) for option, value in wanted.items()]
+        return all(done)
+    return False
 
 
 def choose_threads() -> Choice[int]:
@@ -168,6 +198,32 @@ def use_threads() -> Choice[int]:
     threads = choose_threads()
     torch.set_num_threads(threads.value)
     return threads
+
+
+_MOST_STREAMS = 8
+
+
+def streams(device: torch.device, threads: int) -> int:
+    """Return how many batches should be on their way at the same time, sharing the threads.
+
+    On a processor, threads with a batch each need not wait for one another after every layer, as those that share one
+    batch must: above all not for one whose processor another program is using. A GPU computes one batch while the next
+    one is put together and moved there.
+    """
+    return min(threads, _MOST_STREAMS) if device.type == "cpu" else 2
+
+
+@contextlib.contextmanager
+def stream_pool(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of so many threads, each with its share of torch's threads; ending waits for what runs."""
+    whole = torch.get_num_threads()
+    share = max(1, whole // count)
+    pool = ThreadPoolExecutor(count, "revcd-forward", initializer=torch.set_num_threads, initargs=(share,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(whole)  # or threads that begin later would have the share, too
 
 
 def cpu_quota(line: str) -> int | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,8 +113,10 @@ def test_a_photos_features_do_not_depend_on_its_batch_mates(weights):
     torch.testing.assert_close(backbone(images.flip(0)), alone.flip(0), atol=1e-5, rtol=1e-4)
 
 
-def test_the_network_is_frozen_in_evaluation_mode_and_channels_last(weights):
-    backbone = load_backbone(TAG, weights=weights)
+def test_a_network_without_a_program_is_frozen_in_evaluation_mode_and_channels_last(tmp_path):
+    tag = "test_convnext.r160_in1k"
+    torch.save(network(tag).state_dict(), tmp_path / "weights.pth")
+    backbone = load_backbone(tag, weights=tmp_path / "weights.pth")
     assert not backbone.network.training
     for parameter in backbone.network.parameters():
         assert not parameter.requires_grad and parameter.dtype == backbone.precision.value
@@ -131,12 +136,21 @@ def test_bfloat16_features_point_where_float32_ones_do(photo):
     assert torch.cosine_similarity(exact(image), quick(image)).item() > 0.995
 
 
+def test_bfloat16_is_automatic_only_where_it_leaves_the_features_as_they_are(weights, monkeypatch):
+    monkeypatch.setattr("revcd_cli.trials.remembered", lambda question, find_out: 2.0)  # twice as fast
+    embedded = load_backbone("embedded")
+    assert (embedded.precision.value, embedded.record.precision) == (torch.float32, "float32")
+    assert "not faithful" in embedded.precision.reason
+    assert load_backbone("embedded", precision="bfloat16").precision.value == torch.bfloat16
+    assert load_backbone(TAG, weights=weights).precision.value == torch.bfloat16
+
+
 def test_the_transform_is_timms_own_for_the_tag(weights, photo):
     backbone = load_backbone(TAG, weights=weights)
     expected = create_transform(**resolve_model_data_config(network()), is_training=False)(photo)
     transformed = backbone.transform(photo)
-    assert (transformed.shape, transformed.dtype) == ((3, 160, 160), torch.float32)
-    assert torch.equal(transformed, expected)
+    assert (transformed.shape, transformed.dtype) == ((3, 160, 160), torch.uint8)
+    assert torch.equal(backbone(transformed[None]), backbone(expected[None]))
 
 
 def test_a_tag_without_a_recipe_is_recorded_in_full(weights):
@@ -165,6 +179,26 @@ def test_a_network_that_gives_maps_is_refused_at_its_first_batch(weights):
     maps = Backbone(torch.nn.Conv2d(3, 4, 1), record, "", device=cpu, precision=exact, threads=runtime.Choice(1, ""))
     with pytest.raises(UsageError, match="not one vector"):
         maps(torch.zeros(1, 3, 8, 8))
+
+
+def test_the_second_start_needs_no_timm_and_gives_the_same_bits(photo, tmp_path):
+    program = """
+import sys
+from PIL import Image
+from revcd_cli.backbone import load_backbone
+backbone = load_backbone("embedded", precision="float32")
+photo = Image.open(sys.argv[1]).convert("RGB")
+print(backbone(backbone.transform(photo)[None]).numpy().tobytes().hex()[:4000], backbone.record, backbone.note)
+print(any(name in sys.modules for name in ("timm", "torchvision")), file=sys.stderr)
+"""
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", program, str(root / "examples" / "cat.jpg")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env=environment) for _ in "12"
+    )
+    assert first.stdout == second.stdout
+    assert (first.stderr.split()[-1], second.stderr.split()[-1]) == ("True", "False")
 
 
 def test_a_recorded_backbone_comes_back_with_its_own_preprocessing(weights, photo):

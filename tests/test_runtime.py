@@ -49,33 +49,14 @@ def test_an_apple_device_elsewhere_is_a_usage_error():
         runtime.choose_device("mps")
 
 
-@pytest.mark.parametrize(
-    ("units", "expected"),
-    [
-        ((True, True), (torch.bfloat16, "bfloat16 (the processor has AMX units)")),
-        ((False, True), (torch.bfloat16, "bfloat16 (the processor has AVX512-BF16 units)")),
-        ((False, False), (torch.float32, "float32 (the processor has no bfloat16 units)")),
-    ],
-)
-def test_bfloat16_is_automatic_exactly_where_the_processor_has_units_for_it(monkeypatch, units, expected):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units[0], raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units[1], raising=False)
-    choice = runtime.choose_precision("auto", CPU)
-    assert (choice.value, choice.reason) == expected
-
-
-def test_a_torch_that_cannot_tell_its_processor_computes_in_float32(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
-    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
-    assert runtime.choose_precision("auto", CPU).value == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("capability", "expected"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
-)
-def test_a_gpu_computes_in_bfloat16_from_ampere_on_and_in_float16_before(monkeypatch, capability, expected):
+@pytest.mark.parametrize(("capability", "lower"), [((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+@pytest.mark.parametrize("ratio", [3.0, 1.0])
+def test_a_gpu_tries_bfloat16_from_ampere_on_and_float16_before(monkeypatch, capability, lower, ratio):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert runtime.choose_precision("auto", torch.device("cuda:0")).value == expected
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(runtime.trials, "remembered", lambda question, find_out: ratio)
+    choice = runtime.choose_precision("auto", torch.device("cuda:0"))
+    assert runtime.precision_name(choice.value) == (lower if ratio > 2 else "float32")
 
 
 @pytest.mark.parametrize(("short", "long"), [("fp32", "float32"), ("bf16", "bfloat16")])
@@ -153,3 +134,51 @@ def test_a_moved_batch_is_channels_last_and_of_the_wanted_type():
     moved = runtime.to_device(images, CPU, torch.bfloat16)
     assert moved.dtype == torch.bfloat16 and moved.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(moved.float(), images, atol=0.005, rtol=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or sys.platform != "linux", reason="of glibc only")
+def test_memory_that_is_kept_is_not_fetched_from_the_system_again():
+    program = """
+import resource, sys, torch
+from revcd_cli import runtime
+kept = sys.argv[1] == "keep" and runtime.keep_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    before = faults()
+    torch.ones(2**24)  # 64 MB, more than glibc ever keeps by itself
+print(faults() - before, kept)
+"""
+    root = Path(__file__).resolve().parents[1]
+
+    def pages(way: str) -> tuple[int, bool]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+        done = subprocess.run(
+            [sys.executable, "-c", program, way], capture_output=True, text=True, check=True, cwd=root, env=environment
+        )
+        count, kept = done.stdout.split()
+        return int(count), kept == "True"
+
+    count, kept = pages("keep")
+    if not kept:
+        pytest.skip("the C library is not glibc")
+    assert count < 100 < pages("leave")[0]
+
+
+def test_the_users_own_settings_of_memory_stay(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "0")
+    assert not runtime.keep_memory()
+
+
+def test_a_processor_computes_as_many_batches_as_it_has_threads_up_to_eight():
+    assert [runtime.streams(CPU, threads) for threads in (1, 2, 8, 64)] == [1, 2, 8, 8]
+
+
+def test_a_pool_of_streams_shares_the_threads_and_gives_them_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with runtime.stream_pool(2) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)

@@ -20,14 +20,16 @@ from ..data.feature_set import FAILED, FORMAT
 from ..data.features import check_suffix, write_features
 from ..data.sources import ImageSource, count_sources, iter_sources
 from ..errors import RevcdError, UsageError
-from .journal import Journal
-from .stream import ExtractedPhoto, OnNote, default_batch_size, stream_features
+from ..runtime import choose_device
+from .journal import Journal, unfinished_settings
+from .stream import ExtractedPhoto, OnNote, default_batch_size, stream_features, tried_batch_size
 
 __all__ = ["ExtractSummary", "ExtractedPhoto", "extract", "extract_sources", "stream_features"]
 
 OnProgress = Callable[[int, "int | None", int], None]
 
 _LISTED_FAILURES = 5
+_WORTH_A_TRIAL = 500  # photos, from which on it pays to find the best batch size
 _ROW_BYTES = 300  # of a photo's row, roughly, beside its feature
 
 
@@ -80,7 +82,8 @@ def extract(
     fresh: begin anew where an interrupted run left `<output>.partial`, instead of going on.
     on_progress(done, total or None, failed) and on_note(text) tell how it goes.
 
-    Killed at any moment and called again, it writes the bytes that an uninterrupted run would have written.
+    Killed at any moment and called again, it writes the bytes that an uninterrupted run would have written: what was
+    chosen automatically, precision and batch size, stays as the first run had it.
     Raises `UsageError` before any work is done, if the output exists, is of another kind, or is being written.
     """
     note = on_note or (lambda text: None)
@@ -94,6 +97,9 @@ def extract(
         )
     listing = _Listing([str(given) for given in inputs], null_separated)
     total = count_sources(listing.inputs)
+    earlier = {} if fresh else unfinished_settings(output)
+    if precision == "auto" and "backbone" in earlier and earlier.get("device") == choose_device(device).value.type:
+        precision = earlier["backbone"].get("precision") or "auto"
     model = load_backbone(
         backbone, weights=weights and Path(weights), device=device, precision=precision, tokens=tokens
     )
@@ -133,7 +139,10 @@ def extract_sources(
     """
     started = time.monotonic()
     note = on_note or (lambda text: None)
-    size = batch_size or default_batch_size(model)
+    earlier = {} if fresh else unfinished_settings(output)
+    size = batch_size or earlier.get("batch_size")
+    if not size:
+        size = default_batch_size(model) if total is not None and total < _WORTH_A_TRIAL else tried_batch_size(model)
     with files.exclusive(output):
         files.check_output(output, overwrite=overwrite)  # again: another run may have ended just now
         note(_decisions(model, size, total))
@@ -227,6 +236,7 @@ def _counted(
 
 
 def _write_shards(journal: Journal, numbers: deque[int], photos: Iterator[ExtractedPhoto]) -> None:
+    # While this thread writes, those of the stream decode and compute the next batches.
     written = 0
     while group := list(islice(photos, journal.shard_rows)):
         journal.write(numbers.popleft(), group)

@@ -51,6 +51,15 @@ def partial_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
+def unfinished_settings(output: Path) -> dict[str, Any]:
+    """Return the settings of the unfinished run on an output, or nothing where there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        settings = json.loads((partial_folder(output) / "manifest.json").read_bytes())
+        if isinstance(settings, dict):
+            return settings
+    return {}
+
+
 @dataclass(frozen=True)
 class Shard:
     """The photos at one place of the listing."""

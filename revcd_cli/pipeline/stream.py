@@ -1,17 +1,20 @@
 """From photos to features, in the order in which the photos come, with memory that does not grow with their number.
 
 One thread asks the sources for bytes, in order, because a compressed archive can only be read forwards. A few threads
-decode (Pillow lets go of the interpreter while it does). The caller's thread runs the backbone, one batch at a time.
-A bounded queue between them holds the look-ahead.
+decode (Pillow lets go of the interpreter while it does), and where there are many photos a few others run the backbone,
+each on a batch of its own. A bounded queue holds the look-ahead; what comes out is in order again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,12 +25,14 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from .. import runtime, trials
 from ..backbone import Backbone
-from ..data.images import ImageFailure, decode_rgb
+from ..data.images import MAX_BYTES, ImageFailure, decode_rgb
 from ..data.sources import ImageSource
 
 THUMBNAIL_SIDE = 320  # pixels; the whole photos of a look-ahead could take gigabytes
 _MOST_WORKERS = 16
+_SIZES, _SIZES_ON_CPU = (32, 64, 128, 256, 512), (4, 8, 16)
 _PATIENCE = 2.0  # seconds for the reading thread to come back when its work is no longer wanted
 
 OnNote = Callable[[str], None]
@@ -53,9 +58,10 @@ class _Decoded:
 
     source: ImageSource
     sha256: str
-    tensor: Tensor | None = None  # (3, H, W)
+    tensor: Tensor | None = None  # (3, H, W) uint8
     failure: ImageFailure | None = None
     image: PIL.Image.Image | None = None
+    is_first_of_several: bool = False
 
 
 def stream_features(
@@ -79,16 +85,61 @@ def stream_features(
     forward = _Forward(backbone, on_note)
     size = batch_size or default_batch_size(backbone)
     with contextlib.closing(_decoded(backbone, sources, size, workers, keep_image)) as photos:
-        for batch in _batches(photos, size, group_size):
+        yield from _computed(forward, _batches(_watched(photos, on_note), size, group_size), backbone.streams)
+
+
+def _computed(forward: _Forward, batches: Iterator[list[_Decoded]], streams: int) -> Iterator[ExtractedPhoto]:
+    """Compute the batches, some at the same time, and yield their photos in order."""
+    if streams == 1:
+        for batch in batches:
             yield from forward(batch)
+        return
+    first = list(islice(batches, 2))
+    if len(first) < 2:  # a few photos: all threads for the one batch
+        yield from itertools.chain.from_iterable(map(forward, first))
+        return
+    with runtime.stream_pool(streams) as pool:
+        running: deque[Future[list[ExtractedPhoto]]] = deque()
+        for batch in itertools.chain(first, batches):
+            running.append(pool.submit(forward, batch))
+            if len(running) > streams:
+                yield from running.popleft().result()
+        while running:
+            yield from running.popleft().result()
 
 
 def default_batch_size(backbone: Backbone) -> int:
     """Return how many photos go to the backbone together where nobody says it.
 
-    On a processor more than 16 only cost: the memory of large activations is fetched from the system again each time.
+    On a processor the maps of more photos no longer stay in its caches.
     """
-    return 16 if backbone.device.value.type == "cpu" else 64
+    return 8 if backbone.device.value.type == "cpu" else 64
+
+
+def tried_batch_size(backbone: Backbone) -> int:
+    """Return the size in which the backbone is fastest here, found by trying or in an earlier run."""
+    record, device = backbone.record, backbone.device.value
+    question = ["batch", record.tag, record.weights_sha256, record.tokens, record.precision, device.type]
+
+    def rate(size: int) -> float:
+        images = torch.zeros(size, *record.preprocessing["input_size"], dtype=torch.uint8)
+        backbone(images)
+        started = time.perf_counter()
+        backbone(images)  # its features arrive in main memory, so it has ended
+        return size / (time.perf_counter() - started)
+
+    sizes = _SIZES_ON_CPU if device.type == "cpu" else _SIZES
+    return trials.remembered(question, lambda: trials.best_size(rate, sizes))
+
+
+def _watched(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
+    """Pass the photos on, and say of the first one with several pictures that they are not all looked at."""
+    told = on_note is None
+    for photo in photos:
+        if photo.is_first_of_several and not told:
+            on_note(f"{photo.source.path}: holds several pictures. Of every such file only the first one is read.")
+            told = True
+        yield photo
 
 
 def _batches(photos: Iterator[_Decoded], size: int, group_size: int | None) -> Iterator[list[_Decoded]]:
@@ -109,10 +160,11 @@ class _Forward:
         self.backbone = backbone
         self.on_note = on_note
         self.most: int | None = None  # photos at once, known after memory ran out
+        self._lock = threading.Lock()  # of that
 
-    def __call__(self, batch: list[_Decoded]) -> Iterator[ExtractedPhoto]:
+    def __call__(self, batch: list[_Decoded]) -> list[ExtractedPhoto]:
         features = iter(self._features([photo.tensor for photo in batch if photo.tensor is not None]))
-        return map(_finished, batch, [None if photo.tensor is None else next(features) for photo in batch])
+        return [_finished(photo, None if photo.tensor is None else next(features)) for photo in batch]
 
     def _features(self, tensors: list[Tensor]) -> list[np.ndarray | ImageFailure]:
         features: list[np.ndarray | ImageFailure] = []
@@ -130,9 +182,10 @@ class _Forward:
         return features
 
     def _shrink(self, size: int) -> None:
-        if self.most is None and size > 1 and self.on_note:
-            self.on_note("Memory ran out: going on with smaller batches.")
-        self.most = max(1, size // 2)
+        with self._lock:
+            if self.most is None and size > 1 and self.on_note:
+                self.on_note("Memory ran out: going on with smaller batches.")
+            self.most = min(self.most or size, max(1, size // 2))
 
 
 def _finite(feature: np.ndarray) -> np.ndarray | ImageFailure:
@@ -158,10 +211,13 @@ def _finished(photo: _Decoded, feature: np.ndarray | ImageFailure | None) -> Ext
 def _decoded(
     backbone: Backbone, sources: Iterable[ImageSource], batch_size: int, workers: int | None, keep_image: bool
 ) -> Iterator[_Decoded]:
-    """Yield the decoded photos in order, while threads work ahead by at most a batch and a photo for each of them."""
+    """Yield the decoded photos in order, while threads work ahead by at most a batch and a photo for each of them.
+
+    Of what is read ahead and not decoded yet at most `MAX_BYTES` are held, and the photo that is being read.
+    """
     workers = max(1, min(os.cpu_count() or 1 if workers is None else workers, _MOST_WORKERS))
     ahead: queue.Queue[Future[_Decoded] | BaseException | None] = queue.Queue(maxsize=min(batch_size, 256) + workers)
-    stopped = threading.Event()
+    room, stopped = _Room(MAX_BYTES), threading.Event()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="revcd-decode")
 
     def read_all() -> None:
@@ -170,7 +226,12 @@ def _decoded(
             for source in sources:
                 if stopped.is_set():
                     break
-                ahead.put(pool.submit(_decode, backbone, source, source.read(), keep_image))
+                data = source.read()
+                size = 0 if isinstance(data, ImageFailure) else len(data)
+                room.take(size)
+                decoded = pool.submit(_decode, backbone, source, data, keep_image)
+                decoded.add_done_callback(lambda _, size=size: room.give(size))
+                ahead.put(decoded)
         except BaseException as error:
             last = error
         finally:
@@ -193,6 +254,23 @@ def _decoded(
         pool.shutdown(cancel_futures=True)
 
 
+class _Room:
+    """How many bytes of photos may be read and not yet decoded; a photo that needs more than that waits to be alone."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.held, self.changed = limit, 0, threading.Condition()
+
+    def take(self, size: int) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.held or self.held + size <= self.limit)
+            self.held += size
+
+    def give(self, size: int) -> None:
+        with self.changed:
+            self.held -= size
+            self.changed.notify()
+
+
 def _drain(ahead: queue.Queue, reader: threading.Thread) -> None:
     """Empty the queue until the reader, which may be waiting for room in it, has ended."""
     attempts = round(_PATIENCE / 0.02)
@@ -208,7 +286,7 @@ def _decode(backbone: Backbone, source: ImageSource, data: bytes | ImageFailure,
     if isinstance(data, ImageFailure):
         return _Decoded(source, "", failure=data)
     sha256 = hashlib.sha256(data).hexdigest()
-    image = decode_rgb(data)
+    image = decode_rgb(data, least_side=backbone.least_side)
     if isinstance(image, ImageFailure):
         return _Decoded(source, sha256, failure=image)
     try:
@@ -219,4 +297,5 @@ def _decode(backbone: Backbone, source: ImageSource, data: bytes | ImageFailure,
         if not _is_out_of_memory(error):
             raise
         return _Decoded(source, sha256, failure=ImageFailure("out_of_memory", "no memory to resize the photo"))
-    return _Decoded(source, sha256, tensor=tensor, image=image if keep_image else None)
+    several = "first_of_several" in image.info
+    return _Decoded(source, sha256, tensor=tensor, image=image if keep_image else None, is_first_of_several=several)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class MeanColour:
 
     record = BackboneRecord(tag="mean", weights_sha256="0", preprocessing={}, feature_dim=3)
     device = choose_device("cpu")
+    streams, least_side = 1, None
 
     def __init__(self, most: int = 10**9, error: str = "DefaultCPUAllocator: can't allocate memory") -> None:
         self.most, self.error = most, error
@@ -92,6 +94,28 @@ def test_each_photo_gets_its_own_feature_in_order(photos: Path, batch_size: int,
             np.testing.assert_allclose(photo.feature, colour)
             assert (photo.status, photo.reason) == ("ok", "")
             assert photo.sha256 == files.file_sha256(Path(photo.path))
+
+
+def test_batches_that_are_computed_at_the_same_time_come_back_in_order(photos: Path) -> None:
+    class Uneven(MeanColour):
+        streams = 3
+
+        def __call__(self, images: Tensor) -> Tensor:
+            time.sleep(float(images.mean()) % 0.01)
+            return super().__call__(images)
+
+    found = list(stream_features(Uneven(), iter_sources([str(photos)]), batch_size=2))
+    np.testing.assert_allclose(np.stack([photo.feature for photo in found]), COLOURS)
+    assert our_threads() == []
+
+
+def test_closing_early_ends_the_threads_that_compute(photos: Path) -> None:
+    backbone = MeanColour()
+    backbone.streams = 3
+    stream = stream_features(backbone, iter_sources([str(photos)]), batch_size=2)
+    next(stream)
+    stream.close()
+    assert our_threads() == []
 
 
 def test_batch_size_and_batch_mates_do_not_change_the_features_of_a_real_backbone(
@@ -246,7 +270,17 @@ def test_what_was_decided_is_said(weights: Path, photos: Path, tmp_path: Path) -
     notes: list[str] = []
     extract([str(photos)], tmp_path / "f.npz", backbone=TINY, weights=weights, device="cpu", on_note=notes.append)
     assert any(TINY in note for note in notes)
-    assert any("cpu" in note and "batch 16" in note and "36 photos" in note for note in notes)
+    assert any("cpu" in note and "batch 8" in note and "36 photos" in note for note in notes)
+
+
+def test_for_many_photos_the_batch_size_is_tried_and_recorded(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("revcd_cli.pipeline.extract._WORTH_A_TRIAL", 30)
+    monkeypatch.setattr("revcd_cli.trials.best_size", lambda rate, sizes: 5 if rate(sizes[0]) > 0 else 0)
+    notes: list[str] = []
+    extract([str(photos)], tmp_path / "f.npz", backbone=TINY, weights=weights, device="cpu", on_note=notes.append)
+    assert any("batch 5" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,20 @@ def stop_after_a_shard(done: int, total: int | None, failed: int) -> None:
         raise Stop
 
 
+def test_what_was_chosen_automatically_stays_as_the_first_run_had_it(
+    run: Callable[..., ExtractSummary], tmp_path: Path
+) -> None:
+    interrupt(run, tmp_path / "f.parquet", at=17)  # in batches of 3
+    manifest = json.loads((tmp_path / "f.parquet.partial" / "manifest.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        other = {"bfloat16": 1.0}.get(manifest["backbone"]["precision"], 2.0)  # what a trial would decide otherwise now
+        patch.setattr("revcd_cli.trials.remembered", lambda question, find_out: other)
+        summary = run(tmp_path / "f.parquet", batch_size=None)
+    assert summary.reused == 2 * ROWS
+    run(tmp_path / "anew.parquet")
+    assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "anew.parquet").read_bytes()
+
+
 def test_fresh_begins_anew_with_other_settings(
     run: Callable[..., ExtractSummary], tmp_path: Path, read: list[str]
 ) -> None:

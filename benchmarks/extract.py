@@ -1,0 +1,203 @@
+"""How fast photos become features: python benchmarks/extract.py [PHOTOS] [--backbone resnet101|embedded]
+
+Runs, in turn and each in a process of its own, for a few rounds:
+
+- timm: timm's network in float32, its dataset and its loader, as in timm's own inference script;
+- torchvision: the same network behind torchvision's ImageFolder and torch's DataLoader;
+- forward: revcd's network on batches that are in memory already, which is the most that extraction could reach;
+- revcd: what `revcd extract` does, from the JPEG files to the finished Parquet file.
+
+Loading of the network is not counted, one batch goes before the clock starts. ResNet-101 has random weights: they do
+not change its speed. PHOTOS is a folder with a folder for each class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ANIMALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "animals" / "images"
+TAGS = {"resnet101": "resnet101.tv_in1k", "embedded": "embedded"}
+LOADER_WORKERS = 2
+BATCH = 32  # of the rivals
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", nargs="?", type=Path, default=ANIMALS)
+    parser.add_argument("--backbone", choices=TAGS, default="resnet101")
+    parser.add_argument("--count", type=int, default=256, help="photos, taken evenly from the folder")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="auto", help="of revcd")
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        rate, more = WAYS[given.way](given)
+        memory = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        print(json.dumps({"rate": rate, "memory": memory[0] / 1024, "workers": memory[1] / 1024, **more}))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        compare(given, Path(place))
+
+
+def compare(given: argparse.Namespace, place: Path) -> None:
+    photos = link_photos(given.photos, given.count, place / "photos")
+    options = ["--backbone", given.backbone, "--precision", given.precision]
+    if given.backbone != "embedded":
+        options += ["--weights", str(random_weights(TAGS[given.backbone], place / "weights.safetensors"))]
+    rounds: list[dict[str, dict[str, Any]]] = []
+    for number in range(given.rounds):
+        rounds.append({})
+        for way in WAYS:
+            command = [sys.executable, __file__, str(photos), "--way", way, *options]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+            rounds[-1][way] = json.loads(done.stdout.splitlines()[-1])
+            print(f"round {number + 1} {way}: {rounds[-1][way]['rate']:.1f} photos/s", file=sys.stderr)
+    report(rounds, given)
+
+
+def report(rounds: list[dict[str, dict[str, Any]]], given: argparse.Namespace) -> None:
+    print(f"{given.backbone}, {given.count} photos, {given.rounds} rounds; revcd: {rounds[0]['revcd']['choices']}")
+    print(f"{'way':<12} {'photos/s':>9} {'times timm':>20} {'of forward':>20} {'peak MB':>8} {'a worker':>9}")
+    for way in WAYS:
+        values = [one[way] for one in rounds]
+        ratios = [spread([one[way]["rate"] / one[base]["rate"] for one in rounds]) for base in ("timm", "forward")]
+        rate, memory, workers = (statistics.median(v[name] for v in values) for name in ("rate", "memory", "workers"))
+        print(f"{way:<12} {rate:9.1f} {ratios[0]:>20} {ratios[1]:>20} {memory:8.0f} {workers:9.0f}")
+
+
+def spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
+def link_photos(folder: Path, count: int, place: Path) -> Path:
+    found = sorted(folder.glob("*/*.jpg"))
+    for number in range(count):
+        path = found[number * len(found) // count]
+        target = place / path.parent.name / f"{number}-{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path.resolve())
+    return place
+
+
+def random_weights(tag: str, path: Path) -> Path:
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    save_file(timm.create_model(tag, pretrained=False).state_dict(), path)
+    return path
+
+
+def bare_network(given: argparse.Namespace) -> Any:
+    import timm
+    from safetensors.torch import load_file
+
+    if given.backbone == "embedded":
+        from revcd_cli.backbone import embedded_network
+        from revcd_cli.weights_source import embedded_weights
+
+        network = embedded_network(embedded_weights())
+    else:
+        network = timm.create_model(TAGS[given.backbone], pretrained=False)
+        network.load_state_dict(load_file(given.weights))
+    network.reset_classifier(0)
+    return network.eval()
+
+
+def through(network: Any, batches: Iterator[Any], size: list[int]) -> float:
+    import torch
+
+    with torch.inference_mode():
+        network(torch.zeros(BATCH, *size))
+        started, done = time.perf_counter(), 0
+        for images, _ in batches:
+            done += len(network(images).numpy())
+    return done / (time.perf_counter() - started)
+
+
+def timms(given: argparse.Namespace) -> tuple[float, dict]:
+    from timm.data import create_dataset, create_loader, resolve_model_data_config
+
+    network = bare_network(given)
+    config = resolve_model_data_config(network)
+    dataset = create_dataset("", root=str(given.photos))
+    chosen = {name: config[name] for name in ("input_size", "interpolation", "mean", "std", "crop_pct")}
+    loader = create_loader(dataset, batch_size=BATCH, use_prefetcher=False, num_workers=LOADER_WORKERS, **chosen)
+    return through(network, loader, config["input_size"]), {}
+
+
+def torchvisions(given: argparse.Namespace) -> tuple[float, dict]:
+    from timm.data import create_transform, resolve_model_data_config
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+
+    network = bare_network(given)
+    config = resolve_model_data_config(network)
+    dataset = ImageFolder(str(given.photos), create_transform(**config))
+    loader = DataLoader(dataset, batch_size=BATCH, num_workers=LOADER_WORKERS)
+    return through(network, loader, config["input_size"]), {}
+
+
+def backbone(given: argparse.Namespace) -> Any:
+    import torch
+
+    from revcd_cli.backbone import load_backbone
+
+    loaded = load_backbone(TAGS[given.backbone], weights=given.weights, precision=given.precision)
+    loaded(torch.zeros(8, *loaded.record.preprocessing["input_size"]))
+    return loaded
+
+
+def forward(given: argparse.Namespace) -> tuple[float, dict]:
+    import torch
+
+    from revcd_cli import runtime
+    from revcd_cli.pipeline.stream import default_batch_size
+
+    loaded = backbone(given)
+    size, count = default_batch_size(loaded), sum(1 for _ in given.photos.glob("*/*"))
+    images = torch.randint(0, 256, (size, *loaded.record.preprocessing["input_size"]), dtype=torch.uint8)
+    batches = [images] * (count // size)
+    with runtime.stream_pool(loaded.streams) as pool:
+        list(pool.map(loaded, batches[: loaded.streams]))
+        started = time.perf_counter()
+        done = sum(map(len, pool.map(loaded, batches)))
+        return done / (time.perf_counter() - started), {}
+
+
+def revcd(given: argparse.Namespace) -> tuple[float, dict]:
+    from revcd_cli.data.sources import iter_sources
+    from revcd_cli.pipeline.extract import extract_sources
+
+    loaded = backbone(given)
+    count = sum(1 for _ in given.photos.glob("*/*"))
+    with tempfile.TemporaryDirectory() as place:
+        output = Path(place) / "features.parquet"
+        started = time.perf_counter()
+        summary = extract_sources(loaded, lambda: iter_sources([str(given.photos)]), output, total=count)
+        seconds = time.perf_counter() - started
+    choices = f"{loaded.precision.reason}, {loaded.threads.reason}, {loaded.streams} batches at once"
+    return summary.done / seconds, {"choices": choices}
+
+
+WAYS: dict[str, Callable[[argparse.Namespace], tuple[float, dict]]] = {
+    "timm": timms,
+    "torchvision": torchvisions,
+    "forward": forward,
+    "revcd": revcd,
+}
+
+if __name__ == "__main__":
+    main()

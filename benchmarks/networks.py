@@ -1,0 +1,65 @@
+"""What the benchmarks of the network share: a model of the default settings, made-up data, and pairs run in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from revcd_cli.config import Config
+from revcd_cli.core.model import RevCD
+from revcd_cli.core.trainer import TrainingRows
+
+FEATURES, ATTRIBUTES, CLASSES = 1280, 85, 50  # of the shipped model
+
+
+def one_member() -> Config:
+    """The default settings of a single network; the default model is two of them."""
+    return Config.from_dict({"precondition": {"kind": "whiten"}})
+
+
+def rows(photos: int, classes: int = CLASSES, noise: float = 1.0) -> TrainingRows:
+    """Photos whose features follow from their class's description, with noise."""
+    generator = torch.Generator().manual_seed(0)
+    prototypes = torch.rand(classes, ATTRIBUTES, generator=generator)
+    lift = torch.randn(ATTRIBUTES, FEATURES, generator=generator) / ATTRIBUTES**0.5
+    labels = torch.arange(photos) % classes
+    features = prototypes[labels] @ lift + noise * torch.randn(photos, FEATURES, generator=generator)
+    return TrainingRows(features, labels, prototypes)
+
+
+def network(data: TrainingRows) -> RevCD:
+    """An untrained network with fitted preconditioning, every weight of it at work."""
+    torch.manual_seed(0)
+    model = RevCD(one_member(), FEATURES, ATTRIBUTES).eval().requires_grad_(False)
+    model.fit_preconditioning(data.features, data.prototypes)
+    for parameter in model.parameters():
+        parameter.add_(0.02 * torch.randn_like(parameter))
+    return model
+
+
+def in_turn(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Run every way once to warm up, then all in turn, round by round. Returns seconds of processor time."""
+    for way in ways.values():
+        way()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.process_time()
+            way()
+            seconds[name].append(time.process_time() - started)
+    return seconds
+
+
+def ratio(slow: list[float], fast: list[float], factor: float = 1.0) -> str:
+    """Return the median ratio of two ways over the rounds, with its range; factor scales it to equal amounts."""
+    ratios = [factor * a / b for a, b in zip(slow, fast, strict=True)]
+    return f"{statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
+
+
+def largest_difference(left: Tensor, right: Tensor) -> float:
+    """Return the largest difference as a share of the usual size of the right one."""
+    return float((left - right).abs().max() / right.std())
