@@ -1,9 +1,9 @@
 """A trained model as one `.safetensors` file: weights and class table as tensors, everything else as JSON metadata.
 
 The metadata is readable without torch (`read_metadata`); loading the weights needs it. Layout of the JSON document
-under the metadata key "revcd", format 1:
+under the metadata key "revcd", format 2:
 
-    format, config, classes {names, seen, attributes}, backbone, calibration {gamma, temperature},
+    format, config, classes {names, seen, attributes}, backbone, calibrations {rule: {gamma, temperature, ...}},
     dataset {name, split_sha256, photos}, metrics, seed, versions
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .core.model import RevCD
     from .data.attributes import ClassAttributes
 
-FORMAT = 1
+FORMAT = 2  # 1 had one calibration without a unit
 _KEY = "revcd"
 _TABLE = "class_table"
 _HEADER_LIMIT = 100_000_000  # the safetensors format's own limit
@@ -35,10 +36,26 @@ _HEADER_LIMIT = 100_000_000  # the safetensors format's own limit
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How scores become answers; fitted on validation, never on test photos."""
+    """How the scores of one rule become answers; fitted on validation, never on test photos."""
 
-    gamma: float = 0.0  # the seen penalty of calibrated stacking, in units of the score
-    temperature: float = 1.0  # probability = softmax(score / temperature)
+    gamma: float = 0.0  # the seen penalty of calibrated stacking
+    temperature: float = 1.0  # probability = softmax((score - gamma [class is seen]) / temperature)
+    threshold: float | None = None  # a photo whose rejection score is below it is of none of the classes
+    false_reject: float | None = None  # share of validation photos of candidate classes below the threshold
+    false_accept: float | None = None  # and of photos of no candidate class above it
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} of a calibration is {value}, not a finite number")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature of a calibration is {self.temperature}, not above 0")
+
+    def apply(self, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Return calibrated scores (N, C) from those of the model. seen: (C,) bool."""
+        from .core.scores import calibrated
+
+        return calibrated(scores, seen, self.gamma)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +66,7 @@ class Checkpoint:
     classes: ClassAttributes  # every class of the training table, seen or not
     seen: frozenset[str]  # the names of the classes it was trained on
     backbone: BackboneRecord
-    calibration: Calibration
+    calibrations: dict[str, Calibration]  # by rule
     dataset: dict[str, Any]
     metrics: dict[str, Any]
     seed: int
@@ -57,8 +74,8 @@ class Checkpoint:
     sha256: str = ""  # of the file it was read from
 
     def calibration_for(self, rule: str) -> Calibration:
-        """Return the calibration of a rule: penalty and temperature are in units of the score they were fitted to."""
-        return self.calibration if rule == self.model.config.inference.rule else Calibration()
+        """Return the calibration of a rule; for one that validation never tried, that is none."""
+        return self.calibrations.get(rule, Calibration())
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -77,16 +94,25 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "attributes": checkpoint.classes.attributes,
         },
         "backbone": checkpoint.backbone.to_dict(),
-        "calibration": dataclasses.asdict(checkpoint.calibration),
+        "calibrations": {rule: dataclasses.asdict(each) for rule, each in checkpoint.calibrations.items()},
         "dataset": checkpoint.dataset,
         "metrics": checkpoint.metrics,
         "seed": checkpoint.seed,
         "versions": {"revcd": __version__, "torch": torch.__version__},
     }
-    tensors = {f"model.{key}": value.cpu().contiguous() for key, value in checkpoint.model.state_dict().items()}
+    tensors = {f"model.{key}": _compact(value) for key, value in checkpoint.model.state_dict().items()}
     tensors[_TABLE] = torch.from_numpy(checkpoint.classes.values)
     with atomic_write(path) as stream:
         stream.write(save(tensors, {_KEY: json.dumps(document, allow_nan=False)}))
+
+
+def _compact(value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in half precision if that loses nothing (training rounds weights so), else as it is."""
+    import torch
+
+    value = value.cpu().contiguous()
+    half = value.half()
+    return half if value.dtype == torch.float32 and torch.equal(half.float(), value) else value
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -115,9 +141,10 @@ def _parse_metadata(path: Path, data: bytes) -> dict[str, Any]:
             hint="A model is what `revcd train` writes. Backbone weights go to --weights.",
         ) from error
     found = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(found, int) or found > FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise CheckpointError(
-            f"{path}: has model format {found!r}; this version reads up to {FORMAT}.", hint="Upgrade revcd."
+            f"{path}: has model format {found!r}; this version reads {FORMAT}.",
+            hint="Upgrade revcd." if isinstance(found, int) and found > FORMAT else "Copy or train it again.",
         )
     return document
 
@@ -144,7 +171,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from .core.model import RevCD
+    from .core.ensemble import build_model
 
     path = find_checkpoint(name_or_path)
     try:
@@ -159,10 +186,10 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     classes = _class_table(path, document, tensors.pop(_TABLE).numpy(), sha256)
     try:
         backbone = BackboneRecord(**document["backbone"])
-        model = RevCD(
+        model = build_model(
             Config.from_dict(document["config"]), backbone.feature_dim, len(classes.attributes), backbone.tokens
         )
-        calibration = Calibration(**{name: float(value) for name, value in document["calibration"].items()})
+        calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
         seen = frozenset(document["classes"]["seen"])
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
@@ -174,9 +201,13 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     if bad:
         raise CheckpointError(f"{path}: holds weights that are not finite numbers ({', '.join(bad[:5])}).")
     return Checkpoint(
-        model=model.eval().to(device), classes=classes, seen=seen, backbone=backbone, calibration=calibration,
+        model=model.eval().to(device), classes=classes, seen=seen, backbone=backbone, calibrations=calibrations,
         name=path.stem, sha256=sha256, **rest,
     )  # fmt: skip
+
+
+def _calibration(values: dict[str, Any]) -> Calibration:
+    return Calibration(**{name: None if value is None else float(value) for name, value in values.items()})
 
 
 def _class_table(path: Path, document: dict[str, Any], values: np.ndarray, sha256: str) -> ClassAttributes:

@@ -25,17 +25,29 @@ def _in_range(name: str, value: float, low: float, high: float = float("inf")) -
         raise ConfigError(f"{name} must be {bound}; got {value:g}.")
 
 
+RULES = ("evidence", "prototype", "joint", "cosine")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreconditionConfig:
     """Affine map of the semantic space towards a zero-mean, unit-variance Gaussian (paper section 3.3.4)."""
 
-    kind: str = "standardise"  # "standardise" | "whiten" | "none"
+    # "standardise" | "whiten" | "none", or several joined by "+": then the model is an ensemble of one network for each
+    kind: str = "standardise+whiten"
     shrinkage: float = 0.3  # of the prototype covariance towards a multiple of the identity; used by "whiten"
     unit_length: bool = True  # then bring every description to one length, so that extreme ones win no more often
 
     def __post_init__(self) -> None:
-        _one_of("precondition.kind", self.kind, ("standardise", "whiten", "none"))
+        for kind in self.views:
+            _one_of("precondition.kind", kind, ("standardise", "whiten", "none"))
+        if len(set(self.views)) < len(self.views):
+            raise ConfigError(f'precondition.kind names a view twice: "{self.kind}".')
         _in_range("precondition.shrinkage", self.shrinkage, 0, 1)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The single maps that `kind` names."""
+        return tuple(self.kind.split("+"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +100,7 @@ class EncoderConfig:
 
     # "chunk" (cut the vector) | "single" (one token) | "views" (learned projections) | "spatial" (the backbone's own
     # tokens, one for each place in the photo: features from `revcd extract --tokens`)
-    tokens: str = "chunk"
+    tokens: str = "single"
     n_tokens: int = 16  # for "chunk" and "views"
     width: int = 256  # of the condition vector and of every token
     heads: int = 4
@@ -125,7 +137,7 @@ class EncoderConfig:
 class DenoiserConfig:
     """The cross Hadamard-addition U-Net (sections 3.3.1 and 3.4)."""
 
-    width: int = 512  # of the first hidden layer
+    width: int = 256  # of the first hidden layer
     reading: str = "A"  # of "three hidden layers": "A" three in all, "B" three on each side of the U
     norm: str = "layer"  # "layer" | "batch" (the paper's)
     dropout: float = 0.1
@@ -142,10 +154,29 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrototypeConfig:
+    """The network from descriptions to visual prototypes that is trained beside the diffusion."""
+
+    weight: float = 1.0  # of its loss; 0 leaves the network out, and with it the rules "prototype" and "joint"
+    width: int = 512
+    scale: float = 5.0  # logits are its square times the cosine
+    learning_rate: float = 5e-4  # at its highest; it decays as that of the diffusion does
+
+    def __post_init__(self) -> None:
+        _in_range("prototypes.weight", self.weight, 0)
+        _in_range("prototypes.width", self.width, 1)
+        _in_range("prototypes.scale", self.scale, 1e-3, 100)
+        _in_range("prototypes.learning_rate", self.learning_rate, 1e-8, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
     """How a photo's semantic vector is drawn and compared with class descriptions (sections 3.5 and 3.6)."""
 
-    rule: str = "evidence"  # "evidence" (likelihood against the unconditional branch) | "cosine" (the paper's)
+    # "evidence" (likelihood against the unconditional branch) | "prototype" (cosine to visual prototypes) | "joint"
+    # (both) | "cosine" (the paper's) | "auto" (what validation chooses of these)
+    rule: str = "auto"
+    prototype_share: float = 0.5  # joint: weight of the prototypes, the rest is the evidence's; "auto" chooses it too
     samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
     steps: int = 1  # cosine: denoising steps, 1..T. One step reads the posterior mean at t = T
     average: str = "cosines"  # cosine: "cosines" (mean of each sample's) | "samples" (cosine of the mean sample)
@@ -160,7 +191,8 @@ class InferenceConfig:
     band_high: float = 1.0  # evidence: highest t used, as a share of T
 
     def __post_init__(self) -> None:
-        _one_of("inference.rule", self.rule, ("evidence", "cosine"))
+        _one_of("inference.rule", self.rule, ("auto", *RULES))
+        _in_range("inference.prototype_share", self.prototype_share, 0, 1)
         _one_of("inference.average", self.average, ("cosines", "samples"))
         _one_of("inference.space", self.space, ("preconditioned", "attributes"))
         _one_of("inference.sampler", self.sampler, ("ddim", "ddpm"))
@@ -176,11 +208,16 @@ class InferenceConfig:
                 f"got {self.band_low:g} and {self.band_high:g}."
             )
 
+    def with_rule(self, rule: str | None) -> InferenceConfig:
+        """Return the settings with another rule; None and "auto" keep the model's own."""
+        return self if rule in (None, "auto") else dataclasses.replace(self, rule=rule)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The optimisation. One epoch is as many rows as the training set has, drawn class-balanced."""
 
+    members: int = 1  # networks of each view, alike but for the seed
     epochs: int = 20  # the most; validation chooses how many of them are kept
     batch_size: int = 128
     learning_rate: float = 1e-3  # AdamW, decaying to zero over `epochs`
@@ -189,15 +226,18 @@ class TrainConfig:
     gradient_clip: float = 1.0  # largest gradient norm
     ema_decay: float = 0.995  # per step, of the weights that are kept
     mixup: float = 0.0  # share of conditional rows that are convex mixtures of two photos and their descriptions
-    validation_classes: float = 0.25  # share of the seen classes that validation treats as unseen, if no split says so
-    validation_rows: float = 0.2  # share of each remaining class's photos held out as validation's seen test
+    validation_classes: float = 0.2  # share of the seen classes that a fold treats as unseen, if no split says so
+    validation_folds: int = 5  # at most; each seen class plays unseen in one of them at most
+    validation_rows: float = 0.2  # share of each remaining class's photos held out as a fold's seen test
     evaluate_every: int = 5  # epochs between two validations
-    calibrate: bool = True  # fit the seen penalty on validation; False is the paper, without one
-    give_away: float = 0.02  # share of validation's right seen answers that the seen penalty may cost
+    penalty: str = "harmonic"  # on seen classes: "harmonic" (best H on validation) | "sparing" | "none" (the paper)
+    false_reject: float = 0.1  # share of validation photos that --reject may withhold an answer from
+    give_away: float = 0.02  # "sparing": share of validation's seen accuracy that the penalty may cost
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "evaluate_every"):
+        for name in ("members", "epochs", "batch_size", "evaluate_every", "validation_folds"):
             _in_range(f"train.{name}", getattr(self, name), 1)
+        _one_of("train.penalty", self.penalty, ("harmonic", "sparing", "none"))
         _one_of("train.lr_schedule", self.lr_schedule, ("cosine", "linear"))
         _in_range("train.learning_rate", self.learning_rate, 1e-8, 1)
         _in_range("train.weight_decay", self.weight_decay, 0, 10)
@@ -207,6 +247,7 @@ class TrainConfig:
         _in_range("train.validation_classes", self.validation_classes, 0, 0.9)
         _in_range("train.validation_rows", self.validation_rows, 0.01, 0.9)
         _in_range("train.give_away", self.give_away, 0, 1)
+        _in_range("train.false_reject", self.false_reject, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,10 +259,13 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    prototypes: PrototypeConfig = field(default_factory=PrototypeConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        if self.inference.rule in ("prototype", "joint") and self.prototypes.weight == 0:
+            raise ConfigError(f"inference.rule = {self.inference.rule} needs a prototypes.weight above 0.")
         if self.denoiser.norm == "batch" and self.train.batch_size < 2:
             raise ConfigError("denoiser.norm = batch needs a train.batch_size of at least 2.")
         if self.inference.steps > self.diffusion.timesteps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -26,17 +27,23 @@ from revcd_cli.checkpoint import (
     read_metadata,
     save_checkpoint,
 )
-from revcd_cli.config import BackboneRecord, Config, InferenceConfig
-from revcd_cli.core.model import RevCD
-from revcd_cli.core.scores import class_scores
+from revcd_cli.config import RULES, BackboneRecord, Config, InferenceConfig
+from revcd_cli.core.ensemble import build_model, members_of
+from revcd_cli.core.scores import class_scores, fit_units
 from revcd_cli.data.attributes import ClassAttributes
 from revcd_cli.errors import CheckpointError
 from revcd_cli.files import file_sha256
 
 ROOT = Path(__file__).resolve().parents[1]
+CALIBRATIONS = {
+    "evidence": Calibration(gamma=0.1 + 0.2, temperature=1 / 3, threshold=-0.7),
+    "cosine": Calibration(false_reject=0.1, false_accept=1 / 7),
+}
 N_CLASSES, N_ATTRIBUTES, FEATURE_DIM = 5, 6, 8
 SMALL = {
+    "precondition": {"kind": "standardise"},
     "diffusion": {"timesteps": 20},
+    "prototypes": {"width": 4},
     "encoder": {"n_tokens": 2, "width": 8, "heads": 2, "feedforward": 8},
     "denoiser": {"width": 8, "time_width": 4},
 }
@@ -46,21 +53,27 @@ BATCH = SMALL | {
     "precondition": {"kind": "whiten"},
 }
 
+ENSEMBLE = SMALL | {"precondition": {"kind": "standardise+whiten"}, "train": {"members": 2}}
+KINDS = {"layer norm": SMALL, "batch norm, two heads, whitening": BATCH, "four networks": ENSEMBLE}
+
 
 def make_checkpoint(settings: dict[str, Any] = SMALL) -> Checkpoint:
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(N_CLASSES, N_ATTRIBUTES, generator=generator)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = RevCD(Config.from_dict(settings), FEATURE_DIM, N_ATTRIBUTES)
-    model.fit_preconditioning(torch.randn(20, FEATURE_DIM, generator=generator), table[:3])
+        model = build_model(Config.from_dict(settings), FEATURE_DIM, N_ATTRIBUTES)
+    photos = torch.randn(20, FEATURE_DIM, generator=generator)
+    for member in members_of(model):
+        member.fit_preconditioning(photos, table[:3])
+    fit_units(model.eval(), photos, table[:3], model.config.inference, ("evidence", "prototype", "cosine"))
     names = ("grey wolf", 'the "blue" whale', "Ozelot, klein", "Ждун", "e")
     return Checkpoint(
         model=model,
         classes=ClassAttributes(names, tuple(f"trait {k}" for k in range(N_ATTRIBUTES)), table.numpy(), "t.csv", "00"),
         seen=frozenset(names[:3]),
         backbone=BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={"mean": [0.5]}, feature_dim=FEATURE_DIM),
-        calibration=Calibration(gamma=0.1 + 0.2, temperature=1 / 3),
+        calibrations=CALIBRATIONS,
         dataset={"name": "toy", "split_sha256": "cd", "photos": 7},
         metrics={"validation": {"H": 2 / 3, "U": None}},
         seed=4,
@@ -94,7 +107,7 @@ def with_header(header: Any) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-@pytest.mark.parametrize("settings", [SMALL, BATCH], ids=["layer norm", "batch norm, two heads, whitening"])
+@pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 def test_weights_come_back_bit_for_bit(tmp_path: Path, settings: dict):
     before = make_checkpoint(settings)
     save_checkpoint(tmp_path / "model", before)
@@ -105,8 +118,8 @@ def test_weights_come_back_bit_for_bit(tmp_path: Path, settings: dict):
     assert not after.model.training
 
 
-@pytest.mark.parametrize("rule", ["evidence", "cosine"])
-@pytest.mark.parametrize("settings", [SMALL, BATCH], ids=["layer norm", "batch norm, two heads, whitening"])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 def test_a_loaded_model_gives_identical_scores(tmp_path: Path, settings: dict, rule: str):
     before = make_checkpoint(settings)
     save_checkpoint(tmp_path / "model", before)
@@ -123,7 +136,7 @@ def test_a_loaded_model_gives_identical_scores(tmp_path: Path, settings: dict, r
 
 def test_everything_beside_the_weights_comes_back(saved: Path):
     before, after = make_checkpoint(), load_checkpoint(saved)
-    for name in ("seen", "backbone", "calibration", "dataset", "metrics", "seed"):
+    for name in ("seen", "backbone", "calibrations", "dataset", "metrics", "seed"):
         assert getattr(after, name) == getattr(before, name)
     assert after.model.config == before.model.config
     assert after.classes.names == before.classes.names and after.classes.attributes == before.classes.attributes
@@ -135,6 +148,13 @@ def test_the_same_checkpoint_gives_the_same_bytes(saved: Path, tmp_path: Path):
     save_checkpoint(tmp_path / "again", make_checkpoint())
     save_checkpoint(tmp_path / "loaded", load_checkpoint(saved))
     assert file_sha256(tmp_path / "again") == file_sha256(tmp_path / "loaded") == file_sha256(saved)
+
+
+def test_a_rule_that_validation_never_tried_has_no_calibration():
+    checkpoint = make_checkpoint()
+    assert checkpoint.calibration_for("cosine") == CALIBRATIONS["cosine"]
+    checkpoint = dataclasses.replace(checkpoint, calibrations={"evidence": CALIBRATIONS["evidence"]})
+    assert checkpoint.calibration_for("cosine") == Calibration()
 
 
 METADATA_ONLY = """
@@ -154,7 +174,7 @@ def test_metadata_are_read_without_torch(saved: Path):
     assert document == read_metadata(saved)
     assert document["format"] == FORMAT
     assert document["classes"]["seen"] == sorted(make_checkpoint().seen)
-    assert document["calibration"] == {"gamma": 0.1 + 0.2, "temperature": 1 / 3}
+    assert document["calibrations"] == {rule: dataclasses.asdict(each) for rule, each in CALIBRATIONS.items()}
 
 
 class Evil:
@@ -216,6 +236,10 @@ def in_metadata(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Non
     return lambda path: rewrite(path, document=change)
 
 
+def in_calibration(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    return in_metadata(lambda document: change(document["calibrations"]["cosine"]))
+
+
 def in_tensors(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], None]:
     return lambda path: rewrite(path, tensors=change)
 
@@ -244,7 +268,13 @@ DAMAGE = {
     "metadata no JSON": (metadata_text("{"), "no readable revcd metadata"),
     "metadata a list": (metadata_text("[]"), "model format None"),
     "newer format": (in_metadata(lambda d: d.update(format=FORMAT + 1)), f"model format {FORMAT + 1}"),
-    "no calibration": (in_metadata(lambda d: d.pop("calibration")), "metadata is incomplete or wrong"),
+    "older format": (in_metadata(lambda d: d.update(format=1)), "model format 1"),
+    "no calibrations": (in_metadata(lambda d: d.pop("calibrations")), "metadata is incomplete or wrong"),
+    "calibrations a list": (in_metadata(lambda d: d.update(calibrations=[1])), "metadata is incomplete or wrong"),
+    "odd calibration": (in_calibration(lambda c: c.update(colour=1)), "metadata is incomplete or wrong"),
+    "penalty a word": (in_calibration(lambda c: c.update(gamma="much")), "metadata is incomplete or wrong"),
+    "NaN penalty": (in_calibration(lambda c: c.update(gamma=float("nan"))), "metadata is incomplete or wrong"),
+    "temperature < 0": (in_calibration(lambda c: c.update(temperature=-1)), "metadata is incomplete or wrong"),
     "no config": (in_metadata(lambda d: d.pop("config")), "metadata is incomplete or wrong"),
     "unknown setting": (in_metadata(lambda d: d["config"]["train"].update(epoch=1)), 'Unknown setting "train.epoch"'),
     "setting out of range": (in_metadata(lambda d: d["config"]["train"].update(epochs=0)), "train.epochs"),

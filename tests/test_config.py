@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from revcd_cli.config import BackboneRecord, Config
+from revcd_cli.config import RULES, BackboneRecord, Config
 from revcd_cli.errors import ConfigError
 
 SETTINGS = [(section, key, value) for section, values in Config().to_dict().items() for key, value in values.items()]
@@ -69,6 +69,8 @@ def test_an_unknown_setting_is_an_error_with_the_nearest_known_name(values: dict
         ("train.ema_decay", 1.0, "0..0.99999"),
         ("train.validation_classes", 1.0, "0..0.9"),
         ("train.give_away", 1.5, "0..1"),
+        ("train.false_reject", 1.5, "0..1"),
+        ("train.validation_folds", 0, "at least 1"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_range(name: str, value: float, shown: str):
@@ -118,7 +120,8 @@ def test_both_ends_of_a_range_belong_to_it(section: str, key: str, value: float)
         ("encoder", "feature_scaling", "L2", ("standard", "minmax", "l2"), "l2"),
         ("denoiser", "reading", "C", ("A", "B"), None),
         ("denoiser", "norm", "Layer", ("layer", "batch"), "layer"),
-        ("inference", "rule", "cosines", ("evidence", "cosine"), "cosine"),
+        ("inference", "rule", "cosines", ("auto", *RULES), "cosine"),
+        ("train", "penalty", "harmonics", ("harmonic", "sparing", "none"), "harmonic"),
         ("inference", "sampler", "dpm", ("ddim", "ddpm"), "ddpm"),
     ],
 )
@@ -165,6 +168,9 @@ def test_a_whole_number_will_do_for_a_fraction():
         ({"encoder": {"width": 30, "heads": 4}}, ("encoder.width (30)", "encoder.heads (4)")),
         ({"denoiser": {"time_width": 7}}, ("denoiser.time_width", "7")),
         ({"inference": {"band_low": 0.6, "band_high": 0.6}}, ("band_low", "0.6")),
+        ({"precondition": {"kind": "whiten+none+whiten"}}, ("precondition.kind", "twice", "whiten+none+whiten")),
+        ({"precondition": {"kind": "whiten+"}}, ("precondition.kind", "standardise, whiten, none")),
+        ({"inference": {"rule": "joint"}, "prototypes": {"weight": 0.0}}, ("inference.rule", "prototypes.weight")),
         ({"inference": {"band_high": 1.2}}, ("band_high", "1.2")),
         ({"diffusion": {"timesteps": 10}, "inference": {"steps": 11}}, ("inference.steps", "1..10", "11")),
     ],
@@ -173,6 +179,12 @@ def test_settings_that_contradict_each_other_are_refused(values: dict, words: tu
     with pytest.raises(ConfigError) as caught:
         Config.from_dict(values)
     assert all(word in caught.value.message for word in words)
+
+
+@pytest.mark.parametrize(("rule", "becomes"), [(None, "evidence"), ("auto", "evidence"), ("cosine", "cosine")])
+def test_a_rule_replaces_the_models_own_unless_it_leaves_the_choice(rule: str | None, becomes: str):
+    inference = Config.from_dict({"inference": {"rule": "evidence", "draws": 3}}).inference
+    assert inference.with_rule(rule) == dataclasses.replace(inference, rule=becomes)
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,14 @@ def _print_one(prediction: Prediction) -> None:
 
 
 def _print_many(predictions: list[Prediction]) -> None:
+    from ..data.predictions import NONE_OF_THESE, REJECTED
+
     rows = []
     for prediction in predictions:
         if prediction.best is None:
-            rows.append([_elided(prediction.path), f"failed: {prediction.reason}", "", "", ""])
+            failure = f"failed: {prediction.reason}"
+            answer = NONE_OF_THESE if prediction.status == REJECTED else failure
+            rows.append([_elided(prediction.path), answer, "", "", ""])
             continue
         best, *others = prediction.candidates
         runner_up = f"{others[0].name} {others[0].probability:.0%}" if others else ""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import console, data, evaluate, extract, info, models, predict, study, train
+from . import console, data, evaluate, extract, info, models, predict, study, train, tune
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 GLOBAL_FLAGS = frozenset({"-v", "-vv", "--verbose", "-q", "--quiet", "--no-color", "--offline"})
@@ -62,6 +62,7 @@ def root(
 app.command("predict")(predict.predict)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")

@@ -1,4 +1,4 @@
-"""`revcd evaluate --method`: RevCD beside its rivals, each trained on the way, in one table."""
+"""`revcd evaluate --baselines` and `--method`: RevCD beside its rivals, each trained on the way, in one table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from . import console
 if TYPE_CHECKING:
     from ..config import Config
     from ..data.dataset import Dataset
+    from ..pipeline.compare import MethodResult
 
 
 def parse_methods(text: str) -> tuple[str, ...]:
@@ -26,11 +27,24 @@ MethodsOption = Annotated[
         "--method",
         parser=parse_methods,
         metavar="NAME[,NAME]",
-        help="Train and compare instead of measuring a model: revcd, cvae, gan, revcd-evidence (Table 2).",
+        help="Train and compare these instead of measuring a model: revcd, revcd-cosine, cvae, gan, ridge, eszsl, sae, "
+        "conse, class-norm, linear-probe, prototype-oracle.",
     ),
 ]
+BaselinesOption = Annotated[
+    bool, typer.Option("--baselines", help="Train and compare all of them (but revcd-cosine), RevCD included.")
+]
 SeedsOption = Annotated[
-    int, typer.Option("--seeds", min=1, metavar="N", help="With --method: trainings of each, with seeds 0 to N-1.")
+    int,
+    typer.Option(
+        "--seeds", min=1, metavar="N", help="With --baselines or --method: trainings of each, with seeds 0 to N-1."
+    ),
+]
+WholeTableOption = Annotated[
+    bool,
+    typer.Option(
+        "--whole-table", help="Let every class of the table be an answer, not only those with photos in the split."
+    ),
 ]
 
 
@@ -41,6 +55,7 @@ class Plan:
     config: Config
     methods: tuple[str, ...]
     seeds: int
+    whole_table: bool
     output: Path | None
 
 
@@ -52,27 +67,32 @@ def refuse(options: dict[str, Any], why: str) -> None:
 
 
 def plan_comparison(
-    methods: tuple[str, ...],
+    methods: tuple[str, ...] | None,
     seeds: int,
-    file: Path | None,
+    file: str | None,
     assignments: list[str],
     output: Path | None,
     *,
+    whole_table: bool,
     overwrite: bool,
 ) -> Plan:
-    """Check all that can be checked before any work is done."""
-    from ..pipeline.compare import check_comparison_folder, check_methods
+    """Check all that can be checked before any work is done. methods: None is every one of `--baselines`."""
+    from ..pipeline.compare import EVERYTHING, check_methods
+    from ..pipeline.comparison_report import FILES
+    from ..pipeline.report import check_report_folder
     from ..pipeline.settings import resolve_settings
 
+    methods = EVERYTHING if methods is None else methods
     check_methods(methods)
     if output is not None:
-        check_comparison_folder(output, overwrite=overwrite)
-    return Plan(resolve_settings(file, assignments).config, methods, seeds, output)
+        check_report_folder(output, FILES, overwrite=overwrite)
+    return Plan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
 
 
 def compare(plan: Plan, dataset: Dataset, extraction: dict[str, Any], *, device: str, as_json: bool) -> None:
     """Train and compare the methods; print, and write if asked, what came out. extraction: see `with_features`."""
-    from ..pipeline.compare import compare_methods, describe_comparison, write_comparison
+    from ..pipeline.compare import compare_methods
+    from ..pipeline.comparison_report import describe_comparison, write_comparison
     from ..pipeline.dataset_features import with_features
 
     for text in dataset.notes:
@@ -82,6 +102,11 @@ def compare(plan: Plan, dataset: Dataset, extraction: dict[str, Any], *, device:
         dataset = with_features(
             dataset, **extraction, device=device, tokens=tokens, on_progress=on_progress, on_note=console.note
         )
+
+    def keep(results: list[MethodResult]) -> None:  # after each: what is measured is not lost when the next one fails
+        if plan.output is not None:
+            write_comparison(plan.output, describe_comparison(results, dataset, plan.config))
+
     with console.progress("Comparing", unit="models") as on_progress:
         results = compare_methods(
             dataset,
@@ -89,29 +114,43 @@ def compare(plan: Plan, dataset: Dataset, extraction: dict[str, Any], *, device:
             range(plan.seeds),
             plan.methods,
             device=device,
+            whole_table=plan.whole_table,
             on_progress=on_progress,
             on_note=console.note,
+            on_result=keep,
         )
     document = describe_comparison(results, dataset, plan.config)
     if plan.output is not None:
-        write_comparison(plan.output, document)
         console.note(f"Written to {plan.output}")
     if as_json:
         console.result_json(document)
     else:
-        _print(document, plan.seeds)
+        _print(document, plan)
 
 
-def _print(document: dict[str, Any], seeds: int) -> None:
-    names = ("S", "U", "H", "T1")
-    rows = [[method, *(_percent(**figures[name]) for name in names)] for method, figures in document["methods"].items()]
-    console.result_table(["method", *names], rows, right=names)
+def _print(document: dict[str, Any], plan: Plan) -> None:
+    names, plain = ("S", "U", "H", "T1", "AUSUC"), ("S", "U")
+    rows = [
+        [
+            method,
+            *(percent(**entry["test"][name]) for name in names),
+            *(percent(**entry["plain"][name]) for name in plain),
+            f"{entry['runs']}{'' if entry['seeded'] else ' (no seed)'}",
+        ]
+        for method, entry in document["methods"].items()
+    ]
+    unpenalised = [f"{name} unpenalised" for name in plain]
+    console.result_table(["method", *names, *unpenalised, "runs"], rows, right=(*names, *unpenalised))
     dataset = document["dataset"]
-    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    console.note(f"{dataset['name']}, split {dataset['split_sha256'][:12]}; percent, {spread}. {document['note']}")
+    counts = next((result["candidates"] for result in document["results"] if result["candidates"]["unseen"]), None)
+    among = f"{counts['seen']} seen and {counts['unseen']} unseen candidates; " if counts else ""
+    over = "mean ± standard deviation over seeds" if plan.seeds > 1 else "one seed"
+    console.note(
+        f"{dataset['name']}, split {dataset['split_sha256'][:12]}, features {dataset['features_sha256'][:12]}; {among}"
+        f"percent, {over}. {document['note']}"
+    )
 
 
-def _percent(mean: float | None, std: float | None) -> str:
-    if mean is None:
-        return "-"
-    return f"{100 * mean:.1f}" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f}"
+def percent(mean: float | None, std: float | None) -> str:
+    """Write a mean and its spread over seeds, shares of 1, in percent."""
+    return console.percent(mean) if std is None else f"{console.percent(mean)} ± {console.percent(std)}"

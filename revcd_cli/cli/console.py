@@ -220,3 +220,8 @@ def _console(stderr: bool) -> Console:
     # no_color=None lets rich read NO_COLOR
     no_color = True if _settings.no_color else None
     return Console(stderr=stderr, no_color=no_color, markup=False, emoji=False, highlight=False)
+
+
+def percent(share: float | None) -> str:
+    """Write a share of 1 in percent; "-" for one that is not defined."""
+    return "-" if share is None else f"{100 * share:.1f}"

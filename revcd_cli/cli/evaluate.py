@@ -1,4 +1,4 @@
-"""`revcd evaluate`: S, U, H and T1 of a model on the test photos of a data set."""
+"""`revcd evaluate`: S, U, H, T1 and AUSUC of a model on the test photos of a data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import console
-from .comparison import MethodsOption, SeedsOption, compare, plan_comparison, refuse
+from .comparison import (
+    BaselinesOption,
+    MethodsOption,
+    SeedsOption,
+    WholeTableOption,
+    compare,
+    plan_comparison,
+    refuse,
+)
 from .options import (
     BackboneOption,
     DataRootOption,
@@ -48,8 +56,10 @@ def evaluate(
     data_root: DataRootOption = None,
     missing: MissingOption = "error",
     rule: RuleOption = None,
+    baselines: BaselinesOption = False,
     methods: MethodsOption = None,
     seeds: SeedsOption = 3,
+    whole_table: WholeTableOption = False,
     config: ConfigOption = None,
     assignments: SetOption = None,
     backbone: BackboneOption = "auto",
@@ -63,31 +73,44 @@ def evaluate(
 ) -> None:
     """Measure a model on test photos: S on seen classes, U on unseen ones, H their harmonic mean, T1 unseen alone.
 
-    All are means over classes of each class's own accuracy, in percent. For S, U and H every class is a candidate; for
-    T1 the unseen classes are. A split in which test photos could have trained the model is refused.
+    All are means over classes of each class's own accuracy, in percent. For S, U and H the candidates are all classes
+    with photos in the split (--whole-table: all of the class table); for T1 the unseen ones of them. AUSUC is the area
+    under the curve of U over S that the seen penalty runs through. A split in which test photos could have trained the
+    model is refused. With -o come metrics.json, per_class.csv, su_curve.csv and su_curve.png.
 
-    With --method no model is taken: RevCD, a conditional VAE and a conditional GAN are trained on the same photos, with
-    the settings of --config and --set, and compared; nothing is saved.
+    With --baselines or --method no model is taken: each method is trained on the same photos, chosen and calibrated on
+    the same validation folds, and tested once; RevCD with the settings of --config and --set. Nothing of them is saved
+    but comparison.json and comparison.csv, which grow with each method that is done.
 
     \b
     revcd evaluate --dataset my-animals/ --model my-animals.safetensors
-    revcd evaluate --dataset my-animals/ --method revcd,cvae,gan --seeds 5
+    revcd evaluate --dataset my-animals/ --baselines --seeds 3 -o report/
+    revcd evaluate --dataset my-animals/ --method revcd-cosine,cvae,gan --seeds 5
     """
     if output_format not in ("table", "json"):
         raise typer.BadParameter(f'"{output_format}" is neither table nor json.', param_hint="--format")
-    if methods is None:
-        refuse({"--config": config, "--set": assignments}, "needs --method: a model has its own settings.")
+    if baselines and methods is not None:
+        raise typer.BadParameter("has all methods already; leave --method out.", param_hint="--baselines")
+    comparing = baselines or methods is not None
+    if comparing:
+        refuse(
+            {"--model": model, "--rule": rule, "--per-class": per_class}, "does not go with --baselines or --method."
+        )
     else:
-        refuse({"--model": model, "--rule": rule, "--per-class": per_class}, "does not go with --method.")
+        refuse(
+            {"--config": config, "--set": assignments}, "needs --baselines or --method: a model has its own settings."
+        )
     from ..data.open_dataset import open_dataset
 
-    if methods is not None:
-        plan = plan_comparison(methods, seeds, config, assignments or [], output, overwrite=overwrite)
+    if comparing:
+        plan = plan_comparison(
+            methods, seeds, config, assignments or [], output, whole_table=whole_table, overwrite=overwrite
+        )
         opened = open_dataset(dataset, data_root=data_root, features=features, images=images, missing=missing)
         extraction = {"backbone": backbone, "weights": weights, "precision": precision}
         compare(plan, opened, extraction, device=device, as_json=output_format == "json")
         return
-    from ..pipeline.evaluate import evaluate as run
+    from ..pipeline.evaluate import evaluation_scores
     from ..pipeline.report import check_report_folder, describe, write_report
 
     if output is not None:
@@ -103,10 +126,11 @@ def evaluate(
         device=device,
         precision=precision,
     )
-    report = run(checkpoint, opened, rule=rule, device=device)
-    document = describe(report, checkpoint, opened, rule=rule)
+    scores, gamma = evaluation_scores(checkpoint, opened, rule=rule, device=device, whole_table=whole_table)
+    report, curve = scores.report(gamma), scores.curve()
+    document = describe(report, checkpoint, opened, rule=rule, curve=curve)
     if output is not None:
-        write_report(output, document)
+        write_report(output, document, curve)
         console.note(f"Written to {output}")
     if output_format == "json":
         console.result_json(document)
@@ -115,27 +139,42 @@ def evaluate(
 
 
 def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> None:
-    rows = [
-        ["S", _percent(report.acc_seen), f"{report.seen_photos:,}", "seen classes, all classes as candidates"],
-        ["U", _percent(report.acc_unseen), f"{report.unseen_photos:,}", "unseen classes, all classes as candidates"],
-        ["H", _percent(report.harmonic_mean), "", "harmonic mean of S and U"],
-        ["T1", _percent(report.acc_zsl), f"{report.unseen_photos:,}", "unseen classes as the only candidates"],
-    ]
+    meaning = {
+        "S": (f"{report.seen_photos:,}", "seen classes, all classes as candidates"),
+        "U": (f"{report.unseen_photos:,}", "unseen classes, all classes as candidates"),
+        "H": ("", "harmonic mean of S and U"),
+        "T1": (f"{report.unseen_photos:,}", "unseen classes as the only candidates"),
+        "AUSUC": ("", "area under U over S, whatever the seen penalty"),
+    }
+    rows = [[name, console.percent(share), *meaning[name]] for name, share in report.headline().items()]
     console.result_table(
         ["", "percent", "photos", "mean over classes of top-1 accuracy"], rows, right=("percent", "photos")
     )
+    confusion = {
+        "seen as unseen": (
+            report.seen_as_unseen,
+            report.seen_photos,
+            "mean over classes of the share taken for unseen",
+        ),
+        "unseen as seen": (
+            report.unseen_as_seen,
+            report.unseen_photos,
+            "mean over classes of the share taken for seen",
+        ),
+        "seen, by photo": (report.sample_acc_seen, report.seen_photos, "share of photos named rightly: not S"),
+        "unseen, by photo": (report.sample_acc_unseen, report.unseen_photos, "share of photos named rightly: not U"),
+    }
+    rows = [[name, console.percent(share), f"{photos:,}", what] for name, (share, photos, what) in confusion.items()]
+    console.result_table(["", "percent", "photos", "beside them"], rows, right=("percent", "photos"))
     if per_class:
         rows = [
-            [entry.name, "seen" if entry.seen else "unseen", f"{entry.photos:,}", _percent(entry.accuracy)]
+            [entry.name, "seen" if entry.seen else "unseen", f"{entry.photos:,}", console.percent(entry.accuracy)]
             for entry in report.per_class
         ]
         console.result_table(["class", "", "photos", "percent"], rows, right=("photos", "percent"))
     console.note(
-        f"{document['dataset']['name']}, split {document['dataset']['split_sha256'][:12]}; model "
+        f"{document['dataset']['name']}, split {document['dataset']['split_sha256'][:12]}, features "
+        f"{document['dataset']['features_sha256'][:12]}; model "
         f"{document['model']['name']} ({document['model']['sha256'][:8]}); rule {document['rule']}; "
         f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates; gamma {document['gamma']:g}"
     )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"

@@ -98,6 +98,18 @@ def _card(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for section, value in card.items():
         if section != "classes":
             yield section, "\n".join(_flatten(value))
+        if section == "calibrations" and isinstance(value, dict):
+            yield "--reject", "\n".join(_rejection(rule, parts) for rule, parts in value.items())
+
+
+def _rejection(rule: str, calibration: dict[str, Any]) -> str:
+    if calibration.get("threshold") is None:
+        return f"{rule}: no threshold"
+    rates = [console.percent(calibration.get(name)) for name in ("false_reject", "false_accept")]
+    return (
+        f"{rule}: below {calibration['threshold']:.3g}; in validation {rates[0]} % of photos are rejected wrongly and "
+        f"{rates[1]} % of photos of other classes are answered all the same"
+    )
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[str]:

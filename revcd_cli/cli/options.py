@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ..config import RULES
+
 
 def expand(path: Path | None) -> Path | None:
     """Replace a leading `~`, which no shell expands in `--option=~/x`."""
@@ -109,10 +111,11 @@ MissingOption = Annotated[
 RuleOption = Annotated[
     str | None,
     typer.Option(
-        metavar="evidence|cosine",
-        help="How a photo is compared with descriptions: by how well they explain it, or as in the paper.",
-        show_default="the model's",
-        callback=one_of("evidence", "cosine"),
+        metavar="|".join(("auto", *RULES)),
+        help="How a photo is compared with descriptions: by how well they explain it, by the features that they let "
+        "one expect, by both, or as in the paper; auto is what validation chose for the model.",
+        show_default="auto",
+        callback=one_of("auto", *RULES),
     ),
 ]
 ModelOption = Annotated[str, typer.Option(metavar="NAME|FILE", help="A model by name, or its .safetensors file.")]

@@ -68,6 +68,10 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Classes to report for each photo.")] = 5,
     output: OutputOption = None,
     output_format: FormatOption = None,
+    reject: Annotated[
+        bool,
+        typer.Option("--reject", help='Answer "none of these" where no class fits well enough.'),
+    ] = False,
     excel: Annotated[bool, typer.Option("--excel", help="Make the CSV safe and readable for spreadsheets.")] = False,
     rule: RuleOption = None,
     seed: SeedOption = None,
@@ -82,7 +86,12 @@ def predict(
     """Name what photos show, among classes that a table describes, with or without photos of them in training.
 
     The score is what classes are ranked by. The probability is relative to the given classes: it says how the model
-    divides its belief among them, not whether the photo shows any of them.
+    divides its belief among them, not whether the photo shows any of them. It is a softmax of the scores at the
+    temperature that made the right answers most likely in validation, where some seen classes played unseen.
+
+    With --reject, a photo that fits its best class worse than the model's threshold is answered "none of these": status
+    rejected, no class. The threshold is where a set share of validation photos (10 % unless trained otherwise) would be
+    rejected wrongly; revcd models show MODEL tells that share and how many photos of other classes still get an answer.
 
     \b
     revcd predict photo.jpg
@@ -100,9 +109,11 @@ def predict(
     for warning in candidates.warnings:
         console.warn(warning)
     console.note(_decisions(predictor, candidates))
+    if reject:
+        console.note(_rejection(predictor))
     if top_k > len(candidates.names):
         console.note(f"There are {len(candidates.names)} classes, so all of them are reported.")
-    header = _header(predictor, candidates, top_k, seed)
+    header = _header(predictor, candidates, top_k, seed, reject)
     tally: Counter[str] = Counter()
     with console.progress("Naming") as on_progress:
         predictions = predictor.stream(
@@ -110,6 +121,7 @@ def predict(
             classes=candidates,
             top_k=top_k,
             seed=seed,
+            reject=reject,
             batch_size=batch_size,
             workers=workers,
             null_separated=null,
@@ -118,10 +130,10 @@ def predict(
             on_note=console.note,
         )
         first = next(predictions)  # an error where there is no photo at all; the output that exists is still untouched
-        with _open(output, form, header, excel) as write:
+        with _open(output, form, header, excel, overwrite) as write:
             for prediction in itertools.chain([first], predictions):
                 tally[prediction.status] += 1
-                if prediction.status != "ok":
+                if prediction.status == "failed":
                     console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
                 write(prediction)
     _finish(tally, output)
@@ -156,17 +168,21 @@ def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool)
 
 
 @contextlib.contextmanager
-def _open(output: Path | None, form: OutputFormat, header: dict[str, Any], excel: bool):
+def _open(output: Path | None, form: OutputFormat, header: dict[str, Any], excel: bool, overwrite: bool):
     from ..data.prediction_files import open_writer
     from ..data.predictions import OutputFormat
+    from ..files import check_output, exclusive
     from .answers import Answers
 
     if output is None and form is OutputFormat.table:
         with Answers() as answers:
             yield answers.write
         return
-    with open_writer(output or sys.stdout.buffer, form, header, excel=excel) as writer:
-        yield writer.write
+    with exclusive(output) if output else contextlib.nullcontext():
+        if output:
+            check_output(output, overwrite=overwrite)  # again: another run may have ended just now
+        with open_writer(output or sys.stdout.buffer, form, header, excel=excel) as writer:
+            yield writer.write
 
 
 def _decisions(predictor: Predictor, candidates: CandidateClasses) -> str:
@@ -182,9 +198,19 @@ def _decisions(predictor: Predictor, candidates: CandidateClasses) -> str:
     return " - ".join(parts)
 
 
-def _header(predictor: Predictor, candidates: CandidateClasses, top_k: int, seed: int | None) -> dict[str, Any]:
-    checkpoint = predictor.checkpoint
-    calibration = checkpoint.calibration_for(predictor.inference.rule)
+def _rejection(predictor: Predictor) -> str:
+    calibration = predictor.rejection()
+    return (
+        f"none of these is answered below {calibration.threshold:.3g}: in validation "
+        f"{console.percent(calibration.false_reject)} % of photos were rejected wrongly, and "
+        f"{console.percent(calibration.false_accept)} % of photos of no given class were answered all the same"
+    )
+
+
+def _header(
+    predictor: Predictor, candidates: CandidateClasses, top_k: int, seed: int | None, reject: bool
+) -> dict[str, Any]:
+    checkpoint, calibration = predictor.checkpoint, predictor.calibration
     return {
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
         "backbone": predictor.backbone.record.to_dict(),
@@ -195,14 +221,16 @@ def _header(predictor: Predictor, candidates: CandidateClasses, top_k: int, seed
             "seed": checkpoint.seed if seed is None else seed,
             "gamma": calibration.gamma,
             "temperature": calibration.temperature,
+            "reject_below": calibration.threshold if reject else None,
         },
     }
 
 
 def _finish(tally: Counter[str], output: Path | None) -> None:
-    done, failed = tally["ok"], tally.total() - tally["ok"]
+    rejected, failed = tally["rejected"], tally["failed"]
     where = f" Written to {output}" if output else ""
-    if failed or output:
-        console.note(f"{done:,} photos named, {failed:,} failed.{where}")
+    if rejected or failed or output:
+        none = f"{rejected:,} none of these, " if rejected else ""
+        console.note(f"{tally['ok']:,} photos named, {none}{failed:,} failed.{where}")
     if failed:
-        raise typer.Exit(FINISHED_WITH_FAILURES if done else NOTHING_USABLE)
+        raise typer.Exit(FINISHED_WITH_FAILURES if tally["ok"] or rejected else NOTHING_USABLE)

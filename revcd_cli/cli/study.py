@@ -1,4 +1,4 @@
-"""`revcd study`: the paper's two studies, as pictures with their numbers."""
+"""`revcd study`: the paper's two studies, as pictures with their numbers, and the ladder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .ladder import ladder
 from .options import (
     BackboneOption,
     DataRootOption,
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     from ..pipeline.study_cls_weight import WeightResult
     from ..pipeline.study_denoise import ChainSamples
 
-app = typer.Typer(help="Repeat the paper's two studies.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Repeat the paper's two studies, and measure each step from its settings to the defaults.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.command("ladder")(ladder)
 
 DEFAULT_WEIGHTS = "0,0.01,0.03,0.1,0.3,1"
 
@@ -186,7 +192,12 @@ def denoise(
 def _print_weights(results: list[WeightResult]) -> None:
     figures = list(results[0].figures)
     rows = [
-        [f"{result.weight:g}", str(result.seed), *(_percent(result.figures[name]) for name in figures), result.split]
+        [
+            f"{result.weight:g}",
+            str(result.seed),
+            *(console.percent(result.figures[name]) for name in figures),
+            result.split,
+        ]
         for result in results
     ]
     console.result_table(["weight", "seed", *figures, "measured on"], rows, right=("weight", "seed", *figures))
@@ -198,10 +209,6 @@ def _print_chain(samples: ChainSamples) -> None:
         for step, t in enumerate(samples.times)
     ]
     console.result_table(["t", "cosine seen", "cosine unseen"], rows, right=("t", "cosine seen", "cosine unseen"))
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _fixed(value: float | None) -> str:

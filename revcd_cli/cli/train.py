@@ -159,14 +159,19 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
         return
     figures = ""
     if info.validation is not None:
-        shown = (
-            f"{name} {'-' if value is None else format(100 * value, '.1f')}" for name, value in info.validation.items()
-        )
-        figures = f"   {'  '.join(shown)}{'  best so far' if info.is_best else ''}"
-    console.note(f"{info.phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}")
+        shown = (f"{name} {console.percent(value)}" for name, value in info.validation.items())
+        figures = f"   {'  '.join(shown)}"
+    phase = f"fold {info.fold}/{info.folds}" if info.fold else info.phase
+    console.note(f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}")
 
 
 def _report(summary: TrainSummary, dataset: str) -> None:
+    if summary.validation:
+        shown = "  ".join(
+            f"{name} {console.percent(summary.validation[name])}" for name in ("S", "U", "H", "T1", "AUSUC")
+        )
+        count = len(summary.validation["folds"])
+        console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}")
     console.note(
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
         f"Written to {summary.output} (settings beside it)"

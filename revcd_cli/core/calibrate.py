@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .curve import SeenUnseenCurve, common_penalties
 
 
 def fit_temperature(scores: Tensor, labels: Tensor) -> float:
@@ -30,19 +35,45 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
     return float(torch.tensor((low + high) / 2).exp())
 
 
-def fit_seen_penalty(scores: Tensor, labels: Tensor, seen: Tensor, give_away: float) -> float:
-    """Return the penalty gamma that costs `give_away` of the photos of seen classes that are named rightly among them.
+def harmonic_penalty(curves: Sequence[SeenUnseenCurve]) -> float:
+    """Return the penalty with the largest mean H over the validation folds: an exact search over all breakpoints.
 
-    scores: (N, C) of photos of seen classes; labels: (N,) their classes; seen: (C,) bool. A photo is lost when its
-    margin, the best seen score minus the best unseen one, falls below gamma, so gamma is a quantile of the margins.
-    It is negative, a bonus, where more would be lost without it. 0 if there is nothing to fit on.
+    Of equally good ones it is the one nearest to none, so that nothing is moved for nothing.
     """
-    if not len(labels) or seen.all():
-        return 0.0
-    best_seen, chosen = scores.masked_fill(~seen, -torch.inf).max(1)
-    margin = best_seen - scores.masked_fill(seen, -torch.inf).max(1).values
-    right = margin[chosen == labels]
-    if not len(right):
-        return 0.0
-    margin_at = right.quantile(give_away, interpolation="lower")
-    return float(margin_at.nextafter(margin_at.new_tensor(-torch.inf)))  # the photo that sets it is not lost itself
+    gamma = common_penalties(curves)
+    merit = torch.zeros_like(gamma)
+    for curve in curves:
+        acc_seen, acc_unseen = curve.at(gamma)
+        merit += 2 * acc_seen * acc_unseen / (acc_seen + acc_unseen).clamp(min=1e-12)
+    best = gamma[merit >= merit.max() - 1e-12 * len(curves)]  # sums of shares differ in the last digits
+    return float(best[best.abs().argmin()])
+
+
+def sparing_penalty(curves: Sequence[SeenUnseenCurve], give_away: float) -> float:
+    """Return the largest penalty that costs at most the share `give_away` of the folds' mean accuracy on seen classes.
+
+    It is negative, a bonus, where more would be lost without it.
+    """
+    gamma = common_penalties(curves)
+    acc_seen = torch.stack([curve.at(gamma)[0] for curve in curves]).mean(0)  # falls as gamma rises
+    kept = acc_seen >= (1 - give_away) * acc_seen[0] - 1e-9
+    return float(gamma[kept][-1])
+
+
+def score_unit(scores: Tensor) -> float:
+    """Return the unit in which scores (N, C) of different models can be compared: their usual spread over classes."""
+    unit = float(scores.double().std(1, correction=0).square().mean().sqrt()) if scores.numel() else 0.0
+    return unit if unit > 0 else 1.0
+
+
+def rejection_scores(scores: Tensor) -> Tensor:
+    """Return how well a photo fits the best of the candidates (N,), by which an answer is given or withheld.
+
+    scores: (N, C), calibrated.
+    """
+    return scores.amax(-1)
+
+
+def rejection_threshold(known: Tensor, false_reject: float) -> float:
+    """Return what `false_reject` of the rejection scores (N,) of photos of the candidates lie below."""
+    return float(known.double().quantile(false_reject)) if len(known) else -math.inf

@@ -11,6 +11,7 @@ from .encoder import VisualEncoder
 from .objective import Estimate, output_width, to_estimate
 from .precondition import FeatureScaler, Preconditioner
 from .schedule import NoiseSchedule
+from .visual_prototypes import VisualPrototypes
 
 
 class RevCD(nn.Module):
@@ -30,12 +31,19 @@ class RevCD(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(config.encoder.width))  # the condition "no photo"
         outputs = output_width(config.diffusion.objective, n_attributes)
         self.denoiser = Denoiser(config.denoiser, n_attributes, config.encoder.width, outputs)
+        self.visual = None
+        if config.prototypes.weight > 0:
+            self.visual = VisualPrototypes(config.prototypes, feature_dim, n_attributes, max(n_spatial, 1))
+        # Spread over classes of the scores by evidence, prototypes and cosine, which they are divided by: `fit_units`.
+        self.register_buffer("units", torch.ones(3))
 
     def fit_preconditioning(self, features: Tensor, prototypes: Tensor) -> None:
         """Fit both affine doors: on training features (N, D) and on the seen classes' prototypes (C, A)."""
         self.scaler.fit(features)
+        if self.visual is not None:
+            self.visual.fit(features)
         settings = self.config.precondition
-        self.preconditioner.fit(prototypes, settings.kind, settings.shrinkage)
+        self.preconditioner.fit(prototypes, settings.views[0], settings.shrinkage)  # an ensemble has one for each
 
     def precondition(self, s: Tensor) -> Tensor:
         """Bring raw class descriptions (..., A) into the space of the diffusion, where their mean square is about 1."""

@@ -53,6 +53,23 @@ def to_estimate(objective: str, output: Tensor, s_t: Tensor, alpha_bar: Tensor) 
     return Estimate(s_0, eps)
 
 
+def velocity_error(objective: str, output: Tensor, s_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Return the mean square over attributes by which the v that an output stands for misses the true one.
+
+    output: (..., A), or (..., 2A), of the vector that s_0 (..., A) and eps (..., A) make; alpha_bar: (..., 1). Without
+    the way through `Estimate`: where one head predicts one of the two, the error of v is the head's own by a factor.
+    """
+    if objective == "both":
+        v_hat = velocity(*output.chunk(2, dim=-1), alpha_bar)
+        return (v_hat - velocity(s_0, eps, alpha_bar)).square().mean(-1)
+    target, factor = {
+        "v": (velocity(s_0, eps, alpha_bar), torch.ones_like(alpha_bar)),
+        "x0": (s_0, 1 / (1 - alpha_bar)),
+        "eps": (eps, 1 / alpha_bar),
+    }[objective]
+    return torch.linalg.vector_norm(output - target, dim=-1).square() * factor[..., 0] / output.shape[-1]
+
+
 def output_width(objective: str, n_attributes: int) -> int:
     """Return the number of values that the network puts out per vector."""
     return 2 * n_attributes if objective == "both" else n_attributes

@@ -63,6 +63,8 @@ class Rival(nn.Module):
         self.config, self.n_attributes = revcd.config, revcd.n_attributes
         self.scaler, self.preconditioner, self.encoder = revcd.scaler, revcd.preconditioner, revcd.encoder
         self.decoder = self.network(self.n_attributes, self.n_attributes)
+        self.visual = None  # no network of visual prototypes stands beside a rival
+        self.register_buffer("unit", torch.ones(()))  # spread over classes of the scores, which are divided by it
 
     def network(self, inputs: int, outputs: int) -> ConditionedNetwork:
         """Return a network of the configured widths that sees conditions of this model."""
@@ -100,4 +102,4 @@ def rival_scores(
     samples, z = model.sample(model.encode(x), generators, config.samples), model.precondition(prototypes)
     if config.space == "attributes":
         samples, z = model.preconditioner.inverse(samples), prototypes
-    return cosine_scores(samples, z, config.average)
+    return cosine_scores(samples, z, config.average) / model.unit

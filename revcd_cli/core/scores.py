@@ -1,46 +1,87 @@
-"""From a photo's condition to a score for every class, and from scores to an answer (paper section 3.6).
+"""From a photo's features to a score for every class, and from scores to an answer (paper section 3.6).
 
-Two rules. "cosine" is the paper's: draw semantic vectors and compare each with the prototypes (Eq. 23-24). "evidence"
-reads the same network as a classifier: how much better does it denoise a class's description when it sees the photo
-than when it does not? Symbols: B photos, C classes, A attributes, K samples, R draws.
+Four rules. "cosine" is the paper's: draw semantic vectors and compare each with the class descriptions (Eq. 23-24).
+"evidence" reads the same network as a classifier (`core.evidence`). "prototype" compares the photo with the visual
+prototypes that the descriptions have (`core.visual_prototypes`). "joint" is the weighted mean of these two, which
+estimate the same quantity, log p(s | x) - log p(s), from both sides. Symbols: B photos, C classes, A attributes,
+K samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from ..config import InferenceConfig
+from .calibrate import score_unit
+from .ensemble import Ensemble, members_of
+from .evidence import evidence_scores
 from .model import RevCD
-from .objective import Estimate, velocity
+from .objective import Estimate, to_estimate
+from .pairs import condition_part, denoise_pairs, noisy_part
 from .sample import OnStep, ddim_sample, ddpm_sample
 
-# Largest number of floats in one hidden activation of the evidence rule: 64 MiB, whatever the number of classes.
-_ACTIVATION_FLOATS = 1 << 24
+_PARTS = ("evidence", "prototype", "cosine")  # what `RevCD.units` holds, in this order
 
 
 @torch.inference_mode()
 def class_scores(
-    model: RevCD, x: Tensor, prototypes: Tensor, config: InferenceConfig, generators: Sequence[Generator]
+    model: RevCD | Ensemble, x: Tensor, prototypes: Tensor, config: InferenceConfig, generators: Sequence[Generator]
 ) -> Tensor:
-    """Score every class for every photo; higher is better.
+    """Score every class for every photo; higher is better. Those of an ensemble are the mean over its members.
 
     x: (B, D) raw features; prototypes: (C, A) raw class descriptions; generators: one for each photo, so that its
     answer does not depend on its batch-mates. Returns (B, C).
     """
+    members = members_of(model)
+    return sum(_member_scores(member, x, prototypes, config, generators) for member in members) / len(members)
+
+
+def _member_scores(
+    model: RevCD, x: Tensor, prototypes: Tensor, config: InferenceConfig, generators: Sequence[Generator]
+) -> Tensor:
+    if config.rule in ("joint", "auto"):
+        share = config.prototype_share if model.visual is not None else 0.0
+        parts = [(1 - share, "evidence"), (share, "prototype")]
+        return sum(
+            weight * _member_scores(model, x, prototypes, replace(config, rule=rule), generators)
+            for weight, rule in parts
+            if weight
+        )
     z = model.precondition(prototypes)  # (C, A)
-    c = model.encode(x)  # (B, W)
-    if config.rule == "cosine":
-        samples = sample_semantics(model, c, config, generators)
+    if config.rule == "prototype":
+        scores = model.visual(x, prototypes)
+    elif config.rule == "cosine":
+        samples = sample_semantics(model, model.encode(x), config, generators)
         if config.space == "attributes":
             samples, z = model.preconditioner.inverse(samples), prototypes
-        return cosine_scores(samples, z, config.average)
-    return evidence_scores(model, c, z, config)
+        scores = cosine_scores(samples, z, config.average)
+    else:
+        scores = evidence_scores(model, model.encode(x), z, config)
+    return scores / model.units[_PARTS.index(config.rule)]
 
 
+@torch.inference_mode()
+def fit_units(
+    model: RevCD | Ensemble, x: Tensor, prototypes: Tensor, config: InferenceConfig, rules: Sequence[str]
+) -> None:
+    """Set the units of the scores by these rules to their spread over classes, so that scores of members can be added.
+
+    x: (N, D) features of some training photos; prototypes: (C, A) raw descriptions of the classes that trained.
+    """
+    for member in members_of(model):
+        for rule in rules:
+            member.units[_PARTS.index(rule)] = 1
+            generators = [Generator(x.device).manual_seed(0) for _ in x]
+            scores = _member_scores(member, x, prototypes, replace(config, rule=rule), generators)
+            member.units[_PARTS.index(rule)] = score_unit(scores)
+
+
+@torch.inference_mode()
 def sample_semantics(
     model: RevCD,
     c: Tensor,
@@ -53,16 +94,21 @@ def sample_semantics(
     on_step: called with (t, s_t) for every s_t (B, K, A) of the chain.
     """
     shape = (config.samples, model.n_attributes)
+    objective = model.config.diffusion.objective
+    # Both branches of guidance in one call, whose conditions pass the layers' maps once for all steps.
+    branches = [c] if config.guidance_scale == 1 else [c, model.null.expand_as(c)]
+    conditions = condition_part(model.denoiser, torch.stack(branches).unsqueeze(2))  # (1 or 2, B, 1, H) each
 
     def noise() -> Tensor:
         drawn = [torch.randn(shape, generator=generator, device=generator.device) for generator in generators]
         return torch.stack(drawn).to(c)  # (B, K, A)
 
     def denoise(s_t: Tensor, t: Tensor) -> Estimate:
-        estimate = model.estimate(s_t, t, c.unsqueeze(1))
-        if config.guidance_scale != 1:
-            estimate = estimate.guided(model.estimate(s_t, t, model.null), config.guidance_scale)
-        return estimate.clipped(config.clip, s_t, model.schedule.alpha_bar(t, s_t)) if config.clip else estimate
+        output = denoise_pairs(model.denoiser, noisy_part(model.denoiser, s_t, t), conditions)
+        alpha_bar = model.schedule.alpha_bar(t, s_t)
+        with_photo, *without = (to_estimate(objective, branch, s_t, alpha_bar) for branch in output)
+        estimate = with_photo.guided(*without, config.guidance_scale) if without else with_photo
+        return estimate.clipped(config.clip, s_t, alpha_bar) if config.clip else estimate
 
     if config.sampler == "ddpm":
         return ddpm_sample(denoise, model.schedule, noise, variance=config.variance, on_step=on_step)
@@ -77,49 +123,6 @@ def cosine_scores(samples: Tensor, z: Tensor, average: str = "cosines") -> Tenso
     if average == "samples":
         samples = samples.mean(1, keepdim=True)
     return F.normalize(samples, dim=-1).mean(1) @ F.normalize(z, dim=-1).T
-
-
-def evidence_scores(model: RevCD, c: Tensor, z: Tensor, config: InferenceConfig) -> Tensor:
-    """Return an estimate of log p(s_c | x) - log p(s_c), up to scale, for every class.
-
-    For draws (t, eps) that all photos and classes share, t stratified over the band, the score is the mean of
-    ||v_null - v||^2 - ||v_c - v||^2: the denoising error without the photo minus the error with it. The first term
-    takes out what a description costs whatever the photo, which unseen descriptions would otherwise always lose by.
-    c: (B, W); z: (C, A) preconditioned. Returns (B, C).
-    """
-    t, eps = evidence_draws(model, config, z)  # (R, 1), (R, 1, A)
-    per_photo = len(t) * len(z) * model.config.denoiser.width
-    photos_at_once = max(1, _ACTIVATION_FLOATS // per_photo)
-    classes_at_once = max(1, _ACTIVATION_FLOATS // (len(t) * model.config.denoiser.width))
-    columns = []
-    for some in z.split(classes_at_once):  # (C', A)
-        alpha_bar = model.schedule.alpha_bar(t, some)  # (R, 1, 1)
-        s_t = model.schedule.q_sample(some, t, eps)  # (R, C', A)
-        v = velocity(some, eps, alpha_bar)
-
-        def error(condition: Tensor, s_t: Tensor = s_t, v: Tensor = v, alpha_bar: Tensor = alpha_bar) -> Tensor:
-            estimate = model.estimate(s_t, t, condition)
-            return (velocity(*estimate, alpha_bar) - v).square().mean(-1)  # (..., R, C')
-
-        unconditional = error(model.null)
-        rows = [
-            (unconditional - error(photos[:, None, None, :])).mean(1)  # (B', C')
-            for photos in c.split(photos_at_once)
-        ]
-        columns.append(torch.cat(rows))
-    return torch.cat(columns, dim=1)
-
-
-def evidence_draws(model: RevCD, config: InferenceConfig, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the shared times (R, 1), one from each stratum of the band, and noises (R, 1, A) in antithetic pairs."""
-    timesteps, draws = model.schedule.timesteps, config.draws
-    place = (torch.arange(draws) + 0.5) / draws
-    t = config.band_low + (config.band_high - config.band_low) * place
-    t = (t * timesteps).round().long().clamp(1, timesteps)
-    generator = Generator().manual_seed(0)  # the draws belong to the rule, not to a photo or a run
-    half = torch.randn((draws + 1) // 2, model.n_attributes, generator=generator)
-    eps = torch.stack([half, -half], dim=1).flatten(0, 1)[:draws]  # neighbours in time share a noise, with both signs
-    return t.unsqueeze(-1).to(like.device), eps.unsqueeze(1).to(like)
 
 
 def calibrated(scores: Tensor, seen: Tensor, gamma: float) -> Tensor:

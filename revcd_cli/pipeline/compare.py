@@ -1,118 +1,84 @@
-"""Table 2: posterior approximation by diffusion, VAE and GAN, compared like with like (paper section 4.2).
+"""Methods side by side: RevCD, its rivals of Table 2, the baselines of zero-shot learning, and two bounds.
 
-Every method is trained on the same rows with the same encoder, preconditioning and widths, by the same protocol:
-validation chooses the number of epochs and the seen penalty, trainval trains anew, and the test photos are read once.
+Every method has the same features, split, validation folds and search for a seen penalty; validation chooses whatever
+else it has to choose; then trainval trains anew, and the test photos are read once.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import statistics
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from .. import __version__
 from ..config import Config
-from ..core.cvae import ConditionalVAE
-from ..core.gan import ConditionalGAN
-from ..core.model import RevCD
-from ..core.rival_trainer import GANTrainer, RivalTrainer
-from ..core.rivals import Rival
-from ..core.trainer import Trainer
 from ..data.dataset import Dataset
-from ..data.splits import Split
 from ..errors import UsageError, did_you_mean
-from ..files import check_output, write_bytes
 from ..runtime import choose_device
-from .evaluate import score_split
-from .train import EpochInfo, TrainingRun
+from .baselines import BASELINES, BOUNDS, fit_baseline
+from .evaluate import tested_classes
+from .fitted import Fitted
+from .train import check_features
+from .trained_methods import TRAINED, fit_trained
 
-FIGURES = ("S", "U", "H", "T1")
-_RIVALS: dict[str, tuple[type[Rival], type[RivalTrainer]]] = {
-    "cvae": (ConditionalVAE, RivalTrainer),
-    "gan": (ConditionalGAN, GANTrainer),
-}
-_RULES = {"revcd": "cosine", "revcd-evidence": "evidence", "cvae": "cosine", "gan": "cosine"}
-METHODS = tuple(_RULES)
-_FILES = ("comparison.json", "comparison.csv")
+METHODS = (*TRAINED, *BASELINES)
+# What `--baselines` runs. RevCD by the paper's rule is apart: it is there to be compared with cvae and gan alone.
+EVERYTHING = ("revcd", *(name for name in BASELINES if name not in BOUNDS), "cvae", "gan", *BOUNDS)
+FIGURES = ("S", "U", "H", "T1", "AUSUC")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodResult:
-    """One method trained with one seed."""
+    """One method with one seed; figures are shares of 1, None where they are not defined."""
 
     method: str
-    rule: str  # by which its photos were answered
-    seed: int
-    epochs: int  # chosen on validation
-    gamma: float  # the seen penalty, fitted on validation
-    validation: dict[str, float | None]  # S, U, H, T1 as shares of 1
-    test: dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained method, before any test photo was read."""
-
-    model: RevCD | Rival
-    config: Config
-    epochs: int
-    gamma: float
+    seed: int | None  # None for a method whose outcome depends on none; its folds are those of the first seed
+    settings: dict[str, Any]  # chosen on validation
+    gamma: float  # the seen penalty, in units of the scores' spread; fitted on validation
     validation: dict[str, float | None]
-
-
-class _MethodRun(TrainingRun):
-    """The training of a model, for any method; nothing of it is saved."""
-
-    def __init__(self, dataset: Dataset, config: Config, method: str, seed: int, device: torch.device) -> None:
-        super().__init__(dataset, config, Path(), seed, device, lambda info: None)
-        self.method = method
-
-    def make_trainer(self, split: Split) -> Trainer:
-        trainer = super().make_trainer(split)
-        if self.method not in _RIVALS:
-            return trainer
-        rival, trained_by = _RIVALS[self.method]
-        return trained_by(rival(trainer.model).to(self.device), trainer.rows)
-
-    def finish_epoch(self, trainer: Trainer, info: EpochInfo) -> None:
-        self.progress.epochs_done = info.epoch
+    test: dict[str, float | None] | None  # S, U, H, T1, AUSUC; None where no test photo was read
+    plain: dict[str, float | None] | None  # the same without any penalty
+    candidates: dict[str, int] | None  # how many seen and unseen classes could be answered
+    seconds: float
 
 
 def compare_methods(
     dataset: Dataset,
     config: Config,
     seeds: Sequence[int],
-    methods: Sequence[str] = ("revcd", "cvae", "gan"),
+    methods: Sequence[str] = EVERYTHING,
     *,
     device: str = "auto",
+    test: bool = True,
+    whole_table: bool = False,
     on_progress: Callable[[int, int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_result: Callable[[list[MethodResult]], None] | None = None,
 ) -> list[MethodResult]:
-    """Train and test every method with every seed; all of them are scored by the cosine rule over K samples.
+    """Fit every method with every seed; one that depends on no seed is fitted once.
 
-    "revcd-evidence" is RevCD with its own rule, for which the rivals have no counterpart. Equal seeds give equal
-    results (on a CPU). Raises `UsageError` for an unknown method or a data set without features.
+    test: read the test photos; whole_table: among all classes of the table instead of those with photos; on_result is
+    called with all results so far after each. Equal seeds give equal figures (on a CPU). Raises `UsageError` for an
+    unknown method or a data set without features.
     """
     check_methods(methods)
-    if dataset.features is None:
-        raise UsageError("The data set has no features yet; extract them first.")
+    check_features(dataset)
     where = choose_device(device).value
+    wanted = [(method, seed) for method in methods for seed in (seeds if is_seeded(method) else seeds[:1])]
     results: list[MethodResult] = []
-    for method in methods:
-        for seed in seeds:
-            fitted = fit_method(dataset, config, method, seed, where, on_note)
-            results.append(_tested(fitted, dataset, method, seed))
-            if on_note:
-                on_note(f"{method}, seed {seed}: {fitted.epochs} epochs, as validation chose")
-            if on_progress:
-                on_progress(len(results), len(methods) * len(seeds), 0)
+    for method, seed in wanted:
+        started = time.monotonic()
+        fitted = fit_method(dataset, config, method, seed, where, final=test, on_note=on_note)
+        results.append(_result(fitted, dataset, method, seed, started, test, whole_table))
+        if on_note:
+            on_note(_summary(results[-1]))
+        if on_result:
+            on_result(results)
+        if on_progress:
+            on_progress(len(results), len(wanted), 0)
     return results
 
 
@@ -127,105 +93,54 @@ def check_methods(methods: Sequence[str]) -> None:
         raise UsageError("A method is named twice.")
 
 
+def is_seeded(method: str) -> bool:
+    """Return whether a method's outcome depends on a seed."""
+    return method in TRAINED or BASELINES[method].seeded
+
+
 def fit_method(
     dataset: Dataset,
     config: Config,
     method: str,
     seed: int,
     device: torch.device,
+    *,
+    final: bool = True,
     on_note: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Train one method with one seed by the protocol of `revcd train`. No test photo is read."""
-    config = replace(config, inference=replace(config.inference, rule=_RULES[method]))
-    with torch.random.fork_rng():
-        run = _MethodRun(dataset, config, method, seed, device)
-        run.validate(on_note or (lambda text: None))
-        model = run.finish()
-    return Fitted(model, config, run.epochs, run.progress.calibration.get("gamma", 0.0), run.progress.best)
+    """Fit one method with one seed. No test photo is read before `Fitted.scores`. final: see `fit_trained`."""
+    if method in TRAINED:
+        return fit_trained(dataset, config, method, seed, device, final=final, on_note=on_note)
+    return fit_baseline(dataset, config, BASELINES[method], seed)
 
 
-def _tested(fitted: Fitted, dataset: Dataset, method: str, seed: int) -> MethodResult:
-    inference = fitted.config.inference
-    report = score_split(fitted.model, dataset, dataset.split, inference, seed=seed).report(fitted.gamma)
+def _result(
+    fitted: Fitted, dataset: Dataset, method: str, seed: int, started: float, test: bool, whole_table: bool
+) -> MethodResult:
+    figures = plain = candidates = None
+    if test:
+        scores = fitted.scores(np.arange(len(dataset.classes.names)) if whole_table else tested_classes(dataset))
+        report = scores.report(fitted.gamma)
+        figures, plain = report.headline(), scores.report().headline()
+        candidates = {"seen": report.seen_classes, "unseen": report.unseen_classes}
     return MethodResult(
         method=method,
-        rule=inference.rule,
-        seed=seed,
-        epochs=fitted.epochs,
+        seed=seed if is_seeded(method) else None,
+        settings=fitted.settings,
         gamma=fitted.gamma,
         validation=fitted.validation,
-        test=report.headline(),
+        test=figures,
+        plain=plain,
+        candidates=candidates,
+        seconds=round(time.monotonic() - started, 1),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Mean and sample standard deviation of a figure over seeds; None where they are not defined."""
-
-    mean: float | None
-    std: float | None
-
-
-def summarise(results: Sequence[MethodResult]) -> dict[str, dict[str, Spread]]:
-    """Return S, U, H and T1 of every method over its seeds, in the order of the results."""
-    summary = {}
-    for method in dict.fromkeys(result.method for result in results):
-        of_method = [result.test for result in results if result.method == method]
-        summary[method] = {name: _spread([figures[name] for figures in of_method]) for name in FIGURES}
-    return summary
-
-
-def _spread(values: Sequence[float | None]) -> Spread:
-    if None in values:
-        return Spread(mean=None, std=None)
-    return Spread(mean=statistics.fmean(values), std=statistics.stdev(values) if len(values) > 1 else None)
-
-
-def describe_comparison(results: Sequence[MethodResult], dataset: Dataset, config: Config) -> dict[str, Any]:
-    """Return the comparison as plain JSON values, with all that is needed to repeat it."""
-    return {
-        "revcd": __version__,
-        "dataset": {"name": dataset.name, "split_sha256": dataset.split_sha256},
-        "backbone": dataset.backbone.to_dict() if dataset.backbone else None,
-        "config": config.to_dict(),
-        "note": comparison_note(config),
-        "methods": {
-            method: {name: asdict(spread) for name, spread in figures.items()}
-            for method, figures in summarise(results).items()
-        },
-        "results": [asdict(result) for result in results],
-    }
-
-
-def comparison_note(config: Config) -> str:
-    """Say in words how the methods were made comparable."""
-    settings = config.inference
-    chain = "the full ddpm chain" if settings.sampler == "ddpm" else f"ddim, {settings.steps} steps"
-    if settings.sampler == "ddim" and settings.steps == 1:
-        chain = "one ddim step, which reads the posterior mean"
-    return (
-        f"Same rows, encoder, preconditioning, widths and calibration for all. Each photo is answered by the cosine "
-        f"rule over {settings.samples} samples of the method's own (RevCD: {chain}); "
-        "revcd-evidence, where listed, is RevCD by its evidence rule, which the others have no counterpart of."
+def _summary(result: MethodResult) -> str:
+    figures = result.validation if result.test is None else result.test
+    shown = "  ".join(
+        f"{name} {'-' if figures.get(name) is None else format(100 * figures[name], '.1f')}" for name in FIGURES
     )
-
-
-def check_comparison_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise `UsageError` if the comparison could not be written, before any work is done."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; a report is a folder.")
-    for name in _FILES:
-        check_output(folder / name, overwrite=overwrite)
-
-
-def write_comparison(folder: Path, document: dict[str, Any]) -> None:
-    """Write comparison.json and comparison.csv (one row for each method and seed), each whole or not at all."""
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    writer.writerow(["method", "rule", "seed", "epochs", "gamma", *FIGURES])
-    for result in document["results"]:
-        plain = [result[name] for name in ("method", "rule", "seed", "epochs", "gamma")]
-        writer.writerow([*plain, *(result["test"][name] for name in FIGURES)])
-    whole, table = (folder / name for name in _FILES)
-    write_bytes(whole, (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
-    write_bytes(table, rows.getvalue().encode())
+    chosen = ", ".join(f"{name} {value}" for name, value in result.settings.items())
+    which = result.method if result.seed is None else f"{result.method}, seed {result.seed}"
+    return f"{which}: {shown} on {'validation' if result.test is None else 'test photos'} (chosen: {chosen})"

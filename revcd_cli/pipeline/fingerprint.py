@@ -1,8 +1,32 @@
-"""What an interrupted piece of work depends on, compared with what it is asked to go on with."""
+"""What a result depends on: to be recorded with it, and to be compared before interrupted work is gone on with."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
+
+import numpy as np
+
+from ..data.dataset import Dataset
+
+
+def features_sha256(dataset: Dataset) -> str:
+    """Return the sha256 of the features of all photos in the split, each with its key; their order does not matter."""
+    rows = np.concatenate([part for _, part in dataset.split.parts()]).tolist()
+    each = (hashlib.sha256(dataset.keys[row].encode() + b"\0" + dataset.features[row].tobytes()) for row in rows)
+    return hashlib.sha256(b"".join(sorted(digest.digest() for digest in each))).hexdigest()
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """Return, as plain JSON values, which photos and features a result is about."""
+    return {
+        "dataset": {
+            "name": dataset.name,
+            "split_sha256": dataset.split_sha256,
+            "features_sha256": features_sha256(dataset),
+        },
+        "backbone": dataset.backbone.to_dict() if dataset.backbone else None,
+    }
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

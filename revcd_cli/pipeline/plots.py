@@ -1,4 +1,4 @@
-"""How the studies draw, and the picture of the loss weight. Pictures are PNG and SVG.
+"""How the studies draw, and the pictures of the loss weight and of the seen-unseen curve. Pictures are PNG and SVG.
 
 Matplotlib is imported when one is drawn, and no screen is needed. Colours are Okabe and Ito's, which stay apart for
 colour-blind readers; forms differ too, for print without colour. The same numbers give the same bytes.
@@ -66,6 +66,28 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
         spread = f"mean of {times} seeds, each a hairline" if max(seeds) > 1 else "one seed"
         axes.set_title(f"{title}\n{spread}", loc="left", fontsize=10, parse_math=False)
         return png_and_svg(figure)
+
+
+def plot_su_curve(points: dict[str, Sequence[float]], chosen: tuple[float, float], title: str) -> bytes:
+    """Draw U over S as the seen penalty runs, with the point that the model answers at. Returns PNG.
+
+    points: "S" and "U" as shares, by rising penalty; chosen: S and U with the model's own penalty.
+    """
+    with new_figure((4.4, 4.2)) as figure:
+        axes = figure.add_subplot()
+        acc_seen, acc_unseen = (100 * np.asarray(points[name]) for name in ("S", "U"))
+        axes.fill_between(acc_seen, acc_unseen, color=BOTH, alpha=0.1, linewidth=0)
+        axes.plot(acc_seen, acc_unseen, color=BOTH, linewidth=1.8)
+        axes.plot(*(100 * share for share in chosen), "D", color=UNSEEN, markersize=7, clip_on=False)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.set_aspect("equal")
+        axes.set_xlabel("S, seen classes (%)")
+        axes.set_ylabel("U, unseen classes (%)")
+        axes.grid(color="#E0E0E0", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+        return png_and_svg(figure)[0]
 
 
 @contextlib.contextmanager

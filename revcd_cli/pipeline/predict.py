@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 
 from ..backbone import Backbone, load_recorded
-from ..checkpoint import Checkpoint, load_checkpoint
+from ..checkpoint import Calibration, Checkpoint, load_checkpoint
 from ..config import InferenceConfig
-from ..core.scores import calibrated, rank
+from ..core.calibrate import rejection_scores
+from ..core.scores import rank
 from ..data.attributes import ClassAttributes, align, class_key, read_attribute_csv
-from ..data.predictions import Candidate, Prediction
+from ..data.images import ImageFailure
+from ..data.predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
 from ..data.sources import count_sources, iter_sources
 from ..data.table_notes import table_notes
 from ..errors import UsageError
@@ -25,6 +28,7 @@ from .stream import ExtractedPhoto, stream_features
 
 _PHOTOS_AT_ONCE = 32
 _THUMBNAIL_QUALITY = 80  # of JPEG
+_NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
 
 OnProgress = Callable[[int, "int | None", int], None]
 OnNote = Callable[[str], None]
@@ -83,13 +87,12 @@ class Predictor:
         """Load a model by name or path, and the backbone that its features come from.
 
         weights: a file with that backbone's weights, instead of a download. rule: "evidence" or "cosine" instead of
-        the model's own. Raises `CheckpointError` and `WeightsError`.
+        the model's own, which "auto" means. Raises `CheckpointError` and `WeightsError`.
         """
         checkpoint = load_checkpoint(model)
         backbone = load_recorded(checkpoint.backbone, weights=weights, device=device, precision=precision)
         checkpoint.model.to(backbone.device.value)
-        settings = checkpoint.model.config.inference
-        return cls(checkpoint, backbone, inference=replace(settings, rule=rule) if rule else settings)
+        return cls(checkpoint, backbone, inference=checkpoint.model.config.inference.with_rule(rule))
 
     def predict(
         self,
@@ -98,9 +101,25 @@ class Predictor:
         classes: str | Path | ClassAttributes | None = None,
         top_k: int = 5,
         seed: int | None = None,
+        reject: bool = False,
     ) -> list[Prediction]:
         """Name photos, given as for `stream`, and return the predictions in order."""
-        return list(self.stream(images, classes=classes, top_k=top_k, seed=seed))
+        return list(self.stream(images, classes=classes, top_k=top_k, seed=seed, reject=reject))
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns the model's scores into answers, by the rule in use."""
+        return self.checkpoint.calibration_for(self.inference.rule)
+
+    def rejection(self) -> Calibration:
+        """Return the calibration with its threshold, or raise `UsageError` if validation fitted none."""
+        if self.calibration.threshold is None:
+            raise UsageError(
+                f"The model {self.checkpoint.name} has no threshold for rejection by the rule {self.inference.rule}: "
+                "no validation fitted one.",
+                hint="Train with validation (train.validation_classes above 0), or leave out --reject.",
+            )
+        return self.calibration
 
     def stream(
         self,
@@ -109,6 +128,7 @@ class Predictor:
         classes: str | Path | ClassAttributes | CandidateClasses | None = None,
         top_k: int = 5,
         seed: int | None = None,
+        reject: bool = False,
         batch_size: int | None = None,
         workers: int | None = None,
         null_separated: bool = False,
@@ -120,10 +140,12 @@ class Predictor:
 
         images: files, folders, globs, zip or tar archives, or "-" for a list on standard input. classes: a CSV, a
         table, or None for the model's own classes. seed: of the noise, which otherwise depends on the photo's content
-        alone; by default the model's.
+        alone; by default the model's. reject: withhold the answer where no class fits, by the model's threshold: the
+        prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
         """
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1; got {top_k}.")
+        threshold = self.rejection().threshold if reject else None
         candidates = self.candidates(classes)
         inputs = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
         total = count_sources(inputs) if on_progress else None
@@ -138,9 +160,10 @@ class Predictor:
         done = failed = 0
         try:
             while some := list(islice(photos, batch_size or _PHOTOS_AT_ONCE)):
-                for prediction in self._answer(some, candidates, top_k, self.checkpoint.seed if seed is None else seed):
+                own_seed = self.checkpoint.seed if seed is None else seed
+                for prediction in self._answer(some, candidates, top_k, own_seed, threshold):
                     done += 1
-                    failed += prediction.status != "ok"
+                    failed += prediction.status == "failed"
                     yield prediction
                 if on_progress:
                     on_progress(done, total, failed)
@@ -156,24 +179,42 @@ class Predictor:
         return candidate_classes(self.checkpoint, classes)
 
     def _answer(
-        self, photos: Sequence[ExtractedPhoto], candidates: CandidateClasses, top_k: int, seed: int
+        self,
+        photos: Sequence[ExtractedPhoto],
+        candidates: CandidateClasses,
+        top_k: int,
+        seed: int,
+        threshold: float | None,
     ) -> Iterator[Prediction]:
         usable = [photo for photo in photos if photo.feature is not None]
         ranked = iter(())
         if usable:
             features = np.stack([photo.feature for photo in usable])
             keys = [bytes.fromhex(photo.sha256) for photo in usable]
-            model, calibration = self.checkpoint.model, self.checkpoint.calibration_for(self.inference.rule)
-            scores = score_rows(model, features, candidates.prototypes, self.inference, seed=seed, keys=keys)
-            scores = calibrated(scores, candidates.seen, calibration.gamma)
+            calibration = self.calibration
+            scores = score_rows(
+                self.checkpoint.model, features, candidates.prototypes, self.inference, seed=seed, keys=keys
+            )
+            scores = calibration.apply(scores, candidates.seen)
             probabilities = (scores / calibration.temperature).softmax(-1)
             best, chosen = rank(scores, top_k)
-            ranked = zip(best.tolist(), probabilities.gather(1, chosen).tolist(), chosen.tolist(), strict=True)
+            shares, fits = probabilities.gather(1, chosen), rejection_scores(scores)
+            ranked = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits.tolist(), strict=True)
         for photo in photos:
             if photo.feature is None:
                 yield Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
                 continue
-            rows = zip(*next(ranked), strict=True)
+            *scored, fit = next(ranked)
+            if not all(map(math.isfinite, scored[0])):
+                yield Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
+                continue
+            if threshold is not None and fit < threshold:
+                detail = (
+                    f"the best class, {candidates.names[scored[2][0]]}, fits by {fit:.3g}; {threshold:.3g} is asked for"
+                )
+                yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
+                continue
+            rows = zip(*scored, strict=True)
             answers = tuple(
                 Candidate(candidates.names[c], score, probability, bool(candidates.seen[c]))
                 for score, probability, c in rows

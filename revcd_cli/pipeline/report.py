@@ -1,31 +1,44 @@
-"""An evaluation as files: metrics.json, which repeats what was evaluated on what, and per_class.csv."""
+"""An evaluation as files: metrics.json, which repeats what was evaluated on what, tables, and the seen-unseen curve."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
 from ..checkpoint import Checkpoint
+from ..core.curve import SeenUnseenCurve
 from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..files import check_output, write_bytes
 from .evaluate import GZSLReport
+from .fingerprint import describe_data
+from .plots import plot_su_curve
 
-_FILES = ("metrics.json", "per_class.csv")
+_FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png")
+_CURVE = ("gamma", "S", "U")
+_MOST_POINTS = 200  # of the curve in metrics.json; su_curve.csv has them all
 
 
 def describe(
-    report: GZSLReport, checkpoint: Checkpoint, dataset: Dataset, *, rule: str | None = None
+    report: GZSLReport,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    *,
+    rule: str | None = None,
+    curve: SeenUnseenCurve | None = None,
 ) -> dict[str, Any]:
     """Return the evaluation as plain JSON values, with all that is needed to repeat it."""
-    rule = rule or checkpoint.model.config.inference.rule
+    rule = checkpoint.model.config.inference.with_rule(rule).rule
     figures = report.to_dict()
     per_class = figures.pop("per_class")
+    points = None if curve is None else curve_points(curve)
     return {
         "revcd": __version__,
         "metrics": figures,
@@ -33,10 +46,22 @@ def describe(
         "gamma": checkpoint.calibration_for(rule).gamma,
         "seed": checkpoint.seed,
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
-        "dataset": {"name": dataset.name, "split_sha256": dataset.split_sha256},
-        "backbone": dataset.backbone.to_dict() if dataset.backbone else None,
+        **describe_data(dataset),
         "per_class": list(per_class),
+        "su_curve": points and _thinned(points),
     }
+
+
+def curve_points(curve: SeenUnseenCurve) -> dict[str, list[float]]:
+    """Return all points of a seen-unseen curve: the seen penalty "gamma", rising, and "S" and "U" there."""
+    return {name: column.tolist() for name, column in zip(_CURVE, curve.points(), strict=True)}
+
+
+def _thinned(points: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Return at most `_MOST_POINTS` points, both ends among them."""
+    count = len(points["gamma"])
+    kept = np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int)).tolist()
+    return {name: [column[k] for k in kept] for name, column in points.items()}
 
 
 def check_report_folder(folder: Path, names: Sequence[str] = _FILES, *, overwrite: bool) -> None:
@@ -47,12 +72,25 @@ def check_report_folder(folder: Path, names: Sequence[str] = _FILES, *, overwrit
         check_output(folder / name, overwrite=overwrite)
 
 
-def write_report(folder: Path, document: dict[str, Any]) -> None:
-    """Write the report's files, each whole or not at all."""
-    rows = io.StringIO()
-    writer = csv.DictWriter(rows, ["name", "seen", "photos", "accuracy"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(document["per_class"])
-    metrics, per_class = (folder / name for name in _FILES)
-    write_bytes(metrics, (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
-    write_bytes(per_class, rows.getvalue().encode())
+def write_report(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None = None) -> None:
+    """Write the report's files, each whole or not at all; those of the curve only if there is one."""
+    metrics, per_class, table, picture = (folder / name for name in _FILES)
+    written = (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    write_bytes(metrics, written)
+    columns = ("name", "seen", "photos", "accuracy")
+    write_bytes(per_class, _csv(columns, ([entry[name] for name in columns] for entry in document["per_class"])))
+    if curve is None:
+        return
+    points = curve_points(curve)
+    write_bytes(table, _csv(_CURVE, zip(*points.values(), strict=True)))
+    figures = document["metrics"]
+    title = f"{document['dataset']['name']}, rule {document['rule']}, AUSUC {100 * figures['ausuc']:.1f}"
+    write_bytes(picture, plot_su_curve(points, (figures["acc_seen"], figures["acc_unseen"]), title))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return stream.getvalue().encode()

@@ -37,8 +37,12 @@ class Settings:
     origins: dict[str, str]  # of the values that are not defaults
 
     def __iter__(self) -> Iterator[Setting]:
-        for name, value in _flat(self.config.to_dict()):
+        for name, value in flat(self.config.to_dict()):
             yield Setting(name, value, self.origins.get(name, "default"))
+
+    def assigned(self) -> Iterator[tuple[str, Any]]:
+        """Yield the name and value of each setting that `--set` gave."""
+        return ((setting.name, setting.value) for setting in self if setting.origin == "--set")
 
     def to_toml(self) -> str:
         return to_toml(self.config)
@@ -61,7 +65,7 @@ def resolve_settings(file: Path | str | None = None, assignments: Sequence[str] 
         values = _read_toml(file)
         _check(values, file)
         origin = f"preset {file.stem}" if file.parent == _PRESETS else str(file)
-        origins = {name: origin for name, _ in _flat(values)}
+        origins = {name: origin for name, _ in flat(values)}
     for assignment in assignments:
         name, value = _parse_assignment(assignment)
         _put(values, name, value)
@@ -75,6 +79,13 @@ def to_toml(config: Config) -> str:
     for section, values in config.to_dict().items():
         lines += [f"[{section}]", *(f"{key} = {_toml_value(value)}" for key, value in values.items()), ""]
     return "\n".join(lines)
+
+
+def flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield "section.key" and value of every entry of a nested dictionary."""
+    for section, entries in values.items():
+        for key, value in entries.items() if isinstance(entries, dict) else ():
+            yield f"{section}.{key}", value
 
 
 def save_config(config: Config, path: Path) -> None:
@@ -127,12 +138,6 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
 def _put(values: dict[str, Any], name: str, value: Any) -> None:
     section, _, key = name.partition(".")
     values.setdefault(section, {})[key] = value
-
-
-def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for section, entries in values.items():
-        for key, value in entries.items() if isinstance(entries, dict) else ():
-            yield f"{section}.{key}", value
 
 
 def _toml_value(value: Any) -> str:

@@ -26,7 +26,7 @@ from ..errors import InputFileError, UsageError
 from ..runtime import choose_device
 from .evaluate import evaluate
 from .extract import OnProgress
-from .fingerprint import differences
+from .fingerprint import differences, features_sha256
 from .plots import plot_cls_weight
 from .report import check_report_folder
 from .train import train
@@ -114,14 +114,13 @@ def _settings(dataset: Dataset, config: Config, test: bool, device: str) -> dict
     """Return all that the results depend on, beside weight and seed."""
     values = config.to_dict()
     del values["loss"]["cls_weight"]
-    rows = np.concatenate([part for _, part in dataset.split.parts()])
     return {
         "revcd": __version__,
         "measured_on": "test" if test else "validation",
         "dataset": dataset.name,
         "split_sha256": dataset.split_sha256,
         "backbone": dataset.backbone.to_dict() if dataset.backbone else None,
-        "features_sha256": hashlib.sha256(dataset.features[rows].tobytes()).hexdigest(),
+        "features_sha256": features_sha256(dataset),
         "classes_sha256": hashlib.sha256(np.ascontiguousarray(dataset.classes.values)).hexdigest(),
         "device": choose_device(device).value.type,
         "config": values,

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from .. import files
 from ..checkpoint import Checkpoint
+from ..core.ensemble import members_of
 from ..core.sample import timestep_path
 from ..core.scores import sample_semantics
 from ..data.dataset import Dataset
@@ -75,6 +76,8 @@ def study_denoise(
 ) -> ChainSamples:
     """Draw one chain for up to `photos` test photos of each class and write the files of `FILES` to `output`.
 
+    The chains of an ensemble are those of its first network, as is the space that they are in.
+
     Raises `LeakError` and `UsageError` as `evaluate` does.
     """
     check_report_folder(output, FILES, overwrite=overwrite)
@@ -82,7 +85,7 @@ def study_denoise(
     rows = choose_photos(dataset, photos, seed)
     if not len(rows):
         raise UsageError(f"{dataset.name} has no test photos to draw samples for.")
-    model = checkpoint.model.to(choose_device(device).value)
+    model = members_of(checkpoint.model)[0].to(choose_device(device).value)
     prototypes = torch.from_numpy(dataset.classes.values).to(model.null.device)
     z = model.precondition(prototypes).cpu().numpy()
     plane = fit_plane(z)
@@ -136,7 +139,7 @@ def draw_chains(
     on_progress: OnProgress | None = None,
 ) -> np.ndarray:
     """Run the full chain of Algorithm 2 once for each photo. features: (M, D). Returns s_t at `times`: (P, M, A)."""
-    model = checkpoint.model
+    model = members_of(checkpoint.model)[0]
     config = replace(model.config.inference, rule="cosine", sampler="ddpm", samples=1)
     device, keys = model.null.device, feature_keys(features)
     chains = np.empty((len(times), len(features), model.n_attributes), dtype=np.float32)

@@ -28,10 +28,14 @@ class Progress:
 
     fingerprint: dict[str, Any]
     phase: str  # "validation" | "final"
-    epochs_done: int = 0  # of this phase
-    best_epochs: int = 0  # the number of epochs that validation liked best so far
-    best: dict[str, Any] = field(default_factory=dict)  # its figures
-    calibration: dict[str, float] = field(default_factory=dict)  # fitted at that epoch
+    epochs: int  # of the final phase: those that validation chose, once it has
+    rule: str  # likewise
+    prototype_share: float  # of the rule "joint", likewise
+    folds_done: int = 0  # of the validation phase
+    epochs_done: int = 0  # of this fold or of the final phase
+    best: dict[str, Any] = field(default_factory=dict)  # validation's figures for what it chose
+    calibrations: dict[str, dict[str, Any]] = field(default_factory=dict)  # and its calibration for each rule
+    by_rule: dict[str, dict[str, Any]] = field(default_factory=dict)  # validation's figures of every rule
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

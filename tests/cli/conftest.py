@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import platformdirs
 import pytest
-from PIL import Image
 
 from revcd_cli.__main__ import main
-
-SEEN, UNSEEN = ("red", "green", "striped", "dotted"), ("blue", "plain")  # of "plain" there is no photo at all
-PHOTOS = 8  # of each other class
-SMALL = ("train.epochs=2", "denoiser.width=32", "encoder.width=32", "encoder.n_tokens=4", "encoder.feedforward=32")
-SMALL_OPTIONS = ["--backbone", "embedded", *(part for setting in SMALL for part in ("--set", setting))]
+from tests.makers.feature_folder import make_feature_folder
+from tests.makers.shapes import SEEN, SMALL_OPTIONS, UNSEEN, make_folder
 
 
 class Trained(NamedTuple):
@@ -31,35 +25,6 @@ class Trained(NamedTuple):
     options: list[str]  # of `revcd train`, beside the data set and the output
     seen: tuple[str, ...] = SEEN
     unseen: tuple[str, ...] = UNSEEN
-
-
-def draw(name: str, generator: np.random.Generator) -> Image.Image:
-    """Return a picture of 64 x 64 that shows its class by colour or pattern, under noise."""
-    canvas = generator.integers(0, 60, (64, 64, 3))
-    if name in ("red", "green", "blue"):
-        canvas[:, :, ("red", "green", "blue").index(name)] += 180
-    elif name == "striped":
-        canvas[:: generator.integers(4, 8)] += 180
-    else:
-        canvas[:: generator.integers(6, 10), :: generator.integers(6, 10)] += 180
-    return Image.fromarray(canvas.astype(np.uint8))
-
-
-def make_folder(root: Path) -> Path:
-    generator = np.random.default_rng(0)
-    for name in (*SEEN, "blue"):
-        (root / name).mkdir(parents=True)
-        for number in range(PHOTOS):
-            draw(name, generator).save(root / name / f"{number}.png")
-    with (root / "attributes.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["class", *(f"trait {k}" for k in range(6))])
-        writer.writerows([name, *generator.uniform(0, 1, 6).round(3)] for name in (*SEEN, *UNSEEN))
-    parts = ["trainval"] * 6 + ["test_seen"] * 2
-    lines = [f"{name}/{k}.png,{name},{parts[k]}" for name in SEEN for k in range(PHOTOS)]
-    lines += [f"blue/{k}.png,blue,test_unseen" for k in range(PHOTOS)]
-    (root / "images.csv").write_text("\n".join(["path,class,split", *lines]), encoding="utf-8")
-    return root
 
 
 @pytest.fixture(scope="package")
@@ -84,3 +49,9 @@ def trained(features_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def dataset_copy(trained: Trained, tmp_path: Path) -> Path:
     """The same data set elsewhere, its photos unchanged."""
     return Path(shutil.copytree(trained.folder, tmp_path / "shapes"))
+
+
+@pytest.fixture(scope="package")
+def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set folder of 4 seen and 2 unseen classes, whose photos are there as features only."""
+    return make_feature_folder(tmp_path_factory.mktemp("animals"))

@@ -15,6 +15,7 @@ import typer
 
 from revcd_cli import __version__
 from revcd_cli.__main__ import main
+from revcd_cli.checkpoint import FORMAT
 from revcd_cli.cli.app import app, global_options_first
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,7 @@ COMMANDS = (
     "predict",
     "extract",
     "train",
+    "tune",
     "evaluate",
     "info",
     "data",
@@ -85,7 +87,7 @@ def run(*arguments: str, code: str | None = None, **options) -> subprocess.Compl
 def write_model(path: Path, **sections: object) -> dict[str, object]:
     """Write the header of a model file, which is all that `revcd models` reads, and return its metadata."""
     document = {
-        "format": 1,
+        "format": FORMAT,
         "config": {"diffusion": {"timesteps": 500}},
         "classes": {"names": ["ox", "zebra"], "seen": ["ox"], "attributes": ["stripes", "hooves"]},
         "backbone": {"tag": "embedded", "feature_dim": 1280},

@@ -28,14 +28,24 @@ def test_evaluation_prints_s_u_h_and_t1(trained, capsys: pytest.CaptureFixture[s
     metrics = document_of(capsys)["metrics"]
     assert evaluate(trained) == 0
     printed = capsys.readouterr()
-    rows = {cells[0]: cells[1:3] for cells in (line.split("\t") for line in printed.out.splitlines()[1:])}
-    assert rows == {
+    rows = {cells[0]: cells[1:3] for cells in (line.split("\t") for line in printed.out.splitlines())}
+    assert {name: rows[name] for name in ("S", "U", "H", "T1", "AUSUC")} == {
         "S": [f"{100 * metrics['acc_seen']:.1f}", "8"],
         "U": [f"{100 * metrics['acc_unseen']:.1f}", "8"],
         "H": [f"{100 * metrics['harmonic_mean']:.1f}", ""],
         "T1": [f"{100 * metrics['acc_zsl']:.1f}", "8"],
+        "AUSUC": [f"{100 * metrics['ausuc']:.1f}", ""],
     }
-    assert "4 seen and 2 unseen candidates" in printed.err
+    beside = {
+        "seen as unseen": "seen_as_unseen",
+        "unseen as seen": "unseen_as_seen",
+        "seen, by photo": "sample_acc_seen",
+        "unseen, by photo": "sample_acc_unseen",
+    }
+    assert all(rows[name] == [f"{100 * metrics[key]:.1f}", "8"] for name, key in beside.items())
+    assert "4 seen and 1 unseen candidates" in printed.err  # of "plain" there is no photo
+    assert evaluate(trained, "--whole-table") == 0
+    assert "4 seen and 2 unseen candidates" in capsys.readouterr().err
 
 
 def test_an_evaluation_as_json_says_what_was_evaluated_on_what(trained, capsys: pytest.CaptureFixture[str]):
@@ -48,7 +58,8 @@ def test_an_evaluation_as_json_says_what_was_evaluated_on_what(trained, capsys: 
     assert (metrics["seen_photos"], metrics["unseen_photos"]) == (8, 8)
     assert document["model"] == {"name": "shapes", "sha256": file_sha256(trained.model)}
     assert document["dataset"]["split_sha256"] == about["dataset"]["split_sha256"]
-    assert document["gamma"] == about["calibration"]["gamma"]
+    assert len(document["dataset"]["features_sha256"]) == 64
+    assert document["gamma"] == about["calibrations"][document["rule"]]["gamma"]
     assert [(entry["name"], entry["photos"]) for entry in document["per_class"]] == [
         *((n, 2) for n in trained.seen),
         ("blue", 8),
@@ -59,7 +70,9 @@ def test_an_evaluation_can_be_kept_as_files(trained, tmp_path: Path, capsys: pyt
     report = tmp_path / "new" / "report"
     assert evaluate(trained, f"-o={report}", "--format", "json", "-q") == 0
     document = document_of(capsys)
-    assert sorted(path.name for path in report.iterdir()) == ["metrics.json", "per_class.csv"]
+    assert sorted(path.name for path in report.iterdir()) == [
+        "metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png"
+    ]  # fmt: skip
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == document
     with (report / "per_class.csv").open(newline="", encoding="utf-8") as stream:
         assert [row["name"] for row in csv.DictReader(stream)] == [*trained.seen, "blue"]

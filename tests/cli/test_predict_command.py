@@ -143,8 +143,8 @@ def test_json_tells_what_the_answers_come_from(written: dict[str, Path]):
     assert document["backbone"]["tag"] == "embedded"
     assert document["classes"]["n"] == N_CLASSES
     assert document["settings"]["top_k"] == 5
-    assert document["summary"] == {"photos": 2, "classified": 2, "failed": 0}
-    assert document["failures"] == []
+    assert document["summary"] == {"photos": 2, "classified": 2, "rejected": 0, "failed": 0}
+    assert document["failures"] == document["rejected"] == []
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])

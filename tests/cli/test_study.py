@@ -8,18 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
 
 from revcd_cli.__main__ import main
 from revcd_cli.cli.study import DEFAULT_WEIGHTS, parse_weights
+from tests.makers.feature_folder import SMALL, data_options
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = [
-    *("--set", "train.epochs=1", "--set", "diffusion.timesteps=20", "--set", "denoiser.width=16"),
-    *("--set", "encoder.n_tokens=4", "--set", "encoder.width=16", "--set", "encoder.heads=2"),
-]
 REPORT_IMPORTS = """
 import sys
 from revcd_cli.__main__ import main
@@ -27,44 +23,6 @@ code = main(sys.argv[1:])
 print("HEAVY", *sorted({"torch", "numpy", "scipy", "PIL", "pyarrow", "matplotlib"} & set(sys.modules)), file=sys.stderr)
 sys.exit(code)
 """
-
-
-@pytest.fixture(scope="module")
-def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset folder of 4 seen and 2 unseen classes, whose photos are there as features only."""
-    from revcd_cli.config import BackboneRecord
-    from revcd_cli.data.feature_set import FeatureSet
-    from revcd_cli.data.features import write_features
-
-    folder = tmp_path_factory.mktemp("animals")
-    generator = np.random.default_rng(0)
-    names = [f"class {k}" for k in range(6)]
-    table = generator.normal(size=(6, 5))
-    rows = [["class", *"abcde"], *([name, *values] for name, values in zip(names, table.tolist(), strict=True))]
-    (folder / "attributes.csv").write_text("".join(f"{','.join(map(str, row))}\n" for row in rows))
-    paths, labels, lines = [], [], ["path,class,split"]
-    for label, name in enumerate(names):
-        for number in range(10):
-            part = "test_unseen" if label >= 4 else "test_seen" if number < 3 else "trainval"
-            paths.append(f"{name}/{number}.jpg")
-            labels.append(label)
-            lines.append(f"{paths[-1]},{name},{part}")
-    (folder / "images.csv").write_text("\n".join(lines) + "\n")
-    features = table[labels] @ generator.normal(size=(5, 8)) + 0.1 * generator.normal(size=(60, 8))
-    block = FeatureSet(
-        paths=tuple(paths),
-        features=features.astype(np.float32),
-        status=("ok",) * 60,
-        reason=("",) * 60,
-        sha256=("",) * 60,
-        backbone=BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={}, feature_dim=8),
-    )
-    write_features(folder / "features.parquet", [block])
-    return folder
-
-
-def data_options(folder: Path) -> list[str]:
-    return ["--dataset", str(folder), "--features", str(folder / "features.parquet")]
 
 
 @pytest.mark.parametrize("command", ["study", "study cls-weight", "study denoise"])

@@ -30,6 +30,7 @@ def settings(objective: str = "v", **loss: Any) -> Config:
             "loss": loss,
             "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
             "denoiser": {"width": 16, "time_width": 8},
+            "prototypes": {"weight": 0.0},  # of its term: test_visual_prototypes.py
         }
     )
 

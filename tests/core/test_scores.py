@@ -2,176 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from revcd_cli.config import Config, InferenceConfig
-from revcd_cli.core import scores as scores_module
+from revcd_cli.config import InferenceConfig
+from revcd_cli.core.calibrate import score_unit
+from revcd_cli.core.evidence import evidence_scores
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.scores import (
     calibrated,
     class_scores,
     cosine_scores,
-    evidence_draws,
-    evidence_scores,
+    fit_units,
     rank,
     sample_semantics,
 )
+from tests.makers.tiny_model import ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS, generators, photos, prototypes, revcd
 
-FEATURES, ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS = 9, 5, 6, 4, 20
 RULES = [
     InferenceConfig(rule="evidence", draws=5),
+    InferenceConfig(rule="prototype"),
+    InferenceConfig(rule="joint", draws=5, prototype_share=0.3),
     InferenceConfig(rule="cosine", samples=3, steps=4, eta=0.7, guidance_scale=1.5),
     InferenceConfig(rule="cosine", samples=3, steps=1),
     InferenceConfig(rule="cosine", samples=2, sampler="ddpm"),
 ]
-every_rule = pytest.mark.parametrize("config", RULES, ids=["evidence", "ddim", "one-step", "ddpm"])
-
-
-def revcd(objective: str = "v", norm: str = "layer") -> RevCD:
-    """A model in evaluation mode whose every weight is random."""
-    torch.manual_seed(0)
-    config = Config.from_dict(
-        {
-            "diffusion": {"timesteps": TIMESTEPS, "objective": objective},
-            "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
-            "denoiser": {"width": 16, "time_width": 8, "norm": norm},
-        }
-    )
-    model = RevCD(config, FEATURES, ATTRIBUTES).double().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(0.3 * torch.randn_like(parameter))
-    model.fit_preconditioning(photos(50), prototypes(seed=5))
-    return model
-
-
-def photos(rows: int = PHOTOS, seed: int = 1) -> Tensor:
-    return torch.randn(rows, FEATURES, dtype=torch.float64, generator=Generator().manual_seed(seed))
-
-
-def prototypes(seed: int = 2) -> Tensor:
-    return torch.rand(CLASSES, ATTRIBUTES, dtype=torch.float64, generator=Generator().manual_seed(seed))
-
-
-def generators(numbers: range | list[int] = range(PHOTOS)) -> list[Generator]:
-    """One generator per photo, seeded by the photo's own number."""
-    return [Generator().manual_seed(100 + number) for number in numbers]
-
-
-def slow_evidence(model: RevCD, x: Tensor, raw: Tensor, config: InferenceConfig) -> Iterator[list[float]]:
-    """Two network calls for each photo, class and draw; v from its definition."""
-    times, noises = evidence_draws(model, config, raw)
-    z = model.precondition(raw)
-    for photo in x:
-        c = model.encode(photo[None])[0]
-        row = []
-        for clean in z:
-            total = 0.0
-            for t, eps in zip(times[:, 0], noises[:, 0], strict=True):
-                alpha_bar = model.schedule.alphas_cumprod[t]
-                a, b = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-                s_t, v = a * clean + b * eps, a * eps - b * clean
-                errors = []
-                for condition in (model.null, c):
-                    guess = model.estimate(s_t, t, condition)
-                    errors.append(float((a * guess.eps - b * guess.s_0 - v).square().mean()))
-                total += errors[0] - errors[1]
-            row.append(total / len(times))
-        yield row
-
-
-@pytest.mark.parametrize("objective", ["v", "x0", "eps", "both"])
-def test_evidence_equals_a_loop_over_photos_classes_and_draws(objective: str) -> None:
-    model, config = revcd(objective), InferenceConfig(draws=5, band_low=0.2)
-
-    with torch.no_grad():
-        slow = torch.tensor(list(slow_evidence(model, photos(), prototypes(), config)), dtype=torch.float64)
-
-    torch.testing.assert_close(class_scores(model, photos(), prototypes(), config, generators()), slow)
-
-
-class Attentive(nn.Module):
-    """A denoiser that believes the first attributes of its condition, whatever the noisy vector."""
-
-    def forward(self, s_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        return c[..., :ATTRIBUTES].expand(torch.broadcast_shapes(s_t.shape, c[..., :ATTRIBUTES].shape))
-
-
-def test_evidence_of_a_fixed_belief_is_its_gain_in_squared_distance_over_the_noise_power() -> None:
-    model, config = revcd("x0"), InferenceConfig(draws=5)
-    model.denoiser = Attentive()
-    z, c = model.precondition(prototypes()), torch.randn(PHOTOS, 16).double()
-    t, _ = evidence_draws(model, config, z)
-
-    scores = evidence_scores(model, c, z, config).detach()
-
-    # ||v_hat - v||^2 = ||s_hat - s||^2 / (1 - alpha_bar): the nearest class wins, minus what it costs without a photo.
-    weight = float((1 / (1 - model.schedule.alphas_cumprod[t])).mean()) / ATTRIBUTES
-    null = model.null.detach()[:ATTRIBUTES]
-    for photo in range(PHOTOS):
-        for k in range(CLASSES):
-            gain = (null - z[k]).square().sum() - (c[photo, :ATTRIBUTES] - z[k]).square().sum()
-            assert float(scores[photo, k]) == pytest.approx(weight * float(gain))
-
-
-def test_a_photo_that_says_nothing_gives_no_evidence() -> None:
-    model = revcd()
-
-    scores = evidence_scores(model, model.null.detach()[None], prototypes(), InferenceConfig(draws=3))
-
-    torch.testing.assert_close(scores, torch.zeros(1, CLASSES).double())
-
-
-@pytest.mark.parametrize("floats", [1, 100, 200, 600, 1000])
-def test_working_in_pieces_does_not_change_the_evidence(floats: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, config = revcd(), InferenceConfig(draws=3)
-    whole = class_scores(model, photos(), prototypes(), config, generators())
-    widest = 0
-
-    def watch(_: nn.Module, __: tuple[Tensor, ...], hidden: Tensor) -> None:
-        nonlocal widest
-        widest = max(widest, hidden.numel())
-
-    model.denoiser.encoder[0].register_forward_hook(watch)
-    monkeypatch.setattr(scores_module, "_ACTIVATION_FLOATS", floats)
-
-    torch.testing.assert_close(class_scores(model, photos(), prototypes(), config, generators()), whole)
-    assert widest <= max(floats, 3 * 16)  # one photo and one class is the least there is
-
-
-@pytest.mark.parametrize("draws", [1, 2, 7, 16])
-def test_evidence_times_are_the_middles_of_equal_strata_of_the_band(draws: int) -> None:
-    t, _ = evidence_draws(revcd(), InferenceConfig(draws=draws, band_low=0.2, band_high=0.8), prototypes())
-
-    for k in range(draws):
-        assert abs(int(t[k, 0]) - TIMESTEPS * (0.2 + 0.6 * (k + 0.5) / draws)) <= 0.5 + 1e-4
-    assert t.shape == (draws, 1)
-
-
-@pytest.mark.parametrize("draws", [1, 200])
-def test_evidence_times_are_times_of_the_schedule_even_at_the_edge_of_the_band(draws: int) -> None:
-    for low, high in ((0.0, 0.01), (0.99, 1.0), (0.0, 1.0)):
-        t, _ = evidence_draws(revcd(), InferenceConfig(draws=draws, band_low=low, band_high=high), prototypes())
-        assert ((t >= 1) & (t <= TIMESTEPS)).all()
-
-
-@pytest.mark.parametrize("draws", [1, 5, 16])
-def test_evidence_noises_come_in_pairs_of_both_signs_and_never_change(draws: int) -> None:
-    model, config = revcd(), InferenceConfig(draws=draws)
-    torch.manual_seed(7)
-
-    _, eps = evidence_draws(model, config, prototypes())
-
-    assert eps.shape == (draws, 1, ATTRIBUTES)
-    assert torch.equal(eps[0 : draws - 1 : 2], -eps[1::2])
-    assert len(eps[::2, 0].unique(dim=0)) == (draws + 1) // 2
-    torch.manual_seed(8)
-    assert torch.equal(evidence_draws(model, config, prototypes())[1], eps)
+every_rule = pytest.mark.parametrize(
+    "config", RULES, ids=["evidence", "prototype", "joint", "ddim", "one-step", "ddpm"]
+)
 
 
 @every_rule
@@ -213,17 +74,6 @@ def test_scores_of_a_class_do_not_depend_on_its_rivals(config: InferenceConfig) 
     few = class_scores(model, photos(), prototypes()[:2], config, generators())
 
     torch.testing.assert_close(few, class_scores(model, photos(), prototypes(), config, generators())[:, :2])
-
-
-def test_evidence_draws_nothing_from_the_photo_s_generator() -> None:
-    model = revcd()
-
-    first, second = (
-        class_scores(model, photos(), prototypes(), InferenceConfig(draws=3), generators(range(k, k + PHOTOS)))
-        for k in (0, 50)
-    )
-
-    assert torch.equal(first, second)
 
 
 def test_cosine_score_is_the_mean_over_samples_of_the_cosine() -> None:
@@ -285,7 +135,7 @@ def test_samples_of_one_photo_differ_and_return_with_the_same_seeds() -> None:
 
 
 def test_raw_prototypes_and_features_pass_the_model_s_own_preconditioning() -> None:
-    model, config = revcd(), InferenceConfig(draws=3)
+    model, config = revcd(), InferenceConfig(rule="evidence", draws=3)
 
     whole = class_scores(model, photos(), prototypes(), config, generators())
 
@@ -330,3 +180,61 @@ def test_scoring_leaves_the_model_and_its_mode_unchanged(config: InferenceConfig
 
     assert not model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def scores_by(model: RevCD, rule: str, **settings: Any) -> Tensor:
+    return class_scores(model, photos(), prototypes(), InferenceConfig(rule=rule, draws=5, **settings), generators())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_joint_scores_are_the_weighted_mean_of_their_parts(share: float) -> None:
+    model = revcd()
+
+    joint = scores_by(model, "joint", prototype_share=share)
+
+    torch.testing.assert_close(joint, torch.lerp(scores_by(model, "evidence"), scores_by(model, "prototype"), share))
+
+
+def test_without_visual_prototypes_joint_scores_are_the_evidence() -> None:
+    model = revcd()
+    model.visual = None
+
+    assert torch.equal(scores_by(model, "joint", prototype_share=0.7), scores_by(model, "evidence"))
+
+
+@pytest.mark.parametrize("rule", ["evidence", "prototype"])
+def test_fitted_units_make_the_spread_over_classes_one(rule: str) -> None:
+    model, config = revcd(), InferenceConfig(draws=5, samples=3)
+    before = scores_by(model, rule)
+
+    fit_units(model, photos(), prototypes(), config, [rule])
+
+    after = scores_by(model, rule)
+    torch.testing.assert_close(after * score_unit(before), before)
+    assert score_unit(after) == pytest.approx(1)
+
+
+def test_fitting_units_twice_is_fitting_them_once() -> None:
+    model, config, rules = revcd(), InferenceConfig(draws=5), ["evidence", "prototype"]
+    fit_units(model, photos(), prototypes(), config, rules)
+    once = model.units.clone()
+
+    fit_units(model, photos(), prototypes(), config, rules)
+
+    assert torch.equal(model.units, once)
+    assert float(once[2]) == 1  # the cosine was not asked for
+
+
+def test_a_part_whose_scores_are_scaled_mixes_as_before() -> None:
+    model, config, rules = revcd(), InferenceConfig(draws=5), ["evidence", "prototype"]
+    fit_units(model, photos(), prototypes(), config, rules)
+    before = scores_by(model, "joint")
+
+    class Louder(type(model.visual)):
+        def forward(self, x: Tensor, z: Tensor) -> Tensor:
+            return 1000 * super().forward(x, z)
+
+    model.visual.__class__ = Louder
+    fit_units(model, photos(), prototypes(), config, rules)
+
+    torch.testing.assert_close(scores_by(model, "joint"), before)

@@ -22,10 +22,12 @@ TINY_BACKBONE = "test_resnet.r160_in1k"
 N_ATTRIBUTES, FEATURE_DIM = 12, 24
 BACKBONE = BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={"size": 8}, feature_dim=FEATURE_DIM)
 SMALL = {
+    "precondition": {"kind": "standardise"},  # one network; ensembles have tests of their own
     "diffusion": {"timesteps": 50},
     "encoder": {"n_tokens": 4, "width": 16, "heads": 2, "feedforward": 32},
     "denoiser": {"width": 32, "time_width": 16},
-    "train": {"epochs": 4, "evaluate_every": 2, "batch_size": 16, "learning_rate": 0.01},
+    "prototypes": {"width": 16},
+    "train": {"epochs": 4, "evaluate_every": 2, "batch_size": 16, "learning_rate": 0.01, "validation_folds": 2},
 }
 
 

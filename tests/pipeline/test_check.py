@@ -11,7 +11,7 @@ from PIL import Image
 
 from revcd_cli.checkpoint import Calibration, Checkpoint, save_checkpoint
 from revcd_cli.config import BackboneRecord, Config
-from revcd_cli.core.model import RevCD
+from revcd_cli.core.ensemble import build_model
 from revcd_cli.data.attributes import read_attribute_csv
 from revcd_cli.data.features import FeatureSet, write_features
 from revcd_cli.errors import RevcdError, UsageError
@@ -33,11 +33,11 @@ def model(table: Path, tmp_path: Path) -> str:
     classes = read_attribute_csv(table)
     settings = Config.from_dict({"encoder": {"n_tokens": 1, "width": 8, "heads": 1}, "denoiser": {"width": 8}})
     checkpoint = Checkpoint(
-        model=RevCD(settings, 3, 3),
+        model=build_model(settings, 3, 3),
         classes=classes,
         seen=frozenset(("zebra", "horse")),
         backbone=BACKBONE,
-        calibration=Calibration(),
+        calibrations={"evidence": Calibration()},
         dataset={},
         metrics={},
         seed=0,

@@ -68,7 +68,9 @@ def test_each_row_is_what_training_with_that_weight_gives(test: bool, make_toy, 
         figures = train(dataset, alone, model, seed=int(row["seed"]), device="cpu").validation
         if test:
             figures = evaluate(load_checkpoint(model), dataset, device="cpu").headline()
-        assert {name: float(row[name]) for name in ("S", "U", "H", "T1")} == figures
+        assert {name: float(row[name]) for name in ("S", "U", "H", "T1")} == {
+            name: figures[name] for name in ("S", "U", "H", "T1")
+        }
         assert row["split"] == ("test" if test else "validation")
     check_pictures(tmp_path / "study", "cls_weight")
     names = {path.name for path in (tmp_path / "study").iterdir()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ import torch
 
 from revcd_cli.checkpoint import load_checkpoint, read_metadata
 from revcd_cli.config import Config
+from revcd_cli.core.ensemble import members_of
 from revcd_cli.data.dataset import Dataset
 from revcd_cli.errors import RevcdError, UsageError
 from revcd_cli.files import exclusive, file_sha256
-from revcd_cli.pipeline.evaluate import evaluate
+from revcd_cli.pipeline.evaluate import evaluate, score_split
+from revcd_cli.pipeline.scoring import score_rows
 from revcd_cli.pipeline.settings import resolve_settings
-from revcd_cli.pipeline.train import EpochInfo, train
+from revcd_cli.pipeline.train import EpochInfo, TrainSummary, train
+from revcd_cli.pipeline.training_run import TrainingRun
+from revcd_cli.pipeline.validation import Verdict, judge
 
 
 def test_rows(dataset: Dataset) -> np.ndarray:
@@ -43,11 +48,12 @@ def model_sha256(dataset: Dataset, config: Config, path: Path, **options: Any) -
 def test_it_learns_classes_it_has_photos_of_and_classes_it_has_not(make_toy, small_config, tmp_path: Path):
     dataset = make_toy(15, 5)
     config = small_config(train={"epochs": 10, "evaluate_every": 10})
-    assert config.inference.rule == "evidence"
+    assert config.inference.rule == "auto"
     train(dataset, config, tmp_path / "m.safetensors")
     report = evaluate(load_checkpoint(tmp_path / "m.safetensors"), dataset)
-    assert report.acc_seen > 0.6  # chance is 1/20
+    assert report.acc_seen_alone > 0.8  # chance is 1/15
     assert report.acc_zsl > 0.4  # chance is 1/5
+    assert report.harmonic_mean > 0.5  # among all 20, with the penalty that validation chose
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6, 0.0], ids=str)
@@ -69,7 +75,7 @@ def test_the_descriptions_of_unseen_classes_train_nothing(toy_model, tmp_path: P
     train(changed, toy_model.config, tmp_path / "m.safetensors")
     before, after = load_checkpoint(toy_model.path), load_checkpoint(tmp_path / "m.safetensors")
     assert_same_weights(before.model, after.model)
-    assert before.calibration == after.calibration and before.metrics == after.metrics
+    assert before.calibrations == after.calibrations and before.metrics == after.metrics
 
 
 def test_equal_seeds_give_equal_files_and_others_do_not(toy_model, tmp_path: Path):
@@ -114,28 +120,119 @@ def test_epochs_are_told_in_order_and_validated_where_the_settings_say(make_toy,
     summary = train(make_toy(), config, tmp_path / "m.safetensors", on_epoch=told.append)
     validation = [info for info in told if info.phase == "validation"]
     final = told[len(validation) :]
-    assert [info.epoch for info in validation] == [1, 2, 3, 4, 5]
-    assert [info.epoch for info in validation if info.validation] == [2, 4, 5]
+    assert [(info.fold, info.epoch) for info in validation] == [(fold, e) for fold in (1, 2) for e in range(1, 6)]
+    assert {info.folds for info in validation} == {2}
+    assert [info.epoch for info in validation if info.validation] == [2, 4, 5] * 2
+    assert all(list(info.validation) == ["S", "U", "H", "T1", "AUSUC"] for info in validation if info.validation)
     assert [info.phase for info in final] == ["final"] * summary.epochs
     assert [info.epoch for info in final] == list(range(1, summary.epochs + 1))
-    assert all(info.validation is None for info in final)
+    assert all(info.validation is None and info.fold == 0 for info in final)
     assert summary.history == [dataclasses.asdict(info) for info in told]
 
 
-def test_the_final_model_has_as_many_epochs_as_validation_liked_best(make_toy, small_config, tmp_path: Path):
-    chosen = []
-    for seed in range(5):
-        config = small_config(train={"epochs": 6, "evaluate_every": 1})
-        summary = train(make_toy(), config, tmp_path / f"{seed}.safetensors", seed=seed)
-        figures = {entry["epoch"]: entry["validation"] for entry in summary.history if entry["validation"]}
-        best = max(figures, key=lambda epoch: (figures[epoch]["H"], -epoch))
-        marked = [entry["epoch"] for entry in summary.history if entry["is_best"]]
-        assert summary.epochs == best == marked[-1]
-        assert summary.validation == figures[best]
+Key = tuple[int, str, float]  # epoch, rule, share of the prototypes
+
+
+class Choice(NamedTuple):
+    """What a training chose, beside everything that it could have chosen."""
+
+    summary: TrainSummary
+    verdicts: dict[Key, Verdict]
+
+
+def all_verdicts(dataset: Dataset, config: Config, output: Path, seed: int) -> dict[Key, Verdict]:
+    """Judge every epoch by every rule, from copies of the networks and scores of their own."""
+    models = {}
+    run = TrainingRun(dataset, config, output, seed, torch.device("cpu"), lambda info: None)
+    run._measure = lambda fold, model, epoch: models.update({(fold, epoch): copy.deepcopy(model)}) or {}
+    run._decide = lambda: None
+    run.validate(lambda note: None)
+    verdicts, classes = {}, np.array(dataset.seen)
+    for epoch in sorted({epoch for _, epoch in models}):
+        for number, fold in enumerate(run.folds):
+            run.fit_units(models[number, epoch], fold)
+        for rule, share in run.choices:
+            inference = dataclasses.replace(config.inference, rule=rule, prototype_share=share)
+            scores = [
+                score_split(models[number, epoch], dataset, fold, inference, seed=seed, candidates=classes)
+                for number, fold in enumerate(run.folds)
+            ]
+            verdicts[epoch, rule, share] = judge(scores, config.train)
+    return verdicts
+
+
+@pytest.fixture(scope="module")
+def choices(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> list[Choice]:
+    """Trainings with a few seeds."""
+    dataset, found = make_toy(), []
+    config = small_config(train={"epochs": 4, "evaluate_every": 1})
+    for seed in range(3):
+        output = tmp_path_factory.mktemp("choices") / f"{seed}.safetensors"
+        summary = train(dataset, config, output, seed=seed, device="cpu")
+        found.append(Choice(summary, all_verdicts(dataset, config, output, seed)))
+    return found
+
+
+def test_epochs_and_rule_are_those_with_the_best_h_over_all_folds(choices: list[Choice]):
+    for summary, verdicts in choices:
+        inference = load_checkpoint(summary.output).model.config.inference
+        assert inference.rule == summary.rule != "auto"
+        best = max(verdict.merit for verdict in verdicts.values())
+        (chosen,) = (
+            verdict
+            for (epoch, rule, share), verdict in verdicts.items()
+            if (epoch, rule) == (summary.epochs, summary.rule)
+            and (rule != "joint" or share == inference.prototype_share)
+        )
+        assert chosen.merit == pytest.approx(best, abs=1e-12)
+        earlier = [verdict.merit for (epoch, _, _), verdict in verdicts.items() if epoch < summary.epochs]
+        assert all(merit < chosen.merit for merit in earlier)
+        assert summary.validation == {**chosen.figures, "folds": list(chosen.folds)}
         metrics = read_metadata(summary.output)["metrics"]
-        assert metrics == {"validation": figures[best], "epochs": best}
-        chosen.append(best)
-    assert min(chosen) < 6  # the last epoch is not always the best, or this test would show little
+        assert metrics["validation"] == summary.validation and metrics["epochs"] == summary.epochs
+        assert metrics["validation_by_rule"][summary.rule] == chosen.figures
+    # Not always the last epoch and always one rule, or this test would show little.
+    assert min(summary.epochs for summary, _ in choices) < 4
+    assert len({max(verdicts, key=lambda key: verdicts[key].merit)[1:] for _, verdicts in choices}) > 1
+
+
+def test_every_rule_keeps_the_calibration_of_the_chosen_epoch(choices: list[Choice]):
+    for summary, verdicts in choices:
+        checkpoint = load_checkpoint(summary.output)
+        assert set(checkpoint.calibrations) == {"evidence", "prototype", "cosine", "joint"}
+        joint_share = checkpoint.model.config.inference.prototype_share
+        for (epoch, rule, share), verdict in verdicts.items():
+            if epoch == summary.epochs and (rule != "joint" or share == joint_share):
+                mine, expected = (
+                    dataclasses.asdict(each) for each in (checkpoint.calibrations[rule], verdict.calibration)
+                )
+                assert mine == pytest.approx(expected, abs=1e-5)
+        shares = {key[2]: verdict.merit for key, verdict in verdicts.items() if key[:2] == (summary.epochs, "joint")}
+        assert shares[joint_share] == pytest.approx(max(shares.values()), abs=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["evidence", "prototype", "joint", "cosine"])
+def test_a_rule_that_is_asked_for_is_the_only_one_tried(rule: str, make_toy, small_config, tmp_path: Path):
+    config = small_config(inference={"rule": rule}, train={"epochs": 2})
+    summary = train(make_toy(), config, tmp_path / "m.safetensors", device="cpu")
+    checkpoint = load_checkpoint(summary.output)
+    assert summary.rule == rule == checkpoint.model.config.inference.rule
+    assert set(checkpoint.calibrations) == {rule}
+
+
+@pytest.mark.parametrize("kind", ["standardise", "standardise+whiten"])
+def test_scores_have_the_spread_of_one_over_the_classes_and_photos_that_trained(
+    kind: str, make_toy, small_config, tmp_path: Path
+):
+    dataset, config = make_toy(), small_config(precondition={"kind": kind}, train={"epochs": 2})
+    model = load_checkpoint(train(dataset, config, tmp_path / "m.safetensors", device="cpu").output).model
+    prototypes = torch.from_numpy(dataset.classes.values[list(dataset.seen)])
+    for member in members_of(model):
+        for rule in ("evidence", "prototype"):
+            inference = dataclasses.replace(config.inference, rule=rule)
+            scores = score_rows(member, dataset.features[dataset.split.trainval], prototypes, inference, seed=0)
+            spread = [torch.tensor(row, dtype=torch.float64).var(correction=0) for row in scores.tolist()]
+            assert float(sum(spread) / len(spread)) == pytest.approx(1, rel=1e-4)
 
 
 def assert_same_weights(one: torch.nn.Module, other: torch.nn.Module) -> None:
@@ -146,7 +243,7 @@ def assert_same_weights(one: torch.nn.Module, other: torch.nn.Module) -> None:
 
 def test_validation_fixes_epochs_and_calibration_but_no_weight(make_toy, small_config, tmp_path: Path):
     dataset = make_toy()
-    config = small_config(train={"epochs": 3, "evaluate_every": 3})
+    config = small_config(train={"epochs": 3, "evaluate_every": 3, "validation_folds": 1})
     checkpoints = []
     for unseen in ((0, 1), (2, 3)):
         split = dataclasses.replace(dataset.split, val_unseen_classes=unseen)
@@ -154,7 +251,7 @@ def test_validation_fixes_epochs_and_calibration_but_no_weight(make_toy, small_c
         train(dataclasses.replace(dataset, split=split), config, path)
         checkpoints.append(load_checkpoint(path))
     assert_same_weights(checkpoints[0].model, checkpoints[1].model)
-    assert checkpoints[0].calibration != checkpoints[1].calibration
+    assert checkpoints[0].calibrations != checkpoints[1].calibrations
 
 
 @pytest.mark.parametrize(("n_seen", "classes"), [(2, 0.25), (6, 0.0)])
@@ -167,7 +264,9 @@ def test_without_validation_all_epochs_are_used_and_that_is_said(
     assert len(notes) == 1 and "Too few seen classes" in notes[0]
     assert summary.epochs == 3 and summary.validation == {}
     assert {entry["phase"] for entry in summary.history} == {"final"}
-    assert load_checkpoint(summary.output).calibration.gamma == 0
+    assert summary.rule == "evidence"
+    for calibration in load_checkpoint(summary.output).calibrations.values():
+        assert (calibration.gamma, calibration.temperature, calibration.threshold) == (0, 1, None)
 
 
 @pytest.mark.parametrize(("n_seen", "n_unseen"), [(1, 0), (1, 1), (2, 0), (3, 0)])
@@ -189,7 +288,7 @@ def test_features_that_never_vary_can_be_trained_on(make_toy, small_config, tmp_
 
 def test_a_batch_may_be_larger_than_the_data_set(make_toy, small_config, tmp_path: Path):
     summary = train(make_toy(), small_config(train={"batch_size": 1000, "epochs": 1}), tmp_path / "m.safetensors")
-    assert len(summary.history) == 2
+    assert len(summary.history) == 3  # two folds and the final phase, of one epoch each
 
 
 @pytest.mark.parametrize("cause", ["NaN feature", "infinite feature", "loss that overflows"])

@@ -16,7 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 
-import revcd_cli.pipeline.train as train_module
+import revcd_cli.pipeline.training_run as run_module
 from revcd_cli.config import Config
 from revcd_cli.data.dataset import Dataset
 from revcd_cli.errors import CheckpointError, UsageError
@@ -27,15 +27,16 @@ from revcd_cli.pipeline.train_state import state_path
 
 ROOT = Path(__file__).resolve().parents[2]
 RANDOM = {  # everything that draws numbers or keeps counters takes part
+    "precondition": {"kind": "standardise+whiten"},
     "encoder": {"dropout": 0.2},
     "denoiser": {"dropout": 0.2, "norm": "batch"},
-    "train": {"mixup": 0.3, "epochs": 5, "evaluate_every": 2},
+    "train": {"mixup": 0.3, "epochs": 3, "evaluate_every": 2},
 }
 
 
 @pytest.fixture(autouse=True)
 def saved_after_every_epoch(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(train_module, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(run_module, "SAVE_SECONDS", -1)
 
 
 def interrupt_at(event: int) -> Callable[[EpochInfo], None]:
@@ -59,7 +60,7 @@ def without_seconds(summary: TrainSummary) -> dict[str, Any]:
     return dataclasses.asdict(dataclasses.replace(summary, seconds=0, output=Path()))
 
 
-@pytest.mark.parametrize("settings", [{}, RANDOM], ids=["plain", "dropout, batch norm and mixup"])
+@pytest.mark.parametrize("settings", [{}, RANDOM], ids=["plain", "dropout, batch norm, mixup and two networks"])
 def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bytes(
     make_toy, small_config, tmp_path: Path, settings: dict
 ):
@@ -94,7 +95,7 @@ def test_a_state_older_than_the_interruption_will_do(toy_model, tmp_path: Path, 
     stop = interrupt_at(4)
 
     def on_epoch(info: EpochInfo) -> None:
-        monkeypatch.setattr(train_module, "SAVE_SECONDS", -1 if info.epoch == 1 else 1e9)
+        monkeypatch.setattr(run_module, "SAVE_SECONDS", -1 if info.epoch == 1 else 1e9)
         stop(info)
 
     with pytest.raises(KeyboardInterrupt):
@@ -217,11 +218,12 @@ def test_differences_are_told_leaf_by_leaf():
 TRAIN = """
 import pickle, sys
 from pathlib import Path
-import revcd_cli.pipeline.train as train_module
-train_module.SAVE_SECONDS = -1
+import revcd_cli.pipeline.training_run as run_module
+from revcd_cli.pipeline.train import train
+run_module.SAVE_SECONDS = -1
 folder = Path(sys.argv[1])
 dataset, config = pickle.loads((folder / "inputs.pickle").read_bytes())
-train_module.train(
+train(
     dataset, config, folder / "m.safetensors", device="cpu", resume=True,
     on_epoch=lambda info: print(info.phase, info.epoch, flush=True),
 )

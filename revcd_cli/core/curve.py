@@ -1,0 +1,84 @@
+"""The seen-unseen curve: what S and U become as the seen penalty gamma runs from minus to plus infinity.
+
+A photo of a seen class that is named rightly among the seen classes is lost when gamma exceeds its margin, the best
+seen score minus the best unseen one; a photo of an unseen class that is named rightly among the unseen ones is won when
+gamma exceeds it. S and U are therefore step functions of gamma, and one sort gives them exactly (Chao et al. 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SeenUnseenCurve:
+    """Margins at which right answers are lost and won, ascending, with the share of S or U that hangs on each.
+
+    lost: (M,) margins and (M,) shares of the photos of seen classes that are named rightly among them; won: likewise
+    of unseen classes. The shares sum to the accuracies without the other kind of class as candidates.
+    """
+
+    lost: tuple[Tensor, Tensor]
+    won: tuple[Tensor, Tensor]
+
+    def at(self, gamma: Tensor) -> tuple[Tensor, Tensor]:
+        """Return S and U at penalties (G,), which should not be margins themselves: there the scores tie."""
+        margins, shares = self.lost
+        acc_seen = shares.sum() - _cumulated(shares)[torch.searchsorted(margins, gamma)]
+        margins, shares = self.won
+        return acc_seen, _cumulated(shares)[torch.searchsorted(margins, gamma)]
+
+    def points(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a penalty between any two neighbouring margins and beyond both ends (G,), with S and U there."""
+        gamma = penalties_between(torch.cat([self.lost[0], self.won[0]]))
+        return gamma, *self.at(gamma)
+
+    def ausuc(self) -> float:
+        """Return the area under U over S (trapezoids): a figure for which no penalty has to be chosen."""
+        _, acc_seen, acc_unseen = self.points()
+        return float(torch.trapezoid(acc_unseen.flip(0), acc_seen.flip(0)))
+
+
+def seen_unseen_curve(
+    scores_seen: Tensor, labels_seen: Tensor, scores_unseen: Tensor, labels_unseen: Tensor, seen: Tensor
+) -> SeenUnseenCurve:
+    """Return the curve of photos of seen and of unseen classes, each class counting the same.
+
+    scores_*: (N, C); labels_*: (N,); seen: (C,) bool, with at least one class of each kind.
+    """
+    return SeenUnseenCurve(
+        _steps(scores_seen, labels_seen, seen, of_seen=True),
+        _steps(scores_unseen, labels_unseen, seen, of_seen=False),
+    )
+
+
+def penalties_between(margins: Tensor) -> Tensor:
+    """Return one penalty below all margins (M,), one between each two distinct neighbours, and one above all."""
+    margins = margins.double().unique()
+    if not len(margins):
+        return torch.zeros(1, dtype=torch.double)
+    return torch.cat([margins[:1] - 1, (margins[1:] + margins[:-1]) / 2, margins[-1:] + 1])
+
+
+def common_penalties(curves: Sequence[SeenUnseenCurve]) -> Tensor:
+    """Return penalties (G,) that meet every combination of values which these curves take together."""
+    return penalties_between(torch.cat([margins for curve in curves for margins in (curve.lost[0], curve.won[0])]))
+
+
+def _steps(scores: Tensor, labels: Tensor, seen: Tensor, *, of_seen: bool) -> tuple[Tensor, Tensor]:
+    scores = scores.double()
+    among_seen, chosen_seen = scores.masked_fill(~seen, -torch.inf).max(1)
+    among_unseen, chosen_unseen = scores.masked_fill(seen, -torch.inf).max(1)
+    right = (chosen_seen if of_seen else chosen_unseen) == labels
+    _, group, count = labels.unique(return_inverse=True, return_counts=True)
+    share = 1.0 / (count.double()[group] * len(count)) if len(labels) else scores.new_zeros(0)
+    margin, order = (among_seen - among_unseen)[right].sort()
+    return margin, share[right][order]
+
+
+def _cumulated(shares: Tensor) -> Tensor:
+    return torch.cat([shares.new_zeros(1), shares.cumsum(0)])

@@ -1,0 +1,61 @@
+"""The denoiser at inference, for every pair of a noisy vector and a condition.
+
+What depends on one of the two alone is computed once: of a noisy vector the first linear map and the time maps, of a
+condition the condition maps of all layers. What is left for a pair is written over in place, and the decoder's input
+is never put together: its linear map is applied to both halves. Equal to `Denoiser.forward` but for rounding.
+Symbols: A attributes, W condition width, H hidden width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .denoiser import CrossLayer, Denoiser, sinusoidal_embedding
+
+
+class NoisyPart(NamedTuple):
+    """What a noisy vector and its time put into the layers: the first one's product, the others' time maps."""
+
+    first: Tensor  # (..., H)
+    times: list[Tensor]  # (..., H) each: multipliers of the encoder's other layers, then addends of the decoder's
+
+
+def noisy_part(denoiser: Denoiser, s_t: Tensor, t: Tensor) -> NoisyPart:
+    """s_t: (..., A) noisy vectors; t: (...) integers 1..T."""
+    time = sinusoidal_embedding(t - 1, denoiser.time_width).to(s_t.dtype)
+    first, *others = denoiser.encoder
+    times = [1 + layer.time(time) for layer in others] + [layer.time(time) for layer in denoiser.decoder]
+    return NoisyPart(first.linear(s_t) * (1 + first.time(time)), times)
+
+
+def condition_part(denoiser: Denoiser, c: Tensor) -> list[Tensor]:
+    """c: (..., W). Returns (..., H) each: addends of the encoder's layers, then multipliers of the decoder's."""
+    addends = [layer.condition(c) for layer in denoiser.encoder]
+    return addends + [1 + layer.condition(c) for layer in denoiser.decoder]
+
+
+def denoise_pairs(denoiser: Denoiser, noisy: NoisyPart, conditions: list[Tensor]) -> Tensor:
+    """Return the network's outputs; both parts broadcast against each other. For use without gradients."""
+    adds, multipliers = conditions[: len(denoiser.encoder)], conditions[len(denoiser.encoder) :]
+    scales, shifts = noisy.times[: len(adds) - 1], noisy.times[len(adds) - 1 :]
+    h = _finish(denoiser.encoder[0], noisy.first + adds[0])
+    skips = [h]
+    for layer, scale, add in zip(denoiser.encoder[1:], scales, adds[1:], strict=True):
+        product = layer.linear(h)
+        h = _finish(layer, torch.addcmul(add, product, scale, out=product))
+        skips.append(h)
+    skips.pop()
+    for layer, shift, multiplier in zip(denoiser.decoder, shifts, multipliers, strict=True):
+        of_above, of_side = layer.linear.weight.chunk(2, dim=1)
+        product = F.linear(h, of_above, layer.linear.bias)
+        product.flatten(0, -2).addmm_(skips.pop().flatten(0, -2), of_side.T)
+        h = _finish(layer, torch.addcmul(shift, product, multiplier, out=product))
+    return denoiser.out(h)
+
+
+def _finish(layer: CrossLayer, h: Tensor) -> Tensor:
+    return layer.norm(h).relu_()

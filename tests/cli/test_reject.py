@@ -1,0 +1,152 @@
+"""`revcd predict --reject`: photos that no class fits are told apart from answers and from failures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+
+from revcd_cli import Predictor
+from revcd_cli.__main__ import main
+from revcd_cli.checkpoint import load_checkpoint, read_metadata
+from revcd_cli.data.predictions import Prediction
+from revcd_cli.errors import UsageError
+
+EVERYTHING, NOTHING = 1e6, -1e6  # thresholds that no photo reaches, and that every one does
+
+
+def with_threshold(source: Path, target: Path, threshold: float | None) -> Path:
+    """Write the model with another threshold for every rule."""
+    document, tensors = read_metadata(source), safetensors.torch.load(source.read_bytes())
+    for calibration in document["calibrations"].values():
+        calibration["threshold"] = threshold
+    target.write_bytes(safetensors.torch.save(tensors, {"revcd": json.dumps(document)}))
+    return target
+
+
+@pytest.fixture(scope="module")
+def photos(trained) -> list[str]:
+    return [str(trained.folder / name / f"{number}.png") for name in ("red", "striped", "blue") for number in (6, 7)]
+
+
+@pytest.fixture(scope="module")
+def answers(trained, photos: list[str]) -> list[Prediction]:
+    """What the photos are called without --reject."""
+    return Predictor.from_checkpoint(trained.model).predict(photos)
+
+
+@pytest.fixture(scope="module")
+def strict(trained, answers: list[Prediction], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose threshold is the middle of the best scores of these photos."""
+    best = sorted(prediction.best.score for prediction in answers)
+    middle = (best[2] + best[3]) / 2
+    return with_threshold(trained.model, tmp_path_factory.mktemp("strict") / "strict.safetensors", middle)
+
+
+@pytest.fixture
+def predict(strict: Path, photos: list[str], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """predict(*options): run on the photos with the strict model, and return what is printed."""
+
+    def run(*options: object, code: int = 0, model: Path = strict) -> str:
+        capsys.readouterr()
+        assert main(["predict", *photos, "--model", str(model), *map(str, options)]) == code
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_rejected_are_the_photos_whose_best_score_is_below_the_threshold(
+    strict: Path, photos: list[str], answers: list[Prediction]
+):
+    threshold = load_checkpoint(strict).calibrations["evidence"].threshold
+    found = Predictor.from_checkpoint(strict).predict(photos, reject=True)
+    assert [each.path for each in found] == photos
+    below = [each.best.score < threshold for each in answers]
+    assert below.count(True) == 3
+    for each, answer, is_below in zip(found, answers, below, strict=True):
+        if is_below:
+            assert (each.status, each.reason, each.best, each.candidates) == ("rejected", "no_class_fits", None, ())
+            assert answer.best.name in each.detail and f"{threshold:.3g}" in each.detail
+        else:
+            assert each == answer
+
+
+def test_without_the_option_a_threshold_changes_nothing(strict: Path, photos: list[str], answers: list[Prediction]):
+    assert Predictor.from_checkpoint(strict).predict(photos) == answers
+
+
+def test_the_share_of_validation_photos_is_rejected_on_average(trained):
+    calibrations = read_metadata(trained.model)["calibrations"]
+    for calibration in calibrations.values():
+        assert calibration["false_reject"] == pytest.approx(0.1, abs=0.05)
+        assert 0 <= calibration["false_accept"] <= 1
+
+
+@pytest.mark.parametrize(("threshold", "rejected"), [(EVERYTHING, 6), (NOTHING, 0)])
+def test_all_or_none_can_be_rejected_and_both_are_success(
+    threshold: float, rejected: int, trained, predict, tmp_path: Path
+):
+    model = with_threshold(trained.model, tmp_path / "m.safetensors", threshold)
+    document = json.loads(predict("--reject", "--format", "json", model=model))
+    assert document["summary"] == {"photos": 6, "classified": 6 - rejected, "rejected": rejected, "failed": 0}
+    assert document["settings"]["reject_below"] == threshold
+
+
+def test_every_format_tells_rejected_photos_apart(predict, strict: Path, tmp_path: Path, capsys):
+    rows = list(csv.DictReader(io.StringIO(predict("--reject", "--top-k", 1, "--format", "csv"))))
+    rejected = {row["path"] for row in rows if row["status"] == "rejected"}
+    assert len(rows) == 6 and len(rejected) == 3
+    for row in rows:
+        if row["path"] in rejected:
+            assert (row["class"], row["rank"], row["score"], row["seen"]) == ("", "", "", "")
+            assert row["reason"] == "no_class_fits"
+    lines = [json.loads(line) for line in predict("--reject", "--format", "jsonl").splitlines()]
+    assert {line["path"] for line in lines if line["status"] == "rejected"} == rejected
+    assert all(bool(line["candidates"]) == (line["status"] == "ok") for line in lines)
+    document = json.loads(predict("--reject", "--format", "json"))
+    assert {each["path"] for each in document["rejected"]} == rejected and document["failures"] == []
+    plain = [line.split("\t") for line in predict("--reject", "--format", "tsv").splitlines()]
+    assert {path for path, name, _ in plain if name == "none of these"} == rejected
+    table = [line.split("\t") for line in predict("--reject", "--format", "table").splitlines()]
+    assert sum(cells[1] == "none of these" for cells in table) == 3
+    page = predict("--reject", "--format", "html")
+    assert page.count('data-kind="rejected"') == 3 and "3</b> classified · <b>3</b> none of these" in page
+
+
+def test_rejected_photos_are_counted_apart_from_failed_ones(
+    strict: Path, photos: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "bad.png").write_bytes(b"")
+    output = tmp_path / "out.csv"
+    command = ["predict", *photos, str(tmp_path / "bad.png"), "--model", str(strict), "--reject", "-o", str(output)]
+    assert main(command) == 3
+    said = capsys.readouterr().err
+    assert "3 photos named, 3 none of these, 1 failed." in said
+    assert said.count("no_class_fits") == 0  # not a warning each
+    assert "in validation" in said and "rejected wrongly" in said
+
+
+def test_a_model_without_a_threshold_is_refused_with_a_reason(
+    trained, photos: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = with_threshold(trained.model, tmp_path / "bare.safetensors", None)
+    assert main(["predict", photos[0], "--model", str(model), "--reject", "-o", str(tmp_path / "o.csv")]) == 2
+    said = capsys.readouterr().err
+    assert "bare has no threshold for rejection" in said and "train.validation_classes" in said
+    assert not (tmp_path / "o.csv").exists()
+    with pytest.raises(UsageError, match="no threshold"):
+        Predictor.from_checkpoint(model).predict(photos, reject=True)
+
+
+def test_the_rates_of_the_threshold_are_part_of_the_card(trained, capsys: pytest.CaptureFixture[str]):
+    assert main(["models", "show", str(trained.model)]) == 0
+    shown = capsys.readouterr().out
+    calibration = read_metadata(trained.model)["calibrations"]["evidence"]
+    rates = [f"{100 * calibration[name]:.1f} %" for name in ("false_reject", "false_accept")]
+    assert f"evidence: below {calibration['threshold']:.3g}; in validation {rates[0]} of photos" in shown
+    assert rates[1] in shown

@@ -1,0 +1,103 @@
+"""`revcd tune` as a user types it: what is printed, what is written, and that `revcd train` reads it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import revcd_cli.pipeline.tune_space as space_module
+from revcd_cli.__main__ import main
+from revcd_cli.checkpoint import read_metadata
+from revcd_cli.pipeline.settings import resolve_settings
+from revcd_cli.pipeline.tune_space import TRAINED
+from tests.makers.feature_folder import SMALL, data_options
+
+
+def tune(folder: Path, output: Path, *options: object) -> int:
+    return main(["tune", *data_options(folder), "-o", str(output), *SMALL, *map(str, options)])
+
+
+def test_a_search_prints_its_best_trials_and_writes_settings_that_train_reads(
+    animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setattr(space_module, "TRAINED", {name: TRAINED[name] for name in ("train.mixup", "loss.cls_weight")})
+    output = tmp_path / "new" / "tuned.toml"
+    assert tune(animals, output, "--trials", 2) == 0
+    printed = capsys.readouterr()
+    header, *rows = [line.split("\t") for line in printed.out.splitlines()]
+    assert header == ["trial", "S", "U", "H", "T1", "AUSUC", "rule", "seconds", "changed"]
+    _, *record = [json.loads(line) for line in output.with_suffix(".jsonl").read_text("utf-8").splitlines()]
+    last = max(line["rung"] for line in record)
+    shown = {row[0]: row for row in rows}
+    assert set(shown) == {str(line["trial"]) for line in record if line["rung"] == last}
+    for line in record:
+        if line["rung"] == last:
+            assert shown[str(line["trial"])][3] == f"{100 * line['figures']['H']:.1f}"
+    assert [float(row[3]) for row in rows] == sorted((float(row[3]) for row in rows), reverse=True)
+    assert len(re.findall("^trial +[01] ", printed.err, re.MULTILINE)) == len(record)
+    assert f"Next: revcd train --dataset {animals} --config {output}" in printed.err
+
+    model = tmp_path / "m.safetensors"
+    assert main(["train", *data_options(animals), "-o", str(model), "--config", str(output), "-q"]) == 0
+    settings = resolve_settings(output).config.to_dict()
+    trained = read_metadata(model)["config"]
+    assert settings["inference"]["rule"] == "auto"
+    for document in (settings, trained):
+        for name in ("rule", "prototype_share"):  # what validation answers
+            del document["inference"][name]
+    assert trained == settings
+
+
+def test_an_earlier_search_is_gone_on_with_when_asked(animals: Path, tmp_path: Path, capsys):
+    output = tmp_path / "tuned.toml"
+    assert tune(animals, output, "--trials", 1, "-q") == 0
+    assert capsys.readouterr().err == ""
+    before = output.with_suffix(".jsonl").read_bytes()
+    assert tune(animals, output, "--trials", 2) == 2
+    assert "holds an earlier search" in capsys.readouterr().err
+    assert output.with_suffix(".jsonl").read_bytes() == before
+    assert tune(animals, output, "--trials", 1, "--resume") == 0
+    printed = capsys.readouterr()
+    assert "Going on after 3 trials" in printed.err and "trial   0 " not in printed.err
+    assert output.with_suffix(".jsonl").read_bytes() == before
+    assert tune(animals, output, "--trials", 1, "--overwrite", "-q") == 0
+
+
+def test_a_budget_ends_a_search_and_that_is_said(animals: Path, tmp_path: Path, capsys):
+    assert tune(animals, tmp_path / "tuned.toml", "--trials", 1000, "--budget", 0.01) == 0
+    assert "The budget ended the search" in capsys.readouterr().err
+    assert (tmp_path / "tuned.toml").exists()
+
+
+def test_a_dry_run_prints_the_space_and_tries_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["tune", "--dataset", "cub", "--set", "train.mixup=0.7", "--dry-run"]) == 0
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()}
+    assert set(TRAINED) < set(rows)
+    assert rows["train.mixup"] == ["0.7", "0, 0.3, 0.6", "trained"]
+    assert rows["inference.band_low and inference.band_high"][2] == "scored again"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--trials", "0"], 2, "--trials"),
+        (["--budget", "0"], 2, "--budget"),
+        (["--set", "train.epocs=3"], 2, 'did you mean "epochs"'),
+        (["-o", "tuned.json"], 2, "Call it NAME.toml"),
+        (["--set", "train.validation_classes=0"], 2, "nothing to validate on"),
+        (["--dataset", "cbu"], 2, 'did you mean "cub"'),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_and_nothing_is_written(
+    options: list[str], code: int, says: str, animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["tune", *data_options(animals), *SMALL, *options]) == code
+    printed = capsys.readouterr()
+    assert says in printed.err and printed.out == ""
+    assert not list(tmp_path.iterdir())
