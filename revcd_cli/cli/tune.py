@@ -68,8 +68,8 @@ def tune(
 
     Trial 0 is the starting point: the defaults, or --config and --set. The others change some settings at random. Many
     trials get one fold of validation and half their epochs, the better third two folds, the best all of them. What
-    needs no training, such as the noise band, is tried on each trained network. Every trial is kept beside the output,
-    in NAME.jsonl.
+    needs no training, such as the noise band, is tried on the networks of the last round. Every trial is kept beside
+    the output, in NAME.jsonl.
 
     \b
     revcd tune --dataset my-animals/ --budget 60 -o tuned.toml

@@ -38,7 +38,11 @@ def score_rows(
     """
     score = rival_scores if isinstance(model, Rival) else class_scores
     device = next(model.parameters()).device
-    prototypes = prototypes.to(device)
+    # Classes described alike are scored once: computed apart, they could differ by a rounding and be told apart by it.
+    distinct, where = prototypes.unique(dim=0, return_inverse=True)
+    if len(distinct) == len(prototypes):
+        distinct, where = prototypes, torch.arange(len(prototypes))
+    distinct = distinct.to(device)
     scores = torch.empty(len(features), len(prototypes))
     for start in range(0, len(features), ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
@@ -46,5 +50,5 @@ def score_rows(
         # A chunk at a time: the keys are as large as the features.
         some_keys = feature_keys(features[some]) if keys is None else keys[some]
         generators = [image_generator(seed, key) for key in some_keys]
-        scores[some] = score(model, x, prototypes, config, generators).cpu()
+        scores[some] = score(model, x, distinct, config, generators).cpu()[:, where.cpu()]
     return scores

@@ -38,9 +38,10 @@ class Rung:
     folds: float  # share of the validation folds
     epochs: float  # share of the trial's epochs
     budget: float  # share of the budget that may be spent by the end of the rung
+    rescored: bool  # whether the networks are scored in every way, which can take as long as the training
 
 
-RUNGS = (Rung(0.2, 0.5, 0.4), Rung(0.4, 1.0, 0.65), Rung(1.0, 1.0, 1.0))
+RUNGS = (Rung(0.2, 0.5, 0.4, False), Rung(0.4, 1.0, 0.65, False), Rung(1.0, 1.0, 1.0, True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,7 @@ class _Search:
         config = replace(config, train=replace(config.train, epochs=epochs, evaluate_every=epochs))
         found: dict[str, Any] = {}
         try:
-            run = _TrialRun(self.dataset, config, self.seed, self.device, deadline, n_folds)
+            run = _TrialRun(self.dataset, config, self.seed, self.device, deadline, n_folds, rescored=rung.rescored)
             run.validate(lambda text: None)
             chosen, rule, verdict = run.best
             settings |= scored_settings(chosen, self.config.inference, rule)
@@ -261,7 +262,7 @@ class _Search:
 
 
 class _TrialRun(TrainingRun):
-    """The validation of one trial, with every way to score its networks; nothing of it is saved."""
+    """The validation of one trial, whose networks may be scored in several ways; nothing of it is saved."""
 
     def __init__(
         self,
@@ -271,14 +272,19 @@ class _TrialRun(TrainingRun):
         device: torch.device,
         deadline: float | None,
         n_folds: int,
+        *,
+        rescored: bool,
     ) -> None:
         super().__init__(dataset, config, Path(), seed, device, lambda info: None)
         self.folds, self.deadline = self.folds[:n_folds], deadline
-        self.variants = scored_variants(config.inference)
+        self.variants = scored_variants(config.inference) if rescored else [config.inference]
         self.best: tuple[InferenceConfig, str, Verdict]  # way to score, rule, and the verdict on them; after `validate`
 
     def finish_epoch(self, trainer: Any, info: EpochInfo) -> None:
         self.progress.epochs_done = info.epoch
+        self._check_budget()
+
+    def _check_budget(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise _OutOfBudget
 
@@ -286,6 +292,7 @@ class _TrialRun(TrainingRun):
         # The number of the variant takes the place of the epoch, of which only the last one is measured.
         kept = self.config
         for number, variant in enumerate(self.variants):
+            self._check_budget()
             self.config = replace(kept, inference=variant)
             super()._measure(fold, model, number)
         self.config = kept

@@ -61,7 +61,7 @@ TRAINED: dict[str, Choice | LogUniform] = {
 }
 # Tried on trained networks, without training them again. The rules "evidence" and "cosine" do not know each other's.
 BANDS = ((0.1, 1.0), (0.1, 0.4), (0.4, 0.7), (0.4, 1.0), (0.7, 1.0))  # inference.band_low and band_high
-GUIDED = ((1.0, 16), (1.5, 16), (2.5, 16), (1.0, 64))  # inference.guidance_scale and samples
+GUIDED = ((1.0, 16), (1.5, 16), (2.5, 16))  # inference.guidance_scale and samples
 
 
 def describe_space(base: Config) -> list[tuple[str, str, str, str]]:

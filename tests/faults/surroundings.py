@@ -215,7 +215,7 @@ FAULTS: Sequence[Fault] = (
         1,
         says=("The loss became nan in epoch 1 of the final phase", "learning_rate"),
         then=old_model_is_whole,
-        process=Process(hook=("tests.faults.hooks", "lose_loss", 3)),
+        process=Process(hook=("tests.faults.hooks", "lose_loss", 5)),  # after two folds of two epochs
     ),
     Fault(
         111,

@@ -274,3 +274,14 @@ def test_an_attribute_more_is_refused_by_name(checkpoint: Checkpoint, dataset: D
 def test_a_data_set_without_features_is_refused(checkpoint: Checkpoint, dataset: Dataset):
     with pytest.raises(UsageError, match="no features"):
         evaluate(checkpoint, dataclasses.replace(dataset, features=None, backbone=None))
+
+
+def test_classes_described_alike_have_exactly_the_same_score(checkpoint: Checkpoint, dataset: Dataset):
+    config = checkpoint.model.config.inference
+    table = torch.from_numpy(dataset.classes.values)
+    twice = torch.cat([table, table.flip(0)])
+    scores = score_rows(checkpoint.model, dataset.features[:5], twice, config, seed=0)
+    assert torch.equal(scores[:, : len(table)], scores[:, len(table) :].flip(1))
+    torch.testing.assert_close(
+        scores[:, : len(table)], score_rows(checkpoint.model, dataset.features[:5], table, config, seed=0)
+    )

@@ -114,6 +114,7 @@ def test_the_starting_point_is_on_every_rung_and_the_best_is_never_worse(searche
     for rung in range(len(RUNGS)):
         (start,) = (result for result in searched.results if (result.trial, result.rung) == (0, rung))
         assert not {name for name in start.settings if not name.startswith("inference.")}
+        assert not start.settings or rung == len(RUNGS) - 1  # other ways to score are tried there alone
     assert searched.start.rung == searched.best.rung == len(RUNGS) - 1
     assert searched.best.merit >= searched.start.merit
     assert searched.complete
