@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ..config import InferenceConfig
+from ..core.ensemble import Ensemble
 from ..core.model import RevCD
 from ..core.rivals import Rival, rival_scores
 from ..core.scores import class_scores
+from ..core.semantics import DrawnAttributes, drawn_attributes
 from ..runtime import image_generator
 
 ROWS_AT_ONCE = 256
@@ -46,9 +48,32 @@ def score_rows(
     scores = torch.empty(len(features), len(prototypes))
     for start in range(0, len(features), ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
-        x = torch.from_numpy(np.ascontiguousarray(features[some])).to(device)
-        # A chunk at a time: the keys are as large as the features.
-        some_keys = feature_keys(features[some]) if keys is None else keys[some]
-        generators = [image_generator(seed, key) for key in some_keys]
+        x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
         scores[some] = score(model, x, distinct, config, generators).cpu()[:, where.cpu()]
     return scores
+
+
+def draw_rows(
+    model: RevCD | Ensemble,
+    features: np.ndarray,
+    config: InferenceConfig,
+    *,
+    seed: int,
+    keys: Sequence[bytes] | None = None,
+) -> DrawnAttributes:
+    """Draw the attributes of N feature rows (`core.semantics`): mean and spread (N, A) on the CPU, noise as above."""
+    device = next(model.parameters()).device
+    parts = []
+    for start in range(0, max(len(features), 1), ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
+        parts.append(drawn_attributes(model, x, config, generators))
+    return DrawnAttributes(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+
+
+def _photos(
+    features: np.ndarray, seed: int, keys: Sequence[bytes] | None, device: torch.device
+) -> tuple[Tensor, list[torch.Generator]]:
+    """Return a chunk of rows on the device, with a generator for each; keys are as large as features."""
+    x = torch.from_numpy(np.ascontiguousarray(features)).to(device)
+    return x, [image_generator(seed, key) for key in (feature_keys(features) if keys is None else keys)]

@@ -87,6 +87,7 @@ def train(
             metrics={
                 "validation": run.progress.best,
                 "validation_by_rule": run.progress.by_rule,
+                "attributes": run.progress.attributes,
                 "epochs": run.epochs,
             },
             seed=seed,

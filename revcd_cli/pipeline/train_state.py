@@ -36,6 +36,7 @@ class Progress:
     best: dict[str, Any] = field(default_factory=dict)  # validation's figures for what it chose
     calibrations: dict[str, dict[str, Any]] = field(default_factory=dict)  # and its calibration for each rule
     by_rule: dict[str, dict[str, Any]] = field(default_factory=dict)  # validation's figures of every rule
+    attributes: dict[str, float | None] = field(default_factory=dict)  # how well photos show each, on validation
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

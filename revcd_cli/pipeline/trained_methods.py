@@ -58,6 +58,9 @@ class _MethodRun(TrainingRun):
         usual = score_rows(model, self.dataset.features[rows], prototypes, self.config.inference, seed=self.seed)
         model.unit.fill_(score_unit(usual))
 
+    def draw_attributes(self, fold: int, model: RevCD | Ensemble | Rival, epoch: int) -> None:
+        """Nothing is told of attributes here: methods are compared by their answers."""
+
     def finish_epoch(self, trainer: Trainer, info: EpochInfo) -> None:
         self.progress.epochs_done = info.epoch
 

@@ -23,11 +23,13 @@ from ..config import Config
 from ..core.ensemble import Ensemble, EnsembleTrainer, build_model, build_trainer, round_weights
 from ..core.model import RevCD
 from ..core.scores import fit_units
+from ..core.semantics import attribute_reliability
 from ..core.trainer import Trainer, TrainingRows
 from ..data.dataset import Dataset
 from ..data.splits import Split
 from ..errors import RevcdError, UsageError
 from .evaluate import score_split, split_frame
+from .scoring import draw_rows
 from .train_state import Progress, load_state, save_state, state_path
 from .validation import Verdict, draw_folds, judge, own_figures, unit_rows
 
@@ -35,6 +37,7 @@ DIVERGED = "Training diverged. Train anew with a lower train.learning_rate or tr
 SAVE_SECONDS = 15  # between two saves of the state, so that saving stays a small part of the time
 SHARES = (0.2, 0.33, 0.5, 0.67, 0.8)  # of the prototypes in the rule "joint", to choose from
 _MEASURED = "measured."  # of names in the saved state
+_DRAWN_PHOTOS = 16  # of each class, from which its drawn attributes are averaged
 
 OnEpoch = Callable[["EpochInfo"], None]
 
@@ -149,7 +152,18 @@ class TrainingRun:
             key = f"{fold}.{epoch}.{rule}"
             self.measured |= {f"{key}.seen": scores.scores_seen, f"{key}.unseen": scores.scores_unseen}
             figures = figures or own_figures(scores, self.config.train)
+        self.draw_attributes(fold, model, epoch)
         return figures
+
+    def draw_attributes(self, fold: int, model: RevCD | Ensemble, epoch: int) -> None:
+        """Keep what the model draws from some photos of each class that plays unseen: a mean for each class, (U, A)."""
+        rows, means = self.folds[fold].test_unseen, []
+        for label in np.unique(self.dataset.labels[rows]):
+            some = rows[self.dataset.labels[rows] == label][:_DRAWN_PHOTOS]
+            means.append(
+                draw_rows(model, self.dataset.features[some], self.config.inference, seed=self.seed).mean.mean(0)
+            )
+        self.measured[f"{fold}.{epoch}.drawn"] = torch.stack(means)
 
     def fit_units(self, model: RevCD | Ensemble, split: Split) -> None:
         """Set the units of this model's scores, from photos and classes that trained it, test photos never."""
@@ -177,6 +191,18 @@ class TrainingRun:
         }
         progress.calibrations = {rule: asdict(verdict.calibration) for rule, verdict in kept.items()}
         progress.by_rule = {rule: verdict.figures for rule, verdict in kept.items()}
+        progress.attributes = self._attributes(chosen[0])
+
+    def _attributes(self, epoch: int) -> dict[str, float | None]:
+        """Return for each attribute how well photos show it (`attribute_reliability`), over all that played unseen."""
+        drawn = [self.measured.get(f"{fold}.{epoch}.drawn") for fold in range(len(self.folds))]
+        if any(means is None for means in drawn):
+            return {}
+        labels = torch.cat([torch.from_numpy(np.unique(self.dataset.labels[fold.test_unseen])) for fold in self.folds])
+        table = torch.from_numpy(self.dataset.classes.values)
+        shares = attribute_reliability(torch.cat(drawn), labels, table).tolist()
+        named = zip(self.dataset.classes.attributes, shares, strict=True)
+        return {name: None if math.isnan(share) else round(share, 4) for name, share in named}
 
     def _verdict(self, epoch: int, rule: str, share: float) -> Verdict:
         """Judge one rule after `epoch` epochs by the scores of all folds."""

@@ -1,0 +1,73 @@
+"""Pages in a real browser: Chromium without a window, driven by Playwright. Skipped where either is absent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+# As root (in a container) Chromium has no sandbox; the others keep it from calling home.
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+OpenPage = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Open a file as a page: `open_page(path, viewport=PHONE, dark=True)`.
+
+    When the test ends, the page must have said nothing on the console, raised no error and asked for nothing but its
+    own file.
+    """
+    contexts, complaints = [], []
+
+    def open_(path: Path, *, viewport: dict[str, int] = DESKTOP, dark: bool = False) -> Page:
+        context = browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light")
+        contexts.append(context)
+        page, address = context.new_page(), path.resolve().as_uri()
+        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.split("#")[0] == address or request.url.startswith("data:")
+                else complaints.append(f"request: {request.url}")
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not complaints
