@@ -1,7 +1,7 @@
 """A trained model as one `.safetensors` file: weights and class table as tensors, everything else as JSON metadata.
 
 The metadata is readable without torch (`read_metadata`); loading the weights needs it. Layout of the JSON document
-under the metadata key "revcd", format 2:
+under the metadata key "revcd", format 3:
 
     format, config, classes {names, seen, attributes}, backbone, calibrations {rule: {gamma, temperature, ...}},
     dataset {name, split_sha256, photos}, metrics, seed, versions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .core.model import RevCD
     from .data.attributes import ClassAttributes
 
-FORMAT = 2  # 1 had one calibration without a unit
+FORMAT = 3  # 1 had one calibration without a unit, 2 another kind of visual prototypes
 _KEY = "revcd"
 _TABLE = "class_table"
 _HEADER_LIMIT = 100_000_000  # the safetensors format's own limit
@@ -185,12 +185,10 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     sha256 = hashlib.sha256(data).hexdigest()
     classes = _class_table(path, document, tensors.pop(_TABLE).numpy(), sha256)
     try:
-        backbone = BackboneRecord(**document["backbone"])
-        model = build_model(
-            Config.from_dict(document["config"]), backbone.feature_dim, len(classes.attributes), backbone.tokens
-        )
+        backbone, seen = BackboneRecord(**document["backbone"]), frozenset(document["classes"]["seen"])
+        sizes = backbone.feature_dim, len(classes.attributes), len(seen), backbone.tokens
+        model = build_model(Config.from_dict(document["config"]), *sizes)
         calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
-        seen = frozenset(document["classes"]["seen"])
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
         raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({error}).") from error

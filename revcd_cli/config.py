@@ -32,14 +32,14 @@ RULES = ("evidence", "prototype", "joint", "cosine")
 class PreconditionConfig:
     """Affine map of the semantic space towards a zero-mean, unit-variance Gaussian (paper section 3.3.4)."""
 
-    # "standardise" | "whiten" | "none", or several joined by "+": then the model is an ensemble of one network for each
-    kind: str = "standardise+whiten"
+    # "standardise" | "whiten" | "centre" | "none", or several joined by "+": then there is a network for each
+    kind: str = "centre+whiten"
     shrinkage: float = 0.3  # of the prototype covariance towards a multiple of the identity; used by "whiten"
     unit_length: bool = True  # then bring every description to one length, so that extreme ones win no more often
 
     def __post_init__(self) -> None:
         for kind in self.views:
-            _one_of("precondition.kind", kind, ("standardise", "whiten", "none"))
+            _one_of("precondition.kind", kind, ("standardise", "whiten", "centre", "none"))
         if len(set(self.views)) < len(self.views):
             raise ConfigError(f'precondition.kind names a view twice: "{self.kind}".')
         _in_range("precondition.shrinkage", self.shrinkage, 0, 1)
@@ -108,11 +108,12 @@ class EncoderConfig:
     feedforward: int = 512
     dropout: float = 0.1
     skip: bool = True  # a linear path around the attention: unseen classes are reached by its near-linearity
-    feature_scaling: str = "standard"  # "standard" (z-score) | "minmax" | "l2"; fitted on training rows only
+    # "classes" (the directions in which classes differ) | "standard" (z-score) | "minmax" | "l2"; of training rows only
+    feature_scaling: str = "classes"
 
     def __post_init__(self) -> None:
         _one_of("encoder.tokens", self.tokens, ("chunk", "single", "views", "spatial"))
-        _one_of("encoder.feature_scaling", self.feature_scaling, ("standard", "minmax", "l2"))
+        _one_of("encoder.feature_scaling", self.feature_scaling, ("classes", "standard", "minmax", "l2"))
         for name in ("n_tokens", "width", "heads", "layers", "feedforward"):
             _in_range(f"encoder.{name}", getattr(self, name), 1)
         _in_range("encoder.dropout", self.dropout, 0, 0.95)
@@ -155,18 +156,20 @@ class DenoiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrototypeConfig:
-    """The network from descriptions to visual prototypes that is trained beside the diffusion."""
+    """The Gaussian process from descriptions to visual prototypes, fitted beside the diffusion in closed form."""
 
-    weight: float = 1.0  # of its loss; 0 leaves the network out, and with it the rules "prototype" and "joint"
-    width: int = 512
-    scale: float = 5.0  # logits are its square times the cosine
-    learning_rate: float = 5e-4  # at its highest; it decays as that of the diffusion does
+    components: int = 512  # of the features, at most; 0 leaves it out, and with it the rules "prototype" and "joint"
+    length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
+    noise: float = 0.2  # variance of a class's mean photo that its description does not tell, as a share
+    within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a round one
+    between_shrinkage: float = 0.3  # of the covariance of the classes' means
 
     def __post_init__(self) -> None:
-        _in_range("prototypes.weight", self.weight, 0)
-        _in_range("prototypes.width", self.width, 1)
-        _in_range("prototypes.scale", self.scale, 1e-3, 100)
-        _in_range("prototypes.learning_rate", self.learning_rate, 1e-8, 1)
+        _in_range("prototypes.components", self.components, 0)
+        _in_range("prototypes.length", self.length, 1e-3)
+        _in_range("prototypes.noise", self.noise, 1e-6)
+        _in_range("prototypes.within_shrinkage", self.within_shrinkage, 0, 1)
+        _in_range("prototypes.between_shrinkage", self.between_shrinkage, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +191,7 @@ class InferenceConfig:
     guidance_scale: float = 1.0  # cosine: w of classifier-free guidance; 1 means none
     draws: int = 8  # evidence: (t, noise) pairs that all classes share
     band_low: float = 0.1  # evidence: lowest t used, as a share of T
-    band_high: float = 1.0  # evidence: highest t used, as a share of T
+    band_high: float = 0.7  # evidence: highest t used, as a share of T
 
     def __post_init__(self) -> None:
         _one_of("inference.rule", self.rule, ("auto", *RULES))
@@ -264,8 +267,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        if self.inference.rule in ("prototype", "joint") and self.prototypes.weight == 0:
-            raise ConfigError(f"inference.rule = {self.inference.rule} needs a prototypes.weight above 0.")
+        if self.inference.rule in ("prototype", "joint") and self.prototypes.components == 0:
+            raise ConfigError(f"inference.rule = {self.inference.rule} needs prototypes.components above 0.")
         if self.denoiser.norm == "batch" and self.train.batch_size < 2:
             raise ConfigError("denoiser.norm = batch needs a train.batch_size of at least 2.")
         if self.inference.steps > self.diffusion.timesteps:

@@ -43,7 +43,7 @@ N_CLASSES, N_ATTRIBUTES, FEATURE_DIM = 5, 6, 8
 SMALL = {
     "precondition": {"kind": "standardise"},
     "diffusion": {"timesteps": 20},
-    "prototypes": {"width": 4},
+    "prototypes": {"components": 4},
     "encoder": {"n_tokens": 2, "width": 8, "heads": 2, "feedforward": 8},
     "denoiser": {"width": 8, "time_width": 4},
 }
@@ -62,10 +62,10 @@ def make_checkpoint(settings: dict[str, Any] = SMALL) -> Checkpoint:
     table = torch.randn(N_CLASSES, N_ATTRIBUTES, generator=generator)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_model(Config.from_dict(settings), FEATURE_DIM, N_ATTRIBUTES)
+        model = build_model(Config.from_dict(settings), FEATURE_DIM, N_ATTRIBUTES, 3)
     photos = torch.randn(20, FEATURE_DIM, generator=generator)
     for member in members_of(model):
-        member.fit_preconditioning(photos, table[:3])
+        member.fit_closed_forms(photos, torch.arange(20) % 3, table[:3])
     fit_units(model.eval(), photos, table[:3], model.config.inference, ("evidence", "prototype", "cosine"))
     names = ("grey wolf", 'the "blue" whale', "Ozelot, klein", "Ждун", "e")
     return Checkpoint(

@@ -112,12 +112,12 @@ def test_both_ends_of_a_range_belong_to_it(section: str, key: str, value: float)
 @pytest.mark.parametrize(
     ("section", "key", "value", "allowed", "nearest"),
     [
-        ("precondition", "kind", "standardize", ("standardise", "whiten", "none"), "standardise"),
+        ("precondition", "kind", "standardize", ("standardise", "whiten", "centre", "none"), "standardise"),
         ("diffusion", "schedule", "cosin", ("cosine", "linear"), "cosine"),
         ("diffusion", "objective", "velocity", ("v", "x0", "eps", "both"), None),
         ("loss", "weighting", "exakt", ("simple", "exact"), "exact"),
         ("encoder", "tokens", "chunks", ("chunk", "single", "views"), "chunk"),
-        ("encoder", "feature_scaling", "L2", ("standard", "minmax", "l2"), "l2"),
+        ("encoder", "feature_scaling", "L2", ("classes", "standard", "minmax", "l2"), "l2"),
         ("denoiser", "reading", "C", ("A", "B"), None),
         ("denoiser", "norm", "Layer", ("layer", "batch"), "layer"),
         ("inference", "rule", "cosines", ("auto", *RULES), "cosine"),
@@ -169,8 +169,11 @@ def test_a_whole_number_will_do_for_a_fraction():
         ({"denoiser": {"time_width": 7}}, ("denoiser.time_width", "7")),
         ({"inference": {"band_low": 0.6, "band_high": 0.6}}, ("band_low", "0.6")),
         ({"precondition": {"kind": "whiten+none+whiten"}}, ("precondition.kind", "twice", "whiten+none+whiten")),
-        ({"precondition": {"kind": "whiten+"}}, ("precondition.kind", "standardise, whiten, none")),
-        ({"inference": {"rule": "joint"}, "prototypes": {"weight": 0.0}}, ("inference.rule", "prototypes.weight")),
+        ({"precondition": {"kind": "whiten+"}}, ("precondition.kind", "standardise, whiten, centre, none")),
+        (
+            {"inference": {"rule": "joint"}, "prototypes": {"components": 0}},
+            ("inference.rule", "prototypes.components above"),
+        ),
         ({"inference": {"band_high": 1.2}}, ("band_high", "1.2")),
         ({"diffusion": {"timesteps": 10}, "inference": {"steps": 11}}, ("inference.steps", "1..10", "11")),
     ],

@@ -26,16 +26,24 @@ class Ensemble(nn.Module):
 
 
 def member_configs(config: Config) -> list[Config]:
-    """Return the settings of each network: every view of the descriptions, `train.members` times."""
+    """Return the settings of each network: every view of the descriptions, `train.members` times.
+
+    Visual prototypes depend on neither view nor seed, so the first network has them for all.
+    """
     views = [
         replace(config, precondition=replace(config.precondition, kind=kind)) for kind in config.precondition.views
     ]
-    return views * config.train.members
+    first, *others = views * config.train.members
+    without = replace(config.prototypes, components=0)
+    rule = replace(config.inference, rule="auto")  # the ensemble's own decides
+    return [first, *(replace(other, prototypes=without, inference=rule) for other in others)]
 
 
-def build_model(config: Config, feature_dim: int, n_attributes: int, n_spatial: int = 0) -> RevCD | Ensemble:
-    """Return the untrained model that the settings describe: one network, or an ensemble of several."""
-    members = [RevCD(each, feature_dim, n_attributes, n_spatial) for each in member_configs(config)]
+def build_model(
+    config: Config, feature_dim: int, n_attributes: int, n_classes: int, n_spatial: int = 0
+) -> RevCD | Ensemble:
+    """Return the untrained model that the settings describe: one network, or an ensemble of several (see `RevCD`)."""
+    members = [RevCD(each, feature_dim, n_attributes, n_classes, n_spatial) for each in member_configs(config)]
     return members[0] if len(members) == 1 else Ensemble(config, members)
 
 

@@ -93,15 +93,6 @@ def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, protot
     return Losses(total, rec.detach(), noise.detach(), cls.detach())
 
 
-def prototype_loss(model: RevCD, x: Tensor, labels: Tensor, s: Tensor) -> Tensor:
-    """Return the cross-entropy of photos over the visual prototypes of the seen classes, times its weight.
-
-    x: (B, D) raw features; labels: (B,) index into raw descriptions s (C, A), or -1 for mixtures, which count nothing.
-    """
-    of_class = F.cross_entropy(model.visual(x, s), labels, ignore_index=-1, reduction="none")
-    return model.config.prototypes.weight * _mean_over(of_class, labels >= 0)
-
-
 def consistency(estimate: Estimate, s_t: Tensor, alpha_bar: Tensor) -> Tensor:
     """Return the mean square of s_t - sqrt(ab) s_0_hat - sqrt(1 - ab) eps_hat, which one head satisfies by itself."""
     return (s_t - alpha_bar.sqrt() * estimate.s_0 - (1 - alpha_bar).sqrt() * estimate.eps).square().mean()

@@ -18,30 +18,37 @@ class RevCD(nn.Module):
     """p(s | x): a diffusion over preconditioned class descriptions s, conditioned on an image feature x.
 
     Symbols: B batch, D feature size, A attributes, W condition width.
-    n_spatial: how many tokens, one after the other, a row of features is; 0 for one pooled vector.
+    n_classes: how many classes have photos in training; n_spatial: how many tokens, one after the other, a row of
+    features is; 0 for one pooled vector.
     """
 
-    def __init__(self, config: Config, feature_dim: int, n_attributes: int, n_spatial: int = 0) -> None:
+    def __init__(self, config: Config, feature_dim: int, n_attributes: int, n_classes: int, n_spatial: int = 0) -> None:
         super().__init__()
-        self.config, self.feature_dim, self.n_attributes = config, feature_dim, n_attributes
+        self.config, self.n_classes = config, n_classes
+        self.feature_dim, self.n_attributes = feature_dim, n_attributes
         self.schedule = NoiseSchedule.named(config.diffusion.schedule, config.diffusion.timesteps)
-        self.scaler = FeatureScaler(feature_dim, config.encoder.feature_scaling, max(n_spatial, 1))
+        self.scaler = FeatureScaler(feature_dim, config.encoder.feature_scaling, max(n_spatial, 1), n_classes)
         self.preconditioner = Preconditioner(n_attributes)
-        self.encoder = VisualEncoder(config.encoder, feature_dim, n_spatial)
+        self.encoder = VisualEncoder(config.encoder, self.scaler.width, n_spatial)
         self.null = nn.Parameter(0.02 * torch.randn(config.encoder.width))  # the condition "no photo"
         outputs = output_width(config.diffusion.objective, n_attributes)
         self.denoiser = Denoiser(config.denoiser, n_attributes, config.encoder.width, outputs)
         self.visual = None
-        if config.prototypes.weight > 0:
-            self.visual = VisualPrototypes(config.prototypes, feature_dim, n_attributes, max(n_spatial, 1))
+        if config.prototypes.components > 0:
+            self.visual = VisualPrototypes(config.prototypes, feature_dim, n_attributes, n_classes, max(n_spatial, 1))
         # Spread over classes of the scores by evidence, prototypes and cosine, which they are divided by: `fit_units`.
         self.register_buffer("units", torch.ones(3))
 
-    def fit_preconditioning(self, features: Tensor, prototypes: Tensor) -> None:
-        """Fit both affine doors: on training features (N, D) and on the seen classes' prototypes (C, A)."""
-        self.scaler.fit(features)
+    def fit_closed_forms(self, features: Tensor, labels: Tensor, prototypes: Tensor) -> None:
+        """Fit what needs no steps: both affine doors and the visual prototypes.
+
+        features: (N, D) of training photos; labels: (N,) into the seen classes' raw descriptions (C, A).
+        """
+        if len(prototypes) != self.n_classes:
+            raise ValueError(f"the model is for {self.n_classes} seen classes, and there are {len(prototypes)}")
+        self.scaler.fit(features, labels)
         if self.visual is not None:
-            self.visual.fit(features)
+            self.visual.fit(features, labels, prototypes)
         settings = self.config.precondition
         self.preconditioner.fit(prototypes, settings.views[0], settings.shrinkage)  # an ensemble has one for each
 

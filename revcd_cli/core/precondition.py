@@ -25,13 +25,16 @@ class Preconditioner(nn.Module):
 
     @torch.no_grad()
     def fit(self, prototypes: Tensor, kind: str, shrinkage: float) -> Preconditioner:
-        """Fit on prototypes (C, A) by "standardise", "whiten" (with shrinkage towards a round covariance) or "none"."""
+        """Fit on prototypes (C, A) by "standardise", "whiten" (shrunk towards a round covariance), "centre" or "none".
+
+        "centre" moves the mean alone, so that attributes keep their own scales.
+        """
         s = prototypes.double()
         n_attributes = s.shape[1]
         mean = torch.zeros_like(s[0]) if kind == "none" else s.mean(0)
         centred = s - mean
         spread = centred.pow(2).mean(0).sqrt()
-        if kind == "none" or not spread.any():  # all prototypes alike: there is nothing to scale by
+        if kind in ("centre", "none") or not spread.any():  # or all are alike: there is nothing to scale by
             forward_map = inverse_map = torch.eye(n_attributes, dtype=s.dtype, device=s.device)
         elif kind == "whiten":
             covariance = centred.T @ centred / len(s)
@@ -64,25 +67,39 @@ class Preconditioner(nn.Module):
 
 
 class FeatureScaler(nn.Module):
-    """x' = (x - shift) * gain per feature, or x / ||x||: fitted on training rows only.
+    """x' = (x - shift) * gain per feature, x / ||x||, or what tells classes apart: fitted on training rows only.
 
+    "classes" keeps, of the roots of the features, the directions in which the mean photos of the classes differ. What
+    varies within classes alone is nothing that descriptions could speak of, and a network would learn it by heart.
     A row of n_tokens tokens, one after the other, has one shift and gain per channel C = D / n_tokens, which all
     tokens share: what a channel means does not depend on the place in the photo.
     """
 
     shift: Tensor
     gain: Tensor
+    basis: Tensor
 
-    def __init__(self, feature_dim: int, kind: str, n_tokens: int = 1) -> None:
+    def __init__(self, feature_dim: int, kind: str, n_tokens: int = 1, n_classes: int = 0) -> None:
         super().__init__()
         self.kind, self.n_tokens = kind, n_tokens
-        self.register_buffer("shift", torch.zeros(feature_dim // n_tokens))
-        self.register_buffer("gain", torch.ones(feature_dim // n_tokens))
+        channels = feature_dim // n_tokens
+        self.register_buffer("shift", torch.zeros(channels))
+        self.register_buffer("gain", torch.ones(channels))
+        if kind == "classes":
+            self.register_buffer("basis", torch.zeros(channels, max(1, min(n_classes - 1, channels))))
+
+    @property
+    def width(self) -> int:
+        """The length of a scaled row."""
+        return self.n_tokens * (self.basis.shape[1] if self.kind == "classes" else len(self.shift))
 
     @torch.no_grad()
-    def fit(self, features: Tensor) -> FeatureScaler:
-        """Fit on features (N, D); a feature that never varies is left at zero."""
+    def fit(self, features: Tensor, labels: Tensor | None = None) -> FeatureScaler:
+        """Fit on features (N, D), "classes" with labels (N,) from 0 on; a feature that never varies is left at zero."""
         features = features.reshape(-1, len(self.shift))  # (N * n_tokens, C)
+        if self.kind == "classes":
+            self._fit_basis(roots(features.double()), labels.repeat_interleave(self.n_tokens))
+            return self
         if self.kind == "standard":
             shift, scale = features.mean(0), features.std(0, correction=0)
         elif self.kind == "minmax":
@@ -95,8 +112,32 @@ class FeatureScaler(nn.Module):
         self.gain.copy_(torch.where(varies, scale.reciprocal(), 0.0))
         return self
 
+    def _fit_basis(self, x: Tensor, labels: Tensor) -> None:
+        means = class_means(x, labels, int(labels.max()) + 1)  # (C, D)
+        self.shift.copy_(means.mean(0))
+        width = self.basis.shape[1]
+        basis = torch.linalg.svd(means - means.mean(0), full_matrices=False).Vh[:width].T  # (D, <= width)
+        power = ((x - means.mean(0)) @ basis).square().mean()
+        apart = (means - means.mean(0)).square().sum() > 1e-24  # else there is no direction
+        gain = power.rsqrt() if apart else torch.zeros_like(power)
+        self.basis.copy_(nn.functional.pad(gain * basis, (0, width - basis.shape[1])))
+
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, D) features. Returns (B, D)."""
+        """x: (B, D) features. Returns (B, width)."""
         if self.kind == "l2":
             return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5  # unit mean square, as "standard" has
-        return ((x.unflatten(-1, (self.n_tokens, -1)) - self.shift) * self.gain).flatten(-2)
+        x = x.unflatten(-1, (self.n_tokens, -1))
+        if self.kind == "classes":
+            return ((roots(x) - self.shift) @ self.basis).flatten(-2)
+        return ((x - self.shift) * self.gain).flatten(-2)
+
+
+def roots(x: Tensor) -> Tensor:
+    """Return square roots with their signs, at length 1 (..., D): few large features weigh less than they would."""
+    return nn.functional.normalize(x.sign() * x.abs().sqrt(), dim=-1)
+
+
+def class_means(x: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    """Return the mean row of each class; zeros for a class without rows. x: (N, D); labels: (N,). Returns (C, D)."""
+    members = nn.functional.one_hot(labels, n_classes).to(x)  # (N, C)
+    return (members.T @ x) / members.sum(0).clamp(min=1).unsqueeze(1)

@@ -60,10 +60,10 @@ class Rival(nn.Module):
 
     def __init__(self, revcd: RevCD) -> None:
         super().__init__()
-        self.config, self.n_attributes = revcd.config, revcd.n_attributes
+        self.config, self.n_attributes, self.n_classes = revcd.config, revcd.n_attributes, revcd.n_classes
         self.scaler, self.preconditioner, self.encoder = revcd.scaler, revcd.preconditioner, revcd.encoder
         self.decoder = self.network(self.n_attributes, self.n_attributes)
-        self.visual = None  # no network of visual prototypes stands beside a rival
+        self.visual = None  # no visual prototypes stand beside a rival
         self.register_buffer("unit", torch.ones(()))  # spread over classes of the scores, which are divided by it
 
     def network(self, inputs: int, outputs: int) -> ConditionedNetwork:
@@ -71,7 +71,7 @@ class Rival(nn.Module):
         return ConditionedNetwork(inputs, outputs, self.config.encoder.width, self.config.denoiser)
 
     # How photos and descriptions enter is not like RevCD's, it is RevCD's.
-    fit_preconditioning = RevCD.fit_preconditioning
+    fit_closed_forms = RevCD.fit_closed_forms
     precondition = RevCD.precondition
     encode = RevCD.encode
 

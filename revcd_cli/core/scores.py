@@ -32,26 +32,31 @@ _PARTS = ("evidence", "prototype", "cosine")  # what `RevCD.units` holds, in thi
 def class_scores(
     model: RevCD | Ensemble, x: Tensor, prototypes: Tensor, config: InferenceConfig, generators: Sequence[Generator]
 ) -> Tensor:
-    """Score every class for every photo; higher is better. Those of an ensemble are the mean over its members.
+    """Score every class for every photo; higher is better. An ensemble has the mean over members that know the rule.
 
     x: (B, D) raw features; prototypes: (C, A) raw class descriptions; generators: one for each photo, so that its
     answer does not depend on its batch-mates. Returns (B, C).
     """
-    members = members_of(model)
+    if config.rule in ("joint", "auto"):
+        share = config.prototype_share if _able(model, "prototype") else 0.0
+        parts = [(1 - share, "evidence"), (share, "prototype")]
+        return sum(
+            weight * class_scores(model, x, prototypes, replace(config, rule=rule), generators)
+            for weight, rule in parts
+            if weight
+        )
+    members = _able(model, config.rule)
     return sum(_member_scores(member, x, prototypes, config, generators) for member in members) / len(members)
+
+
+def _able(model: RevCD | Ensemble, rule: str) -> list[RevCD]:
+    """Return the networks of a model that can score by this rule: not all of them have visual prototypes."""
+    return [member for member in members_of(model) if rule != "prototype" or member.visual is not None]
 
 
 def _member_scores(
     model: RevCD, x: Tensor, prototypes: Tensor, config: InferenceConfig, generators: Sequence[Generator]
 ) -> Tensor:
-    if config.rule in ("joint", "auto"):
-        share = config.prototype_share if model.visual is not None else 0.0
-        parts = [(1 - share, "evidence"), (share, "prototype")]
-        return sum(
-            weight * _member_scores(model, x, prototypes, replace(config, rule=rule), generators)
-            for weight, rule in parts
-            if weight
-        )
     z = model.precondition(prototypes)  # (C, A)
     if config.rule == "prototype":
         scores = model.visual(x, prototypes)
@@ -73,8 +78,8 @@ def fit_units(
 
     x: (N, D) features of some training photos; prototypes: (C, A) raw descriptions of the classes that trained.
     """
-    for member in members_of(model):
-        for rule in rules:
+    for rule in rules:
+        for member in _able(model, rule):
             member.units[_PARTS.index(rule)] = 1
             generators = [Generator(x.device).manual_seed(0) for _ in x]
             scores = _member_scores(member, x, prototypes, replace(config, rule=rule), generators)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .loss import Losses, prototype_loss, training_losses
+from .loss import Losses, training_losses
 from .model import RevCD
 
 
@@ -57,15 +56,14 @@ class Trainer:
     def __init__(self, model: RevCD, rows: TrainingRows) -> None:
         self.model, self.rows = model.train(), rows
         self.settings = model.config.train
-        model.fit_preconditioning(rows.features, rows.prototypes)
+        model.fit_closed_forms(rows.features, rows.labels, rows.prototypes)
         self.z = model.precondition(rows.prototypes)
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         self.sampler = ClassBalancedSampler(rows.labels)
         # Fused: one pass over the weights, where the other ways make eight.
         self.optimizer = torch.optim.AdamW(
-            self._parameter_groups(), weight_decay=self.settings.weight_decay, fused=True
+            model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]  # at their highest
         self.steps_per_epoch = max(1, len(rows) // self.settings.batch_size)
 
     def run_epoch(self, epoch: int, seed: int) -> Losses:
@@ -75,8 +73,8 @@ class Trainer:
         for step in range(self.steps_per_epoch):
             done = epoch * self.steps_per_epoch + step
             progress = done / (self.settings.epochs * self.steps_per_epoch)
-            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-                group["lr"] = rate * learning_rate_factor(self.settings.lr_schedule, progress)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * learning_rate_factor(self.settings.lr_schedule, progress)
             losses = self._losses()
             self._descend(losses.total)
             # A young average must not remember the untrained weights.
@@ -84,21 +82,9 @@ class Trainer:
             sums += torch.stack([part.detach() for part in losses])
         return Losses(*(sums / self.steps_per_epoch))
 
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters with their learning rates; visual prototypes have one of their own."""
-        visual = getattr(self.model, "visual", None)
-        own = list(visual.parameters()) if visual is not None else []
-        apart = {id(parameter) for parameter in own}
-        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
-        groups = [{"params": rest, "lr": self.settings.learning_rate}]
-        return groups + ([{"params": own, "lr": self.model.config.prototypes.learning_rate}] if own else [])
-
     def _losses(self) -> Losses:
         x, s_0, labels = self._batch()
-        losses = training_losses(self.model, x, s_0, labels, self.z)
-        if self.model.visual is None:
-            return losses
-        return losses._replace(total=losses.total + prototype_loss(self.model, x, labels, self.rows.prototypes))
+        return training_losses(self.model, x, s_0, labels, self.z)
 
     def _descend(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)

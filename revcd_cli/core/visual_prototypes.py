@@ -1,9 +1,11 @@
-"""Visual prototypes: a network from a class's description to the direction in which the features of its photos point.
+"""Visual prototypes: where the photos of a class should lie, from its description alone, and how surely.
 
-Its hidden units are standardised over the classes (Skorokhodov & Elhoseiny, "Class Normalization for (Continual)?
-Generalized Zero-Shot Learning", ICLR 2021), which keeps prototypes of classes without photos as long as the others.
-Trained to tell the seen classes apart, its logit approaches log p(x | s) - log p(x): the same quantity as the evidence
-of the diffusion, estimated from the other side. Symbols: B photos, C classes, A attributes, D feature size, H width.
+A Gaussian process over class descriptions, fitted in closed form. Its outputs are the mean photos of the seen classes,
+so its posterior is a Gaussian over the mean photo of any class, narrow for classes described like a seen one and wide
+elsewhere. With the spread of photos around their class's mean it gives log p(x | s), whose differences between classes
+are those of log p(s | x) - log p(s): what the evidence of the diffusion estimates, from the other side. (The Gaussian
+model of classes and photos is that of linear discriminant analysis; the kernel carries it to classes without photos.)
+Symbols: B photos, N training photos, C seen classes, K candidates, A attributes, D feature size, P components.
 """
 
 from __future__ import annotations
@@ -13,87 +15,113 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import PrototypeConfig
-
-_EPSILON = 1e-5
-
-
-class ClassStandardisation(nn.Module):
-    """(h - mean) / std over the classes of a batch; at inference over what training saw, in a running average."""
-
-    mean: Tensor
-    variance: Tensor
-
-    def __init__(self, width: int, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("variance", torch.ones(width))
-
-    def forward(self, h: Tensor) -> Tensor:
-        """h: (C, H), a row a class. Returns (C, H)."""
-        mean, variance = self.mean, self.variance
-        if self.training:
-            mean, variance = h.mean(0), h.var(0, correction=min(1, len(h) - 1))
-            self.mean.lerp_(mean.detach(), self.momentum)
-            self.variance.lerp_(variance.detach(), self.momentum)
-        return (h - mean) * (variance + _EPSILON).rsqrt()
-
-
-class ClassNormNetwork(nn.Sequential):
-    """Descriptions (C, A) to visual prototypes (C, D)."""
-
-    def __init__(self, n_attributes: int, width: int, feature_dim: int) -> None:
-        last = nn.Linear(width, feature_dim)
-        # The paper's: prototypes keep the variance of what enters when the last layer's is 1 / (H D).
-        bound = (3 / (width * feature_dim)) ** 0.5
-        nn.init.uniform_(last.weight, -bound, bound)
-        super().__init__(
-            nn.Linear(n_attributes, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            ClassStandardisation(width),
-            nn.ReLU(),
-            ClassStandardisation(width),
-            last,
-        )
+from .precondition import class_means, roots
 
 
 class VisualPrototypes(nn.Module):
-    """Logits of photos for classes: scale^2 times the cosine between a photo's features and a class's prototype.
+    """Log-likelihood of photos under classes that descriptions describe.
 
-    Features that are never negative (after a ReLU, pooled) are taken as they are, and the prototypes rectified;
-    others are standardised. n_tokens: spatial tokens a row of features is, whose mean is taken.
+    Photos are roots of features (`precondition.roots`) in components in which both covariances are diagonal: that of
+    photos around their class's mean (all 1) and that of the classes' means (`between`). n_tokens: spatial tokens a row
+    of features is, whose mean is taken.
     """
 
     shift: Tensor
-    gain: Tensor
-    floor: Tensor
+    to_components: Tensor
+    between: Tensor
+    centre: Tensor
+    support: Tensor
+    length: Tensor
+    inverse: Tensor
+    weights: Tensor
 
-    def __init__(self, config: PrototypeConfig, feature_dim: int, n_attributes: int, n_tokens: int = 1) -> None:
+    def __init__(
+        self, config: PrototypeConfig, feature_dim: int, n_attributes: int, n_classes: int, n_tokens: int = 1
+    ) -> None:
         super().__init__()
         self.config, self.n_tokens = config, n_tokens
         channels = feature_dim // n_tokens
-        self.network = ClassNormNetwork(n_attributes, config.width, channels)
+        components = min(config.components, channels)
         self.register_buffer("shift", torch.zeros(channels))
-        self.register_buffer("gain", torch.ones(channels))
-        self.register_buffer("floor", torch.zeros(()))  # of a prototype's values: 0, or minus infinity
+        self.register_buffer("to_components", torch.zeros(channels, components))
+        self.register_buffer("between", torch.zeros(components))
+        self.register_buffer("centre", torch.zeros(n_attributes))
+        self.register_buffer("support", torch.zeros(n_classes, n_attributes))  # the seen classes' directions
+        self.register_buffer("length", torch.ones(()))  # of the kernel, squared
+        self.register_buffer("inverse", torch.zeros(n_classes, n_classes))  # of the kernel matrix plus noise
+        self.register_buffer("weights", torch.zeros(n_classes, components))  # that matrix times the mean photos
 
     @torch.no_grad()
-    def fit(self, features: Tensor) -> None:
-        """Look at training features (N, D): have they negative values?"""
-        features = self._pooled(features)
-        if (features >= 0).all():
-            return
-        spread = features.std(0, correction=0)
-        self.shift.copy_(features.mean(0))
-        self.gain.copy_(torch.where(spread > 1e-6 * spread.max(), spread.reciprocal(), 0.0))
-        self.floor.fill_(torch.finfo(self.floor.dtype).min)  # finite, as everything in a model file is
+    def fit(self, features: Tensor, labels: Tensor, s: Tensor) -> None:
+        """Fit on photos (N, D) of seen classes, labels (N,) into their raw descriptions s (C, A)."""
+        x = roots(self._pooled(features).double())
+        means = class_means(x, labels, len(s))  # (C, D)
+        shift = means.mean(0)
+        shares = 1 / labels.bincount(minlength=len(s))[labels].double() / len(s)  # every class counts the same
+        basis = _principal(shares.sqrt().unsqueeze(1) * (x - shift), len(self.between))  # (D, P)
+        photos, means = (x - shift) @ basis, (means - shift) @ basis
+        within = shares.sqrt().unsqueeze(1) * (photos - means[labels])
+        within = _shrunk(within.T @ within, self.config.within_shrinkage)
+        between = _shrunk(means.T @ means / len(s), self.config.between_shrinkage)
+        # Of the pencil (between, within): in these components the latter is the identity, the former diagonal.
+        lower = torch.linalg.cholesky(within)
+        half = torch.linalg.solve_triangular(lower, between, upper=False)
+        values, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(lower, half.T, upper=False))
+        turn = torch.linalg.solve_triangular(lower.T, vectors, upper=True)  # (P, P)
+
+        self.shift.copy_(shift)
+        self.to_components.copy_(basis @ turn)
+        self.between.copy_(values.clamp(min=0))
+        self.centre.copy_(s.double().mean(0))
+        support = self._directions(s.double())
+        self.support.copy_(support)
+        distances = torch.cdist(support, support).square()
+        usual = distances[~torch.eye(len(s), dtype=torch.bool, device=s.device)]
+        length = self.config.length * usual.median() if len(usual) and usual.median() > 0 else distances.new_ones(())
+        self.length.copy_(length)
+        kernel = torch.exp(-distances / length)
+        kernel.diagonal().add_(self.config.noise)
+        inverse = torch.linalg.inv(kernel)
+        self.inverse.copy_(inverse)
+        self.weights.copy_(inverse @ means @ turn)
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        """x: (B, D) raw features; s: (C, A) raw descriptions, whose length does not count. Returns (B, C)."""
-        x = (self._pooled(x) - self.shift) * self.gain
-        prototypes = self.network(F.normalize(s, dim=-1)).maximum(self.floor)
-        return self.config.scale**2 * F.normalize(x, dim=-1) @ F.normalize(prototypes, dim=-1).T
+        """x: (B, D) raw features; s: (K, A) raw descriptions. Returns log p(x | s) but for a constant: (B, K)."""
+        photos = (roots(self._pooled(x)) - self.shift) @ self.to_components  # (B, P)
+        means, variances = self.posterior(s)  # (K, P)
+        precision = 1 / (1 + variances)
+        # sum of (x - m)^2 / v without the (B, K, P) in between
+        distance = photos.square() @ precision.T - 2 * photos @ (means * precision).T
+        return -0.5 * (distance + (means.square() * precision - precision.log()).sum(-1))
+
+    def posterior(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the mean photo of each class, by components: (K, P) each. s: (K, A) raw."""
+        kernel = torch.exp(-torch.cdist(self._directions(s), self.support).square() / self.length)  # (K, C)
+        unknown = (1 - ((kernel @ self.inverse) * kernel).sum(-1)).clamp(min=0)
+        return kernel @ self.weights, unknown.unsqueeze(-1) * self.between
+
+    def _directions(self, s: Tensor) -> Tensor:
+        return F.normalize(s - self.centre, dim=-1)
 
     def _pooled(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_tokens, -1)).mean(-2)
+
+
+def _principal(x: Tensor, components: int) -> Tensor:
+    """Return the directions of largest variance of centred rows x (N, D), filled up with zeros: (D, P)."""
+    if len(x) < x.shape[1]:  # through the smaller of both products
+        values, vectors = torch.linalg.eigh(x @ x.T)
+        vectors = x.T @ vectors * values.clamp(min=1e-12 * float(values.amax().clamp(min=1e-300))).rsqrt()
+    else:
+        values, vectors = torch.linalg.eigh(x.T @ x)
+    kept = vectors[:, values > 1e-10 * values.max()].flip(1)[:, :components]
+    return F.pad(kept, (0, components - kept.shape[1]))
+
+
+def _shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
+    """Move a covariance (P, P) towards a multiple of the identity of the same trace, never quite singular."""
+    size = covariance.diagonal().mean().clamp(min=1e-12)
+    alpha = max(shrinkage, 1e-3)
+    return (1 - alpha) * covariance + alpha * size * torch.eye(
+        len(covariance), dtype=covariance.dtype, device=covariance.device
+    )

@@ -70,7 +70,7 @@ def single_network(config: Config) -> Config:
     return replace(
         config,
         precondition=replace(config.precondition, kind=config.precondition.views[0]),
-        prototypes=replace(config.prototypes, weight=0.0),
+        prototypes=replace(config.prototypes, components=0),
         inference=replace(config.inference, rule="cosine"),
         train=replace(config.train, members=1),
     )

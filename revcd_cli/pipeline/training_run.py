@@ -35,7 +35,7 @@ from .validation import Verdict, draw_folds, judge, own_figures, unit_rows
 
 DIVERGED = "Training diverged. Train anew with a lower train.learning_rate or train.gradient_clip; nothing is written."
 SAVE_SECONDS = 15  # between two saves of the state, so that saving stays a small part of the time
-SHARES = (0.2, 0.33, 0.5, 0.67, 0.8)  # of the prototypes in the rule "joint", to choose from
+SHARES = (0.33, 0.5, 0.67, 0.8, 0.9)  # of the prototypes in the rule "joint", to choose from
 _MEASURED = "measured."  # of names in the saved state
 _DRAWN_PHOTOS = 16  # of each class, from which its drawn attributes are averaged
 
@@ -80,7 +80,7 @@ class TrainingRun:
     @property
     def rules(self) -> tuple[str, ...]:
         """The rules that photos are scored by; "joint" follows from two of them."""
-        rule, has_prototypes = self.config.inference.rule, self.config.prototypes.weight > 0
+        rule, has_prototypes = self.config.inference.rule, self.config.prototypes.components > 0
         if rule == "auto":
             return ("evidence", "prototype", "cosine") if has_prototypes else ("evidence", "cosine")
         return ("evidence", "prototype") if rule == "joint" else (rule,)
@@ -266,7 +266,7 @@ class TrainingRun:
         )
         torch.manual_seed(self._epoch_seed(-1))
         n_attributes, n_spatial = len(dataset.classes.attributes), dataset.backbone.tokens
-        model = build_model(self.config, dataset.features.shape[1], n_attributes, n_spatial)
+        model = build_model(self.config, dataset.features.shape[1], n_attributes, len(seen), n_spatial)
         trainer = build_trainer(model.to(self.device), rows)
         if self.saved:
             trainer.restore(self.saved)

@@ -46,12 +46,14 @@ class LogUniform:
 
 
 TRAINED: dict[str, Choice | LogUniform] = {
-    "precondition.kind": Choice(("standardise", "whiten", "standardise+whiten")),
+    "precondition.kind": Choice(("centre", "whiten", "centre+whiten", "standardise+whiten")),
     "precondition.shrinkage": Choice((0.1, 0.3, 0.6)),
     "loss.cls_weight": Choice((0.0, 0.01, 0.1)),
     "loss.drop_condition": Choice((0.1, 0.2, 0.3)),
     "encoder.tokens": Choice(("chunk", "single", "views")),
     "encoder.dropout": Choice((0.0, 0.1, 0.3)),
+    "prototypes.noise": Choice((0.05, 0.1, 0.2, 0.4)),
+    "prototypes.within_shrinkage": Choice((0.5, 0.8, 0.95)),
     "denoiser.width": Choice((256, 512, 1024)),
     "denoiser.dropout": Choice((0.0, 0.1, 0.3)),
     "train.epochs": Choice((10, 20, 40)),

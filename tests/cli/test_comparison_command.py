@@ -18,7 +18,7 @@ from revcd_cli.pipeline.settings import resolve_settings
 SMALL = [
     *("--set", "train.epochs=1", "--set", "train.validation_folds=1", "--set", "diffusion.timesteps=20"),
     *("--set", "denoiser.width=16", "--set", "encoder.n_tokens=4", "--set", "encoder.width=16"),
-    *("--set", "encoder.heads=2", "--set", "inference.steps=1", "--set", "prototypes.width=16"),
+    *("--set", "encoder.heads=2", "--set", "inference.steps=1", "--set", "prototypes.components=16"),
 ]
 FIGURES = ("S", "U", "H", "T1", "AUSUC")
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from revcd_cli.core.baselines.class_norm import CLASS_NORM_GRID, class_norm
+from revcd_cli.core.baselines.class_norm import CLASS_NORM_GRID, ClassStandardisation, class_norm
 from revcd_cli.core.baselines.doors import DESCRIPTIONS, LeastSquares, describe_by, scale_features
 from revcd_cli.core.baselines.linear import ESZSL_GRID, RIDGE_GRID, SAE_GRID, eszsl, ridge, sae
-from revcd_cli.core.baselines.oracle import PrototypeOracle, class_means
+from revcd_cli.core.baselines.oracle import PrototypeOracle
 from revcd_cli.core.baselines.probe import CONSE_GRID, PROBE_GRID, conse, linear_probe
+from revcd_cli.core.precondition import class_means
 from revcd_cli.core.trainer import TrainingRows
-from revcd_cli.core.visual_prototypes import ClassStandardisation
 
 N_ATTRIBUTES, N_CLASSES = 5, 4
 GRIDS = {

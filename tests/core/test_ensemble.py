@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ RULES = [
 every_rule = pytest.mark.parametrize("config", RULES, ids=lambda config: config.rule)
 
 
+CLASSES = len(prototypes())
+
+
 def settings(kind: str = "standardise+whiten", **train: Any) -> Config:
     return Config.from_dict(
         {
@@ -31,7 +35,7 @@ def settings(kind: str = "standardise+whiten", **train: Any) -> Config:
             "diffusion": {"timesteps": 20},
             "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
             "denoiser": {"width": 16, "time_width": 8},
-            "prototypes": {"width": 16},
+            "prototypes": {"components": 6},
             "train": {"epochs": 3, "batch_size": 8, "mixup": 0.2} | train,
         }
     )
@@ -44,7 +48,7 @@ def rows() -> TrainingRows:
 
 def model(config: Config, seed: int = 0) -> RevCD | Ensemble:
     torch.manual_seed(seed)
-    return build_model(config, FEATURES, ATTRIBUTES)
+    return build_model(config, FEATURES, ATTRIBUTES, CLASSES)
 
 
 def trained(config: Config, epochs: int = 2) -> RevCD | Ensemble:
@@ -105,6 +109,16 @@ def test_scores_of_an_ensemble_are_the_mean_of_its_members(config: InferenceConf
 
     together = scores(one, config)
 
+    evidence, prototype = (dataclasses.replace(config, rule=rule) for rule in ("evidence", "prototype"))
+    first, *others = one.members  # one of them has the visual prototypes, which depend on neither view nor seed
+    assert first.visual is not None and all(member.visual is None for member in others)
+    if config.rule == "prototype":
+        torch.testing.assert_close(together, scores(first, config))
+        return
+    if config.rule == "joint":
+        of_evidence = sum(scores(member, evidence) for member in one.members) / 4
+        torch.testing.assert_close(together, torch.lerp(of_evidence, scores(first, prototype), 0.3))
+        return
     if config.rule == "cosine":  # each member takes its noise from the photo's generator, one after the other
         draws = generators()
         each = [class_scores(member, photos().float(), prototypes().float(), config, draws) for member in one.members]

@@ -33,12 +33,12 @@ def trained() -> RevCD:
         {
             "precondition": {"kind": "none", "unit_length": False},
             "diffusion": {"timesteps": 40},
-            "encoder": {"tokens": "single", "width": 32, "heads": 2, "feedforward": 32, "dropout": 0.0},
+            "encoder": {"feature_scaling": "standard", "width": 32, "heads": 2, "feedforward": 32, "dropout": 0.0},
             "denoiser": {"width": 64, "time_width": 32, "dropout": 0.0},
         }
     )
     torch.manual_seed(0)
-    model = RevCD(config, 2, 2)
+    model = RevCD(config, 2, 2, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     no_class, no_prototypes = torch.full((BATCH,), -1), torch.ones(1, 2)

@@ -24,9 +24,9 @@ def revcd(**sections: Any) -> tuple[RevCD, Tensor, Tensor]:
     sizes = {"encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16}, "denoiser": {"width": 16}}
     config = Config.from_dict({"diffusion": {"timesteps": TIMESTEPS}, **sizes, **sections})
     torch.manual_seed(0)
-    model = RevCD(config, FEATURES, ATTRIBUTES)
+    model = RevCD(config, FEATURES, ATTRIBUTES, CLASSES)
     x, prototypes = torch.randn(PHOTOS, FEATURES), 3 * torch.rand(CLASSES, ATTRIBUTES) + 1
-    model.fit_preconditioning(x, prototypes)
+    model.fit_closed_forms(x, torch.arange(PHOTOS), prototypes)
     return model.eval(), x, prototypes
 
 

@@ -28,9 +28,8 @@ def settings(objective: str = "v", **loss: Any) -> Config:
         {
             "diffusion": {"timesteps": TIMESTEPS, "objective": objective},
             "loss": loss,
-            "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
+            "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16, "feature_scaling": "standard"},
             "denoiser": {"width": 16, "time_width": 8},
-            "prototypes": {"weight": 0.0},  # of its term: test_visual_prototypes.py
         }
     )
 
@@ -45,7 +44,7 @@ def randomised(model: RevCD) -> RevCD:
 
 def revcd(config: Config) -> RevCD:
     torch.manual_seed(0)
-    return randomised(RevCD(config, FEATURES, ATTRIBUTES).double().eval())
+    return randomised(RevCD(config, FEATURES, ATTRIBUTES, CLASSES).double().eval())
 
 
 def batch(rows: int = 60) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -191,7 +190,7 @@ class Oracle(RevCD):
 @pytest.mark.parametrize("weighting", ["simple", "exact"])
 def test_loss_of_a_perfect_prediction_is_zero(objective: str, weighting: str) -> None:
     rows = batch()
-    model = Oracle(settings(objective, weighting=weighting), FEATURES, ATTRIBUTES).double()
+    model = Oracle(settings(objective, weighting=weighting), FEATURES, ATTRIBUTES, CLASSES).double()
     model.clean = rows[1]
 
     losses = training_losses(model, *rows)

@@ -10,7 +10,8 @@ from revcd_cli.config import Config
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import OBJECTIVES, to_estimate
 
-FEATURES, ATTRIBUTES = 9, 5
+FEATURES, ATTRIBUTES, CLASSES = 9, 5, 8
+LABELS = torch.arange(30) % CLASSES
 
 
 def revcd(**sections: dict[str, object]) -> RevCD:
@@ -21,8 +22,8 @@ def revcd(**sections: dict[str, object]) -> RevCD:
         "denoiser": {"width": 16, "time_width": 8},
     }
     merged = {name: small.get(name, {}) | sections.get(name, {}) for name in small | sections}
-    model = RevCD(Config.from_dict(merged), FEATURES, ATTRIBUTES).double().eval()
-    model.fit_preconditioning(rows(30, FEATURES), rows(8, ATTRIBUTES))
+    model = RevCD(Config.from_dict(merged), FEATURES, ATTRIBUTES, CLASSES).double().eval()
+    model.fit_closed_forms(rows(30, FEATURES), LABELS, rows(8, ATTRIBUTES))
     return model
 
 
@@ -30,7 +31,7 @@ def rows(count: int, width: int, seed: int = 1) -> Tensor:
     return 3 + 2 * torch.randn(count, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("kind", ["standardise", "whiten", "none"])
+@pytest.mark.parametrize("kind", ["standardise", "whiten", "centre", "none"])
 def test_descriptions_of_unit_length_keep_their_direction_alone(kind: str) -> None:
     model, s = revcd(precondition={"kind": kind}), rows(8, ATTRIBUTES)
 
@@ -63,10 +64,10 @@ def test_a_description_equal_to_the_mean_of_all_is_zero_and_not_nan() -> None:
 
 
 def test_units_of_the_features_do_not_change_the_condition_of_a_standardised_model() -> None:
-    model, x = revcd(), rows(4, FEATURES, seed=3)
+    model, x = revcd(encoder={"feature_scaling": "standard"}), rows(4, FEATURES, seed=3)
     before = model.encode(x)
 
-    model.fit_preconditioning(100 * rows(30, FEATURES) - 7, rows(8, ATTRIBUTES))
+    model.fit_closed_forms(100 * rows(30, FEATURES) - 7, LABELS, rows(8, ATTRIBUTES))
 
     torch.testing.assert_close(model.encode(100 * x - 7), before)
 
@@ -84,7 +85,7 @@ def test_an_estimate_is_the_network_s_output_read_at_its_own_time(objective: str
 
 
 def test_everything_fitted_is_in_the_state_of_the_model() -> None:
-    model, fresh = revcd(), RevCD(revcd().config, FEATURES, ATTRIBUTES).double().eval()
+    model, fresh = revcd(), RevCD(revcd().config, FEATURES, ATTRIBUTES, CLASSES).double().eval()
 
     fresh.load_state_dict(model.state_dict())
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from revcd_cli.core.precondition import FeatureScaler, Preconditioner
+from revcd_cli.core.precondition import FeatureScaler, Preconditioner, class_means, roots
 
-KINDS = ("standardise", "whiten", "none")
+KINDS = ("standardise", "whiten", "centre", "none")
 
 
 def prototypes(n_classes: int = 12, n_attributes: int = 6, seed: int = 0) -> Tensor:
@@ -23,7 +23,7 @@ def fitted(s: Tensor, kind: str, shrinkage: float = 0.3) -> Preconditioner:
     return Preconditioner(s.shape[1]).double().fit(s.double(), kind, shrinkage)
 
 
-@pytest.mark.parametrize("kind", ["standardise", "whiten"])
+@pytest.mark.parametrize("kind", ["standardise", "whiten", "centre"])
 @pytest.mark.parametrize("n_classes", [4, 40])
 def test_fitted_prototypes_have_zero_mean(kind: str, n_classes: int) -> None:
     s = prototypes(n_classes).double()
@@ -124,7 +124,7 @@ def test_an_attribute_that_never_varies_becomes_finite_and_comes_back(kind: str)
     torch.testing.assert_close(preconditioner.inverse(preconditioner(s)), s, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["standardise", "whiten"])
+@pytest.mark.parametrize("kind", ["standardise", "whiten", "centre"])
 def test_units_of_the_attributes_table_do_not_matter(kind: str) -> None:
     s = prototypes().double()
 
@@ -200,3 +200,50 @@ def test_features_that_are_all_alike_give_zero(kind: str) -> None:
     x = torch.full((9, 4), 0.5)
 
     assert torch.equal(FeatureScaler(4, kind).fit(x)(x), torch.zeros(9, 4))
+
+
+def photos_of_classes(n_rows: int = 40, dim: int = 7) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(n_rows) * 5 % 9 % 4
+    return torch.rand(n_rows, dim, generator=generator, dtype=torch.float64), labels
+
+
+def test_class_directions_keep_the_distances_between_mean_photos() -> None:
+    x, labels = photos_of_classes()
+    scaler = FeatureScaler(7, "classes", n_classes=4).double().fit(x, labels)
+
+    means = class_means(roots(x), labels, 4)
+    scaled = class_means(scaler(x), labels, 4)
+
+    assert scaler.width == 3
+    distances, before = torch.pdist(scaled), torch.pdist(means)
+    torch.testing.assert_close(distances / distances[0], before / before[0])
+
+
+def test_class_directions_drop_what_varies_within_classes_alone() -> None:
+    x, labels = photos_of_classes()
+    scaler = FeatureScaler(7, "classes", n_classes=4).double().fit(x, labels)
+    means = class_means(roots(x), labels, 4)
+    outside = torch.linalg.svd(means - means.mean(0)).Vh[3]  # orthogonal to all differences of means
+
+    moved = (roots(x) - scaler.shift + outside) @ scaler.basis
+
+    torch.testing.assert_close(moved, scaler(x))
+
+
+def test_class_directions_have_unit_mean_square_and_do_not_depend_on_class_sizes() -> None:
+    x, labels = photos_of_classes()
+    scaler = FeatureScaler(7, "classes", n_classes=4).double().fit(x, labels)
+    again = torch.cat([x, x[labels == 1]]), torch.cat([labels, labels[labels == 1]])
+    larger = FeatureScaler(7, "classes", n_classes=4).double().fit(*again)
+
+    assert float(scaler(x).square().mean()) == pytest.approx(1)
+    torch.testing.assert_close(larger.shift, scaler.shift)
+    torch.testing.assert_close(larger.basis.norm(dim=0) / larger.basis.norm(), torch.full((3,), 3**-0.5).double())
+
+
+def test_a_single_class_has_no_direction_and_gives_zeros() -> None:
+    x, labels = photos_of_classes()
+    scaler = FeatureScaler(7, "classes", n_classes=1).double().fit(x, torch.zeros_like(labels))
+
+    torch.testing.assert_close(scaler(x), torch.zeros(40, 1).double())

@@ -12,6 +12,7 @@ from revcd_cli.config import InferenceConfig
 from revcd_cli.core.calibrate import score_unit
 from revcd_cli.core.evidence import evidence_scores
 from revcd_cli.core.model import RevCD
+from revcd_cli.core.precondition import roots
 from revcd_cli.core.scores import (
     calibrated,
     class_scores,
@@ -139,7 +140,7 @@ def test_raw_prototypes_and_features_pass_the_model_s_own_preconditioning() -> N
 
     whole = class_scores(model, photos(), prototypes(), config, generators())
 
-    scaled, z = (photos() - model.scaler.shift) * model.scaler.gain, model.precondition(prototypes())
+    scaled, z = (roots(photos()) - model.scaler.shift) @ model.scaler.basis, model.precondition(prototypes())
     torch.testing.assert_close(evidence_scores(model, model.encoder(scaled), z, config), whole)
 
 

@@ -15,16 +15,16 @@ CONFIG = {
     "diffusion": {"timesteps": 30},
     "encoder": {"width": 16, "heads": 2, "feedforward": 16},
     "denoiser": {"width": 16, "time_width": 8},
-    "prototypes": {"width": 8},
+    "prototypes": {"components": 4},
     "inference": {"samples": 3},
 }
 
 
 @pytest.fixture
 def model() -> Ensemble:
-    built = build_model(Config.from_dict(CONFIG), feature_dim=10, n_attributes=5).eval()
+    built = build_model(Config.from_dict(CONFIG), feature_dim=10, n_attributes=5, n_classes=8).eval()
     for member in built.members:
-        member.fit_preconditioning(torch.randn(40, 10), 50 + 20 * torch.randn(8, 5))
+        member.fit_closed_forms(torch.randn(40, 10), torch.arange(40) % 8, 50 + 20 * torch.randn(8, 5))
     return built
 
 

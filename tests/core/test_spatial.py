@@ -129,13 +129,13 @@ def test_l2_scaling_gives_a_photos_tokens_one_common_length() -> None:
 def test_a_model_of_spatial_tokens_learns_from_them_and_scales_by_channel() -> None:
     settings = Config.from_dict({"encoder": {"tokens": "spatial", "width": W, "heads": 2}, "denoiser": {"width": 8}})
     torch.manual_seed(0)
-    model = RevCD(settings, N * C, 3, N)
+    model = RevCD(settings, N * C, 3, 4, N)
     x = rows().float()
-    model.fit_preconditioning(x, torch.randn(4, 3))
+    model.fit_closed_forms(x, torch.arange(4), torch.randn(4, 3))
 
     condition = model.encode(x)
     condition.sum().backward()
 
     assert condition.shape == (4, W)
-    assert model.scaler.gain.shape == (C,)
+    assert model.scaler.width == N * min(C, 3)
     assert all(parameter.grad is not None for parameter in model.encoder.parameters())

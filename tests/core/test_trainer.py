@@ -11,8 +11,9 @@ from torch import Tensor
 
 from revcd_cli.config import Config
 from revcd_cli.core import trainer as trainer_module
-from revcd_cli.core.loss import Losses, prototype_loss, training_losses
+from revcd_cli.core.loss import Losses, training_losses
 from revcd_cli.core.model import RevCD
+from revcd_cli.core.precondition import class_means, roots
 from revcd_cli.core.trainer import ClassBalancedSampler, Trainer, TrainingRows
 
 FEATURES, ATTRIBUTES, CLASSES, ROWS = 8, 5, 3, 24
@@ -35,12 +36,12 @@ def trainer(seed: int = 0, norm: str = "layer", loss: dict[str, Any] | None = No
             "loss": loss or {},
             "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
             "denoiser": {"width": 16, "time_width": 8, "norm": norm},
-            "prototypes": {"width": 16},
+            "prototypes": {"components": 4},
             "train": {"epochs": 6, "batch_size": 8} | train,
         }
     )
     torch.manual_seed(seed)
-    return Trainer(RevCD(config, FEATURES, ATTRIBUTES), rows())
+    return Trainer(RevCD(config, FEATURES, ATTRIBUTES, CLASSES), rows())
 
 
 def weights(model: RevCD) -> dict[str, Tensor]:
@@ -208,20 +209,14 @@ def test_gradients_are_clipped_to_their_largest_norm() -> None:
     assert float(norm) == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_epoch_losses_are_means_over_its_steps_and_count_the_visual_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epoch_losses_are_means_over_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def record(*arguments: Any) -> Losses:
         seen.append(training_losses(*arguments))
         return seen[-1]
 
-    def record_prototypes(*arguments: Any) -> Tensor:
-        loss = prototype_loss(*arguments)
-        seen[-1] = seen[-1]._replace(total=seen[-1].total + loss)
-        return loss
-
     monkeypatch.setattr(trainer_module, "training_losses", record)
-    monkeypatch.setattr(trainer_module, "prototype_loss", record_prototypes)
     losses = trainer(loss={"cls_weight": 0.1}).run_epoch(0, seed=1)
 
     assert len(seen) == ROWS // 8
@@ -271,7 +266,8 @@ def test_preconditioning_is_fitted_on_the_training_rows() -> None:
     one, data = trainer(), rows()
 
     torch.testing.assert_close(one.model.preconditioner.mean, data.prototypes.mean(0))
-    torch.testing.assert_close(one.model.scaler.shift, data.features.mean(0))
+    of_classes = class_means(roots(data.features), data.labels, CLASSES)
+    torch.testing.assert_close(one.model.scaler.shift, of_classes.mean(0))
 
 
 def test_training_lowers_the_loss_and_the_condition_helps() -> None:

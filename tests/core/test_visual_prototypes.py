@@ -1,221 +1,188 @@
-"""Visual prototypes: what the network computes, and what its loss counts. python -m pytest tests/core"""
+"""Visual prototypes: a Gaussian process in closed form, held to slow references. python -m pytest tests/core"""
 
 from __future__ import annotations
 
-import dataclasses
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from revcd_cli.config import Config, PrototypeConfig
-from revcd_cli.core.loss import prototype_loss
 from revcd_cli.core.model import RevCD
-from revcd_cli.core.visual_prototypes import ClassNormNetwork, ClassStandardisation, VisualPrototypes
+from revcd_cli.core.precondition import roots
+from revcd_cli.core.visual_prototypes import VisualPrototypes
 
-FEATURES, ATTRIBUTES, CLASSES, PHOTOS, WIDTH = 6, 4, 5, 7, 8
+FEATURES, ATTRIBUTES, CLASSES, PHOTOS = 6, 4, 5, 40
+LABELS = torch.arange(PHOTOS) * 7 % 11 % CLASSES  # classes of different sizes
 
 
-def visual(features: Tensor, n_tokens: int = 1, scale: float = 3.0) -> VisualPrototypes:
-    """A network of doubles at inference that has seen the features, with random weights and class statistics."""
-    one = VisualPrototypes(PrototypeConfig(width=WIDTH, scale=scale), features.shape[1], ATTRIBUTES, n_tokens)
-    one = one.double().eval()
-    with torch.no_grad():
-        for value in one.network.state_dict().values():
-            value.copy_(torch.rand_like(value) + 0.5 if value.dim() == 1 else torch.randn_like(value))
-    one.fit(features)
+def descriptions(rows: int = CLASSES, seed: int = 1) -> Tensor:
+    return 50 + 20 * torch.randn(rows, ATTRIBUTES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def features(rows: int = PHOTOS, size: int = FEATURES, seed: int = 2) -> Tensor:
+    return torch.rand(rows, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) ** 2
+
+
+def fitted(
+    x: Tensor | None = None, labels: Tensor = LABELS, s: Tensor | None = None, n_tokens: int = 1, **settings: Any
+) -> VisualPrototypes:
+    x, s = features() if x is None else x, descriptions() if s is None else s
+    one = VisualPrototypes(PrototypeConfig(**settings), x.shape[1], ATTRIBUTES, len(s), n_tokens).double()
+    one.fit(x, labels, s)
     return one
 
 
-def features(rows: int = PHOTOS, size: int = FEATURES) -> Tensor:
-    return 2 * torch.randn(rows, size, dtype=torch.float64) + 0.5
+def balanced_covariances(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the covariance within classes, and of their means, with every class counting the same."""
+    classes = [x[labels == c] for c in range(int(labels.max()) + 1)]
+    means = torch.stack([rows.mean(0) for rows in classes])
+    within = torch.stack([((rows - rows.mean(0)).T @ (rows - rows.mean(0))) / len(rows) for rows in classes]).mean(0)
+    centred = means - means.mean(0)
+    return within, centred.T @ centred / len(classes)
 
 
-def descriptions(rows: int = CLASSES) -> Tensor:
-    return torch.randn(rows, ATTRIBUTES, dtype=torch.float64)
+def shrunk(covariance: Tensor, alpha: float) -> Tensor:
+    size = covariance.trace() / len(covariance)
+    return (1 - alpha) * covariance + alpha * size * torch.eye(len(covariance), dtype=covariance.dtype)
 
 
-def slow_prototype(network: ClassNormNetwork, z: Tensor) -> Tensor:
-    """One class through the layers in words: linear, rectify, linear, standardise, rectify, standardise, linear."""
-    w = {name: value.tolist() for name, value in network.state_dict().items()}
+def test_in_the_components_both_covariances_are_diagonal_and_the_one_within_classes_is_one():
+    one = fitted(within_shrinkage=0.4, between_shrinkage=0.2)
+    within, between = balanced_covariances(roots(features()), LABELS)
 
-    def linear(layer: int, x: list[float]) -> list[float]:
-        rows = zip(w[f"{layer}.weight"], w[f"{layer}.bias"], strict=True)
-        return [sum(a * b for a, b in zip(row, x, strict=True)) + bias for row, bias in rows]
+    turn = one.to_components
 
-    def standardise(layer: int, x: list[float]) -> list[float]:
-        statistics = zip(x, w[f"{layer}.mean"], w[f"{layer}.variance"], strict=True)
-        return [(value - mean) / (variance + 1e-5) ** 0.5 for value, mean, variance in statistics]
-
-    def rectify(x: list[float]) -> list[float]:
-        return [max(value, 0.0) for value in x]
-
-    h = rectify(linear(0, (z / z.norm()).tolist()))
-    h = rectify(standardise(3, linear(2, h)))
-    return torch.tensor(linear(6, standardise(5, h)), dtype=torch.float64)
+    torch.testing.assert_close(turn.T @ shrunk(within, 0.4) @ turn, torch.eye(FEATURES).double())
+    torch.testing.assert_close(turn.T @ shrunk(between, 0.2) @ turn, one.between.diag())
 
 
-def test_logits_equal_a_loop_over_photos_and_classes() -> None:
-    x, z = features(), descriptions()
-    one = visual(x)
+def test_scores_are_log_densities_of_gaussians_whose_variances_add_up():
+    one, x, s = fitted(), features(9, seed=3), descriptions(7, seed=4)
 
-    logits = one(x, z).detach()
+    scores = one(x, s)
 
-    mean, spread = x.mean(0), x.std(0, correction=0)
-    for photo in range(PHOTOS):
-        standard = (x[photo] - mean) / spread
-        for k in range(CLASSES):
-            prototype = slow_prototype(one.network, z[k])
-            cosine = standard @ prototype / (standard.norm() * prototype.norm())
-            assert float(logits[photo, k]) == pytest.approx(9 * float(cosine))
-
-
-def test_features_that_are_never_negative_are_taken_as_they_are_and_prototypes_rectified() -> None:
-    x, z = features().abs(), descriptions()
-    one = visual(x)
-
-    logits = one(x, z).detach()
-
-    assert float(logits.min()) >= 0
-    for photo in range(PHOTOS):
-        for k in range(CLASSES):
-            prototype = slow_prototype(one.network, z[k]).clamp(min=0)
-            cosine = x[photo] @ prototype / (x[photo].norm() * prototype.norm())
-            assert float(logits[photo, k]) == pytest.approx(9 * float(cosine))
+    means, variances = one.posterior(s)
+    photos = (roots(x) - one.shift) @ one.to_components
+    slow = torch.stack(
+        [
+            torch.distributions.Normal(mean, (1 + variance).sqrt()).log_prob(photos).sum(1)
+            for mean, variance in zip(means, variances, strict=True)
+        ],
+        dim=1,
+    )
+    torch.testing.assert_close(scores - scores[:, :1], slow - slow[:, :1])
 
 
-def test_units_of_features_do_not_matter_if_some_are_negative() -> None:
-    x, z = features(), descriptions()
-    one = visual(x)
-    before = one(x, z)
+def test_means_and_variances_are_those_of_a_gaussian_conditioned_on_the_seen_classes():
+    noise, length, s, new = 0.3, 1.7, descriptions(), descriptions(1, seed=9)
+    one = fitted(noise=noise, length=length)
 
-    one.fit(100 * x - 7)
+    mean, variance = one.posterior(new)
 
-    torch.testing.assert_close(one(100 * x - 7, z), before)
-
-
-def test_a_feature_that_never_varies_counts_for_nothing() -> None:
-    x, z = features(), descriptions()
-    x[:, 2] = -1.0
-    one = visual(x)
-    before, moved = one(x, z), x.clone()
-
-    moved[:, 2] = 30.0
-
-    torch.testing.assert_close(one(moved, z), before)
+    directions = torch.nn.functional.normalize(torch.cat([s, new]) - s.mean(0), dim=1)
+    squares = (directions[:, None] - directions[None]).square().sum(-1)
+    usual = squares[:CLASSES, :CLASSES][~torch.eye(CLASSES, dtype=torch.bool)].median()
+    joint = torch.exp(-squares / (length * usual))
+    known = joint[:CLASSES, :CLASSES] + noise * torch.eye(CLASSES).double()
+    x = roots(features())
+    of_classes = torch.stack([x[c == LABELS].mean(0) for c in range(CLASSES)])
+    outputs = (of_classes - of_classes.mean(0)) @ one.to_components
+    slope = torch.linalg.solve(known, joint[:CLASSES, CLASSES:]).T
+    torch.testing.assert_close(mean, slope @ outputs)
+    torch.testing.assert_close(variance[0], (1 - slope @ joint[:CLASSES, CLASSES:]).squeeze() * one.between)
 
 
-@pytest.mark.parametrize("positive", [True, False])
-def test_spatial_tokens_are_averaged_first(positive: bool) -> None:
-    tokens = torch.randn(PHOTOS, 3, FEATURES, dtype=torch.float64)
-    tokens = tokens.abs() if positive else tokens
-    torch.manual_seed(1)
-    spatial = visual(tokens.flatten(1), n_tokens=3)
-    torch.manual_seed(1)
-    pooled = visual(tokens.mean(1))
-    z = descriptions()
+def test_a_class_described_as_a_seen_one_has_its_mean_photo_surely_where_there_is_no_noise():
+    one, s = fitted(noise=1e-6), descriptions()
 
-    torch.testing.assert_close(spatial(tokens.flatten(1), z), pooled(tokens.mean(1), z))
+    means, variances = one.posterior(s)
+
+    x = roots(features())
+    of_classes = torch.stack([x[c == LABELS].mean(0) for c in range(CLASSES)])
+    torch.testing.assert_close(means, (of_classes - one.shift) @ one.to_components, rtol=1e-3, atol=1e-3)
+    assert float((variances / one.between).max()) < 1e-4
 
 
-def test_lengths_of_photos_and_descriptions_do_not_matter() -> None:
-    x, z = features().abs(), descriptions()
-    one = visual(x)
+def test_a_class_described_unlike_any_seen_one_could_look_like_anything():
+    one = fitted(length=1e-3)
 
-    torch.testing.assert_close(one(5 * x, 0.1 * z), one(x, z))
+    means, variances = one.posterior(descriptions(3, seed=8))
 
-
-def test_permuting_the_classes_permutes_their_logits_in_training_and_after() -> None:
-    x, z, order = features(), descriptions(), [3, 0, 4, 2, 1]
-    one = visual(x)
-
-    for mode in (True, False):
-        one.train(mode)
-        torch.testing.assert_close(one(x, z[order]), one(x, z)[:, order])
+    torch.testing.assert_close(means, torch.zeros_like(means), atol=1e-6, rtol=0)
+    torch.testing.assert_close(variances, one.between.expand_as(variances))
 
 
-def test_logits_of_a_class_do_not_depend_on_its_rivals_after_training() -> None:
-    x, z = features(), descriptions()
-    one = visual(x)
-
-    torch.testing.assert_close(one(x, z[:2]), one(x, z)[:, :2])
-
-
-def test_standardisation_gives_every_unit_mean_zero_and_variance_one_over_the_classes() -> None:
-    h = descriptions(40) * 3 + 2
-
-    out = ClassStandardisation(ATTRIBUTES).double()(h)
-
-    torch.testing.assert_close(out.mean(0), torch.zeros(ATTRIBUTES).double())
-    torch.testing.assert_close(out.var(0), torch.ones(ATTRIBUTES).double(), rtol=1e-4, atol=0)
-
-
-def test_at_inference_standardisation_uses_the_running_average_of_what_training_saw() -> None:
-    one, batches = ClassStandardisation(ATTRIBUTES, momentum=0.1).double(), [descriptions(6) for _ in range(3)]
-    mean, variance = torch.zeros(ATTRIBUTES).double(), torch.ones(ATTRIBUTES).double()
-    for h in batches:
-        one(h)
-        mean, variance = 0.9 * mean + 0.1 * h.mean(0), 0.9 * variance + 0.1 * h.var(0)
-
-    h = descriptions(6)
-    torch.testing.assert_close(one.eval()(h), (h - mean) / (variance + 1e-5).sqrt())
-    torch.testing.assert_close((one.mean, one.variance), (mean, variance))  # inference moves nothing
-
-
-def test_a_single_class_is_finite_in_training_and_after() -> None:
+def test_how_many_photos_a_class_has_does_not_matter():
     x = features()
-    one = visual(x)
+    twice = torch.cat([x, x[LABELS == 2]])
+    labels = torch.cat([LABELS, LABELS[LABELS == 2]])
 
-    for mode in (True, False):
-        assert one.train(mode)(x, descriptions(1)).isfinite().all()
+    torch.testing.assert_close(fitted(twice, labels)(x, descriptions()), fitted()(x, descriptions()))
+
+
+def test_the_order_of_classes_and_photos_in_training_does_not_matter():
+    order, shuffled = torch.tensor([3, 0, 4, 2, 1]), torch.randperm(PHOTOS, generator=torch.Generator().manual_seed(5))
+    other = fitted(features()[shuffled], order.argsort()[LABELS][shuffled], descriptions()[order])
+    new = descriptions(3, seed=6)
+
+    ours, theirs = fitted()(features(), new), other(features(), new)
+
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_class_is_scored_alike_alone_and_among_others():
+    one, s = fitted(), descriptions(6, seed=7)
+
+    torch.testing.assert_close(torch.cat([one(features(), s[k : k + 1]) for k in range(6)], 1), one(features(), s))
+
+
+def test_the_length_of_features_does_not_matter():
+    torch.testing.assert_close(fitted()(7 * features(), descriptions()), fitted()(features(), descriptions()))
+
+
+def test_spatial_tokens_are_averaged_first():
+    tokens = torch.stack([features(seed=k) for k in range(3)], 1)  # (N, 3, D)
+
+    spatial = fitted(tokens.flatten(1), n_tokens=3)
+
+    pooled = fitted(tokens.mean(1))
+    torch.testing.assert_close(spatial(tokens.flatten(1), descriptions()), pooled(tokens.mean(1), descriptions()))
+
+
+@pytest.mark.parametrize("photos", [4, PHOTOS], ids=["fewer photos than features", "more"])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_few_photos_of_few_classes_give_finite_scores(photos: int, classes: int):
+    labels = torch.arange(photos) % classes
+
+    one = fitted(features(photos), labels, descriptions(classes))
+
+    assert one(features(), descriptions(6)).isfinite().all()
     assert all(value.isfinite().all() for value in one.state_dict().values())
 
 
-def model(weight: float) -> RevCD:
-    config = Config.from_dict(
-        {
-            "diffusion": {"timesteps": 20},
-            "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
-            "denoiser": {"width": 16, "time_width": 8},
-            "prototypes": {"weight": weight, "width": WIDTH},
-        }
-    )
-    return RevCD(config, FEATURES, ATTRIBUTES).double().eval()
+def test_classes_described_alike_give_finite_scores():
+    assert fitted(s=descriptions(1).expand(CLASSES, -1))(features(), descriptions()).isfinite().all()
 
 
-def test_the_loss_is_the_weighted_cross_entropy_of_photos_that_have_a_class() -> None:
-    one, x, s = model(0.7), features(20), descriptions()
-    one.fit_preconditioning(x, s)
-    labels = torch.arange(20) % CLASSES
-    labels[::3] = -1  # mixtures
+def test_a_class_without_photos_is_found_where_looks_follow_descriptions():
+    generator = torch.Generator().manual_seed(0)
+    s, lift = torch.rand(30, ATTRIBUTES, generator=generator), torch.rand(ATTRIBUTES, 20, generator=generator)
+    looks = s @ lift
+    x = (looks.repeat_interleave(20, 0) + 0.01 * torch.randn(600, 20, generator=generator)).clamp(min=0)
+    labels, seen = torch.arange(30).repeat_interleave(20), 24
+    one = VisualPrototypes(PrototypeConfig(noise=0.01), 20, ATTRIBUTES, seen)
+    one.fit(x[labels < seen], labels[labels < seen], s[:seen])
 
-    loss, probabilities = prototype_loss(one, x, labels, s).detach(), one.visual(x, s).detach().softmax(-1)
+    named = one(x[labels >= seen], s[seen:]).argmax(1) + seen
 
-    named = [row for row in range(20) if labels[row] >= 0]
-    cross_entropy = -sum(float(probabilities[row, labels[row]].log()) for row in named) / len(named)
-    assert float(loss) == pytest.approx(0.7 * cross_entropy)
-
-
-def test_a_batch_of_mixtures_alone_has_no_loss_and_no_gradient() -> None:
-    one, x, s = model(1.0), features(8), descriptions()
-
-    loss = prototype_loss(one, x, torch.full((8,), -1), s)
-    loss.backward()
-
-    assert float(loss.detach()) == 0
-    assert not any(parameter.grad.any() for parameter in one.visual.parameters())
+    assert float((named == labels[labels >= seen]).double().mean()) > 0.75  # one in six by chance
 
 
-def test_a_model_of_weight_zero_has_no_visual_prototypes() -> None:
-    assert model(0.0).visual is None
-    assert not any(name.startswith("visual") for name in model(0.0).state_dict())
+def test_a_model_without_components_has_no_visual_prototypes():
+    config = Config.from_dict({"prototypes": {"components": 0}, "encoder": {"width": 16}, "denoiser": {"width": 16}})
+    model = RevCD(config, FEATURES, ATTRIBUTES, CLASSES)
 
-
-def test_the_network_has_the_width_that_was_asked_for() -> None:
-    config = dataclasses.replace(PrototypeConfig(), width=17)
-    network = VisualPrototypes(config, FEATURES, ATTRIBUTES).network
-    assert [tuple(layer.weight.shape) for layer in network if hasattr(layer, "weight")] == [
-        (17, ATTRIBUTES),
-        (17, 17),
-        (FEATURES, 17),
-    ]
+    assert model.visual is None
+    assert not any(name.startswith("visual") for name in model.state_dict())

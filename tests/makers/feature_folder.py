@@ -13,7 +13,7 @@ from revcd_cli.data.features import write_features
 SMALL = [
     *("--set", "train.epochs=1", "--set", "diffusion.timesteps=20", "--set", "denoiser.width=16"),
     *("--set", "encoder.n_tokens=4", "--set", "encoder.width=16", "--set", "encoder.heads=2"),
-    *("--set", "prototypes.width=16", "--set", "train.validation_folds=2"),
+    *("--set", "prototypes.components=16", "--set", "train.validation_folds=2"),
 ]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 SEEN, UNSEEN = ("red", "green", "striped", "dotted"), ("blue", "plain")  # of "plain" there is no photo at all
 PHOTOS = 8  # of each other class
 SMALL = (
-    *("train.epochs=2", "train.validation_folds=2", "precondition.kind=standardise", "prototypes.width=32"),
+    *("train.epochs=2", "train.validation_folds=2", "precondition.kind=standardise", "prototypes.components=32"),
     *("denoiser.width=32", "encoder.width=32", "encoder.n_tokens=4", "encoder.feedforward=32"),
 )
 SMALL_OPTIONS = ["--backbone", "embedded", *(part for setting in SMALL for part in ("--set", setting))]

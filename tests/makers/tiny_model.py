@@ -19,14 +19,14 @@ def revcd(objective: str = "v", norm: str = "layer", reading: str = "A", seed: i
             "diffusion": {"timesteps": TIMESTEPS, "objective": objective},
             "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
             "denoiser": {"width": 16, "time_width": 8, "norm": norm, "reading": reading},
-            "prototypes": {"width": 16},
+            "prototypes": {"components": 6},
         }
     )
-    model = RevCD(config, FEATURES, ATTRIBUTES).double().eval()
+    model = RevCD(config, FEATURES, ATTRIBUTES, CLASSES).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(0.3 * torch.randn_like(parameter))
-    model.fit_preconditioning(photos(50), prototypes(seed=5))
+    model.fit_closed_forms(photos(50), torch.arange(50) % CLASSES, prototypes(seed=5))
     return model
 
 

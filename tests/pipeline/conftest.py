@@ -26,7 +26,7 @@ SMALL = {
     "diffusion": {"timesteps": 50},
     "encoder": {"n_tokens": 4, "width": 16, "heads": 2, "feedforward": 32},
     "denoiser": {"width": 32, "time_width": 16},
-    "prototypes": {"width": 16},
+    "prototypes": {"components": 16},
     "train": {"epochs": 4, "evaluate_every": 2, "batch_size": 16, "learning_rate": 0.01, "validation_folds": 2},
 }
 

@@ -33,7 +33,7 @@ def model(table: Path, tmp_path: Path) -> str:
     classes = read_attribute_csv(table)
     settings = Config.from_dict({"encoder": {"n_tokens": 1, "width": 8, "heads": 1}, "denoiser": {"width": 8}})
     checkpoint = Checkpoint(
-        model=build_model(settings, 3, 3),
+        model=build_model(settings, 3, 3, 2),
         classes=classes,
         seen=frozenset(("zebra", "horse")),
         backbone=BACKBONE,

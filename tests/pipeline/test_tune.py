@@ -50,7 +50,10 @@ def small_space():
 @pytest.fixture(scope="module")
 def config(small_config) -> Config:
     return small_config(
-        precondition={"kind": "standardise"}, prototypes={"weight": 0.0}, train={"epochs": 2}, inference={"samples": 2}
+        precondition={"kind": "standardise"},
+        prototypes={"components": 0},
+        train={"epochs": 2},
+        inference={"samples": 2},
     )
 
 

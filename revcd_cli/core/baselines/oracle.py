@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..precondition import class_means
 from ..trainer import TrainingRows
 from .doors import Setting, cosines, scale_features
 
@@ -43,9 +44,3 @@ class PrototypeOracle:
         scores = cosines(self.x, self.means)
         scores[torch.arange(len(self.x)), column] = torch.where(count[:, 0] > 1, own, 0.0)
         return scores
-
-
-def class_means(x: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Return the mean row of each class; zeros for a class without rows. x: (N, D); labels: (N,). Returns (C, D)."""
-    members = F.one_hot(labels, n_classes).to(x)  # (N, C)
-    return (members.T @ x) / members.sum(0).clamp(min=1).unsqueeze(1)
