@@ -64,3 +64,4 @@ tools.querySelector(".more").addEventListener("click", event => {
 nothing.querySelector(".clear").addEventListener("click", reset);
 tools.hidden = false;
 apply();
+main.classList.add("ready");

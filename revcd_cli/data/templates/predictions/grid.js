@@ -14,7 +14,6 @@ function make(tag, properties = {}, ...children) {
 const items = cards.map((card, position) => {
   const {kind, path, classes, share} = card.dataset, numbers = classes ? classes.split(" ").map(Number) : [];
   const best = numbers.length ? data.classes[numbers[0]].name : "";
-  card.querySelector("h3 a").tabIndex = position ? -1 : 0;
   return {card, position, kind, path, numbers, best, share: Number(share), text: `${path}\n${best}`.toLowerCase()};
 });
 const itemOf = new Map(items.map(item => [item.card, item]));
@@ -27,7 +26,7 @@ const orders = {
 const groups = new Map(); // by what all cards of a group share
 
 function groupOf(item) {
-  const key = item.numbers.length ? item.numbers[0] : item.kind;
+  const key = item.numbers[0] ?? item.kind;
   if (!groups.has(key)) {
     const title = item.best || (item.kind === "rejected" ? "None of these" : "Failed");
     const count = make("span", {className: "count"}), grid = make("div", {className: "cards"});
@@ -39,25 +38,23 @@ function groupOf(item) {
   return groups.get(key);
 }
 
-// Puts the cards into their places: only when the order or the grouping changes.
+// Puts the cards into their places: only when the order or the grouping changes. Returns the items in the page's order.
 function arrange(order, grouped) {
-  const sorted = [...items].sort(orders[order] ?? orders[""]);
-  const places = new Map();
+  const sorted = [...items].sort(orders[order] ?? orders[""]), places = new Map();
   for (const item of sorted) {
     item.group = grouped ? groupOf(item) : null;
-    const place = item.group ? item.group.grid : flat;
+    const place = item.group ?? flat;
     if (!places.has(place)) places.set(place, []);
     places.get(place).push(item);
   }
-  const sections = [...places.keys()].filter(place => place !== flat);
+  // Whatever holds cards leaves the page first: moving thousands of them inside it takes far longer.
+  for (const box of [flat, ...[...groups.values()].map(group => group.box)]) box.remove();
   for (const [place, own] of places) {
-    place.append(...own.map(item => item.card));
-    if (own[0].group) own[0].group.all = own.length;
+    (place.grid ?? place).append(...own.map(item => item.card));
+    if (place.grid) place.all = own.length;
   }
-  const used = [...groups.values()].filter(group => sections.includes(group.grid));
-  used.sort((a, b) => a.last - b.last || collator.compare(a.title, b.title));
-  for (const group of groups.values()) group.box.remove();
-  main.prepend(...used.map(group => group.box));
-  flat.hidden = grouped;
-  return grouped ? used.flatMap(group => places.get(group.grid)) : sorted;
+  const used = [...places.keys()];
+  if (grouped) used.sort((a, b) => a.last - b.last || collator.compare(a.title, b.title));
+  main.prepend(...used.map(place => place.box ?? place));
+  return used.flatMap(place => places.get(place));
 }

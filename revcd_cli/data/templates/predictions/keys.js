@@ -1,6 +1,6 @@
 // The keyboard: "/" searches, arrows move between photos, Enter opens (a link does that), Escape closes (a dialog does that).
 const SIDEWAYS = {ArrowLeft: -1, ArrowRight: 1}, UPWARDS = {ArrowUp: -1, ArrowDown: 1};
-const isField = element => element.matches("input, select, textarea");
+const hasOwnKeys = element => element.matches("input[type=search], select");
 
 const reachable = () => shown.filter(card => card.closest("details")?.open ?? true);
 
@@ -27,7 +27,7 @@ function across(list, from, by) {
 }
 
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || hasOwnKeys(event.target)) return;
   const sideways = SIDEWAYS[event.key], upwards = UPWARDS[event.key];
   if (viewer.open) {
     if (sideways) step(sideways);
