@@ -94,9 +94,13 @@ def predict(
     rejected, no class. The threshold is where a set share of validation photos (10 % unless trained otherwise) would be
     rejected wrongly; revcd models show MODEL tells that share and how many photos of other classes still get an answer.
 
+    With -o report.html, one page to look through: photos by class, and for each answer the attributes that the model
+    drew from the photo beside the descriptions of the classes. That takes about twice as long a photo.
+
     \b
     revcd predict photo.jpg
     revcd predict photos/ --classes mine.csv -o answers.csv
+    revcd predict photos/ -o report.html
     """
     form = _format(output, output_format, overwrite, excel)
     from ..data.sources import iter_sources

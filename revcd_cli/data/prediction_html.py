@@ -28,18 +28,18 @@ def html_writer(stream: BinaryIO, header: dict[str, Any], descriptions: Descript
     numbers: dict[tuple[str, bool], int] = {}  # of the classes (name, seen) that are candidates, as they come
     photos, answers, size = Counter(), Counter(), 0
 
-    def add(part: str) -> None:
-        nonlocal size
+    def add(part: str) -> int:
         data = page_bytes(part)
         stream.write(data)
-        size += len(data)
+        return len(data)
 
     def write(prediction: Prediction) -> None:
+        nonlocal size
         photos[prediction.status] += 1
         classes = [numbers.setdefault((each.name, each.seen), len(numbers)) for each in prediction.candidates]
         if classes:
             answers[classes[0]] += 1
-        add(parts.card(prediction, photos.total(), classes, _levels(prediction, descriptions)))
+        size += add(parts.card(prediction, photos.total(), classes, _levels(prediction, descriptions)))
 
     add(parts.head(header, __version__))
     yield write

@@ -21,6 +21,7 @@ function apply() {
   }
   for (const group of groups.values()) {
     group.box.hidden = !group.shown;
+    group.box.dataset.small = group.shown;
     group.count.textContent = group.shown < group.all ? `${group.shown} of ${group.all}` : `${group.all}`;
   }
   status.textContent = shown.length < cards.length ? ` · ${shown.length.toLocaleString("en")} shown` : "";

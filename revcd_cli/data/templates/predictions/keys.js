@@ -19,7 +19,7 @@ function across(list, from, by) {
     const box = list[n].getBoundingClientRect();
     if (row === null && (by > 0 ? box.top < here.bottom - 1 : box.bottom > here.top + 1)) continue;
     row ??= box.top;
-    if (Math.abs(box.top - row) > 1) break;
+    if (Math.abs(box.top - row) > here.height / 2) break;
     const distance = Math.abs(box.left - here.left);
     if (distance < least) [least, best] = [distance, list[n]];
   }

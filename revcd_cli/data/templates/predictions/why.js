@@ -98,7 +98,8 @@ function fillWhy(panel, item, chosen = item.numbers[1] ?? AVERAGE, everything = 
   panel.append(
     make("h3", {}, "Why ", make("bdi", {textContent: names[0]}), " and not ", choice),
     make("p", {className: "sum"}, "Of ", make("b", {textContent: rows.length}), " attributes, ", make("b", {textContent: pro}),
-      " argue for the first and ", make("b", {textContent: con}), " for the second; the strongest stand first."),
+      " argue for the first and ", make("b", {textContent: con}), " for the second; the strongest stand first.",
+      con > pro ? " Most argue for the other class: what was drawn does not explain this answer." : ""),
     legend(names, item.kind), table(rows, names, everything));
   if (pro > LISTED || con > LISTED || everything) {
     const button = make("button", {type: "button", className: "all", textContent: everything ? "Show the strongest only" : `Show all ${rows.length}`});
