@@ -95,7 +95,7 @@ def predict(
     rejected wrongly; revcd models show MODEL tells that share and how many photos of other classes still get an answer.
 
     With -o report.html, one page to look through: photos by class, and for each answer the attributes that the model
-    drew from the photo beside the descriptions of the classes. That takes about twice as long a photo.
+    drew from the photo beside the descriptions of the classes. That takes a little longer.
 
     \b
     revcd predict photo.jpg

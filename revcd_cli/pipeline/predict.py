@@ -146,7 +146,7 @@ class Predictor:
         alone; by default the model's. reject: withhold the answer where no class fits, by the model's threshold: the
         prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
         explain: also draw the attributes of each photo that gets an answer (`Prediction.drawn`), which changes no
-        answer and takes about as long as the photo does otherwise.
+        answer and takes a little longer.
         """
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1; got {top_k}.")
