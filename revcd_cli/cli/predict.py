@@ -30,6 +30,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..data.attributes import ClassAttributes
+    from ..data.explanations import Descriptions
     from ..data.predictions import OutputFormat
     from ..pipeline.predict import CandidateClasses, Predictor
 
@@ -93,9 +94,13 @@ def predict(
     rejected, no class. The threshold is where a set share of validation photos (10 % unless trained otherwise) would be
     rejected wrongly; revcd models show MODEL tells that share and how many photos of other classes still get an answer.
 
+    With -o report.html, one page to look through: photos by class, and for each answer the attributes that the model
+    drew from the photo beside the descriptions of the classes. That takes a little longer.
+
     \b
     revcd predict photo.jpg
     revcd predict photos/ --classes mine.csv -o answers.csv
+    revcd predict photos/ -o report.html
     """
     form = _format(output, output_format, overwrite, excel)
     from ..data.sources import iter_sources
@@ -114,6 +119,7 @@ def predict(
     if top_k > len(candidates.names):
         console.note(f"There are {len(candidates.names)} classes, so all of them are reported.")
     header = _header(predictor, candidates, top_k, seed, reject)
+    is_page = form.value == "html"
     tally: Counter[str] = Counter()
     with console.progress("Naming") as on_progress:
         predictions = predictor.stream(
@@ -125,18 +131,20 @@ def predict(
             batch_size=batch_size,
             workers=workers,
             null_separated=null,
-            thumbnails=form.value == "html",
+            thumbnails=is_page,
+            explain=is_page,
             on_progress=on_progress,
             on_note=console.note,
         )
         first = next(predictions)  # an error where there is no photo at all; the output that exists is still untouched
-        with _open(output, form, header, excel, overwrite) as write:
+        descriptions = predictor.descriptions(candidates) if is_page else None
+        with _open(output, form, header, excel, overwrite, descriptions) as write:
             for prediction in itertools.chain([first], predictions):
                 tally[prediction.status] += 1
                 if prediction.status == "failed":
                     console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
                 write(prediction)
-    _finish(tally, output)
+    _finish(tally, output, is_page)
 
 
 def _read_table(path: Path | None, missing: str) -> ClassAttributes | None:
@@ -168,7 +176,14 @@ def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool)
 
 
 @contextlib.contextmanager
-def _open(output: Path | None, form: OutputFormat, header: dict[str, Any], excel: bool, overwrite: bool):
+def _open(
+    output: Path | None,
+    form: OutputFormat,
+    header: dict[str, Any],
+    excel: bool,
+    overwrite: bool,
+    descriptions: Descriptions | None,
+):
     from ..data.prediction_files import open_writer
     from ..data.predictions import OutputFormat
     from ..files import check_output, exclusive
@@ -181,7 +196,7 @@ def _open(output: Path | None, form: OutputFormat, header: dict[str, Any], excel
     with exclusive(output) if output else contextlib.nullcontext():
         if output:
             check_output(output, overwrite=overwrite)  # again: another run may have ended just now
-        with open_writer(output or sys.stdout.buffer, form, header, excel=excel) as writer:
+        with open_writer(output or sys.stdout.buffer, form, header, excel=excel, descriptions=descriptions) as writer:
             yield writer.write
 
 
@@ -226,9 +241,12 @@ def _header(
     }
 
 
-def _finish(tally: Counter[str], output: Path | None) -> None:
+def _finish(tally: Counter[str], output: Path | None, is_page: bool) -> None:
     rejected, failed = tally["rejected"], tally["failed"]
     where = f" Written to {output}" if output else ""
+    if output and is_page:  # photos are inside: it may be large
+        size = output.stat().st_size
+        where += f" ({size / 1e6:.1f} MB, {size / tally.total() / 1e3:.1f} kB a photo)"
     if rejected or failed or output:
         none = f"{rejected:,} none of these, " if rejected else ""
         console.note(f"{tally['ok']:,} photos named, {none}{failed:,} failed.{where}")

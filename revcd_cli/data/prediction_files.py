@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from .. import __version__
 from ..errors import RevcdError, UsageError
 from ..files import atomic_write
+from .explanations import Descriptions
 from .paths import encode_path
 from .prediction_html import html_writer
 from .predictions import COLUMNS, NONE_OF_THESE, REJECTED, OutputFormat, Prediction, Row, Write, rounded, rows
@@ -187,7 +188,12 @@ class Writer:
 
 @contextlib.contextmanager
 def open_writer(
-    target: Path | BinaryIO, output_format: OutputFormat, header: dict[str, Any], *, excel: bool = False
+    target: Path | BinaryIO,
+    output_format: OutputFormat,
+    header: dict[str, Any],
+    *,
+    excel: bool = False,
+    descriptions: Descriptions | None = None,
 ) -> Iterator[Writer]:
     """Yield a `Writer` to a file, or to a binary stream such as `sys.stdout.buffer`.
 
@@ -195,12 +201,15 @@ def open_writer(
     (source, sha256, n) and `settings`; kept by every format that has a place for it.
     excel: write the CSV that spreadsheets read rightly and safely: with a byte-order mark, and an apostrophe before
     text, or a part of it, that would be computed as a formula.
+    descriptions: what the page compares drawn attributes with; no other format has a place for it.
     """
     if excel and output_format is not OutputFormat.csv:
         raise UsageError(f"The spreadsheet form exists for CSV only, not for {output_format.value}.")
     if output_format is OutputFormat.table:
         raise UsageError("A table is for the terminal, not for a file.", hint="Choose csv, json, jsonl, tsv or html.")
     write_to = functools.partial(csv_writer, excel=True) if excel else WRITERS[output_format]
+    if output_format is OutputFormat.html:
+        write_to = functools.partial(html_writer, descriptions=descriptions)
     with contextlib.ExitStack() as stack:
         if isinstance(target, Path):
             opened = _written_through(target) if output_format is OutputFormat.jsonl else atomic_write(target)

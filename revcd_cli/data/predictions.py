@@ -19,6 +19,7 @@ from enum import Enum
 from pathlib import Path
 
 from ..errors import UsageError, did_you_mean
+from .explanations import Drawn
 from .paths import encode_path
 
 COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "status", "reason")
@@ -48,7 +49,8 @@ class Prediction:
     reason: str = ""  # one of `images.REASONS` if failed, "no_class_fits" if rejected
     detail: str = ""  # a sentence for people unless ok
     candidates: tuple[Candidate, ...] = ()
-    thumbnail: bytes | None = None  # JPEG, for the contact sheet
+    thumbnail: bytes | None = None  # JPEG, for the page
+    drawn: Drawn | None = None  # what the model drew from the photo, if an explanation was asked for
 
     @property
     def best(self) -> Candidate | None:

@@ -18,16 +18,17 @@ from ..config import InferenceConfig
 from ..core.calibrate import rejection_scores
 from ..core.scores import rank
 from ..data.attributes import ClassAttributes, align, class_key, read_attribute_csv
+from ..data.explanations import Descriptions, Drawn
 from ..data.images import ImageFailure
 from ..data.predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
 from ..data.sources import count_sources, iter_sources
 from ..data.table_notes import table_notes
 from ..errors import UsageError
-from .scoring import score_rows
+from .scoring import draw_rows, score_rows
 from .stream import ExtractedPhoto, stream_features
 
 _PHOTOS_AT_ONCE = 32
-_THUMBNAIL_QUALITY = 80  # of JPEG
+_THUMBNAIL_QUALITY = 70  # of JPEG: a page of 5,000 photos of 320 pixels stays below 100 MB
 _NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
 
 OnProgress = Callable[[int, "int | None", int], None]
@@ -102,9 +103,10 @@ class Predictor:
         top_k: int = 5,
         seed: int | None = None,
         reject: bool = False,
+        explain: bool = False,
     ) -> list[Prediction]:
         """Name photos, given as for `stream`, and return the predictions in order."""
-        return list(self.stream(images, classes=classes, top_k=top_k, seed=seed, reject=reject))
+        return list(self.stream(images, classes=classes, top_k=top_k, seed=seed, reject=reject, explain=explain))
 
     @property
     def calibration(self) -> Calibration:
@@ -129,6 +131,7 @@ class Predictor:
         top_k: int = 5,
         seed: int | None = None,
         reject: bool = False,
+        explain: bool = False,
         batch_size: int | None = None,
         workers: int | None = None,
         null_separated: bool = False,
@@ -142,6 +145,8 @@ class Predictor:
         table, or None for the model's own classes. seed: of the noise, which otherwise depends on the photo's content
         alone; by default the model's. reject: withhold the answer where no class fits, by the model's threshold: the
         prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
+        explain: also draw the attributes of each photo that gets an answer (`Prediction.drawn`), which changes no
+        answer and takes a little longer.
         """
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1; got {top_k}.")
@@ -161,7 +166,7 @@ class Predictor:
         try:
             while some := list(islice(photos, batch_size or _PHOTOS_AT_ONCE)):
                 own_seed = self.checkpoint.seed if seed is None else seed
-                for prediction in self._answer(some, candidates, top_k, own_seed, threshold):
+                for prediction in self._answer(some, candidates, top_k, own_seed, threshold, explain):
                     done += 1
                     failed += prediction.status == "failed"
                     yield prediction
@@ -178,6 +183,12 @@ class Predictor:
             classes = read_attribute_csv(Path(classes))
         return candidate_classes(self.checkpoint, classes)
 
+    def descriptions(self, candidates: CandidateClasses) -> Descriptions:
+        """Return what drawn attributes are compared with."""
+        checkpoint = self.checkpoint
+        reliability = checkpoint.metrics.get("attributes")  # absent in models of earlier versions
+        return Descriptions.of(candidates.names, candidates.prototypes.numpy(), checkpoint.classes, reliability)
+
     def _answer(
         self,
         photos: Sequence[ExtractedPhoto],
@@ -185,6 +196,7 @@ class Predictor:
         top_k: int,
         seed: int,
         threshold: float | None,
+        explain: bool,
     ) -> Iterator[Prediction]:
         usable = [photo for photo in photos if photo.feature is not None]
         ranked = iter(())
@@ -198,17 +210,18 @@ class Predictor:
             scores = calibration.apply(scores, candidates.seen)
             probabilities = (scores / calibration.temperature).softmax(-1)
             best, chosen = rank(scores, top_k)
-            shares, fits = probabilities.gather(1, chosen), rejection_scores(scores)
-            ranked = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits.tolist(), strict=True)
+            shares, fits = probabilities.gather(1, chosen), rejection_scores(scores).tolist()
+            drawn = self._draw(features, keys, seed, [explain and not _withheld(fit, threshold) for fit in fits])
+            ranked = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
         for photo in photos:
             if photo.feature is None:
                 yield Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
                 continue
-            *scored, fit = next(ranked)
+            *scored, fit, account = next(ranked)
             if not all(map(math.isfinite, scored[0])):
                 yield Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
                 continue
-            if threshold is not None and fit < threshold:
+            if _withheld(fit, threshold):
                 detail = (
                     f"the best class, {candidates.names[scored[2][0]]}, fits by {fit:.3g}; {threshold:.3g} is asked for"
                 )
@@ -219,12 +232,29 @@ class Predictor:
                 Candidate(candidates.names[c], score, probability, bool(candidates.seen[c]))
                 for score, probability, c in rows
             )
-            yield Prediction(photo.path, candidates=answers, thumbnail=_jpeg(photo))
+            yield Prediction(photo.path, candidates=answers, thumbnail=_jpeg(photo), drawn=account)
+
+    def _draw(self, features: np.ndarray, keys: list[bytes], seed: int, wanted: list[bool]) -> Iterator[Drawn | None]:
+        """Yield what is drawn from each photo, or None where it is not wanted; its noise is the photo's own."""
+        rows = np.flatnonzero(wanted)
+        drawn = iter(())
+        if len(rows):
+            mean, spread = draw_rows(
+                self.checkpoint.model, features[rows], self.inference, seed=seed, keys=[keys[row] for row in rows]
+            )
+            drawn = zip(mean.tolist(), spread.tolist(), strict=True)
+        for each in wanted:
+            account = Drawn(*map(tuple, next(drawn))) if each else None
+            yield account if account and account.is_finite else None
+
+
+def _withheld(fit: float, threshold: float | None) -> bool:
+    return threshold is not None and fit < threshold
 
 
 def _jpeg(photo: ExtractedPhoto) -> bytes | None:
     if photo.image is None:
         return None
     buffer = io.BytesIO()
-    photo.image.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
+    photo.image.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
     return buffer.getvalue()

@@ -42,15 +42,16 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Open a file as a page: `open_page(path, viewport=PHONE, dark=True)`.
+    """Open a file as a page: `open_page(path, viewport=PHONE, dark=True)`; `scripts=False` turns JavaScript off.
 
     When the test ends, the page must have said nothing on the console, raised no error and asked for nothing but its
     own file.
     """
     contexts, complaints = [], []
 
-    def open_(path: Path, *, viewport: dict[str, int] = DESKTOP, dark: bool = False) -> Page:
-        context = browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light")
+    def open_(path: Path, *, viewport: dict[str, int] = DESKTOP, dark: bool = False, scripts: bool = True) -> Page:
+        colours = "dark" if dark else "light"
+        context = browser.new_context(viewport=viewport, color_scheme=colours, java_script_enabled=scripts)
         contexts.append(context)
         page, address = context.new_page(), path.resolve().as_uri()
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))

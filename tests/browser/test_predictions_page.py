@@ -2,34 +2,224 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from revcd_cli.data.attributes import ClassAttributes
+from revcd_cli.data.explanations import Descriptions, Drawn
 from revcd_cli.data.prediction_files import open_writer
-from revcd_cli.data.predictions import Candidate, OutputFormat, Prediction
+from revcd_cli.data.predictions import NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
+from tests.browser.conftest import PHONE
 
-HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"
+HOSTILE = "</script><!--<script>alert('x')</script><img src=x onerror=alert(1)>&amp;"
+HEADER = {"model": {"name": HOSTILE, "sha256": "ab" * 32}, "settings": {"rule": "joint"}}
+ATTRIBUTES = ("horns", "wool", "legs", "size", HOSTILE)
+TABLE = ClassAttributes(
+    ("ox", "yak", HOSTILE),
+    ATTRIBUTES,
+    np.array([[0, 100, 50, 10, 4], [100, 0, 50, 20, 8], [50, 50, 50, 15, 6]], dtype=np.float32),
+    "table",
+    "0",
+)
+# The standard deviations over these classes are their half ranges times sqrt(2/3), so the order of arguments for ox
+# against yak follows from (|mean - yak| - |mean - ox|) / half range: 80/50, 20/50, 0, -6/5, 4/2.
+DRAWN = Drawn((10.0, 60.0, 50.0, 18.0, 3.0), (5.0, 10.0, 0.0, 1.0, 0.5))
 
 
-@pytest.fixture
-def page_file(tmp_path: Path) -> Path:
-    path = tmp_path / "report.html"
-    with open_writer(path, OutputFormat.html, {"model": {"name": HOSTILE, "sha256": "ab" * 32}}) as writer:
-        for number in range(6):
-            name = HOSTILE if number == 3 else f"class {number % 2}"
-            writer.write(Prediction(f"{HOSTILE}{number}.jpg", candidates=(Candidate(name, 1.0, 0.5, number % 2 == 0),)))
-        writer.write(Prediction("broken.jpg", "failed", "truncated", HOSTILE))
+def photo(path: str, *shares: float, names: tuple[str, ...] = ("ox", "yak", HOSTILE)) -> Prediction:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 24), "olive").save(buffer, "JPEG")
+    candidates = tuple(Candidate(name, share, share, name == "ox") for name, share in zip(names, shares, strict=False))
+    return Prediction(path, candidates=candidates, thumbnail=buffer.getvalue(), drawn=DRAWN)
+
+
+PHOTOS = (
+    photo("farm/10.jpg", 0.9, 0.08, 0.02),
+    photo("farm/2.jpg", 0.4, 0.35, 0.25, names=("yak", "ox", HOSTILE)),
+    photo(f"pets/{HOSTILE}.jpg", 0.6, 0.3, 0.1, names=(HOSTILE, "yak", "ox")),
+    photo("zoo/1.jpg", 0.7, 0.2, 0.1),
+    Prediction("zoo/broken.jpg", "failed", "truncated", HOSTILE),
+    Prediction("zoo/chair.jpg", REJECTED, NO_CLASS_FITS, "the best class, ox, fits by 0.1; 0.4 is asked for"),
+)
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    reliability = {"horns": 0.8, "wool": 0.1, "legs": None, "size": 0.5, HOSTILE: 0.9}
+    descriptions = Descriptions.of(TABLE.names, TABLE.values, TABLE, reliability)
+    with open_writer(path, OutputFormat.html, HEADER, descriptions=descriptions) as writer:
+        for each in PHOTOS:
+            writer.write(each)
     return path
+
+
+def shown(page) -> list[str]:
+    """Return the paths of the photos on the page, in its order."""
+    return [card.get_attribute("data-path") for card in page.locator("article:visible").all()]
+
+
+def tool(page, name: str):
+    return page.locator(f".tools [name={name}]")
+
+
+def at(page) -> str | None:
+    """Return the path of the photo that has the keyboard's focus."""
+    return page.evaluate("document.activeElement.closest('article')?.dataset.path")
 
 
 def test_hostile_names_are_shown_as_they_are(page_file: Path, open_page):
     page = open_page(page_file)
-    assert page.locator("article").count() == 7
-    assert HOSTILE in page.locator("article").nth(3).inner_text()
+    assert page.locator("article").count() == len(PHOTOS)
+    assert page.locator("#p3 h3").inner_text().split("\n")[0] == HOSTILE
+    assert page.locator("#p3 .path").inner_text() == f"pets/{HOSTILE}.jpg"
+    assert page.locator("#p5 .detail").inner_text() == HOSTILE
+    assert f"{HOSTILE} (1)" in tool(page, "class").inner_text()
+    page.locator("#p3 a").click()
+    dialog = page.get_by_role("dialog", name=HOSTILE)
+    assert f"Why {HOSTILE} and not" in dialog.locator(".why h3").inner_text()
+    assert HOSTILE in dialog.locator(".why tbody th").all_inner_texts()
 
 
-def test_search_hides_what_does_not_match(page_file: Path, open_page):
+def test_photos_are_grouped_by_class_in_order_of_names_and_those_without_an_answer_come_last(
+    page_file: Path, open_page
+):
     page = open_page(page_file)
-    page.locator("input[type=search]").fill("BROKEN")
-    assert page.locator("article:visible").count() == 1
+    heads = [head.inner_text().split("\n") for head in page.locator("details.group > summary").all()]
+    assert heads[1:] == [["ox", "2"], ["yak", "unseen", "1"], ["Failed", "1"], ["None of these", "1"]]
+    assert heads[0] == [HOSTILE, "unseen", "1"]
+    page.locator("details.group > summary", has_text="ox").first.click()
+    assert page.locator("#p1").is_hidden() and page.locator("#p2").is_visible()
+
+
+def test_one_grid_has_the_order_that_is_asked_for(page_file: Path, open_page):
+    page = open_page(page_file)
+    tool(page, "grouped").uncheck()
+    for order, expected in {"": "123456", "sure": "143256", "unsure": "562341", "path": "213456"}.items():
+        tool(page, "order").select_option(order)
+        assert shown(page) == [PHOTOS[int(number) - 1].path for number in expected]
+
+
+def test_a_filter_leaves_what_matches(page_file: Path, open_page):
+    page = open_page(page_file)
+    cases = [
+        ({"text": "BROKEN"}, {5}),
+        ({"text": "yak"}, {2}),  # a class, of no path
+        ({"text": "farm"}, {1, 2}),
+        ({"class": "ox (2)"}, {1, 4}),
+        ({"kind": "unseen"}, {2, 3}),
+        ({"kind": "none of these"}, {6}),
+        ({"kind": "failed"}, {5}),
+        ({"least": "60"}, {1, 3, 4}),
+        ({"most": "60", "text": "farm"}, {2}),
+        ({"text": "nowhere"}, set()),
+    ]
+    for filters, expected in cases:
+        for name, value in filters.items():
+            if name in ("class", "kind"):
+                tool(page, name).select_option(label=value)
+            else:
+                tool(page, name).fill(value)
+        assert set(shown(page)) == {PHOTOS[number - 1].path for number in expected}
+        assert page.locator("#shown").inner_text().strip() == f"· {len(expected)} shown"
+        if expected:
+            page.evaluate("reset()")
+    page.get_by_role("button", name="Show all").click()
+    assert len(shown(page)) == len(PHOTOS)
+
+
+def test_attributes_that_argue_for_the_winner_come_first_in_units_of_their_spread_over_classes(
+    page_file: Path, open_page
+):
+    page = open_page(page_file)
+    page.locator("#p1 a").click()
+    why = page.locator(".why")
+    rows = [row.inner_text().split("\n")[0].split("\t")[0] for row in why.locator("tbody tr").all()]
+    assert rows == ["For ox", HOSTILE, "horns", "wool", "Against it, for yak", "size"]
+    assert "Of 5 attributes, 3 argue for the first and 1 for the second" in why.inner_text()
+    assert why.locator("tr", has_text="horns").locator(".num").all_inner_texts() == ["10 ± 5", "0", "100"]
+    assert why.locator("tr.faint th").all_inner_texts() == ["wool\nphotos hardly show it"]
+    assert '"joint"' in why.locator(".note").inner_text() and "visual prototypes" in why.locator(".note").inner_text()
+
+
+def test_the_winner_can_be_compared_with_any_candidate_and_with_the_average(page_file: Path, open_page):
+    page = open_page(page_file)
+    page.locator("#p1 a").click()
+    why = page.locator(".why")
+    why.locator("select").select_option(label="the average class")  # the mean of ox and yak, which is the third class
+    averaged = why.locator("tbody").inner_text().replace("the average class", "other")
+    why.locator("select").select_option(label=HOSTILE)
+    assert f"for {HOSTILE}" in why.locator("tbody").inner_text()
+    assert why.locator("tbody").inner_text().replace(f"for {HOSTILE}", "for other") == averaged
+    # Against (50, 50, 50, 15, 6): (40 - 10) / 50, (10 - 40) / 50, 0, (3 - 8) / 5, (3 - 1) / 2.
+    rows = [row.inner_text().split("\n")[0].split("\t")[0] for row in why.locator("tbody tr").all()]
+    assert rows == ["For ox", HOSTILE, "horns", f"Against it, for {HOSTILE}", "size", "wool"]
+
+
+def test_the_keyboard_moves_opens_leafs_and_closes(page_file: Path, open_page):
+    page = open_page(page_file)
+    tool(page, "grouped").uncheck()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    assert at(page) == PHOTOS[0].path
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert at(page) == PHOTOS[1].path
+    page.keyboard.press("ArrowDown")  # five columns
+    assert at(page) == PHOTOS[5].path
+    page.keyboard.press("ArrowUp")
+    assert at(page) == PHOTOS[0].path
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="ox")
+    assert dialog.locator(".path").inner_text() == PHOTOS[0].path
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("dialog").locator(".path").inner_text() == PHOTOS[2].path
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").count() == 0
+    assert at(page) == PHOTOS[2].path
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.name") == "text"
+
+
+def test_a_photo_without_an_answer_opens_with_its_reason_and_no_why(page_file: Path, open_page):
+    page = open_page(page_file)
+    page.locator("#p6 a").click()
+    dialog = page.get_by_role("dialog", name="None of these")
+    assert "0.4 is asked for" in dialog.inner_text() and dialog.locator(".why").is_hidden()
+    dialog.get_by_role("button", name="Previous photo").click()
+    assert "truncated" in page.get_by_role("dialog", name="Failed").inner_text()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Close").click()
+    assert dialog.count() == 0
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_needs_no_sideways_scrolling(page_file: Path, open_page, dark: bool):
+    page = open_page(page_file, viewport=PHONE, dark=dark)
+    page.get_by_role("button", name="Filters").click()
+    assert tool(page, "class").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.locator("#p3 a").click()
+    widths = page.evaluate("[...document.querySelectorAll('.viewer, .sides, .why')].map(e => e.scrollWidth)")
+    assert max(widths) <= PHONE["width"]
+
+
+def test_without_javascript_every_photo_is_there_with_all_candidates(page_file: Path, open_page):
+    page = open_page(page_file, scripts=False)
+    assert shown(page) == [each.path for each in PHOTOS]
+    assert page.locator("article img").count() == 4
+    assert page.locator("#p1 li:visible").all_inner_texts() == ["ox\n90.0", "yak\n8.0", f"{HOSTILE}\n2.0"]
+    assert page.locator(".tools").is_hidden() and page.locator(".viewer").is_hidden()
+
+
+def test_paper_has_every_candidate_and_no_controls(page_file: Path, open_page):
+    page = open_page(page_file)
+    page.emulate_media(media="print")
+    assert page.locator("#p1 li:visible").all_inner_texts() == ["ox\n90.0", "yak\n8.0", f"{HOSTILE}\n2.0"]
+    assert page.locator(".tools").is_hidden()

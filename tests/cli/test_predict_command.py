@@ -128,7 +128,15 @@ def test_a_page_holds_the_same_numbers_and_a_picture_of_each_photo(written: dict
     found = read_back(written["html"])
     assert [(row[0], row[1], row[2], row[4]) for row in found] == [(row[0], row[2], row[3], row[5]) for row in expected]
     assert [row[3] for row in found] == pytest.approx([row[4] for row in expected])
-    assert written["html"].read_text(**TEXT).count("data:image/jpeg;base64,") == 2
+    text, n_attributes = written["html"].read_text(**TEXT), len(read_class_table("animals").attributes)
+    assert text.count("data:image/jpeg;base64,") == 2
+    assert [len(mean.split()) for mean in re.findall(r' data-mean="([^"]*)"', text)] == [n_attributes] * 2
+
+
+def test_a_page_says_how_large_it_is(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert predict(photos, "-o", tmp_path / "report.html") == 0
+    size = (tmp_path / "report.html").stat().st_size
+    assert f"({size / 1e6:.1f} MB, {size / 2e3:.1f} kB a photo)" in capsys.readouterr().err
 
 
 def test_tab_separated_lines_hold_the_best_class_of_each_photo(written: dict[str, Path], expected: list[tuple]):
