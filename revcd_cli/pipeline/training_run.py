@@ -194,13 +194,20 @@ class TrainingRun:
         progress.attributes = self._attributes(chosen[0])
 
     def _attributes(self, epoch: int) -> dict[str, float | None]:
-        """Return for each attribute how well photos show it (`attribute_reliability`), over all that played unseen."""
+        """Return for each attribute how well photos show it (`attribute_reliability`), over all that played unseen.
+
+        Within each fold: what a fold's training lacks pulls everything it draws away from just that, and across folds
+        this would look like drawing the opposite.
+        """
         drawn = [self.measured.get(f"{fold}.{epoch}.drawn") for fold in range(len(self.folds))]
         if any(means is None for means in drawn):
             return {}
-        labels = torch.cat([torch.from_numpy(np.unique(self.dataset.labels[fold.test_unseen])) for fold in self.folds])
-        table = torch.from_numpy(self.dataset.classes.values)
-        shares = attribute_reliability(torch.cat(drawn), labels, table).tolist()
+        tables = [self.dataset.classes.values[np.unique(self.dataset.labels[fold.test_unseen])] for fold in self.folds]
+        means, table = (
+            torch.cat([torch.as_tensor(each) - torch.as_tensor(each).mean(0) for each in parts])
+            for parts in (drawn, tables)
+        )
+        shares = attribute_reliability(means, torch.arange(len(table)), table).tolist()
         named = zip(self.dataset.classes.attributes, shares, strict=True)
         return {name: None if math.isnan(share) else round(share, 4) for name, share in named}
 

@@ -12,7 +12,7 @@ from revcd_cli.errors import ConfigError, InputFileError, UsageError
 from revcd_cli.pipeline.settings import preset_names, resolve_settings, save_config, to_toml
 
 OTHER_WORD = {
-    "standardise+whiten": "whiten", "cosine": "linear", "v": "both", "simple": "exact", "single": "views",
+    "centre+whiten": "whiten", "classes": "l2", "cosine": "linear", "v": "both", "simple": "exact", "single": "views",
     "standard": "minmax",
     "A": "B", "layer": "batch", "auto": "cosine", "harmonic": "none", "ddim": "ddpm", "v2": "v1", "masked": "two-pass",
     "posterior": "beta", "cosines": "samples", "preconditioned": "attributes",
