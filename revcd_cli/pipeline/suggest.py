@@ -123,7 +123,7 @@ def _pair(table: _Table, cosine: float, a: int, b: int, bound: float) -> dict[st
         "apart": [
             {
                 "attribute": classes.attributes[k],
-                "values": [float(row[k]) for row in rows],
+                "values": [_plain(row[k]) for row in rows],
                 "spreads": round(float(apart[k]), 3),
                 "reliability": reliability[k],
             }
@@ -132,6 +132,11 @@ def _pair(table: _Table, cosine: float, a: int, b: int, bound: float) -> dict[st
         "alike_but_seen": [classes.attributes[k] for k in seen_well[:_NAMED]],
     }
     return pair | {"advice": pair_advice(pair, HARDLY)}
+
+
+def _plain(value: np.float32) -> float:
+    """Return the shortest number that is this float32: 0.3 and not 0.30000001192."""
+    return float(str(value))
 
 
 def _map(table: _Table, rows: list[int]) -> dict[str, Any]:
@@ -156,8 +161,8 @@ def _attribute_facts(table: _Table) -> list[dict[str, Any]]:
             "name": name,
             "reliability": table.reliability(name),
             "constant": not changes,
-            "lowest": float(column.min()),
-            "highest": float(column.max()),
+            "lowest": _plain(column.min()),
+            "highest": _plain(column.max()),
         }
         for name, changes, column in zip(table.classes.attributes, varies(values), values.T, strict=True)
     ]
@@ -192,8 +197,8 @@ def _out_of_range(table: _Table) -> dict[str, Any]:
             {
                 "class": classes.names[row],
                 "attribute": classes.attributes[column],
-                "value": float(classes.values[row, column]),
-                "range": [float(low[column]), float(high[column])],
+                "value": _plain(classes.values[row, column]),
+                "range": [_plain(low[column]), _plain(high[column])],
             }
             for row, column in zip(rows[order], columns[order], strict=True)
         ],
