@@ -2,7 +2,7 @@
 
     python examples/make_shapes.py shapes
 
-writes shapes/ with a folder of pictures per class, attributes.csv and images.csv, and new-photos/ beside it. A class is
+writes shapes/ with a folder of pictures per class, attributes.csv and images.csv, and new/ beside it. A class is
 a colour, a shape and a pattern, such as "red striped circle". Every colour, shape and pattern occurs in classes to
 train on, but not every combination: those that are left are the unseen classes.
 """
@@ -32,14 +32,14 @@ def describe(name: str) -> list[float]:
     colour, pattern, shape = name.split()
     corners = {"circle": 0, "square": 0.8, "triangle": 0.6, "star": 1}[shape]
     pointed = {"circle": 0, "square": 0.2, "triangle": 0.7, "star": 1}[shape]
-    colours = [float(colour == each) for each in COLOURS]
+    colours = [int(colour == each) for each in COLOURS]
     return [
         *colours,
-        float(shape == "circle"),
+        int(shape == "circle"),
         corners,
         pointed,
-        float(pattern == "striped"),
-        float(pattern == "dotted"),
+        int(pattern == "striped"),
+        int(pattern == "dotted"),
     ]
 
 
@@ -98,10 +98,10 @@ def main(folder: Path) -> None:
             lines.append((f"{name}/{number}.jpg", name, part))
     write(folder / "images.csv", ("path", "class", "split"), lines)
     write(folder / "attributes.csv", ("class", *ATTRIBUTES), [(name, *describe(name)) for name in (*seen, *UNSEEN)])
-    others = folder.parent / "new-photos"
+    others = folder.parent / "new"
     others.mkdir(exist_ok=True)
     for name in (*NEW, UNSEEN[0], seen[0]):
-        draw(name, random.Random(f"new {name}")).save(others / f"{name}.jpg", quality=90)
+        draw(name, random.Random(f"new {name}")).save(others / f"{name.replace(' ', '-')}.jpg", quality=90)
     print(
         f"{len(seen)} classes to train on and {len(UNSEEN)} unseen ones in {folder}, {len(NEW) + 2} photos in {others}"
     )

@@ -131,9 +131,11 @@ def _on_terminal(rows: list[Any]) -> list[Any]:
     return rows[:_SHOWN] if sys.stdout.isatty() else rows
 
 
-def _cosine(pair: dict[str, Any]) -> str | Text:
+def _cosine(pair: dict[str, Any]) -> Text:
+    from rich.text import Text
+
     style = glyphs.FAILED if not pair["differ"] else glyphs.WARNING if pair["above"] else ""
-    return glyphs.bar_cell(pair["cosine"], f"{pair['cosine']:.3f}", style)
+    return Text(f"{pair['cosine']:.3f}", style)
 
 
 def _apart(pair: dict[str, Any], hardly: float) -> str:

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 GAP, EDGES = 3, 2  # characters between two columns, and at both ends together
-_NARROWEST = 10  # characters that a column of text keeps at least
+_NARROWEST, _ELIDED = 10, 22  # characters that a column of text keeps at least, and one that loses its middle
 
 
-def column_widths(natural: Sequence[int], fixed: Sequence[bool], available: int) -> list[int] | None:
+def column_widths(natural: Sequence[int], least: Sequence[int], available: int) -> list[int] | None:
     """Return a width for every column, or None if there is no way to fit them.
 
-    natural: what each column's longest cell needs; fixed: which columns must have that much. The widest columns of text
-    give way first, down to ten characters.
+    natural: what each column's longest cell needs; least: what it must have, if it needs as much. The widest columns
+    give way first.
     """
     widths = list(natural)
     for _ in range(sum(widths) + GAP * (len(widths) - 1) + EDGES - available):
-        yielding = [k for k, width in enumerate(widths) if not fixed[k] and width > _NARROWEST]
+        yielding = [k for k, width in enumerate(widths) if width > least[k]]
         if not yielding:
             return None
         widths[max(yielding, key=lambda k: widths[k])] -= 1
@@ -53,7 +53,11 @@ def drawn_table(
         cells = [[row[k] for row in rows] for k in range(len(columns))]
         fixed = [name in right or any(cell.no_wrap for cell in of) for name, of in zip(columns, cells, strict=True)]
         needed = [_needed(name, of, whole) for name, of, whole in zip(columns, cells, fixed, strict=True)]
-        widths = column_widths(needed, fixed, available)
+        least = [
+            width if whole else min(width, _ELIDED if name in elided else _NARROWEST)
+            for name, width, whole in zip(columns, needed, fixed, strict=True)
+        ]
+        widths = column_widths(needed, least, available)
         if widths is not None:
             keep = [width if name in elided else None for name, width in zip(columns, widths, strict=True)]
             rows = [[_elided(cell, longest) for cell, longest in zip(row, keep, strict=True)] for row in rows]
