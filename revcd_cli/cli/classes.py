@@ -122,7 +122,8 @@ def _print_pairs(document: dict[str, Any]) -> None:
         console.note(f"No two classes are nearly indistinguishable (cosine above {bound}){nearest}.")
     else:
         rest = f"; {total - len(pairs):,} of them are not shown" if total > len(pairs) else ""
-        console.note(f"{total:,} pairs of classes are nearly indistinguishable (cosine above {bound}){rest}.")
+        found = "1 pair of classes is" if total == 1 else f"{total:,} pairs of classes are"
+        console.note(f"{found} nearly indistinguishable (cosine above {bound}){rest}.")
 
 
 def _on_terminal(rows: list[Any]) -> list[Any]:

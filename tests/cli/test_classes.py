@@ -58,7 +58,7 @@ def test_a_pipe_gets_pairs_attributes_and_advice_as_bare_lines(mine: Path, capsy
     assert "tail\t-\tthe same for all classes" in lines
     assert lines[-1].startswith("next  ") or lines[-2].startswith("next  ")
     assert printed.out.isascii()
-    assert "1 pairs of classes are nearly indistinguishable" in printed.err
+    assert "1 pair of classes is nearly indistinguishable" in printed.err
 
 
 def test_with_a_model_its_attributes_must_be_there(mine: Path, capsys: pytest.CaptureFixture[str]):
