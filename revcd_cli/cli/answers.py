@@ -5,15 +5,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import console
+from . import console, glyphs
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from ..data.predictions import Candidate, Prediction
 
-_BAR = 12  # characters
-_PATH = 44  # characters; the middle of longer paths is left out
+_PATH = 44  # characters, or fewer on a narrow terminal; the middle of longer paths is left out
 _HELD = 500  # photos; more are printed in several tables, so that memory does not grow with their number
 
 
@@ -47,7 +46,7 @@ class Answers:
 
 def _print_one(prediction: Prediction) -> None:
     rows = [
-        [str(rank), candidate.name, _probability(candidate), _seen(candidate), f"{candidate.score:.3f}"]
+        [str(rank), candidate.name, _probability(candidate), glyphs.standing(candidate.seen), f"{candidate.score:.3f}"]
         for rank, candidate in enumerate(prediction.candidates, 1)
     ]
     console.result(prediction.path)
@@ -55,37 +54,24 @@ def _print_one(prediction: Prediction) -> None:
 
 
 def _print_many(predictions: list[Prediction]) -> None:
+    from rich.text import Text
+
     from ..data.predictions import NONE_OF_THESE, REJECTED
 
     rows = []
     for prediction in predictions:
+        path = glyphs.shortened(console.safe(prediction.path), _PATH)
         if prediction.best is None:
-            failure = f"failed: {prediction.reason}"
-            answer = NONE_OF_THESE if prediction.status == REJECTED else failure
-            rows.append([_elided(prediction.path), answer, "", "", ""])
+            rejected = prediction.status == REJECTED
+            answer = NONE_OF_THESE if rejected else f"failed: {console.safe(prediction.reason).replace('_', ' ')}"
+            rows.append([path, Text(answer, glyphs.WARNING if rejected else glyphs.FAILED), "", "", ""])
             continue
         best, *others = prediction.candidates
         runner_up = f"{others[0].name} {others[0].probability:.0%}" if others else ""
-        rows.append([_elided(prediction.path), best.name, _probability(best), _seen(best), runner_up])
-    console.result_table(["photo", "class", "probability", "", "next"], rows)
+        rows.append([path, best.name, _probability(best), glyphs.standing(best.seen), runner_up])
+    console.result_table(["photo", "class", "probability", "", "next"], rows, optional=("next", ""), elided=("photo",))
 
 
-def _probability(candidate: Candidate) -> Text:
-    from rich.text import Text
-
-    filled = round(candidate.probability * _BAR)
-    bar = ("━" * filled, "green" if candidate.seen else "magenta")
-    return Text.assemble(bar, ("━" * (_BAR - filled), "bright_black"), f" {candidate.probability:4.0%}")
-
-
-def _seen(candidate: Candidate) -> Text:
-    from rich.text import Text
-
-    return Text("seen", "green") if candidate.seen else Text("unseen", "magenta")
-
-
-def _elided(path: str) -> str:
-    if len(path) <= _PATH:
-        return path
-    half = (_PATH - 1) // 2
-    return f"{path[:half]}…{path[-half:]}"
+def _probability(candidate: Candidate) -> str | Text:
+    figure = f"{candidate.probability:4.0%}"
+    return glyphs.bar_cell(candidate.probability, figure, glyphs.colour_of(candidate.seen))

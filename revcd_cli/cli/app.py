@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import console, data, evaluate, extract, info, models, predict, study, train, tune
+from . import classes, console, data, evaluate, extract, info, models, predict, study, train, tune
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 GLOBAL_FLAGS = frozenset({"-v", "-vv", "--verbose", "-q", "--quiet", "--no-color", "--offline"})
@@ -67,4 +67,5 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(classes.app, name="classes")
 app.command("info")(info.info)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import console
+from .glyphs import plus_minus
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -140,7 +141,10 @@ def _print(document: dict[str, Any], plan: Plan) -> None:
         for method, entry in document["methods"].items()
     ]
     unpenalised = [f"{name} unpenalised" for name in plain]
-    console.result_table(["method", *names, *unpenalised, "runs"], rows, right=(*names, *unpenalised))
+    optional = ("runs", *reversed(unpenalised))
+    console.result_table(
+        ["method", *names, *unpenalised, "runs"], rows, right=(*names, *unpenalised), optional=optional
+    )
     dataset = document["dataset"]
     counts = next((result["candidates"] for result in document["results"] if result["candidates"]["unseen"]), None)
     among = f"{counts['seen']} seen and {counts['unseen']} unseen candidates; " if counts else ""
@@ -153,4 +157,4 @@ def _print(document: dict[str, Any], plan: Plan) -> None:
 
 def percent(mean: float | None, std: float | None) -> str:
     """Write a mean and its spread over seeds, shares of 1, in percent."""
-    return console.percent(mean) if std is None else f"{console.percent(mean)} ± {console.percent(std)}"
+    return console.percent(mean) if std is None else f"{console.percent(mean)} {plus_minus()} {console.percent(std)}"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # C0 and C1 controls, directional overrides (they can make "gpj.exe" read "exe.jpg"), and undecodable bytes of a name.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_BUT_NEWLINE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_VALUE = (20, 100)  # characters of a line of text: the fewest and the most
 
 OnProgress = Callable[[int, "int | None", int], None]
 
@@ -94,34 +98,64 @@ def result_json(value: Any) -> None:
 
 
 def result_pairs(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values on stdout in two columns; a value of several lines stays in its column."""
+    """Print names and values on stdout in two columns; a value of several lines stays in its column.
+
+    On a terminal long values are broken between words. A word that is longer than its column, such as a path, is left
+    whole, so that it can be copied.
+    """
     pairs = list(pairs)
-    width = max((len(name) for name, _ in pairs), default=0)
+    column = max((len(name) for name, _ in pairs), default=0) + 2
+    room = min(max(width() - column, _VALUE[0]), _VALUE[1]) if sys.stdout.isatty() else None
     for name, value in pairs:
-        for index, line in enumerate(str(value).splitlines() or [""]):
-            result(f"{'' if index else name:<{width}}  {line}".rstrip())
+        lines = str(value).splitlines()
+        if room is not None:
+            lines = [part for line in lines for part in _broken(line, room)]
+        for index, line in enumerate(lines or [""]):
+            result(f"{'' if index else name:<{column}}{line}".rstrip())
 
 
-def result_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = ()) -> None:
+def _broken(line: str, room: int) -> list[str]:
+    return textwrap.wrap(safe(line), room, break_on_hyphens=False, break_long_words=False) or [""]
+
+
+def result_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    right: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    elided: Sequence[str] = (),
+) -> None:
     """Print a table on stdout: drawn on a terminal, tab-separated lines with a header anywhere else.
 
-    right: the columns that are aligned to the right.
+    right: the columns that are aligned to the right, and never broken; optional: those that a narrow terminal goes
+    without, the first one first; elided: those that lose the middle of a long cell there instead of breaking it, such
+    as paths. What is still too wide for the terminal is printed as a list of rows.
     """
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             _print("\t".join(safe(cell) for cell in row) + "\n")
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
+    from .tables import drawn_table
+
+    cells = [[cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row] for row in rows]
     with _display_out_of_the_way():
-        _console(False).print(table)
+        for part in drawn_table(columns, cells, width(), right=right, optional=optional, elided=elided):
+            _console(False).print(part)
+
+
+def width() -> int:
+    """Return how many characters a line on stdout holds."""
+    return _console(False).width
+
+
+def draws_unicode(*, stderr: bool = False) -> bool:
+    """Tell whether a stream can carry more than ASCII, and its terminal show it."""
+    stream = sys.stderr if stderr else sys.stdout
+    encoding = (getattr(stream, "encoding", None) or "ascii").lower()
+    return encoding.startswith("utf") and os.environ.get("TERM") != "dumb"
 
 
 @contextlib.contextmanager

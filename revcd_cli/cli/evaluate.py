@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import console
+from . import console, glyphs
 from .comparison import (
     BaselinesOption,
     MethodsOption,
@@ -148,7 +148,10 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
     }
     rows = [[name, console.percent(share), *meaning[name]] for name, share in report.headline().items()]
     console.result_table(
-        ["", "percent", "photos", "mean over classes of top-1 accuracy"], rows, right=("percent", "photos")
+        ["", "percent", "photos", meant := "mean over classes of top-1 accuracy"],
+        rows,
+        right=("percent", "photos"),
+        optional=(meant,),
     )
     confusion = {
         "seen as unseen": (
@@ -165,10 +168,17 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
         "unseen, by photo": (report.sample_acc_unseen, report.unseen_photos, "share of photos named rightly: not U"),
     }
     rows = [[name, console.percent(share), f"{photos:,}", what] for name, (share, photos, what) in confusion.items()]
-    console.result_table(["", "percent", "photos", "beside them"], rows, right=("percent", "photos"))
+    console.result_table(
+        ["", "percent", "photos", "beside them"], rows, right=("percent", "photos"), optional=("beside them",)
+    )
     if per_class:
         rows = [
-            [entry.name, "seen" if entry.seen else "unseen", f"{entry.photos:,}", console.percent(entry.accuracy)]
+            [
+                entry.name,
+                glyphs.standing(entry.seen),
+                f"{entry.photos:,}",
+                glyphs.bar_cell(entry.accuracy, f"{console.percent(entry.accuracy):>5}", glyphs.colour_of(entry.seen)),
+            ]
             for entry in report.per_class
         ]
         console.result_table(["class", "", "photos", "percent"], rows, right=("photos", "percent"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,13 +87,12 @@ def _row(card: dict[str, Any]) -> list[str]:
 
 
 def _card(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the sections of the metadata as text: names as flowing lists, settings as `name = value` lines."""
+    """Yield the sections of the metadata as text: names as lists, settings as `name = value` lines."""
     classes = card.get("classes", {})
     seen = set(classes.get("seen", ()))
     unseen = [name for name in classes.get("names", ()) if name not in seen]
     for label, names in (("seen", sorted(seen)), ("unseen", unseen), ("attributes", classes.get("attributes", ()))):
-        text = f"{len(names)}: {', '.join(map(console.safe, names))}"
-        yield label, textwrap.fill(text, 96, break_on_hyphens=False, break_long_words=False)
+        yield label, f"{len(names)}: {', '.join(map(console.safe, names))}"
     for section, value in card.items():
         if section != "classes":
             yield section, "\n".join(_flatten(value))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
+from . import console, glyphs
 from .options import (
     BackboneOption,
     DataRootOption,
@@ -118,6 +118,7 @@ def train(
             on_progress=on_progress,
             on_note=console.note,
         )
+    watched: list[EpochInfo] = []
     try:
         with console.progress("Training", unit="epochs") as on_progress:
             summary = run(
@@ -128,13 +129,13 @@ def train(
                 device=device,
                 resume=resume,
                 overwrite=overwrite,
-                on_epoch=lambda info: _show_epoch(info, on_progress),
+                on_epoch=lambda info: (watched.append(info), _show_epoch(info, on_progress)),
                 on_note=console.note,
             )
     except KeyboardInterrupt:
         console.note("Add --resume to the same command to go on from the last saved epoch.")
         raise
-    _report(summary, dataset)
+    _report(summary, dataset, watched)
 
 
 def _introduce(dataset: Dataset) -> None:
@@ -165,15 +166,25 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
     console.note(f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}")
 
 
-def _report(summary: TrainSummary, dataset: str) -> None:
+def _report(summary: TrainSummary, dataset: str, watched: list[EpochInfo]) -> None:
     if summary.validation:
         shown = "  ".join(
             f"{name} {console.percent(summary.validation[name])}" for name in ("S", "U", "H", "T1", "AUSUC")
         )
         count = len(summary.validation["folds"])
-        console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}")
+        console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}{_course(watched)}")
     console.note(
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
         f"Written to {summary.output} (settings beside it)"
     )
     console.note(f"Next: revcd evaluate --dataset {dataset} --model {summary.output}")
+
+
+def _course(watched: list[EpochInfo]) -> str:
+    """Draw how H went on validation, mean of the folds, from the first epoch that was looked at to the last."""
+    by_epoch: dict[int, list[float]] = {}
+    for info in watched:
+        if info.validation is not None and info.validation["H"] is not None:
+            by_epoch.setdefault(info.epoch, []).append(info.validation["H"])
+    drawn = glyphs.sparkline([sum(values) / len(values) for _, values in sorted(by_epoch.items())])
+    return f"; H over epochs {min(by_epoch)} to {max(by_epoch)}: {drawn}" if drawn else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
+from . import console, glyphs
 from .options import (
     BackboneOption,
     DataRootOption,
@@ -158,7 +158,12 @@ def _report(summary: TuneSummary, dataset: str) -> None:
         for result in ranked
     ]
     columns = ["trial", *_FIGURES, "rule", "seconds", "changed"]
-    console.result_table(columns, rows, right=("trial", *_FIGURES, "seconds"))
+    console.result_table(
+        columns, rows, right=("trial", *_FIGURES, "seconds"), optional=("seconds", "rule", "T1", "AUSUC")
+    )
+    merits = {result.trial: result.merit for result in summary.results if result.figures.get("H") is not None}
+    if drawn := glyphs.sparkline([merits[trial] for trial in sorted(merits)]):
+        console.note(f"H of the trials, from the first to the last: {drawn}")
     if not summary.complete:
         console.note("The budget ended the search; with --resume and a larger one it goes on.")
     tried = len({result.trial for result in summary.results})

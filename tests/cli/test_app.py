@@ -27,6 +27,8 @@ COMMANDS = (
     "tune",
     "evaluate",
     "info",
+    "classes",
+    "classes suggest",
     "data",
     "data list",
     "data download",

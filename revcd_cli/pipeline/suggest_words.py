@@ -1,0 +1,71 @@
+"""What to do about a class table, in words; the figures are those of `suggest.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NAMED = 3  # classes or attributes of a sentence
+
+
+def pair_advice(pair: dict[str, Any], hardly: float) -> str:
+    """Return a sentence or two about a pair of classes. hardly: the reliability below which photos show too little."""
+    x, y = pair["classes"]
+    if not pair["differ"]:
+        advice = f"The rows of {x} and {y} are the same, so no photo can tell them apart."
+        return f"{advice} {_alternatives(pair, 'Change a value, or add an attribute in which they differ')}"
+    if not pair["above"]:
+        return ""
+    known = [each for each in pair["apart"] if each["reliability"] is not None]
+    if known and all(is_below(each["reliability"], hardly) for each in known):
+        names = _and([each["attribute"] for each in known])
+        return (
+            f"What separates {x} and {y} most ({names}) is hardly seen in photos. "
+            f"{_alternatives(pair, 'Add an attribute in which they look different')}"
+        )
+    return _alternatives(pair, f"Add or change an attribute in which {x} and {y} differ")
+
+
+def is_below(reliability: float | None, bound: float) -> bool:
+    """Tell whether it is known that photos show too little of an attribute."""
+    return reliability is not None and reliability < bound
+
+
+def _alternatives(pair: dict[str, Any], advice: str) -> str:
+    seen = pair["alike_but_seen"][:_NAMED]
+    return f"{advice}; photos show {_and(seen)} well, in which they are alike." if seen else f"{advice}."
+
+
+def next_steps(document: dict[str, Any]) -> list[str]:
+    """Return what to do next, the most pressing first: one at least."""
+    steps = []
+    table, model = document["source"], document["model"]
+    if document["identical"]:
+        names = document["identical"][0]
+        steps.append(f"Give {_and(names)} different rows, or keep one of them: photos cannot tell them apart.")
+    near = next((pair for pair in document["pairs"] if pair["above"] and pair["differ"]), None)
+    if near is not None:
+        steps.append(near["advice"])
+    constant = [fact["name"] for fact in document["attribute_facts"] if fact["constant"]]
+    if constant and document["classes"] > 1:
+        steps.append(f"Remove or vary {_and(constant)}: the same for all classes, so it separates none.")
+    hardly = [fact["name"] for fact in document["attribute_facts"] if is_below(fact["reliability"], document["hardly"])]
+    if hardly:
+        count = "1 attribute is" if len(hardly) == 1 else f"{len(hardly):,} attributes are"
+        steps.append(
+            f"{count} hardly seen in photos ({_and(hardly)}): do not let classes differ in such alone; describe what "
+            "is visible."
+        )
+    if model is not None and not document["reliability_known"]:
+        steps.append(f"Train {model['name']} again to learn which attributes photos show: its file does not say.")
+    if steps:
+        return steps
+    if model is None:
+        return ["Nothing to mend. Train on photos of some of these classes, then look again with --model."]
+    return [f"Nothing to mend. Next: revcd predict PHOTOS --model {model['name']} --classes {table}"]
+
+
+def _and(names: list[str]) -> str:
+    """Write names as a list in a sentence, the first few of them."""
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
+    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,171 @@
+"""What is drawn on a terminal: it fits, it says the same without colours, and a stream of ASCII gets ASCII."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from rich.text import Text
+
+from revcd_cli.cli import console, glyphs
+from revcd_cli.cli.tables import EDGES, GAP, column_widths, drawn_table
+from tests.makers.terminal import on_terminal, plain
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal of POSIX")
+
+COLUMNS = (40, 60, 80, 120)
+COLOURS = re.compile(r"\x1b\[[0-9;]*3[1-7]m")  # those of text
+
+
+@pytest.fixture(autouse=True)
+def default_settings():
+    yield
+    console.configure()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "mine.csv"
+    lines = ["class,covered with stripes all over,hooves,tail", "mountain zebra,1,1,1", "plains zebra,1,1,1"]
+    path.write_text("\n".join([*lines, "a horse with a very long name indeed,0,1,1", "tiger,0.9,0,1"]))
+    return path
+
+
+def commands(trained, table: Path) -> dict[str, list[object]]:
+    data = ["--dataset", trained.folder, "--model", trained.model]
+    return {
+        "predict": ["predict", trained.folder / "red", trained.folder / "attributes.csv", "--model", trained.model],
+        "predict one": ["predict", "red/0.png", "--model", trained.model],
+        "evaluate": ["evaluate", *data, "--per-class"],
+        "suggest": ["classes", "suggest", table],
+        "suggest by a model": ["classes", "suggest", trained.folder / "attributes.csv", "--model", trained.model],
+        "models list": ["models", "list"],
+        "data list": ["data", "list"],
+        "dry run": ["train", "--dataset", trained.folder, "--dry-run"],
+    }
+
+
+def test_no_line_is_longer_than_the_terminal_is_wide(trained, table: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(trained.folder)  # a path that stands alone is not cut, so it must not be long here
+    for name, command in commands(trained, table).items():
+        for columns in COLUMNS:
+            code, drawn = on_terminal(*command, columns=columns)
+            assert code in (0, 3)
+            longest = max(plain(drawn).split("\n"), key=len)
+            assert len(longest) <= columns, (name, columns)
+
+
+def test_text_beside_a_name_is_broken_between_words_and_a_long_word_is_left_whole():
+    words = set()
+    for columns in COLUMNS:
+        code, drawn = on_terminal("models", "show", "animals", columns=columns)
+        assert code == 0
+        for line in drawn.split("\n"):
+            assert len(line) <= columns or len(line.split()) <= 2  # a name, and one word that no line could hold
+        words.add(tuple(drawn.split()))
+    assert len(words) == 1
+
+
+def test_figures_are_never_broken(trained):
+    for columns in COLUMNS:
+        _, drawn = on_terminal("evaluate", "--dataset", trained.folder, "--model", trained.model, columns=columns)
+        (line,) = [line for line in plain(drawn).split("\n") if line.strip().startswith("H ")]
+        assert re.search(r"\d+\.\d\b|-", line)
+
+
+@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_without_colours_bars_still_tell_their_length(setting: dict[str, str], trained):
+    photo = trained.folder / "red" / "0.png"
+    code, drawn = on_terminal("predict", photo, "--model", trained.model, **setting)
+    assert code == 0
+    assert not COLOURS.search(drawn)
+    full, empty = "#." if setting.get("TERM") == "dumb" else "━─"
+    for line in plain(drawn).split("\n"):
+        if found := re.search(f"([{full}]*)([{empty}]*) +([0-9]+)%", line):
+            assert len(found[1]) + len(found[2]) == 12
+            assert abs(len(found[1]) - 12 * int(found[3]) / 100) < 1
+
+
+def test_a_terminal_of_ascii_gets_ascii_and_no_escapes_of_characters(
+    trained, table: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(trained.folder)
+    for command in commands(trained, table).values():
+        _, drawn = on_terminal(*command, encoding="ascii")
+        assert drawn.isascii()
+        assert "\\u" not in drawn and "\\x" not in drawn
+
+
+def test_seen_is_green_and_unseen_magenta_wherever_they_stand(trained):
+    _, drawn = on_terminal("evaluate", "--dataset", trained.folder, "--model", trained.model, "--per-class")
+    for name in (*trained.seen, "blue"):
+        (line,) = [line for line in drawn.split("\n") if plain(line).startswith(f" {name} ")]
+        assert ("\x1b[32mseen" in line) is (name in trained.seen)
+        assert ("\x1b[35munseen" in line) is (name == "blue")
+
+
+def test_failures_are_red(trained):
+    _, drawn = on_terminal("predict", trained.folder / "attributes.csv", "--model", trained.model)
+    assert "\x1b[31mfailed: unsupported" in drawn
+
+
+@pytest.mark.parametrize(
+    ("natural", "least", "available", "widths"),
+    [
+        ([5, 5], [5, 5], 40, [5, 5]),
+        ([30, 12], [10, 10], 30, [13, 12]),
+        ([30, 12], [10, 12], 30, [13, 12]),
+        ([30, 30], [10, 10], 35, [15, 15]),
+        ([30, 30], [10, 30], 35, None),
+        ([12, 12], [10, 10], 20, None),
+    ],
+)
+def test_the_widest_text_gives_way_first(natural: list[int], least: list[int], available: int, widths):
+    found = column_widths(natural, least, available)
+    assert found == widths
+    assert found is None or sum(found) + GAP * (len(found) - 1) + EDGES <= available
+
+
+def test_optional_columns_go_before_a_table_becomes_a_list():
+    rows = [[Text("a name of some length"), Text("12.3"), Text("a remark of some length")]]
+    columns = ("name", "figure", "remark")
+
+    def headings(available: int) -> list[int]:
+        return [
+            len(part.columns) for part in drawn_table(columns, rows, available, right=("figure",), optional=["remark"])
+        ]
+
+    assert headings(60) == [3]
+    assert headings(25) == [2]
+    assert headings(15) == [2]  # a list: column and cell
+    assert drawn_table(columns, rows, 15, right=("figure",), optional=["remark"])[0].box is None
+
+
+def test_a_sparkline_goes_from_the_lowest_to_the_highest(monkeypatch: pytest.MonkeyPatch):
+    class Terminal:
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    assert glyphs.sparkline([0.0, 0.5, 1.0]) in ("▁▄█", "▁▅█")
+    assert glyphs.sparkline([3, 1, 3]) == "█▁█"
+    assert glyphs.sparkline([2, 2]) == "▅▅"
+    assert glyphs.sparkline([2]) == ""
+    monkeypatch.setenv("TERM", "dumb")
+    assert glyphs.sparkline([3, 1, 3]) == "#.#"
+
+
+def test_a_pipe_gets_no_sparkline_and_no_bar(capsys: pytest.CaptureFixture[str]):
+    assert glyphs.sparkline([1, 2, 3]) == ""
+    assert glyphs.bar_cell(0.5, "50.0") == "50.0"
+
+
+@pytest.mark.parametrize(("text", "longest", "short"), [("abc", 3, "abc"), ("photos/long/name.jpg", 11, "pho…ame.jpg")])
+def test_a_shortened_path_keeps_its_end(text: str, longest: int, short: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(console, "draws_unicode", lambda stderr=False: True)
+    assert glyphs.shortened(text, longest) == short
