@@ -104,15 +104,17 @@ def new_figure(size: tuple[float, float]) -> Iterator[Figure]:
 
 def png_and_svg(figure: Figure, dpi: int | None = None) -> tuple[bytes, bytes]:
     """Return a figure as PNG (dpi: 200 unless told) and as SVG."""
+    return picture(figure, "png", dpi), picture(figure, "svg", dpi)
+
+
+def picture(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
+    """Return a figure as "png" or "svg"; without the date and the program's version, so that equal ones are equal."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    written = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        stream = io.BytesIO()
-        figure.savefig(stream, format=kind, metadata=metadata, dpi=dpi)
-        written.append(stream.getvalue())
-    return written[0], written[1]
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, metadata={"png": {"Software": None}, "svg": {"Date": None}}[kind], dpi=dpi)
+    return stream.getvalue()
 
 
 def _lines_of_seeds(axes: Axes, results: Sequence[dict[str, Any]], name: str, colour: str) -> None:

@@ -40,9 +40,11 @@ def test_training_tells_the_data_the_loss_and_the_validation_on_stderr(trained):
     assert f"Next: revcd evaluate --dataset {trained.folder} --model {trained.model}" in trained.said
 
 
-def test_a_model_and_its_settings_are_left_and_nothing_else(trained):
+def test_a_model_its_settings_and_its_curves_are_left_and_nothing_else(trained):
     settings = settings_of(trained)
-    assert set(trained.model.parent.iterdir()) == {trained.model, settings}
+    curves = trained.model.with_suffix(".curves.png")
+    assert set(trained.model.parent.iterdir()) == {trained.model, settings, curves}
+    assert curves.read_bytes().startswith(b"\x89PNG")
     assert settings.name.startswith("shapes.")
     document = read_metadata(trained.model)
     assert document["classes"]["names"] == [*trained.seen, *trained.unseen]

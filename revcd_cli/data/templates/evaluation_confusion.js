@@ -25,7 +25,7 @@
     left = top = Math.min(longest + 12, 160, whole * .27);
     width = whole - left;
     const most = Math.max(280, Math.min(760, innerHeight * .85) - top);
-    base = Math.min(width / columns.length, most / rows.length, 26);
+    base = Math.min(width / columns.length, most / rows.length, 44);
     height = Math.min(most, Math.max(base * rows.length, 120));
     const style = getComputedStyle(document.documentElement);
     for (const name of ["text", "soft", "line", "card", "seen", "unseen"]) colours[name] = style.getPropertyValue(`--${name}`);
