@@ -59,6 +59,19 @@ def test_stdout_stays_empty_and_quiet_says_nothing(trained, tmp_path: Path, caps
     assert (printed.out, printed.err) == ("", "")
 
 
+def test_scalars_go_where_they_are_asked_for_and_not_into_another_log(
+    trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    pytest.importorskip("tensorboard")
+    log, model = tmp_path / "log", tmp_path / "m.safetensors"
+    assert train(trained, trained.folder, model, "--log-dir", log, "-q") == 0
+    assert sorted(path.name for path in log.iterdir()) == ["final", "fold-1", "fold-2"]
+    assert file_sha256(model) == file_sha256(trained.model)
+    capsys.readouterr()
+    assert train(trained, trained.folder, model, "--log-dir", log, "--overwrite") == 2
+    assert f"{log}: is not empty" in capsys.readouterr().err
+
+
 def test_features_are_extracted_once_and_the_same_seed_gives_the_same_bytes(
     trained, features_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
