@@ -22,7 +22,7 @@
     const whole = canvas.parentElement.clientWidth - 2 * parseFloat(getComputedStyle(canvas.parentElement).paddingLeft);
     pen.font = `${LABEL}px system-ui, sans-serif`;
     const longest = Math.max(...names.map(name => pen.measureText(name).width));
-    left = top = Math.min(longest + 12, 160, whole * .27);
+    left = top = Math.min(longest + 12, 190, whole * .27);
     width = whole - left;
     const most = Math.max(280, Math.min(760, innerHeight * .85) - top);
     base = Math.min(width / columns.length, most / rows.length, 44);
