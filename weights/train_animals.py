@@ -2,8 +2,9 @@
 
 FOLDER holds images.csv, attributes.csv (AwA2's class-attribute table) and the photos; COMPARISON is the folder that
 `revcd evaluate --dataset FOLDER --missing mean --baselines --config weights/animals.config.toml -o COMPARISON` has
-written, whose table goes into the card. Writes animals.safetensors, animals.config.toml, MODEL_CARD.md and SHA256SUMS
-beside this script. A model that is there is described, not trained again. The test split is read once, for the card.
+written, whose table goes into the card. Writes animals.safetensors, with its settings and learning curves beside it,
+MODEL_CARD.md and SHA256SUMS beside this script. A model that is there is described, not trained again. The test split
+is read once, for the card.
 """
 
 from __future__ import annotations

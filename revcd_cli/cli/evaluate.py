@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 ReportOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="Folder for the figures as JSON and CSV.", callback=expand_short
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Folder for a page with the figures, and for them as JSON, CSV and pictures.",
+        callback=expand_short,
     ),
 ]
 
@@ -76,11 +80,14 @@ def evaluate(
     All are means over classes of each class's own accuracy, in percent. For S, U and H the candidates are all classes
     with photos in the split (--whole-table: all of the class table); for T1 the unseen ones of them. AUSUC is the area
     under the curve of U over S that the seen penalty runs through. A split in which test photos could have trained the
-    model is refused. With -o come metrics.json, per_class.csv, su_curve.csv and su_curve.png.
+    model is refused.
+
+    With -o come report.html, a page for a browser (curve, confusion matrix, classes, photos that were named wrongly,
+    confidence, attributes), and beside it metrics.json, and each part as CSV, PNG and SVG.
 
     With --baselines or --method no model is taken: each method is trained on the same photos, chosen and calibrated on
     the same validation folds, and tested once; RevCD with the settings of --config and --set. Nothing of them is saved
-    but comparison.json and comparison.csv, which grow with each method that is done.
+    but comparison.html, comparison.json and comparison.csv, which grow with each method that is done.
 
     \b
     revcd evaluate --dataset my-animals/ --model my-animals.safetensors
@@ -110,11 +117,13 @@ def evaluate(
         extraction = {"backbone": backbone, "weights": weights, "precision": precision}
         compare(plan, opened, extraction, device=device, as_json=output_format == "json")
         return
+    from ..pipeline.diagnosis import diagnose, measure_confidence
     from ..pipeline.evaluate import evaluation_scores
-    from ..pipeline.report import check_report_folder, describe, write_report
+    from ..pipeline.evaluation_report import FILES, PAGE, write_evaluation
+    from ..pipeline.report import check_report_folder, describe
 
     if output is not None:
-        check_report_folder(output, overwrite=overwrite)
+        check_report_folder(output, FILES, overwrite=overwrite)
     checkpoint, opened = open_with_model(
         dataset,
         model,
@@ -128,10 +137,11 @@ def evaluate(
     )
     scores, gamma = evaluation_scores(checkpoint, opened, rule=rule, device=device, whole_table=whole_table)
     report, curve = scores.report(gamma), scores.curve()
-    document = describe(report, checkpoint, opened, rule=rule, curve=curve)
+    confidence = measure_confidence(checkpoint, scores, rule)
+    document = describe(report, checkpoint, opened, rule=rule, curve=curve, confidence=confidence)
     if output is not None:
-        write_report(output, document, curve)
-        console.note(f"Written to {output}")
+        write_evaluation(output, document, curve, diagnose(checkpoint, opened, scores, rule=rule, device=device))
+        console.note(f"Written to {output}; open {output / PAGE} in a browser.")
     if output_format == "json":
         console.result_json(document)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,7 @@ from .options import (
     PrecisionOption,
     SeedOption,
     WeightsOption,
+    expand,
     expand_short,
 )
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from ..data.dataset import Dataset
     from ..pipeline.settings import Settings
     from ..pipeline.train import EpochInfo, TrainSummary
+    from ..pipeline.training_run import OnEpoch
 
 ModelFileOption = Annotated[
     Path | None,
@@ -69,12 +73,17 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the data and print every setting with its origin; train nothing.")
     ] = False,
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for TensorBoard scalars; needs tensorboard.", callback=expand),
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Train a model on photos of some classes and a table that describes them.
 
     Part of the seen classes plays unseen to choose the number of epochs; then all of them train the final model. Test
-    photos are never read. Photos without features are run through the backbone first, once.
+    photos are never read. Photos without features are run through the backbone first, once. Beside the model come its
+    settings (.config.toml) and its learning curves (.curves.png).
 
     \b
     revcd train --dataset my-animals/
@@ -84,6 +93,11 @@ def train(
 
     settings = resolve_settings(config, assignments or [])
     from ..data.open_dataset import open_dataset
+
+    if log_dir is not None and not dry_run:
+        from ..pipeline.scalars import check_log_folder
+
+        check_log_folder(log_dir, resume=resume)
 
     opened = open_dataset(
         dataset,
@@ -118,9 +132,8 @@ def train(
             on_progress=on_progress,
             on_note=console.note,
         )
-    watched: list[EpochInfo] = []
     try:
-        with console.progress("Training", unit="epochs") as on_progress:
+        with console.progress("Training", unit="epochs") as on_progress, _scalars(log_dir) as log:
             summary = run(
                 opened,
                 settings.config,
@@ -129,13 +142,21 @@ def train(
                 device=device,
                 resume=resume,
                 overwrite=overwrite,
-                on_epoch=lambda info: (watched.append(info), _show_epoch(info, on_progress)),
+                on_epoch=lambda info: (log(info), _show_epoch(info, on_progress)),
                 on_note=console.note,
             )
     except KeyboardInterrupt:
         console.note("Add --resume to the same command to go on from the last saved epoch.")
         raise
-    _report(summary, dataset, watched)
+    _report(summary, dataset)
+
+
+def _scalars(folder: Path | None) -> AbstractContextManager[OnEpoch]:
+    if folder is None:
+        return contextlib.nullcontext(lambda info: None)
+    from ..pipeline.scalars import scalar_log
+
+    return scalar_log(folder)
 
 
 def _introduce(dataset: Dataset) -> None:
@@ -166,25 +187,25 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
     console.note(f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}")
 
 
-def _report(summary: TrainSummary, dataset: str, watched: list[EpochInfo]) -> None:
+def _report(summary: TrainSummary, dataset: str) -> None:
     if summary.validation:
         shown = "  ".join(
             f"{name} {console.percent(summary.validation[name])}" for name in ("S", "U", "H", "T1", "AUSUC")
         )
         count = len(summary.validation["folds"])
-        console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}{_course(watched)}")
+        console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}{_course(summary)}")
     console.note(
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
-        f"Written to {summary.output} (settings beside it)"
+        f"Written to {summary.output} (settings and learning curves beside it)"
     )
     console.note(f"Next: revcd evaluate --dataset {dataset} --model {summary.output}")
 
 
-def _course(watched: list[EpochInfo]) -> str:
+def _course(summary: TrainSummary) -> str:
     """Draw how H went on validation, mean of the folds, from the first epoch that was looked at to the last."""
     by_epoch: dict[int, list[float]] = {}
-    for info in watched:
-        if info.validation is not None and info.validation["H"] is not None:
-            by_epoch.setdefault(info.epoch, []).append(info.validation["H"])
+    for info in summary.history:
+        if info["validation"] is not None and info["validation"]["H"] is not None:
+            by_epoch.setdefault(info["epoch"], []).append(info["validation"]["H"])
     drawn = glyphs.sparkline([sum(values) / len(values) for _, values in sorted(by_epoch.items())])
     return f"; H over epochs {min(by_epoch)} to {max(by_epoch)}: {drawn}" if drawn else ""

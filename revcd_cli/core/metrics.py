@@ -25,3 +25,9 @@ def harmonic_mean(acc_seen: float | None, acc_unseen: float | None) -> float | N
         return None
     total = acc_seen + acc_unseen
     return 2 * acc_seen * acc_unseen / total if total else 0.0
+
+
+def confusion_matrix(predicted: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    """Return how many rows of each true class were answered with each class: (C, C). predicted, labels: (N,)."""
+    pairs = labels * n_classes + predicted
+    return torch.bincount(pairs, minlength=n_classes * n_classes).view(n_classes, n_classes)

@@ -1,4 +1,4 @@
-"""A comparison as figures over seeds, and as files: comparison.json, which can be repeated, and comparison.csv."""
+"""A comparison as figures over seeds, and as files: comparison.json, which can be repeated, a table and a page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from ..data.dataset import Dataset
 from ..files import write_bytes
 from .baselines import BOUNDS
 from .compare import FIGURES, MethodResult, is_seeded
+from .comparison_page import comparison_page
 from .fingerprint import describe_data
 
-FILES = ("comparison.json", "comparison.csv")
+FILES = ("comparison.json", "comparison.csv", "comparison.html")
 _MEASURED = ("test", "plain", "validation")
 
 
@@ -90,7 +91,7 @@ def comparison_note(config: Config) -> str:
 
 
 def write_comparison(folder: Path, document: dict[str, Any]) -> None:
-    """Write both files of `FILES` (the CSV has a row for each method and seed), each whole or not at all."""
+    """Write all of `FILES` (the CSV has a row for each method and seed), each whole or not at all."""
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     columns = [f"{measured} {name}" for measured in _MEASURED for name in FIGURES]
@@ -99,6 +100,7 @@ def write_comparison(folder: Path, document: dict[str, Any]) -> None:
         figures = [(result[measured] or {}).get(name) for measured in _MEASURED for name in FIGURES]
         plain = [result[name] for name in ("method", "seed", "gamma")]
         writer.writerow([*plain, *figures, json.dumps(result["settings"])])
-    whole, table = (folder / name for name in FILES)
+    whole, table, page = (folder / name for name in FILES)
     write_bytes(whole, (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
     write_bytes(table, rows.getvalue().encode())
+    write_bytes(page, comparison_page(document))

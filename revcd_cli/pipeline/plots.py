@@ -68,8 +68,8 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
         return png_and_svg(figure)
 
 
-def plot_su_curve(points: dict[str, Sequence[float]], chosen: tuple[float, float], title: str) -> bytes:
-    """Draw U over S as the seen penalty runs, with the point that the model answers at. Returns PNG.
+def plot_su_curve(points: dict[str, Sequence[float]], chosen: tuple[float, float], title: str) -> tuple[bytes, bytes]:
+    """Draw U over S as the seen penalty runs, with the point that the model answers at. Returns PNG and SVG.
 
     points: "S" and "U" as shares, by rising penalty; chosen: S and U with the model's own penalty.
     """
@@ -87,7 +87,7 @@ def plot_su_curve(points: dict[str, Sequence[float]], chosen: tuple[float, float
         axes.grid(color="#E0E0E0", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-        return png_and_svg(figure)[0]
+        return png_and_svg(figure)
 
 
 @contextlib.contextmanager
@@ -102,16 +102,19 @@ def new_figure(size: tuple[float, float]) -> Iterator[Figure]:
         yield Figure(figsize=size, layout="constrained")
 
 
-def png_and_svg(figure: Figure) -> tuple[bytes, bytes]:
+def png_and_svg(figure: Figure, dpi: int | None = None) -> tuple[bytes, bytes]:
+    """Return a figure as PNG (dpi: 200 unless told) and as SVG."""
+    return picture(figure, "png", dpi), picture(figure, "svg", dpi)
+
+
+def picture(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
+    """Return a figure as "png" or "svg"; without the date and the program's version, so that equal ones are equal."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    written = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        stream = io.BytesIO()
-        figure.savefig(stream, format=kind, metadata=metadata)
-        written.append(stream.getvalue())
-    return written[0], written[1]
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, metadata={"png": {"Software": None}, "svg": {"Date": None}}[kind], dpi=dpi)
+    return stream.getvalue()
 
 
 def _lines_of_seeds(axes: Axes, results: Sequence[dict[str, Any]], name: str, colour: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import __version__
 from ..checkpoint import Checkpoint
+from ..core.confidence import Reliability
 from ..core.curve import SeenUnseenCurve
 from ..data.dataset import Dataset
 from ..errors import UsageError
@@ -21,7 +22,7 @@ from .evaluate import GZSLReport
 from .fingerprint import describe_data
 from .plots import plot_su_curve
 
-_FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png")
+FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png", "su_curve.svg")
 _CURVE = ("gamma", "S", "U")
 _MOST_POINTS = 200  # of the curve in metrics.json; su_curve.csv has them all
 
@@ -33,22 +34,29 @@ def describe(
     *,
     rule: str | None = None,
     curve: SeenUnseenCurve | None = None,
+    confidence: dict[str, Reliability] | None = None,
 ) -> dict[str, Any]:
-    """Return the evaluation as plain JSON values, with all that is needed to repeat it."""
+    """Return the evaluation as plain JSON values, with all that is needed to repeat it.
+
+    confidence: of all photos, and of those of seen and unseen classes (`diagnosis.calibration_bins`).
+    """
     rule = checkpoint.model.config.inference.with_rule(rule).rule
     figures = report.to_dict()
     per_class = figures.pop("per_class")
     points = None if curve is None else curve_points(curve)
+    calibration = checkpoint.calibration_for(rule)
     return {
         "revcd": __version__,
         "metrics": figures,
         "rule": rule,
-        "gamma": checkpoint.calibration_for(rule).gamma,
+        "gamma": calibration.gamma,
+        "temperature": calibration.temperature,
+        "calibration_error": {part: bins.expected_error() for part, bins in (confidence or {}).items()},
         "seed": checkpoint.seed,
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
         **describe_data(dataset),
         "per_class": list(per_class),
-        "su_curve": points and _thinned(points),
+        "su_curve": points and thinned(points, _MOST_POINTS),
     }
 
 
@@ -57,14 +65,14 @@ def curve_points(curve: SeenUnseenCurve) -> dict[str, list[float]]:
     return {name: column.tolist() for name, column in zip(_CURVE, curve.points(), strict=True)}
 
 
-def _thinned(points: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Return at most `_MOST_POINTS` points, both ends among them."""
+def thinned(points: dict[str, list[float]], most: int) -> dict[str, list[float]]:
+    """Return at most so many points of a curve, both ends among them."""
     count = len(points["gamma"])
-    kept = np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int)).tolist()
+    kept = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
     return {name: [column[k] for k in kept] for name, column in points.items()}
 
 
-def check_report_folder(folder: Path, names: Sequence[str] = _FILES, *, overwrite: bool) -> None:
+def check_report_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
     """Raise `UsageError` if files of these names could not be written there, before any work is done."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; the results go to a folder.")
@@ -74,21 +82,24 @@ def check_report_folder(folder: Path, names: Sequence[str] = _FILES, *, overwrit
 
 def write_report(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None = None) -> None:
     """Write the report's files, each whole or not at all; those of the curve only if there is one."""
-    metrics, per_class, table, picture = (folder / name for name in _FILES)
+    metrics, per_class, table, *pictures = (folder / name for name in FILES)
     written = (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     write_bytes(metrics, written)
     columns = ("name", "seen", "photos", "accuracy")
-    write_bytes(per_class, _csv(columns, ([entry[name] for name in columns] for entry in document["per_class"])))
+    write_bytes(per_class, csv_bytes(columns, ([entry[name] for name in columns] for entry in document["per_class"])))
     if curve is None:
         return
     points = curve_points(curve)
-    write_bytes(table, _csv(_CURVE, zip(*points.values(), strict=True)))
+    write_bytes(table, csv_bytes(_CURVE, zip(*points.values(), strict=True)))
     figures = document["metrics"]
     title = f"{document['dataset']['name']}, rule {document['rule']}, AUSUC {100 * figures['ausuc']:.1f}"
-    write_bytes(picture, plot_su_curve(points, (figures["acc_seen"], figures["acc_unseen"]), title))
+    drawn = plot_su_curve(points, (figures["acc_seen"], figures["acc_unseen"]), title)
+    for picture, data in zip(pictures, drawn, strict=True):
+        write_bytes(picture, data)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Return a table as CSV in UTF-8; None is an empty cell."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)

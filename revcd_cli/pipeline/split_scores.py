@@ -61,6 +61,19 @@ class GZSLReport:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What a model says of N test photos; classes are positions among the candidates."""
+
+    labels: Tensor  # (N,) true classes
+    answered: Tensor  # (N,)
+    confidence: Tensor  # (N,) probability of the answer, relative to the candidates
+
+    @property
+    def right(self) -> Tensor:
+        return self.answered == self.labels
+
+
+@dataclass(frozen=True)
 class SplitScores:
     """Scores of the test photos of one split, from which every figure follows without the model.
 
@@ -89,6 +102,13 @@ class SplitScores:
         """Return the scores of all photos (N, C), seen penalty subtracted, and their labels (N,)."""
         scores = calibrated(torch.cat([self.scores_seen, self.scores_unseen]), self.seen, gamma)
         return scores, torch.cat([self.labels_seen, self.labels_unseen])
+
+    def answers(self, gamma: float, temperature: float) -> Answers:
+        """Return the answers to the photos of seen classes and then to those of unseen ones."""
+        scores, labels = self.calibrated(gamma)
+        answered = scores.argmax(1)
+        probabilities = (scores / temperature).softmax(-1)
+        return Answers(labels, answered, probabilities.gather(1, answered.unsqueeze(1)).squeeze(1))
 
     def report(self, gamma: float = 0.0) -> GZSLReport:
         """Return the accuracies with the seen penalty gamma."""

@@ -1,4 +1,4 @@
-"""Training a model: `train` writes it, its settings beside it, and on the way a state from which to go on.
+"""Training a model: `train` writes it, settings and learning curves beside it, and a state from which to go on.
 
 Test rows are never read. How epochs, rule and calibration are chosen is in `training_run`.
 """
@@ -21,11 +21,12 @@ from ..core.model import RevCD
 from ..data.dataset import Dataset
 from ..errors import RevcdError, UsageError
 from ..runtime import choose_device
+from .plot_training import plot_training
 from .settings import save_config
 from .train_state import state_path
 from .training_run import DIVERGED, EpochInfo, OnEpoch, TrainingRun
 
-__all__ = ["EpochInfo", "TrainSummary", "check_model_output", "config_path", "train"]
+__all__ = ["EpochInfo", "TrainSummary", "check_model_output", "config_path", "curves_path", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> TrainSummary:
-    """Train on a data set that has features, write the model to `output` and its configuration beside it.
+    """Train on a data set that has features, write the model to `output`, and its settings and curves beside it.
 
     The state is saved on the way. `resume` goes on from it and ends with the same bytes as an uninterrupted run;
     without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models (on a CPU).
@@ -63,7 +64,8 @@ def train(
     check_features(dataset)
     output = check_model_output(output, resume=resume, overwrite=overwrite)
     started = time.monotonic()
-    with files.exclusive(output, state_path(output), config_path(output)), torch.random.fork_rng():
+    beside = (state_path(output), config_path(output), curves_path(output))
+    with files.exclusive(output, *beside), torch.random.fork_rng():
         run = TrainingRun(dataset, config, output, seed, choose_device(device).value, on_epoch or (lambda info: None))
         if run.take_over(resume):
             note(f"Going on after epoch {run.progress.epochs_done} of the {run.progress.phase} phase.")
@@ -94,6 +96,8 @@ def train(
         )
         save_checkpoint(output, checkpoint)
         save_config(config, config_path(output))
+        title = f"{output.stem}, trained on {dataset.name}"
+        files.write_bytes(curves_path(output), plot_training(run.progress.history, run.epochs, title))
         state_path(output).unlink(missing_ok=True)
     return TrainSummary(
         output=output,
@@ -112,12 +116,18 @@ def config_path(output: Path) -> Path:
     return output.with_suffix(".config.toml")
 
 
+def curves_path(output: Path) -> Path:
+    """Return where a model's learning curves are drawn: beside it."""
+    return output.with_suffix(".curves.png")
+
+
 def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
-    """Return the path of the model to write, or raise `UsageError` if it, or its settings, must not be written."""
-    if output.suffix == ".toml":
-        raise UsageError(f"{output}: a model's name cannot end in .toml.", hint="Call it NAME.safetensors.")
+    """Return the path of the model to write, or raise `UsageError` if it, or what comes beside it, must not be."""
+    if output.suffix in (".toml", ".png"):
+        raise UsageError(f"{output}: a model's name cannot end in {output.suffix}.", hint="Call it NAME.safetensors.")
     overwrite = overwrite or (resume and state_path(output).exists())
-    files.check_output(config_path(output), overwrite=overwrite)
+    for beside in (config_path(output), curves_path(output)):
+        files.check_output(beside, overwrite=overwrite)
     return files.check_output(output, overwrite=overwrite)
 
 

@@ -75,6 +75,7 @@ def test_all_baselines_come_in_one_table_and_as_files(toy: list[str], tmp_path: 
     assert document["dataset"]["features_sha256"][:12] in printed.err
     with (report / "comparison.csv").open(newline="", encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == len(document["results"])
+    assert all(f"<bdi>{name}</bdi>" in (report / "comparison.html").read_text("utf-8") for name in EVERYTHING)
     assert main(["evaluate", *toy, "--baselines", "-o", str(report)]) == 2  # there is one already
 
 
@@ -95,6 +96,7 @@ def test_what_was_measured_is_kept_when_a_later_method_fails(
     assert main(["evaluate", *toy, "--method", "ridge,revcd", "-o", str(tmp_path)]) == 130
     kept = json.loads((tmp_path / "comparison.json").read_text("utf-8"))
     assert list(kept["methods"]) == ["ridge"]
+    assert "<bdi>ridge</bdi>" in (tmp_path / "comparison.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

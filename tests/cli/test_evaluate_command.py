@@ -70,12 +70,16 @@ def test_an_evaluation_can_be_kept_as_files(trained, tmp_path: Path, capsys: pyt
     report = tmp_path / "new" / "report"
     assert evaluate(trained, f"-o={report}", "--format", "json", "-q") == 0
     document = document_of(capsys)
-    assert sorted(path.name for path in report.iterdir()) == [
-        "metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png"
-    ]  # fmt: skip
+    parts, kinds = ("attributes", "calibration", "confusion", "per_class", "su_curve"), ("csv", "png", "svg")
+    parted = {f"{part}.{kind}" for part in parts for kind in kinds}
+    assert {path.name for path in report.iterdir()} == {"metrics.json", "report.html", *parted}
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == document
     with (report / "per_class.csv").open(newline="", encoding="utf-8") as stream:
         assert [row["name"] for row in csv.DictReader(stream)] == [*trained.seen, "blue"]
+    page = (report / "report.html").read_text("utf-8")
+    assert document["model"]["sha256"] in page and document["dataset"]["split_sha256"] in page
+    wrong = sum(round(entry["photos"] * (1 - entry["accuracy"])) for entry in document["per_class"])
+    assert (page.count("data:image/jpeg;base64,") > 0) == (wrong > 0)
     (report / "metrics.json").write_text("mine")
     assert evaluate(trained, "-o", report, "-q") == 2
     assert (report / "metrics.json").read_text() == "mine"

@@ -40,9 +40,11 @@ def test_training_tells_the_data_the_loss_and_the_validation_on_stderr(trained):
     assert f"Next: revcd evaluate --dataset {trained.folder} --model {trained.model}" in trained.said
 
 
-def test_a_model_and_its_settings_are_left_and_nothing_else(trained):
+def test_a_model_its_settings_and_its_curves_are_left_and_nothing_else(trained):
     settings = settings_of(trained)
-    assert set(trained.model.parent.iterdir()) == {trained.model, settings}
+    curves = trained.model.with_suffix(".curves.png")
+    assert set(trained.model.parent.iterdir()) == {trained.model, settings, curves}
+    assert curves.read_bytes().startswith(b"\x89PNG")
     assert settings.name.startswith("shapes.")
     document = read_metadata(trained.model)
     assert document["classes"]["names"] == [*trained.seen, *trained.unseen]
@@ -55,6 +57,19 @@ def test_stdout_stays_empty_and_quiet_says_nothing(trained, tmp_path: Path, caps
     assert train(trained, trained.folder, tmp_path / "m.safetensors", "-q") == 0
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
+
+
+def test_scalars_go_where_they_are_asked_for_and_not_into_another_log(
+    trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    pytest.importorskip("tensorboard")
+    log, model = tmp_path / "log", tmp_path / "m.safetensors"
+    assert train(trained, trained.folder, model, "--log-dir", log, "-q") == 0
+    assert sorted(path.name for path in log.iterdir()) == ["final", "fold-1", "fold-2"]
+    assert file_sha256(model) == file_sha256(trained.model)
+    capsys.readouterr()
+    assert train(trained, trained.folder, model, "--log-dir", log, "--overwrite") == 2
+    assert f"{log}: is not empty" in capsys.readouterr().err
 
 
 def test_features_are_extracted_once_and_the_same_seed_gives_the_same_bytes(

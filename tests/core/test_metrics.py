@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from revcd_cli.core.metrics import harmonic_mean, mean_over_classes, per_class_accuracy
+from revcd_cli.core.metrics import confusion_matrix, harmonic_mean, mean_over_classes, per_class_accuracy
 
 
 def test_per_class_mean_is_not_the_sample_mean_on_imbalanced_data() -> None:
@@ -73,3 +73,18 @@ def test_harmonic_mean_is_zero_where_one_part_is_zero_and_undefined_where_one_is
     seen: float | None, unseen: float | None, expected: float | None
 ) -> None:
     assert harmonic_mean(seen, unseen) == (expected if expected is None else pytest.approx(expected))
+
+
+def test_a_confusion_matrix_counts_every_pair_and_has_the_accuracies_on_its_diagonal() -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels, predicted = torch.randint(4, (100,), generator=generator), torch.randint(6, (100,), generator=generator)
+
+    matrix = confusion_matrix(predicted, labels, 6)
+
+    for true in range(6):
+        for answer in range(6):
+            assert int(matrix[true, answer]) == sum(
+                int(labels[row]) == true and int(predicted[row]) == answer for row in range(100)
+            )
+    accuracy = per_class_accuracy(predicted, labels, 6)
+    torch.testing.assert_close(matrix.diagonal() / matrix.sum(1), accuracy, equal_nan=True, check_dtype=False)

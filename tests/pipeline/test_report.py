@@ -19,7 +19,7 @@ from revcd_cli.errors import UsageError
 from revcd_cli.files import file_sha256
 from revcd_cli.pipeline.evaluate import GZSLReport, evaluate, evaluation_scores
 from revcd_cli.pipeline.fingerprint import features_sha256
-from revcd_cli.pipeline.report import check_report_folder, curve_points, describe, write_report
+from revcd_cli.pipeline.report import FILES, check_report_folder, curve_points, describe, write_report
 from revcd_cli.pipeline.split_scores import ClassAccuracy
 
 AWKWARD = GZSLReport(
@@ -132,9 +132,10 @@ def test_the_curve_is_written_whole_and_thinned_in_the_document(toy_model, tmp_p
     assert len(thin) == min(len(rows), 200) and (thin[0], thin[-1]) == (rows[0], rows[-1])
     assert set(thin) <= set(rows) and list(described["su_curve"]) == ["gamma", "S", "U"]
     assert (tmp_path / "su_curve.png").read_bytes().startswith(b"\x89PNG")
-    before = file_sha256(tmp_path / "su_curve.png")
+    assert b"<svg" in (tmp_path / "su_curve.svg").read_bytes()
+    before = {path.name: file_sha256(path) for path in tmp_path.iterdir()}
     write_report(tmp_path, described, curve)
-    assert file_sha256(tmp_path / "su_curve.png") == before
+    assert {path.name: file_sha256(path) for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("report", [AWKWARD, dataclasses.replace(AWKWARD, per_class=())], ids=["awkward", "empty"])
@@ -161,19 +162,19 @@ def test_a_figure_that_is_no_number_is_an_error_and_the_old_report_stays(toy_mod
     assert {path.name: file_sha256(path) for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png"])
+@pytest.mark.parametrize("name", FILES)
 def test_an_existing_report_needs_overwrite(tmp_path: Path, name: str):
     (tmp_path / name).write_text("old")
     with pytest.raises(UsageError, match="exists already") as caught:
-        check_report_folder(tmp_path, overwrite=False)
+        check_report_folder(tmp_path, FILES, overwrite=False)
     assert name in caught.value.message
-    check_report_folder(tmp_path, overwrite=True)
+    check_report_folder(tmp_path, FILES, overwrite=True)
 
 
 def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
-    check_report_folder(tmp_path / "new" / "report", overwrite=False)
+    check_report_folder(tmp_path / "new" / "report", FILES, overwrite=False)
     (tmp_path / "notes.txt").write_text("mine")
-    check_report_folder(tmp_path, overwrite=False)
+    check_report_folder(tmp_path, FILES, overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -181,4 +182,4 @@ def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
 def test_a_file_is_no_report_folder(tmp_path: Path, overwrite: bool):
     (tmp_path / "file").write_text("old")
     with pytest.raises(UsageError, match="is a file"):
-        check_report_folder(tmp_path / "file", overwrite=overwrite)
+        check_report_folder(tmp_path / "file", FILES, overwrite=overwrite)

@@ -99,8 +99,9 @@ def test_the_configuration_beside_a_model_gives_the_same_model(toy_model, tmp_pa
     assert model_sha256(toy_model.dataset, config, tmp_path / "m.safetensors") == file_sha256(toy_model.path)
 
 
-def test_a_finished_training_leaves_the_model_and_its_configuration_and_nothing_else(toy_model):
-    assert sorted(path.name for path in toy_model.path.parent.iterdir()) == ["toy.config.toml", "toy.safetensors"]
+def test_a_finished_training_leaves_the_model_its_configuration_and_its_curves_and_nothing_else(toy_model):
+    left = ["toy.config.toml", "toy.curves.png", "toy.safetensors"]
+    assert sorted(path.name for path in toy_model.path.parent.iterdir()) == left
 
 
 def test_the_model_says_what_it_was_trained_on(toy_model):
@@ -312,6 +313,14 @@ def test_numbers_that_are_not_finite_end_the_training_and_leave_the_old_model(
 
 def never(info: EpochInfo) -> None:
     raise AssertionError("work was done before the call was refused")
+
+
+@pytest.mark.parametrize("name", ["m.curves.png", "m.config.toml"])
+def test_what_lies_where_something_beside_the_model_would_go_is_kept(toy_model, tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(UsageError, match=f"{name}: exists already"):
+        train(toy_model.dataset, toy_model.config, tmp_path / "m.safetensors", on_epoch=never)
+    assert (tmp_path / name).read_bytes() == b"mine"
 
 
 def test_an_existing_model_is_kept_unless_overwrite_says_otherwise(toy_model, tmp_path: Path):

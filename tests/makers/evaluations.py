@@ -1,0 +1,71 @@
+"""Evaluations made by hand: scores, a diagnosis and a document whose every figure is known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from revcd_cli.core.metrics import confusion_matrix
+from revcd_cli.pipeline.diagnosis import AttributeReliability, Diagnosis, calibration_bins
+from revcd_cli.pipeline.split_scores import SplitScores
+
+
+def scores_of(answers: Sequence[tuple[int, int, int]], seen: Sequence[bool], names: Sequence[str]) -> SplitScores:
+    """Return scores in which (true class, answer, photos) come true without a penalty: 2 for the answer, else noise."""
+    labels = torch.tensor([true for true, _, photos in answers for _ in range(photos)])
+    answered = torch.tensor([answer for _, answer, photos in answers for _ in range(photos)])
+    scores = torch.rand(len(labels), len(names), generator=torch.Generator().manual_seed(0))
+    scores[torch.arange(len(labels)), answered] += 1.5
+    of_seen = torch.tensor(seen)[labels]
+    return SplitScores(
+        scores[of_seen], scores[~of_seen], labels[of_seen], labels[~of_seen], tuple(names), torch.tensor(seen)
+    )
+
+
+def diagnosis_of(scores: SplitScores, **changes: Any) -> Diagnosis:
+    """Return the diagnosis of scores whose seen classes come first, with two attributes."""
+    answers = scores.answers(0.0, 1.0)
+    return Diagnosis(
+        **{
+            "names": scores.names,
+            "seen": tuple(scores.seen.tolist()),
+            "confusion": confusion_matrix(answers.answered, answers.labels, len(scores.names)).numpy(),
+            "temperature": 1.0,
+            "calibration": calibration_bins(answers, scores.seen),
+            "attributes": (
+                AttributeReliability(name="stripes", unseen=-0.25, seen=0.9, validation=0.5),
+                AttributeReliability(name="hooves", unseen=0.75, seen=None, validation=None),
+            ),
+            "drawn_photos": {"seen": 3, "unseen": 4},
+            **changes,
+        }
+    )
+
+
+def document_of(scores: SplitScores) -> dict[str, Any]:
+    """Return what `report.describe` would say of these scores by a model with no penalty."""
+    figures = scores.report(0.0).to_dict()
+    per_class = figures.pop("per_class")
+    return {
+        "revcd": "0",
+        "metrics": figures,
+        "rule": "joint",
+        "gamma": 0.0,
+        "temperature": 1.0,
+        "seed": 0,
+        "model": {"name": "model", "sha256": "ab" * 32},
+        "dataset": {"name": "data", "split_sha256": "cd" * 32, "features_sha256": "ef" * 32},
+        "backbone": {"tag": "toy", "weights_sha256": "01" * 32},
+        "per_class": list(per_class),
+    }
+
+
+def many_classes(count: int = 200, seen: int = 150) -> SplitScores:
+    """Return scores of as many classes as CUB has, about half of 3 photos each named rightly."""
+    generator = np.random.default_rng(0)
+    answers = [(c, c if generator.random() < 0.5 else int(generator.integers(count)), 1) for c in range(count)] * 3
+    names = [f"{c + 1:03d}.Black_footed_Albatross" for c in range(count)]
+    return scores_of(answers, [c < seen for c in range(count)], names)
