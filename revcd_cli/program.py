@@ -178,6 +178,10 @@ def _pad(options: Mapping[str, Any], own: tuple[bool, ...]) -> _Run:
     return lambda x: functional.pad(x, options["pad"], value=options["value"])
 
 
+def _mirror(options: Mapping[str, Any], own: tuple[bool, ...]) -> _Run:
+    return lambda x: x.flip(2, 3)
+
+
 def _flatten(options: Mapping[str, Any], own: tuple[bool, ...]) -> _Run:
     return lambda x: x.flatten(options["start"])
 
@@ -194,6 +198,7 @@ _OPERATIONS: dict[str, Callable[[Mapping[str, Any], tuple[bool, ...]], _Run]] = 
     "avg_pool": _avg_pool,
     "mean": _mean,
     "pad": _pad,
+    "mirror": _mirror,
     "flatten": _flatten,
     "transpose": _transpose,
 }

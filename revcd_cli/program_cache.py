@@ -21,7 +21,7 @@ from . import __version__, files
 from .errors import RevcdError
 from .program import Program, Step
 
-_FORMAT = 2
+_FORMAT = 3
 _LARGEST = 2**28  # bytes: a greater network is quicker to build than worth the room
 _DIGEST = 32  # bytes of sha256 before the content
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .program import Program, Step
+from .program_padding import without_padding
 
 _SAME = 1e-3  # how far the program may be from the network in float32, as a share of the features' length
 
@@ -79,7 +80,7 @@ class _Recorder(TorchDispatchMode):
         """Return what was recorded, as far as these features need it."""
         if self._value.get(id(features)) != len(self._steps):
             raise _Unknown("the features are not the last value")
-        steps, tensors = _joined(self._steps, self._tensors)
+        steps, tensors = _joined(*without_padding(self._steps, self._tensors))
         for step in steps[-2:]:
             if step.kind == "mean":
                 step.options["last"] = True

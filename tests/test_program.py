@@ -87,6 +87,44 @@ def test_normalisation_activations_and_sums_leave_no_steps_of_their_own():
     assert sum(len(step.inputs) == 2 for step in made.steps) == 8  # one for each residual block
 
 
+def test_convolutions_pad_for_themselves_where_the_features_are_a_mean_over_places():
+    kinds = [step.kind for step in record(network("tf_efficientnet_lite0"), SIZE).steps]
+    assert "pad" not in kinds and kinds.count("mirror") == 1
+    tokens = TokenNetwork(network("tf_efficientnet_lite0"), "tf_efficientnet_lite0", SIZE)
+    assert "mirror" not in [step.kind for step in record(tokens, SIZE).steps]  # their order would be reversed
+
+
+class Padded(nn.Module):
+    """Pads by any number of zeros on each side, then convolves, a few times over."""
+
+    def __init__(self, pads: list[list[int]], kernel: int, stride: int, dilation: int, value: float = 0.0) -> None:
+        super().__init__()
+        self.pads, self.value = pads, value
+        torch.manual_seed(0)
+        settings = {"stride": stride, "dilation": dilation, "padding": 1}
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, kernel, **settings) for _ in pads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for pad, layer in zip(self.pads, self.layers, strict=True):
+            x = layer(nn.functional.pad(x, pad, value=self.value)).relu()
+        return x.mean((2, 3))
+
+
+@pytest.mark.parametrize("size", [21, 22, 23, 24])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation", "value"),
+    [(3, 1, 1, 0.0), (3, 2, 1, 0.0), (5, 2, 1, 0.0), (3, 3, 2, 0.0), (3, 2, 1, 1.0)],
+)
+@pytest.mark.parametrize("pads", [[[0, 1, 0, 1]], [[1, 0, 1, 1], [0, 1, 0, 1]], [[1, 1, 2, 2], [0, 2, 1, 1]]])
+def test_whatever_the_padding_a_program_gives_the_features_of_its_network(
+    pads: list[list[int]], kernel: int, stride: int, dilation: int, value: float, size: int
+):
+    plain = Padded(pads, kernel, stride, dilation, value).requires_grad_(False)
+    images = torch.randn(2, 3, size, size + 1, generator=seeded(2))
+    found = of(record(plain, (3, size, size + 1)), images)
+    assert (found - plain(images)).norm() <= 1e-5 * plain(images).norm()
+
+
 def test_the_photos_are_not_written_over():
     images = photos()
     before = images.clone()

@@ -51,6 +51,22 @@ class SpatialTokens(nn.Module):
         return self.project(x.unflatten(1, (self.n_tokens, -1)))  # (B, N, W)
 
 
+class SingleTokenLayer(nn.TransformerEncoderLayer):
+    """A Transformer layer for one token, which attends to itself alone: its queries and keys change nothing.
+
+    What training drops of the attention are weights of 1, one for each head.
+    """
+
+    def _sa_block(self, x: Tensor, *masks: Tensor | None, **options: bool) -> Tensor:
+        """x: (B, 1, W). Returns (B, 1, W)."""
+        attention = self.self_attn
+        width = attention.embed_dim
+        value = nn.functional.linear(x, attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
+        heads = value.unflatten(-1, (attention.num_heads, -1))  # (B, 1, heads, W / heads)
+        kept = nn.functional.dropout(heads.new_ones((*heads.shape[:-1], 1)), attention.dropout, self.training)
+        return self.dropout1(attention.out_proj((heads * kept).flatten(-2)))
+
+
 class VisualEncoder(nn.Module):
     """Transformer over the tokens of a photo's features, read at a class token, plus a linear path around it.
 
@@ -68,7 +84,8 @@ class VisualEncoder(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(n_tokens, config.width))
         # A single token is read itself: attention over it alone is the identity.
         self.cls = nn.Parameter(0.02 * torch.randn(1, config.width)) if n_tokens > 1 else None
-        layer = nn.TransformerEncoderLayer(
+        kind = nn.TransformerEncoderLayer if n_tokens > 1 else SingleTokenLayer
+        layer = kind(
             config.width, config.heads, config.feedforward, config.dropout, activation="gelu", batch_first=True,
             norm_first=True,
         )  # fmt: skip

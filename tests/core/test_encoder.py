@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from revcd_cli.config import EncoderConfig
-from revcd_cli.core.encoder import ChunkTokens, ViewTokens, VisualEncoder
+from revcd_cli.core.encoder import ChunkTokens, SingleTokenLayer, ViewTokens, VisualEncoder
 
 TOKENS = ("chunk", "single", "views")
 
@@ -165,3 +165,27 @@ def test_dropout_acts_in_training_only(tokens: str) -> None:
     assert torch.equal(network(x), network(x))
     network.train()
     assert not torch.equal(network(x), network(x))
+
+
+def test_a_single_token_needs_no_queries_and_keys() -> None:
+    """The layer and its gradients are torch's own; what it drops are whole heads."""
+    settings = (16, 4, 24, 0.0, "gelu")
+    torch.manual_seed(0)
+    usual = nn.TransformerEncoderLayer(*settings, batch_first=True, norm_first=True).double()
+    single = SingleTokenLayer(*settings, batch_first=True, norm_first=True).double()
+    single.load_state_dict(usual.state_dict())
+    x = features(5, 16).unsqueeze(1)
+    for layer in (usual, single):
+        layer(x).square().sum().backward()
+    torch.testing.assert_close(single(x), usual(x))
+    for name, parameter in usual.named_parameters():
+        torch.testing.assert_close(single.get_parameter(name).grad, parameter.grad)
+
+    single.self_attn.dropout = 0.5
+    with torch.no_grad():
+        single.self_attn.out_proj.weight.copy_(torch.eye(16))
+        single.self_attn.out_proj.bias.zero_()
+        kept = single._sa_block(x) / single.eval()._sa_block(x)  # (5, 1, 16): 0 or 2, alike within a head
+    heads = kept.unflatten(-1, (4, 4))
+    torch.testing.assert_close(heads, heads[..., :1].expand_as(heads))
+    assert sorted(heads.round().unique().tolist()) == [0, 2]
