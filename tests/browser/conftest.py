@@ -66,6 +66,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             ),
         )
         page.goto(address)
+        if scripts:  # what is not drawn yet has no text and no place
+            page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
         return page
 
     yield open_
