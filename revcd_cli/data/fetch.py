@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from ..errors import DownloadError, RevcdError
+from ..errors import DownloadError, RevcdError, brief
 from ..files import atomic_write
 from .download import ProgressCallback, download, human_size
 from .registry import ARCHIVE_NAME, ARCHIVE_URL, Benchmark, data_roots, get_benchmark, missing_files, where_to_put
@@ -106,7 +106,7 @@ def _unpack(archive: Path, folder: Path, benchmark: Benchmark, names: tuple[str,
                 with opened.open(member) as source, atomic_write(folder / name) as target:
                     shutil.copyfileobj(source, target, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DownloadError(f"{archive}: is not a whole zip archive ({error}).") from error
+        raise DownloadError(f"{archive}: is not a whole zip archive ({brief(error)}).") from error
     except OSError as error:
         raise RevcdError(f"{archive}: cannot be unpacked into {folder} ({error.strerror or error}).") from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..errors import ConfigError, InputFileError, UsageError, did_you_mean
+from ..errors import ConfigError, InputFileError, UsageError, did_you_mean, brief
 from ..files import write_bytes
 
 if sys.version_info >= (3, 11):
@@ -114,7 +114,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror or error}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputFileError(file, f"is not valid TOML: {error}.") from error
+        raise InputFileError(file, f"is not valid TOML: {brief(error)}.") from error
 
 
 def _check(values: dict[str, Any], file: Path) -> None:
