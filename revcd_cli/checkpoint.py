@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import BackboneRecord, Config
-from .errors import CheckpointError, RevcdError, did_you_mean, brief
+from .errors import CheckpointError, RevcdError, brief, did_you_mean
 from .files import atomic_write, file_sha256
 
 if TYPE_CHECKING:

@@ -87,7 +87,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"{path}: is a truncated or damaged safetensors file ({brief(error)}).", hint=_ANOTHER) from error
+        raise WeightsError(
+            f"{path}: is a truncated or damaged safetensors file ({brief(error)}).", hint=_ANOTHER
+        ) from error
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: Path, ignored: Collection[str] = ()) -> None:

@@ -20,6 +20,7 @@ _PLAIN = frozenset((*range(1, 8), 9, 12, 13, 16, 17, 18))  # types of elements t
 _NAME = frozenset((1, 16))
 _CELL, _CHARACTERS, _NUMBERS = 1, 4, range(6, 16)  # classes of matrices
 _COMPLEX = 1 << 11
+_MOST_SIDES = 32  # of a matrix, by scipy
 _DEEPEST = 32  # matrices within matrices; scipy goes down by calling itself
 _TAG = 8  # bytes, the least that a value which is a matrix takes
 _SMALL = 64 << 20  # bytes that a compressed element may unpack to, whatever its size
@@ -134,6 +135,8 @@ def _check_matrix(source: _Source, start: int, order: str, depth: int) -> str | 
     shape, at = _value(source, at, end, order, {5, 6})
     sides = struct.unpack(f"{order}{len(shape) // 4}i", shape[: len(shape) // 4 * 4])
     _, at = _value(source, at, end, order, _NAME)
+    if not 2 <= len(sides) <= _MOST_SIDES or len(shape) % 4:
+        raise ValueError(f"there is a matrix of {len(sides)} sides")
     count = math.prod(sides)
     if min(sides, default=0) < 0 or count * (_TAG if kind & 0xFF == _CELL else 1) > size:
         raise ValueError(f"there are {sides} values in {size:,} bytes")

@@ -54,7 +54,7 @@ def partial_folder(output: Path) -> Path:
 
 def unfinished_settings(output: Path) -> dict[str, Any]:
     """Return the settings of the unfinished run on an output, or nothing where there is none that can be read."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         settings = json.loads((partial_folder(output) / "manifest.json").read_bytes())
         if isinstance(settings, dict):
             return settings
@@ -222,7 +222,7 @@ class Journal:
             settings = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, OSError):
+        except (ValueError, OSError, RecursionError):
             settings = None
         if not isinstance(settings, dict):
             raise UsageError(f"{path}: cannot be read.", hint="Add --fresh to begin anew, or choose another output.")

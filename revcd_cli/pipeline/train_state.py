@@ -1,7 +1,7 @@
 """The state of an unfinished training: what `--resume` goes on from.
 
-It lies beside the output as `<output>.state`, one sealed file (see `files.write_sealed`), replaced whole each time. What the run depends on
-is written into it as a fingerprint; a run with another fingerprint does not touch it.
+It lies beside the output as `<output>.state`, one sealed file (see `files.write_sealed`), replaced whole each time.
+What the run depends on is written into it as a fingerprint; a run with another fingerprint does not touch it.
 """
 
 from __future__ import annotations

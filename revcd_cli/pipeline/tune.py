@@ -246,9 +246,12 @@ class _Search:
             for number, line in enumerate(lines, 2):  # noqa: B007 (used in the error)
                 result = self._result(json.loads(line))
                 self.results[result.trial, result.rung] = result
-        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
             raise InputFileError(
-                self.record, f"is not the record of a search ({brief(error)}).", line=number, hint="Delete it to begin again."
+                self.record,
+                f"is not the record of a search ({brief(error)}).",
+                line=number,
+                hint="Delete it to begin again.",
             ) from error
         changed = differences(earlier, self.header["search"])
         if changed:

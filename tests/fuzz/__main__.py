@@ -12,8 +12,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from .kinds import BY_NAME, KINDS, shares  # noqa: E402 (torch reads it when it is imported)
-from .worker import ACCEPTED, CRASH, REFUSED, Outcome, outcomes, quiet  # noqa: E402
+from .kinds import BY_NAME, KINDS, shares
+from .worker import ACCEPTED, CRASH, REFUSED, Outcome, outcomes, quiet
 
 _SHOWN = 5  # crashes of each sort
 _REASONS = 4  # refusals that a line names
@@ -73,7 +73,8 @@ def _explain(crashes: list[tuple[str, Outcome]], seed: int) -> None:
         print(f"\n{name}: {what}")
         for outcome in found[:_SHOWN]:
             last = outcome.detail.strip().splitlines()[-1:] or [""]
-            print(f"  {last[0][:200]}\n  again: python -m tests.fuzz --seed {seed} --only '{name}' --input {outcome.number}")
+            again = f"python -m tests.fuzz --seed {seed} --only '{name}' --input {outcome.number}"
+            print(f"  {last[0][:200]}\n  again: {again}")
         if len(found) > _SHOWN:
             print(f"  and {len(found) - _SHOWN} more")
 

@@ -22,8 +22,8 @@ from revcd_cli.data.attributes import align, read_attribute_csv
 from revcd_cli.data.benchmarks import read_benchmark
 from revcd_cli.data.features import read_features
 from revcd_cli.data.folder import read_images_csv
-from revcd_cli.data.images import MAX_ASPECT, MAX_PIXELS, ImageFailure, decode_rgb
 from revcd_cli.data.image_source import failed_source
+from revcd_cli.data.images import MAX_ASPECT, MAX_PIXELS, ImageFailure, decode_rgb
 from revcd_cli.data.sources import iter_sources
 from revcd_cli.data.table_notes import table_notes
 from revcd_cli.pipeline import tune
@@ -32,9 +32,9 @@ from revcd_cli.pipeline.settings import resolve_settings, to_toml
 from revcd_cli.pipeline.train import train
 from revcd_cli.pipeline.train_state import state_path
 from revcd_cli.weights_file import load_weights, read_state_dict
+from tests.makers import feature_files
 
 from . import samples
-from tests.makers import benchmark_files, feature_files
 
 Reader = Callable[[bytes, Path, int], object]  # the file, an empty folder, the input's number
 

@@ -98,7 +98,13 @@ def avif() -> list[bytes]:
 
 
 def _members() -> list[tuple[str, bytes]]:
-    return [("a.png", png()[0]), ("b/c.jpg", jpeg()[0]), ("b/d 2.gif", gif()[0]), ("e.txt", b"text"), ("b/d 10.gif", gif()[1])]
+    return [
+        ("a.png", png()[0]),
+        ("b/c.jpg", jpeg()[0]),
+        ("b/d 2.gif", gif()[0]),
+        ("e.txt", b"text"),
+        ("b/d 10.gif", gif()[1]),
+    ]
 
 
 def zips() -> list[bytes]:
@@ -114,7 +120,9 @@ def zips() -> list[bytes]:
 
 def tars() -> list[bytes]:
     long = [("x" * 90 + "/" + "y" * 90 + ".png", png()[0])]
-    return [make_tar(_members() + long, form) for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+    return [
+        make_tar(_members() + long, form) for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+    ]
 
 
 def packed_tars() -> list[bytes]:
@@ -135,7 +143,10 @@ def photo_tables() -> list[bytes]:
     parts = ("trainval", "trainval", "test_seen")
     rows = [f'"{name}/{k}.jpg",{name},{part}' for name in CLASSES[:3] for k, part in enumerate(parts)]
     rows += [f"{name}/{k}.jpg,{name},test_unseen" for name in CLASSES[3:] for k in range(2)]
-    return ["\n".join(["path,class,split", *rows]).encode(), "\r\n".join(["class;split;path;x", "okapi;trainval;a;"]).encode()]
+    return [
+        "\n".join(["path,class,split", *rows]).encode(),
+        "\r\n".join(["class;split;path;x", "okapi;trainval;a;"]).encode(),
+    ]
 
 
 def npz() -> list[bytes]:
@@ -192,13 +203,20 @@ def torch_files() -> list[bytes]:
 
 def configs() -> list[bytes]:
     presets = [resolve_settings(name).to_toml() for name in preset_names()]
-    return [text.encode() for text in (*presets, "[train]\nepochs = 3\nlearning_rate = 1e-3\n\n[encoder]\nwidth = 16\n")]
+    return [
+        text.encode() for text in (*presets, "[train]\nepochs = 3\nlearning_rate = 1e-3\n\n[encoder]\nwidth = 16\n")
+    ]
 
 
 def path_lists() -> list[bytes]:
     names = ["a.png", "b/c.jpg", "b", "z.zip", "missing.png", "./a.png", "na\u00efve \u2714.png"]
     lines = "\n".join(names).encode()
-    return [lines, lines.replace(b"\n", b"\r\n"), b"\0".join(lines.split(b"\n")), b"\xef\xbb\xbf" + lines + b"\ncaf\xe9"]
+    return [
+        lines,
+        lines.replace(b"\n", b"\r\n"),
+        b"\0".join(lines.split(b"\n")),
+        b"\xef\xbb\xbf" + lines + b"\ncaf\xe9",
+    ]
 
 
 @functools.cache
