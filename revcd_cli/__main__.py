@@ -87,8 +87,9 @@ def _make_streams_safe() -> None:
 
 
 def _quieten_libraries() -> None:
-    """Let Pillow not talk over revcd: what is wrong with a photo stands in the photo's row."""
-    warnings.filterwarnings("ignore", module="PIL")
+    """Let no library talk over revcd: what is wrong with a file stands in its row, or in the error about it."""
+    if not sys.warnoptions:  # else somebody wants to see them
+        warnings.simplefilter("ignore")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 

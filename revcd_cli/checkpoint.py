@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import BackboneRecord, Config
-from .errors import CheckpointError, RevcdError, did_you_mean
+from .errors import CheckpointError, RevcdError, brief, did_you_mean
 from .files import atomic_write, file_sha256
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
-        raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({error}).") from error
+        raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({brief(error)}).") from error
     if not seen <= set(classes.names):
         raise CheckpointError(f"{path}: names seen classes that are not in its class table.")
     _load_state(path, model, {key.removeprefix("model."): value for key, value in tensors.items()})
@@ -216,7 +216,7 @@ def _class_table(path: Path, document: dict[str, Any], values: np.ndarray, sha25
     try:
         names, attributes = (tuple(map(str, document["classes"][part])) for part in ("names", "attributes"))
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({error}).") from error
+        raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({brief(error)}).") from error
     if values.shape != (len(names), len(attributes)):
         raise CheckpointError(
             f"{path}: its class table is {tuple(values.shape)}, but it names {len(names)} classes and "
@@ -277,7 +277,7 @@ def shipped_folder() -> Path:
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: is damaged ({error}).", hint="Copy or train it again.")
+    return CheckpointError(f"{path}: is damaged ({brief(error)}).", hint="Copy or train it again.")
 
 
 def _what_it_is(path: Path) -> str:

@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+_LONGEST = 2000  # characters of a message: an input that is quoted in it may have millions
+
 
 class RevcdError(Exception):
     """A failure that the user can understand and act on: nothing usable was produced."""
@@ -16,9 +18,9 @@ class RevcdError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = shortened(message, _LONGEST)
+        self.hint = hint and shortened(hint, _LONGEST)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -67,6 +69,17 @@ class WeightsError(RevcdError):
 
 class DownloadError(RevcdError):
     """A download failed; what was fetched so far is kept for the next attempt."""
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most `most` characters: its beginning and its end, if it has more."""
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} ... {text[-(most // 3 - 5) :]}"
+
+
+def brief(error: BaseException) -> str:
+    """Return in one short line what a library says about a file; it may quote the file, or say nothing."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return shortened(line, 200).rstrip(".")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -86,6 +86,19 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write, atomically, what revcd keeps for itself: behind a line with its sha256, so that all damage shows."""
+    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """Return what `write_sealed` was given. Raises ValueError for anything else, OSError if it cannot be read."""
+    seal, _, content = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != seal:
+        raise ValueError("its checksum is wrong")
+    return content
+
+
 def _temporary_prefix(target: Path) -> str:
     """Return the start of a temporary file's name: it tells whose it is, and is short however long the name is."""
     return f".revcd-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"

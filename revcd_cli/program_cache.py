@@ -23,7 +23,6 @@ from .program import Program, Step
 
 _FORMAT = 3
 _LARGEST = 2**28  # bytes: a greater network is quicker to build than worth the room
-_DIGEST = 32  # bytes of sha256 before the content
 
 
 def programs_folder() -> Path:
@@ -45,19 +44,15 @@ def save_program(path: Path, program: Program, about: dict[str, Any]) -> None:
     tensors = {name: tensor.contiguous() for name, tensor in program.tensors.items()}
     content = safetensors.torch.save(tensors, {"revcd": text})
     with contextlib.suppress(RevcdError, OSError):
-        files.write_bytes(path, hashlib.sha256(content).digest() + content)
+        files.write_sealed(path, content)
 
 
 def load_program(path: Path) -> tuple[Program, dict[str, Any]] | None:
     """Return a program that was kept, and the words about it, or None."""
     try:
-        whole = path.read_bytes()
-    except OSError:
+        content = files.read_sealed(path)
+    except (OSError, ValueError):
         return None
-    content = memoryview(whole)[_DIGEST:]
-    if hashlib.sha256(content).digest() != whole[:_DIGEST]:
-        return None
-    content = bytes(content)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     found = json.loads(header["__metadata__"]["revcd"])
     steps = tuple(Step(step["kind"], tuple(step["inputs"]), step["options"]) for step in found["steps"])

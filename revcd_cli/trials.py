@@ -33,7 +33,7 @@ _LAYERS = ((3, 128, 128, 28, 1), (1, 512, 128, 28, 1), (3, 144, 144, 56, 144))
 
 def trials_file() -> Path:
     """Return the file in which answers are kept."""
-    return Path(platformdirs.user_cache_dir("revcd")) / "trials.json"
+    return Path(platformdirs.user_cache_dir("revcd")) / "trials"
 
 
 def remembered(question: Sequence[Any], find_out: Callable[[], Any]) -> Any:
@@ -43,7 +43,7 @@ def remembered(question: Sequence[Any], find_out: Callable[[], Any]) -> Any:
     if key not in known:
         answer = find_out()
         try:
-            files.write_bytes(trials_file(), json.dumps({**_known(), key: answer}, indent=1).encode())
+            files.write_sealed(trials_file(), json.dumps({**_known(), key: answer}, indent=1).encode())
         except (RevcdError, OSError):
             return answer
         known = {key: answer}
@@ -52,10 +52,9 @@ def remembered(question: Sequence[Any], find_out: Callable[[], Any]) -> Any:
 
 def _known() -> dict[str, Any]:
     try:
-        known = json.loads(trials_file().read_bytes())
+        return json.loads(files.read_sealed(trials_file()))
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def machine() -> str:

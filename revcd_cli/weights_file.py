@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .errors import WeightsError
+from .errors import WeightsError, brief
 
 _SHOWN = 5  # names listed when a file does not fit
 _WRAPPERS = ("state_dict", "model")  # keys under which training programs keep the state dict
@@ -77,8 +77,7 @@ def _read(path: Path, opening: bytes) -> object:
             hint="Save only the state dict, best as safetensors.",
         ) from error
     except Exception as error:  # damaged archives surface as RuntimeError, EOFError, KeyError, ValueError ...
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise WeightsError(f"{path}: is damaged or no state dict ({reason}).", hint=_ANOTHER) from error
+        raise WeightsError(f"{path}: is damaged or no state dict ({brief(error)}).", hint=_ANOTHER) from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -88,7 +87,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"{path}: is a truncated or damaged safetensors file ({error}).", hint=_ANOTHER) from error
+        raise WeightsError(
+            f"{path}: is a truncated or damaged safetensors file ({brief(error)}).", hint=_ANOTHER
+        ) from error
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: Path, ignored: Collection[str] = ()) -> None:

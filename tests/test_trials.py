@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from revcd_cli import runtime, trials
+from revcd_cli import files, runtime, trials
 
 CPU = torch.device("cpu")
 
@@ -65,7 +65,7 @@ def test_an_unreadable_memory_is_begun_anew(place, content):
     place.parent.mkdir()
     place.write_bytes(content)
     assert trials.remembered(["a"], lambda: 5) == 5
-    assert list(json.loads(place.read_text()).values()) == [5]
+    assert list(json.loads(files.read_sealed(place)).values()) == [5]
 
 
 def test_where_nothing_can_be_kept_each_run_finds_out_for_itself(place):

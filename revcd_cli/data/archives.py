@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ..errors import brief
 from .image_source import (
     ImageSource,
     access_failure,
@@ -36,8 +37,20 @@ class _Member(NamedTuple):
     content: ImageFailure | Callable[[], bytes | ImageFailure]
 
 
+# Members that hold a long name, or other things about the member after them; tarfile reads them whole.
+_EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
+_MOST_EXTENSION = 1 << 20  # bytes of such a member
+
+
 class _StrictHeader(tarfile.TarInfo):
     """A damaged or missing header is an error; tarfile by itself takes it for the end, so photos would be lost."""
+
+    @classmethod
+    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        header = super().frombuf(buffer, encoding, errors)
+        if not 0 <= header.size < 2**62 or (header.type in _EXTENSIONS and header.size > _MOST_EXTENSION):
+            raise tarfile.InvalidHeaderError(f"a member of {header.size:,} bytes")
+        return header
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
@@ -90,7 +103,7 @@ def _archive_failure(path: str, error: Exception, *, started: bool) -> ImageFail
     if isinstance(error, OSError) and error.errno is not None:
         return access_failure(path, error, missing="vanished")
     what = "the rest of the archive" if started else "the archive"
-    return ImageFailure(_damage_reason(error), f"{what} cannot be read: {error}")
+    return ImageFailure(_damage_reason(error), f"{what} cannot be read: {brief(error)}")
 
 
 def _damage_reason(error: Exception) -> str:
@@ -147,13 +160,26 @@ def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes |
     except NotImplementedError:
         return ImageFailure("unsupported_format", "is compressed by a method that Python's zipfile cannot read")
     except (*_DAMAGE, EOFError) as error:
-        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {error}")
+        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {brief(error)}")
 
 
 def _compression(path: str) -> Callable[..., BinaryIO] | None:
     with Path(path).open("rb") as stream:
         start = stream.read(6)
     return next((opener for magic, opener in _COMPRESSIONS.items() if start.startswith(magic)), None)
+
+
+class _Whole:
+    """A decompressed stream that says when it ends too early; tarfile would go on to skip what is not there."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if not data:
+            raise EOFError("unexpected end of data")
+        return data
 
 
 def _tar_members(path: str) -> Iterator[_Member]:
@@ -163,7 +189,7 @@ def _tar_members(path: str) -> Iterator[_Member]:
     mode = "r|" if opener else "r:"
     with (
         (opener or open)(path, "rb") as stream,
-        tarfile.open(fileobj=stream, mode=mode, tarinfo=_StrictHeader) as archive,
+        tarfile.open(fileobj=_Whole(stream) if opener else stream, mode=mode, tarinfo=_StrictHeader) as archive,
     ):
         while (member := archive.next()) is not None:
             archive.members.clear()  # tarfile would keep every header of the archive
@@ -205,4 +231,4 @@ def _read_streamed(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes |
     except tarfile.StreamError:
         raise out_of_order from None
     except (*_DAMAGE, EOFError) as error:
-        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {error}")
+        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {brief(error)}")

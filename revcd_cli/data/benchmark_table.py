@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputFileError
+from ..errors import InputFileError, brief
 from ..files import file_sha256
 from .attributes import ClassAttributes, class_key, fill_missing
 from .mat_file import load_mat, numbers_from_one, texts
@@ -94,9 +94,10 @@ def _descriptions(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray
         )
     if len({class_key(name) for name in names}) != len(names):
         raise InputFileError(path, "allclasses_names holds a class twice.")
-    if not np.isfinite(att).all():
-        raise InputFileError(path, f"att has {np.count_nonzero(~np.isfinite(att))} values that are not finite.")
-    values = att.T.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = att.T.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise InputFileError(path, f"att has {np.count_nonzero(~np.isfinite(values))} values that are not finite.")
     original = arrays.get("original_att")
     if original is None:
         return values, names, notes
@@ -128,7 +129,7 @@ def _read_names(path: Path, count: int) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(path, f"cannot be read ({error}).") from error
+        raise InputFileError(path, f"cannot be read ({brief(error)}).") from error
     names: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         name = re.sub(r"^\s*[0-9]+\s+", "", line).strip()

@@ -77,9 +77,11 @@ def read_mat(path: Path) -> FeatureSet:
     if backbone.feature_dim != width:
         raise InputFileError(path, f"features are {width} x {rows}; its backbone gives {backbone.feature_dim} values.")
     files = arrays.get("image_files")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused by its name
+        features = np.ascontiguousarray(arrays["features"].T, dtype=np.float32)
     return FeatureSet(
         paths=("",) * rows if files is None else texts(path, "image_files", files),
-        features=np.ascontiguousarray(arrays["features"].T, dtype=np.float32),
+        features=features,
         status=(OK,) * rows,
         reason=("",) * rows,
         sha256=("",) * rows,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +16,7 @@ import numpy as np
 
 from ..config import BackboneRecord
 from ..errors import InputFileError
+from .damage import refused
 from .feature_set import OK, FeatureSet, check_expansion, header, parse_header
 from .paths import decode_path, encode_path
 
@@ -81,11 +81,8 @@ def read_npz(path: Path) -> FeatureSet:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
-        raise InputFileError(path, f"is not a readable .npz file ({error}).") from error
+    with refused(path, "is not a readable .npz file"), zipfile.ZipFile(path) as archive:
+        yield archive
 
 
 def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:

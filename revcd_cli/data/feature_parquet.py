@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ..config import BackboneRecord
 from ..errors import InputFileError
+from .damage import refused
 from .feature_set import EXTRACT_AGAIN, FAILED, FeatureSet, check_expansion, header, parse_header
 from .paths import decode_path, encode_path
 
@@ -66,12 +67,11 @@ def write_parquet(stream: BinaryIO, blocks: Iterable[FeatureSet]) -> None:
 @contextlib.contextmanager
 def open_parquet(path: Path) -> Iterator[tuple[pq.ParquetFile, BackboneRecord]]:
     """Open a feature file whose schema is checked; damage met while it is open is an `InputFileError` too."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield file, _check_schema(path, file)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputFileError(path, f"is not a readable Parquet file ({reason}).", hint=EXTRACT_AGAIN) from error
+    with (
+        refused(path, "is not a readable Parquet file", hint=EXTRACT_AGAIN),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
+        yield file, _check_schema(path, file)
 
 
 def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:

@@ -72,7 +72,7 @@ def parse_header(path: Path, text: str) -> BackboneRecord:
         if type(record.preprocessing) is not dict or {type(record.feature_dim), type(record.tokens)} != {int}:
             raise TypeError
         return record
-    except (ValueError, TypeError, KeyError, ConfigError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, ConfigError) as error:
         raise InputFileError(path, "its description of the backbone is damaged.", hint=EXTRACT_AGAIN) from error
 
 

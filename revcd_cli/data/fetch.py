@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from ..errors import DownloadError, RevcdError
+from ..errors import DownloadError, RevcdError, brief
 from ..files import atomic_write
 from .download import ProgressCallback, download, human_size
 from .registry import ARCHIVE_NAME, ARCHIVE_URL, Benchmark, data_roots, get_benchmark, missing_files, where_to_put
@@ -105,10 +104,12 @@ def _unpack(archive: Path, folder: Path, benchmark: Benchmark, names: tuple[str,
             for name, member in zip(names, members, strict=True):
                 with opened.open(member) as source, atomic_write(folder / name) as target:
                     shutil.copyfileobj(source, target, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DownloadError(f"{archive}: is not a whole zip archive ({error}).") from error
+    except RevcdError:
+        raise
     except OSError as error:
         raise RevcdError(f"{archive}: cannot be unpacked into {folder} ({error.strerror or error}).") from error
+    except Exception as error:  # whatever zipfile makes of damaged bytes
+        raise DownloadError(f"{archive}: is not a whole zip archive ({brief(error)}).") from error
 
 
 def _member(opened: zipfile.ZipFile, benchmark: Benchmark, name: str) -> zipfile.ZipInfo:

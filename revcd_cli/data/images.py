@@ -18,6 +18,8 @@ except ImportError:
 else:
     pillow_heif.register_heif_opener()
 
+from ..errors import brief
+
 REASONS = (
     "not_found",
     "permission",
@@ -197,7 +199,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _explain(error: Exception, data: bytes) -> ImageFailure:
-    message = str(error)
+    message = brief(error)
     if isinstance(error, UnidentifiedImageError):
         return _explain_unidentified(data)
     if isinstance(error, MemoryError):

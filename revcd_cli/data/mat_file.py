@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,18 +10,19 @@ import numpy as np
 import scipy.io
 
 from ..errors import InputFileError
+from .damage import refused
+from .mat_elements import check_elements
 from .paths import decode_path
-
-# The format: MathWorks, "MAT-File Format", chapter 1, level 5.
-_HEADER = 128  # bytes before the first element
-_MATRIX, _COMPRESSED = 14, 15
-_KINDS = frozenset((*range(1, 8), 9, 12, 13, _MATRIX, _COMPRESSED, 16, 17, 18))
 
 
 def load_mat(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Return the named variables; optional ones are left out where absent. Raises `InputFileError`."""
-    with reading(path):
-        arrays = scipy.io.loadmat(path, variable_names=[*required, *optional])
+    with reading(path) as others:
+        wanted = [*required, *optional]
+        odd = [name for name in wanted if name in others]
+        if odd:
+            raise InputFileError(path, f"{odd[0]} is a structure or an object, which revcd does not load.")
+        arrays = scipy.io.loadmat(path, variable_names=wanted)
     absent = [name for name in required if name not in arrays]
     if absent:
         raise InputFileError(
@@ -67,8 +66,11 @@ def numbers_from_one(path: Path, name: str, array: np.ndarray, largest: int | No
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Check that a file is one that scipy can read, and turn whatever still goes wrong in the block into one error."""
+def reading(path: Path) -> Iterator[frozenset[str]]:
+    """Check that a file is one that scipy can read, and turn whatever still goes wrong in the block into one error.
+
+    Yields the names of variables that must not be loaded, see `check_elements`.
+    """
     if not path.is_file():
         raise InputFileError(path, "is a folder, not a MATLAB file." if path.is_dir() else "there is no such file.")
     try:
@@ -88,34 +90,5 @@ def reading(path: Path) -> Iterator[None]:
         )
     if not start.startswith(b"MATLAB 5.0"):
         raise InputFileError(path, "is not a MATLAB file.", hint="Expected MATLAB's format of version 5 to 7.")
-    try:
-        _check_elements(path)
-        yield
-    except Exception as error:  # whatever scipy's reading of damaged bytes leads to, UnboundLocalError for one
-        raise InputFileError(path, f"is cut short or damaged ({error}).", hint="Fetch the file again.") from error
-
-
-def _check_elements(path: Path) -> None:
-    """Raise ValueError for an element of unknown type or beyond its parent's end; scipy would crash the process.
-
-    Compressed elements have a checksum of their own.
-    """
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        order = "<" if data[126:128] == b"IM" else ">"
-        open_elements = [(_HEADER, len(data))]
-        while open_elements:
-            start, end = open_elements.pop()
-            if start + 8 > end:
-                continue
-            kind, size = struct.unpack_from(f"{order}II", data, start)
-            if kind == _COMPRESSED:
-                following = start + 8 + size
-            elif kind >> 16:  # up to four bytes stand in the tag itself
-                kind, following = kind & 0xFFFF, start + 8
-            else:
-                following = start + 8 + size + -size % 8
-            if kind not in _KINDS or following > end:
-                raise ValueError(f"byte {start:,} begins no element")
-            open_elements.append((following, end))
-            if kind == _MATRIX:
-                open_elements.append((start + 8, start + 8 + size))
+    with refused(path, "is cut short or damaged", hint="Fetch the file again."):
+        yield check_elements(path)

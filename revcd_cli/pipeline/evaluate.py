@@ -14,7 +14,7 @@ from ..core.rivals import Rival
 from ..data.attributes import align, class_key
 from ..data.dataset import Dataset
 from ..data.splits import Split
-from ..errors import LeakError, UsageError
+from ..errors import InputFileError, LeakError, UsageError
 from ..runtime import choose_device
 from .scoring import score_rows
 from .split_scores import GZSLReport, SplitScores
@@ -106,15 +106,16 @@ def evaluation_scores(
 def as_trained(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:
     """Return the data set with its attributes in the model's order, if the model can be tested on it.
 
-    Raises `LeakError` as `refuse_leaks` does, and `UsageError` for features of another kind.
+    Raises `LeakError` as `refuse_leaks` does, and `InputFileError` for features of another kind.
     """
     refuse_leaks(checkpoint, dataset)
     if dataset.features is None or dataset.backbone is None:
         raise UsageError("The data set has no features yet; extract them first.")
     difference = checkpoint.backbone.difference(dataset.backbone)
     if difference:
-        raise UsageError(
-            f"The features of {dataset.name} are not of the kind that the model was trained on: {difference}.",
+        raise InputFileError(
+            dataset.source or dataset.name,
+            f"its features are not of the kind that the model was trained on: {difference}.",
             hint="Extract them with the model's own backbone (revcd models show tells it), or train on these.",
         )
     return replace(dataset, classes=align(dataset.classes, checkpoint.classes.attributes))

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .. import files
 from ..config import BackboneRecord
@@ -53,7 +54,7 @@ def partial_folder(output: Path) -> Path:
 
 def unfinished_settings(output: Path) -> dict[str, Any]:
     """Return the settings of the unfinished run on an output, or nothing where there is none that can be read."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         settings = json.loads((partial_folder(output) / "manifest.json").read_bytes())
         if isinstance(settings, dict):
             return settings
@@ -188,8 +189,13 @@ class Journal:
             digest = file.schema_arrow.metadata.get(_DIGEST, b"").decode()
             if digest != self.digest or backbone != self.backbone or file.metadata.num_row_groups != 1:
                 raise InputFileError(path, "is not a shard of this run.")
+            names = file.schema_arrow.names
+            if any(names.count(name) != 1 or file.schema_arrow.field(name).type != pa.string() for name in _COLUMNS):
+                raise InputFileError(path, "has other columns than a shard.")
             features = np.empty((file.metadata.num_rows, backbone.feature_dim), dtype=np.float32)
             columns = read_group(path, file, 0, features).select(_COLUMNS)
+        if any(columns[name].null_count for name in _COLUMNS):
+            raise InputFileError(path, "has missing values.")
         text = {name: tuple(map(decode_path, columns[name].to_pylist())) for name in _COLUMNS}
         block = FeatureSet(text["path"], features, text["status"], text["reason"], text["sha256"], backbone)
         return Shard(block, text["signature"], text["detail"])
@@ -216,7 +222,7 @@ class Journal:
             settings = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, OSError):
+        except (ValueError, OSError, RecursionError):
             settings = None
         if not isinstance(settings, dict):
             raise UsageError(f"{path}: cannot be read.", hint="Add --fresh to begin anew, or choose another output.")

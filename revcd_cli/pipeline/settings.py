@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..errors import ConfigError, InputFileError, UsageError, did_you_mean
+from ..errors import ConfigError, InputFileError, UsageError, brief, did_you_mean
 from ..files import write_bytes
 
 if sys.version_info >= (3, 11):
@@ -113,8 +113,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputFileError(file, f"is not valid TOML: {error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputFileError(file, f"is not valid TOML: {brief(error)}.") from error
 
 
 def _check(values: dict[str, Any], file: Path) -> None:
@@ -131,7 +131,7 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
         raise ConfigError(f'--set takes section.name=value, got "{text}".', hint="For example: --set train.epochs=20")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return name.strip(), value.strip()  # a word without quotes
 
 

@@ -1,7 +1,7 @@
 """The state of an unfinished training: what `--resume` goes on from.
 
-It lies beside the output as `<output>.state`, one safetensors file, replaced whole each time. What the run depends on
-is written into it as a fingerprint; a run with another fingerprint does not touch it.
+It lies beside the output as `<output>.state`, one sealed file (see `files.write_sealed`), replaced whole each time.
+What the run depends on is written into it as a fingerprint; a run with another fingerprint does not touch it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import CheckpointError, UsageError
-from ..files import write_bytes
+from ..errors import CheckpointError, UsageError, brief
+from ..files import read_sealed, write_sealed
 from .fingerprint import differences
 
 _KEY = "revcd-state"
@@ -47,7 +47,7 @@ def state_path(output: Path) -> Path:
 def save_state(output: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     """Write the state; the file before it is replaced only when this one is whole."""
     plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(state_path(output), safetensors.torch.save(plain, {_KEY: json.dumps(asdict(progress))}))
+    write_sealed(state_path(output), safetensors.torch.save(plain, {_KEY: json.dumps(asdict(progress))}))
 
 
 def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dict[str, Tensor]] | None:
@@ -59,12 +59,13 @@ def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dic
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as opened:
-            progress = Progress(**json.loads(opened.metadata()[_KEY]))
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+        content = read_sealed(path)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        progress = Progress(**json.loads(header["__metadata__"][_KEY]))
+        tensors = safetensors.torch.load(content)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path}: is not a readable training state ({error}).", hint="Delete it to begin again."
+            f"{path}: is not a readable training state ({brief(error)}).", hint="Delete it to begin again."
         ) from error
     changed = differences(progress.fingerprint, json.loads(json.dumps(fingerprint)))
     if changed:

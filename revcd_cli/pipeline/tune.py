@@ -20,7 +20,7 @@ from .. import __version__, files
 from ..config import Config, InferenceConfig
 from ..core.model import RevCD
 from ..data.dataset import Dataset
-from ..errors import InputFileError, RevcdError, UsageError
+from ..errors import ConfigError, InputFileError, RevcdError, UsageError, brief
 from ..runtime import choose_device
 from .fingerprint import differences
 from .settings import to_toml
@@ -244,13 +244,14 @@ class _Search:
             first, *lines = self.record.read_text(encoding="utf-8").splitlines()
             earlier = json.loads(first)["search"]
             for number, line in enumerate(lines, 2):  # noqa: B007 (used in the error)
-                values = json.loads(line)
-                values.pop("merit")
-                result = TrialResult(**values)
+                result = self._result(json.loads(line))
                 self.results[result.trial, result.rung] = result
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
             raise InputFileError(
-                self.record, f"is not the record of a search ({error}).", line=number, hint="Delete it to begin again."
+                self.record,
+                f"is not the record of a search ({brief(error)}).",
+                line=number,
+                hint="Delete it to begin again.",
             ) from error
         changed = differences(earlier, self.header["search"])
         if changed:
@@ -259,6 +260,20 @@ class _Search:
                 hint="Use the same settings and data, choose another -o, or add --overwrite to begin again.",
             )
         note(f"Going on after {len(self.results)} trials that took {self.spent:.0f} s.")
+
+    def _result(self, values: dict[str, Any]) -> TrialResult:
+        """Return the result that a line holds. Raises for one that `save` would not have written."""
+        values.pop("merit")
+        result = TrialResult(**values)
+        numbers = [value for value in result.figures.values() if value is not None] + [result.seconds]
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise TypeError("a figure is no number")
+        if {type(getattr(result, name)) for name in ("trial", "rung", "folds", "epochs", "seed")} != {int}:
+            raise TypeError("a count is no whole number")
+        if result.rung not in range(len(RUNGS)) or result.trial < 0 or type(result.error) is not str:
+            raise ValueError(f"there is no trial {result.trial} on rung {result.rung}")
+        with_settings(self.config, result.settings)
+        return result
 
 
 class _TrialRun(TrainingRun):

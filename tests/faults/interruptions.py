@@ -1,4 +1,7 @@
-"""Interrupted runs: 4.6, faults 92, 93, 97 and 98. What is finished is kept, and the end has the bytes of one run."""
+"""Interrupted runs: 4.6, faults 92, 93, 97 and 98, and 96 of a training.
+
+What is finished is kept, and the end has the bytes of one run.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .runner import Fault, Place, Process, Run
-from .trained import shapes
+from .trained import SETTINGS, shapes
 
 HOOKS = "tests.faults.hooks"
 PHOTOS, KILLS = 16, 10
 FEATURES = "f.npz"
+OUTPUTS = {"extract": FEATURES, "train": "m.safetensors", "tune": "t.toml"}
 NEVER = "never"  # a file for which a photo waits
 
 
@@ -23,14 +27,25 @@ def extraction(place: Place, output: str = FEATURES, *more: str) -> list[str]:
     return ["extract", str(place.inputs), "-o", str(place.outputs / output), *shapes().backbone, *more]
 
 
-def photos(place: Place) -> list[str]:
-    for number in range(PHOTOS):
+def photos(place: Place, count: int = PHOTOS) -> list[str]:
+    for number in range(count):
         place.good(f"{number:02}.png", seed=number)
     return extraction(place, FEATURES, "--batch-size", "3")
 
 
 def training(place: Place) -> list[str]:
     return shapes().train(place, shapes().copy(place), "--set", "train.epochs=12", "--resume")
+
+
+def searching(place: Place) -> list[str]:
+    shapes().copy(place)
+    return search_again(place)
+
+
+def search_again(place: Place) -> list[str]:
+    """The search on a place whose data set is there already."""
+    options = ["--features", str(shapes().features), "--trials", "2", "--resume", *SETTINGS]
+    return ["tune", "--dataset", str(place.inputs / "shapes"), *options, "-o", str(place.outputs / "t.toml")]
 
 
 def small_steps(place: Place, *hold_up: str | float) -> Process:
@@ -55,7 +70,7 @@ def killed_again_and_again(place: Place, arguments: Sequence[str], process: Proc
         time.sleep(chance.uniform(0.02, 0.3))
         os.kill(pid, signal.SIGKILL)
         ended.append(place.finish(pid).code)
-        finished = place.outputs / (FEATURES if arguments[0] == "extract" else "m.safetensors")
+        finished = place.outputs / OUTPUTS[arguments[0]]
         if finished.exists():  # it was faster; begin anew
             shutil.rmtree(place.outputs)
             place.outputs.mkdir()
@@ -65,11 +80,12 @@ def killed_again_and_again(place: Place, arguments: Sequence[str], process: Proc
 
 def as_if_never_interrupted(place: Place, run: Run) -> None:
     """A run of the same command without interruption gives the same bytes."""
-    (output,) = (path for path in place.outputs.iterdir() if path.suffix in (".npz", ".safetensors"))
+    (name,) = (name for name in OUTPUTS.values() if (place.outputs / name).exists())
+    output = place.outputs / name
     found = output.read_bytes()
     for path in place.outputs.iterdir():
         path.unlink()
-    command = again(place) if output.suffix == ".safetensors" else photos_again(place)
+    command = {FEATURES: photos_again, "m.safetensors": again, "t.toml": search_again}[name](place)
     assert place.run(command, small_steps(place)).code == 0
     assert output.read_bytes() == found
 
@@ -104,6 +120,29 @@ def wait_until(true: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("the command does not get on")
+
+
+def interrupted_training(*, second: bool = False) -> Callable[[Place, Sequence[str], Process], Run]:
+    """Send SIGINT to a training when its state was kept once; perhaps try a second one of the same output before."""
+
+    def drive(place: Place, arguments: Sequence[str], process: Process) -> Run:
+        pid = place.start(arguments, process)
+        wait_until(lambda: (place.outputs / "m.safetensors.state").exists())
+        if second:
+            refused = place.run(arguments)
+            assert refused.code == 2, refused.said
+            assert f"another run (process {pid}) is writing this output" in refused.stderr
+        os.kill(pid, signal.SIGINT)
+        return place.finish(pid)
+
+    return drive
+
+
+def training_goes_on(place: Place, run: Run) -> None:
+    """The same command goes on from the state, and ends with the bytes of a run without interruption."""
+    end = place.run(again(place), small_steps(place))
+    assert (end.code, "Going on after epoch" in end.stderr) == (0, True), end.said
+    as_if_never_interrupted(place, end)
 
 
 def goes_on(place: Place, run: Run) -> None:
@@ -206,7 +245,37 @@ FAULTS: Sequence[Fault] = (
         process=small_steps,
         drive=killed_again_and_again,
     ),
+    Fault(
+        92,
+        "a search killed ten times",
+        searching,
+        0,
+        then=as_if_never_interrupted,
+        leaves=("t.*",),
+        process=small_steps,
+        drive=killed_again_and_again,
+    ),
     stopped(93, "Ctrl-C once", goes_on, signal.SIGINT),
+    Fault(
+        93,
+        "Ctrl-C while training",
+        training,
+        130,
+        says=("--resume",),
+        then=training_goes_on,
+        leaves=("m.*",),
+        process=small_steps,
+        drive=interrupted_training(),
+    ),
+    Fault(
+        96,
+        "two trainings into one file",
+        training,
+        130,
+        leaves=("m.*",),
+        process=small_steps,
+        drive=interrupted_training(second=True),
+    ),
     stopped(93, "Ctrl-C twice", None, signal.SIGINT, signal.SIGINT),
     stopped(93, "SIGTERM", goes_on, signal.SIGTERM, code=143),
     stopped(97, "another clock and zone", at_another_time, signal.SIGINT),

@@ -202,7 +202,8 @@ FAULTS: Sequence[Fault] = (
         "an older format",
         in_metadata(lambda d: d.update(format=FORMAT - 1)),
         f"model format {FORMAT - 1}",
-        differs="A model of an older format is refused with the way out, not patched: it is to be trained again.",
+        differs="A model of format 1 is refused with the way out, not patched: its calibration has no unit, which only "
+        "the photos that it was trained on can give.",
     ),
     model(80, "an unknown setting", in_metadata(lambda d: d["config"]["train"].update(epoch=1)), "train.epoch"),
     model(80, "an unknown field", in_metadata(lambda d: d["backbone"].update(colour=1)), "colour"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .images_good import scores
 from .runner import Fault, Place, Process, Run
+from .trained import shapes
 
 HOOKS = "tests.faults.hooks"
 PHOTOS = tuple(f"{number}.png" for number in range(6))
@@ -32,8 +33,12 @@ def once_more(place: Place, *options: str) -> Run:
     return run
 
 
-def refused(number: int, *options: str, says: Sequence[str], differs: str = "") -> Fault:
-    return Fault(number, " ".join(options), several(*options), 2, says=says, differs=differs)
+def refused(number: int, *options: str, says: Sequence[str]) -> Fault:
+    return Fault(number, " ".join(options), several(*options), 2, says=says)
+
+
+def training_with(place: Place, setting: str) -> list[str]:
+    return shapes().train(place, shapes().copy(place), "--set", setting)
 
 
 def as_usual(place: Place, run: Run) -> None:
@@ -184,13 +189,16 @@ FAULTS: Sequence[Fault] = (
         then=all_classes,
         leaves=("answers.csv",),
     ),
+    # What answers need is not a score that the user gives but a share of wrong rejections that training is given.
+    *(refused(109, f"--min-score={value}", says=("No such option",)) for value in ("nan", "2", "-2")),
     *(
-        refused(
+        Fault(
             109,
-            f"--min-score={value}",
-            says=("--min-score",),
-            differs="There is no --min-score, so every value of it is refused alike.",
+            f"train.false_reject={value}",
+            lambda place, value=value: training_with(place, f"train.false_reject={value}"),
+            2,
+            says=("train.false_reject",),
         )
-        for value in ("nan", "2", "-2")
+        for value in ("nan", "2", "-2", "often")
     ),
 )

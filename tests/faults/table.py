@@ -8,6 +8,7 @@ from . import (
     archives,
     class_tables,
     features,
+    full_disks,
     images_bad,
     images_good,
     interruptions,
@@ -58,7 +59,7 @@ TITLES = [" ".join(title.split()) for titles in SECTIONS.values() for title in t
 
 _MODULES = (
     *(images_bad, images_good, paths, archives, class_tables, features, models),
-    *(writing, interruptions, runtime, surroundings),
+    *(writing, full_disks, interruptions, runtime, surroundings),
 )
 FAULTS = tuple(sorted((fault for module in _MODULES for fault in module.FAULTS), key=lambda fault: fault.number))
 

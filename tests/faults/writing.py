@@ -1,17 +1,18 @@
-"""Outputs: 4.6, faults 87 to 91, 94 to 96 and 99. Interrupted runs, 92, 93, 97 and 98, are in `interruptions.py`."""
+"""Outputs: 4.6, faults 87 to 91, 94 to 96 and 99.
+
+Full disks (also 89) are in `full_disks.py`, interrupted runs, 92, 93, 97 and 98, in `interruptions.py`.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import stat
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .runner import Fault, NotHere, Place, Process, Run
+from .runner import Fault, Place, Process, Run
 
 HOOKS = "tests.faults.hooks"
 OLD = "what was there before"
@@ -81,33 +82,6 @@ def many_photos(place: Place) -> list[str]:
 def cut_off(place: Place) -> list[str]:
     place.answers.write_text(OLD)
     return many_photos(place)
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a disk of 16 kB, which only root may do."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        raise NotHere("no disk can be mounted here (only root may)")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def on_a_full_disk(place: Place, arguments: Sequence[str], process: Process) -> Run:
-    """Write beyond the end of a small disk; the old file is whole, and nothing else lies there."""
-    with small_disk(place.root / "disk") as disk:
-        output = disk / "answers.json"
-        output.write_text(OLD)
-        command = [str(output) if part == str(place.answers) else part for part in arguments]
-        run = place.run([*command, "--overwrite", "--format", "json"], process)
-        assert [path.name for path in disk.iterdir()] == ["answers.json"]
-        assert output.read_text() == OLD
-    return run
 
 
 def onto_link(place: Place) -> list[str]:
@@ -260,7 +234,6 @@ FAULTS: Sequence[Fault] = (
         then=unchanged,
         process=Process(limits={"RLIMIT_FSIZE": 4096}),
     ),
-    Fault(89, "a full disk", many_photos, 1, says=("No space left on device",), drive=on_a_full_disk),
     Fault(90, "a link as output", onto_link, 0, OK, then=link_is_kept),
     Fault(90, "/dev/null as output", onto_device("/dev/null"), 2, says=("not a regular file",), then=device_is_there),
     Fault(90, "/dev/stdout as output, into a file", onto_device("/dev/stdout"), 0, says=("path,rank,class",)),

@@ -250,7 +250,7 @@ def test_a_model_that_does_not_say_its_split_is_refused(checkpoint: Checkpoint, 
 @pytest.mark.parametrize(("field", "value"), [("tag", "other"), ("weights_sha256", "cd"), ("preprocessing", {})])
 def test_features_of_another_backbone_are_refused(checkpoint: Checkpoint, dataset: Dataset, field: str, value: object):
     backbone = dataclasses.replace(dataset.backbone, **{field: value})
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(InputFileError) as caught:
         evaluate(checkpoint, dataclasses.replace(dataset, backbone=backbone))
     assert f"{field} is {getattr(dataset.backbone, field)!r} here and {value!r} there" in caught.value.message
 

@@ -1,0 +1,97 @@
+"""Disks without room: 4.6, fault 89. The old file is whole, and nothing else is left."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from .runner import Fault, NotHere, Place, Process, Run
+from .trained import shapes
+from .writing import HOOKS, OLD, extraction, many_photos
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a disk of 16 kB, which only root may do."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        raise NotHere("no disk can be mounted here (only root may)")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def on_a_full_disk(place: Place, arguments: Sequence[str], process: Process) -> Run:
+    """Write beyond the end of a small disk; the old file is whole, and nothing else lies there."""
+    with small_disk(place.root / "disk") as disk:
+        output = disk / "answers.json"
+        output.write_text(OLD)
+        command = [str(output) if part == str(place.answers) else part for part in arguments]
+        run = place.run([*command, "--overwrite", "--format", "json"], process)
+        assert [path.name for path in disk.iterdir()] == ["answers.json"]
+        assert output.read_text() == OLD
+    return run
+
+
+def a_full_disk_for(name: str) -> Callable[[Place, Sequence[str], Process], Run]:
+    """Let the output be an old file on a disk that has no room for a new one, nor for what is kept on the way."""
+
+    def drive(place: Place, arguments: Sequence[str], process: Process) -> Run:
+        with small_disk(place.root / "disk") as disk:
+            (disk / name).write_text(OLD)
+            command = [str(disk / name) if part.endswith(f"/{name}") else part for part in arguments]
+            run = place.run([*command, "--overwrite"], process)
+            assert {path.name for path in disk.iterdir()} <= {name, f"{name}.partial"}
+            assert (disk / name).read_text() == OLD
+        return run
+
+    return drive
+
+
+def trained_model(place: Place) -> list[str]:
+    return shapes().train(place, shapes().copy(place))
+
+
+FAULTS: Sequence[Fault] = (
+    Fault(89, "a full disk", many_photos, 1, says=("No space left on device",), drive=on_a_full_disk),
+    Fault(
+        89,
+        "a full disk, to extract",
+        extraction,
+        1,
+        says=("need about", "MB are free"),
+        drive=a_full_disk_for("f.npz"),
+    ),
+    Fault(
+        89,
+        "a disk that becomes full while features are written",
+        extraction,
+        1,
+        says=("No space left on device",),
+        process=Process(hook=(HOOKS, "believe_in_room")),
+        drive=a_full_disk_for("f.npz"),
+    ),
+    Fault(
+        89,
+        "a full disk, to train",
+        trained_model,
+        1,
+        says=("No space left on device",),
+        drive=a_full_disk_for("m.safetensors"),
+    ),
+    Fault(
+        89,
+        "a full disk, for the state of a training",
+        trained_model,
+        1,
+        says=("No space left on device",),
+        process=Process(hook=(HOOKS, "small_steps")),
+        drive=a_full_disk_for("m.safetensors"),
+    ),
+)

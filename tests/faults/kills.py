@@ -1,0 +1,143 @@
+"""Commands killed at random moments, and run again: python -m tests.faults.kills [extract|train|tune ...] [--moments N]
+
+Every command is a fresh process of its own. One run is left alone; it tells how much processor time the work takes and
+which bytes it writes. Then, for each of N equal parts of that time, the command begins in an empty folder and is killed
+with SIGKILL at a random moment of the part, and once more on its way when it is run again; the third run is left alone.
+Its output must be the same, byte for byte, and what was there before it must have been whole. Progress is kept in small
+steps (`hooks.py`), so that there is some to go on from. The tests run the same commands forked (fault 92).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from .interruptions import photos, searching, training
+from .runner import ROOT, Place
+
+PHOTOS = 120
+COMMANDS: dict[str, Callable[[Place], list[str]]] = {
+    "extract": partial(photos, count=PHOTOS),
+    "train": training,
+    "tune": searching,
+}
+PROGRAM = """
+import sys
+from revcd_cli.__main__ import main
+from tests.faults import hooks
+hooks.small_steps()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended, and how long it was at work."""
+
+    code: int
+    seconds: float  # of processor time, which other programs do not change
+    said: str
+
+
+class Command:
+    """One command with its inputs, which writes into a folder that can be emptied."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        root.mkdir()
+        self.place = Place(root)
+        self.arguments = COMMANDS[name](self.place)
+
+    def run(self, kill_after: float | None = None) -> Ended:
+        """Run it; `kill_after` counts seconds from when it holds its output's lock, which is when its work begins."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        environment |= {"XDG_CACHE_HOME": str(self.place.home / "cache")}
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, *self.arguments], env=environment, stdout=said, stderr=said
+            )
+            while process.poll() is None and not any(self.place.outputs.glob(".*.lock")):
+                time.sleep(0.002)
+            started = seconds = used(process.pid)
+            while process.poll() is None:
+                if any(self.place.outputs.glob(".*.lock")):  # else it only takes itself apart any more
+                    seconds = max(seconds, used(process.pid))
+                if kill_after is not None and seconds - started >= kill_after:
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                time.sleep(0.002)
+            said.seek(0)
+            return Ended(process.returncode, max(seconds - started, 0), said.read().decode(errors="replace"))
+
+    def written(self) -> dict[str, bytes]:
+        """Return the files that stay when everything is done; those of a search hold the time that it took."""
+        found = {path.name: path.read_bytes() for path in self.place.outputs.iterdir() if path.is_file()}
+        return {name: content for name, content in found.items() if not name.startswith(".") and name != "t.jsonl"}
+
+    def empty(self) -> None:
+        for path in sorted(self.place.outputs.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def used(pid: int) -> float:
+    """Return the processor time of a process in seconds; 0 once it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def try_moments(command: Command, moments: int, chance: random.Random) -> list[str]:
+    """Kill the command at so many moments and print a line for each; return what did not hold."""
+    alone = command.run()
+    assert alone.code == 0, alone.said
+    whole, faults = command.written(), []
+    print(f"  alone: {alone.seconds:.2f} s of work, {', '.join(sorted(whole))}", flush=True)
+    for part in range(moments):
+        command.empty()
+        first = command.run(kill_after=(part + chance.random()) / moments * alone.seconds)
+        kept = sorted(path.name for path in command.place.outputs.rglob("*") if path.is_file())
+        second = command.run(kill_after=chance.random() * alone.seconds)
+        between = {name: content for name, content in command.written().items() if name in whole}
+        last = command.run() if second.code else second
+        said = f"  killed after {first.seconds:.2f} s ({first.code}) and {second.seconds:.2f} s ({second.code})"
+        # A command that had ended before the second kill is refused by its own output.
+        complete = last.code == 0 or "exists already" in last.said
+        wrong = [] if complete else [f"exit code {last.code}: {last.said[-500:]}"]
+        # A settings file beside a model is written after it, so one of the two may be there alone; each is whole.
+        wrong += [f"{name} was not whole" for name, content in between.items() if content != whole[name]]
+        wrong += ["other bytes"] if command.written() != whole else []
+        left = [p.name for p in command.place.outputs.rglob("*") if p.name.startswith(".") or p.suffix == ".state"]
+        wrong += [f"left behind: {left}"] if left else []
+        print(f"{said}, kept {len(kept)} files: {'; '.join(wrong) or 'same bytes'}", flush=True)
+        faults += wrong
+    return faults
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.kills", description=__doc__.splitlines()[0])
+    parser.add_argument("commands", nargs="*", metavar="COMMAND", help=", ".join(COMMANDS))
+    parser.add_argument("--moments", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(given)
+    faults = []
+    with tempfile.TemporaryDirectory(prefix="revcd-kills-") as folder:
+        for name in options.commands or COMMANDS:
+            print(name, flush=True)
+            faults += try_moments(Command(name, Path(folder) / name), options.moments, random.Random(options.seed))
+    print(f"{len(faults)} faults")
+    return min(len(faults), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
