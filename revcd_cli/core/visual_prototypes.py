@@ -2,8 +2,9 @@
 
 A Gaussian process over class descriptions, fitted in closed form. Its outputs are the mean photos of the seen classes,
 so its posterior is a Gaussian over the mean photo of any class, narrow for classes described like a seen one and wide
-elsewhere. With the spread of photos around their class's mean it gives log p(x | s), whose differences between classes
-are those of log p(s | x) - log p(s): what the evidence of the diffusion estimates, from the other side. (The Gaussian
+elsewhere. With the spread of photos around their class's mean it gives log p(x | s) - log p(x), p(x) being that of a
+class of which nothing is said. This is log p(s | x) - log p(s): what the evidence of the diffusion estimates, from the
+other side. (The Gaussian
 model of classes and photos is that of linear discriminant analysis; the kernel carries it to classes without photos.)
 Symbols: B photos, N training photos, C seen classes, K candidates, A attributes, D feature size, P components.
 """
@@ -19,7 +20,7 @@ from .precondition import class_means, roots
 
 
 class VisualPrototypes(nn.Module):
-    """Log-likelihood of photos under classes that descriptions describe.
+    """How much likelier a description makes a photo than no description does, in logarithms.
 
     Photos are roots of features (`precondition.roots`) in components in which both covariances are diagonal: that of
     photos around their class's mean (all 1) and that of the classes' means (`between`). n_tokens: spatial tokens a row
@@ -86,13 +87,13 @@ class VisualPrototypes(nn.Module):
         self.weights.copy_(inverse @ means @ turn)
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        """x: (B, D) raw features; s: (K, A) raw descriptions. Returns log p(x | s) but for a constant: (B, K)."""
+        """x: (B, D) raw features; s: (K, A) raw descriptions. Returns log p(x | s) - log p(x): (B, K)."""
         photos = (roots(self._pooled(x)) - self.shift) @ self.to_components  # (B, P)
         means, variances = self.posterior(s)  # (K, P)
-        precision = 1 / (1 + variances)
-        # sum of (x - m)^2 / v without the (B, K, P) in between
-        distance = photos.square() @ precision.T - 2 * photos @ (means * precision).T
-        return -0.5 * (distance + (means.square() * precision - precision.log()).sum(-1))
+        precision, plain = 1 / (1 + variances), 1 / (1 + self.between)  # with a description, and without
+        # sum of (x - m)^2 / v, less that of x^2 / v without a description, and no (B, K, P) in between
+        distance = photos.square() @ (precision - plain).T - 2 * photos @ (means * precision).T
+        return -0.5 * (distance + (means.square() * precision - (precision / plain).log()).sum(-1))
 
     def posterior(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the mean photo of each class, by components: (K, P) each. s: (K, A) raw."""

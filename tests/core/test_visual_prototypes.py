@@ -58,7 +58,7 @@ def test_in_the_components_both_covariances_are_diagonal_and_the_one_within_clas
     torch.testing.assert_close(turn.T @ shrunk(between, 0.2) @ turn, one.between.diag())
 
 
-def test_scores_are_log_densities_of_gaussians_whose_variances_add_up():
+def test_scores_are_log_ratios_of_gaussians_with_and_without_a_description():
     one, x, s = fitted(), features(9, seed=3), descriptions(7, seed=4)
 
     scores = one(x, s)
@@ -72,7 +72,8 @@ def test_scores_are_log_densities_of_gaussians_whose_variances_add_up():
         ],
         dim=1,
     )
-    torch.testing.assert_close(scores - scores[:, :1], slow - slow[:, :1])
+    plain = torch.distributions.Normal(0.0, (1 + one.between).sqrt()).log_prob(photos).sum(1, keepdim=True)
+    torch.testing.assert_close(scores, slow - plain)
 
 
 def test_means_and_variances_are_those_of_a_gaussian_conditioned_on_the_seen_classes():
@@ -112,6 +113,8 @@ def test_a_class_described_unlike_any_seen_one_could_look_like_anything():
 
     torch.testing.assert_close(means, torch.zeros_like(means), atol=1e-6, rtol=0)
     torch.testing.assert_close(variances, one.between.expand_as(variances))
+    scores = one(features(), descriptions(3, seed=8))
+    torch.testing.assert_close(scores, torch.zeros_like(scores), atol=1e-5, rtol=0)  # nothing is known of it
 
 
 def test_how_many_photos_a_class_has_does_not_matter():
