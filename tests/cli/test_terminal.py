@@ -40,7 +40,7 @@ def commands(trained, table: Path) -> dict[str, list[object]]:
         "predict one": ["predict", "red/0.png", "--model", trained.model],
         "evaluate": ["evaluate", *data, "--per-class"],
         "suggest": ["classes", "suggest", table],
-        "suggest by a model": ["classes", "suggest", trained.folder / "attributes.csv", "--model", trained.model],
+        "suggest by a model": ["classes", "suggest", "attributes.csv", "--model", trained.model],
         "models list": ["models", "list"],
         "data list": ["data", "list"],
         "dry run": ["train", "--dataset", trained.folder, "--dry-run"],

@@ -191,7 +191,7 @@ def test_a_record_of_a_search_that_makes_no_sense_is_refused(tmp_path: Path, fie
 
 @pytest.mark.parametrize("change", [lambda data: data.replace(b"5", b'"x"'), lambda data: data[:-3], bytes.upper])
 def test_a_damaged_memory_of_trials_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
     assert trials.remembered(["a"], lambda: 5) == 5
     trials.trials_file().write_bytes(change(trials.trials_file().read_bytes()))
     assert trials.remembered(["a"], lambda: 6) == 6
