@@ -64,7 +64,7 @@ def check_weights_file(path: Path) -> bytes:
 def _read(path: Path, opening: bytes) -> object:
     if opening[8:9] == b"{":  # a safetensors file: eight bytes of length, then JSON
         return _read_safetensors(path)
-    if opening.startswith(b"PK") and not zipfile.is_zipfile(path):  # a zip's directory stands at its end
+    if opening.startswith(b"PK") and not _is_whole_zip(path):
         raise WeightsError(f"{path}: is truncated.", hint=_ANOTHER)
     if not opening.startswith((b"PK", b"\x80")):  # zip, or a pickle of any modern protocol
         raise WeightsError(f"{path}: is neither a safetensors nor a torch file.", hint=_ANOTHER)
@@ -78,6 +78,14 @@ def _read(path: Path, opening: bytes) -> object:
         ) from error
     except Exception as error:  # damaged archives surface as RuntimeError, EOFError, KeyError, ValueError ...
         raise WeightsError(f"{path}: is damaged or no state dict ({brief(error)}).", hint=_ANOTHER) from error
+
+
+def _is_whole_zip(path: Path) -> bool:
+    """Whether a zip's directory, which stands at its end, is there."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # a damaged directory; some versions of Python say that so
+        return False
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -117,7 +117,9 @@ def try_moments(command: Command, moments: int, chance: random.Random) -> list[s
         # A settings file beside a model is written after it, so one of the two may be there alone; each is whole.
         wrong += [f"{name} was not whole" for name, content in between.items() if content != whole[name]]
         wrong += ["other bytes"] if command.written() != whole else []
-        left = [p.name for p in command.place.outputs.rglob("*") if p.name.startswith(".") or p.suffix == ".state"]
+        # What was left by one that was killed with its output complete stays until a run may write there again.
+        left = [path.name for path in command.place.outputs.rglob("*") if path.name not in whole and last.code == 0]
+        left = [name for name in left if name != "t.jsonl"]  # the record of a search is kept
         wrong += [f"left behind: {left}"] if left else []
         print(f"{said}, kept {len(kept)} files: {'; '.join(wrong) or 'same bytes'}", flush=True)
         faults += wrong

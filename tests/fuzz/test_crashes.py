@@ -24,8 +24,9 @@ from revcd_cli.data.image_source import failed_source
 from revcd_cli.data.images import ImageFailure
 from revcd_cli.data.mat_elements import check_elements
 from revcd_cli.data.mat_file import load_mat
-from revcd_cli.errors import InputFileError, RevcdError, brief
+from revcd_cli.errors import InputFileError, RevcdError, WeightsError, brief
 from revcd_cli.pipeline.journal import Journal
+from revcd_cli.weights_file import read_state_dict
 from tests.fuzz import samples
 from tests.fuzz.containers import in_zip
 from tests.makers.benchmark_files import splits, write
@@ -125,6 +126,15 @@ def test_names_of_columns_that_are_no_text_are_refused(tmp_path: Path):
     (tmp_path / "f.parquet").write_bytes(data)
     with pytest.raises(InputFileError):
         read_features(tmp_path / "f.parquet")
+
+
+def test_a_torch_file_that_claims_to_be_on_several_disks_is_refused(tmp_path: Path):
+    data = bytearray(samples.torch_files()[0])
+    locator = data.rindex(b"PK\6\7")  # of the 64-bit directory; its last number counts the disks
+    data[locator + 16 : locator + 20] = b"\5\0\0\0"
+    (tmp_path / "w.pth").write_bytes(data)
+    with pytest.raises(WeightsError):
+        read_state_dict(tmp_path / "w.pth")
 
 
 def tar_of(size: int, kind: bytes) -> bytes:

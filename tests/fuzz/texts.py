@@ -107,30 +107,19 @@ def edited(value: Any, chance: random.Random) -> Any:
     """Return the value with a change somewhere inside, or another one instead."""
     if isinstance(value, str) and value.startswith("{") and chance.random() < 0.9:  # a document inside
         return edit_json(value.encode(), chance).decode("utf-8", "replace")
-    if isinstance(value, dict) and value and chance.random() < 0.9:
-        changed = dict(value)
-        key = chance.choice(list(changed))
-        kind = chance.randrange(8)
+    if isinstance(value, dict | list) and value and chance.random() < 0.9:
+        entries = list(value.items()) if isinstance(value, dict) else [("", each) for each in value]
+        number, kind = chance.randrange(len(entries)), chance.randrange(8)
+        key, inside = entries[number]
         if kind == 0:
-            del changed[key]
+            del entries[number]
         elif kind == 1:
-            changed[chance.choice((*NAMES, *map(str, changed)))] = changed.pop(key)
+            entries.insert(number, (chance.choice((*NAMES, key)), chance.choice((*VALUES, inside))))
         elif kind == 2:
-            changed[chance.choice(NAMES)] = chance.choice(VALUES)
+            entries[number] = (chance.choice((*NAMES, *(name for name, _ in entries))), inside)
         else:
-            changed[key] = edited(changed[key], chance)
-        return changed
-    if isinstance(value, list) and value and chance.random() < 0.9:
-        changed = list(value)
-        number = chance.randrange(len(changed))
-        kind = chance.randrange(6)
-        if kind == 0:
-            del changed[number]
-        elif kind == 1:
-            changed.insert(number, chance.choice((*VALUES, *changed)))
-        else:
-            changed[number] = edited(changed[number], chance)
-        return changed
+            entries[number] = (key, edited(inside, chance))
+        return dict(entries) if isinstance(value, dict) else [each for _, each in entries]
     if isinstance(value, int | float) and not isinstance(value, bool) and chance.random() < 0.7:
         return chance.choice((value + 1, value - 1, -value, 2 * value, value / 3 if abs(value) < 1e300 else 0, *LARGE))
     return chance.choice((*VALUES, *NAMES))
