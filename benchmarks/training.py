@@ -17,7 +17,7 @@ from networks import in_turn, network, ratio, rows
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from revcd_cli import runtime
-from revcd_cli.core.loss import prototype_loss, training_losses
+from revcd_cli.core.loss import training_losses
 from revcd_cli.core.trainer import Trainer, TrainingRows
 
 ROUNDS = 5
@@ -40,8 +40,7 @@ class PlainLoop:
     def run_epoch(self) -> list[float]:
         history = []
         for x, labels in self.loader:
-            losses = training_losses(self.model, x, self.z[labels], labels, self.z)
-            loss = losses.total + prototype_loss(self.model, x, labels, self.data.prototypes)
+            loss = training_losses(self.model, x, self.z[labels], labels, self.z).total
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
