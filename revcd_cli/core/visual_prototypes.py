@@ -4,8 +4,8 @@ A Gaussian process over class descriptions, fitted in closed form. Its outputs a
 so its posterior is a Gaussian over the mean photo of any class, narrow for classes described like a seen one and wide
 elsewhere. With the spread of photos around their class's mean it gives log p(x | s) - log p(x), p(x) being that of a
 class of which nothing is said. This is log p(s | x) - log p(s): what the evidence of the diffusion estimates, from the
-other side. (The Gaussian
-model of classes and photos is that of linear discriminant analysis; the kernel carries it to classes without photos.)
+other side. (The Gaussian model of classes and photos is that of linear discriminant analysis; the kernel carries it to
+classes without photos.)
 Symbols: B photos, N training photos, C seen classes, K candidates, A attributes, D feature size, P components.
 """
 
