@@ -1,0 +1,165 @@
+"""Would another engine run the backbone faster? python benchmarks/engines.py [--batch 16] [--ways WAY ...]
+
+Forward passes alone, in turn within each round, on batches that are in memory: revcd's own program, a stream for each
+core; OpenVINO (throughput, the same number of streams; left out where `openvino` is not installed); and torch.compile
+with frozen weights (needs a C++ compiler), with the streams of the first. ResNet-101 has random weights: they do not
+change its speed. The time to be ready, compiling included, stands beside each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from revcd_cli import runtime
+from revcd_cli.backbone import EMBEDDED_ARCHITECTURE, embedded_network
+from revcd_cli.program_recorder import record
+from revcd_cli.weights_source import embedded_weights
+
+SIDES = {"resnet101": 224, EMBEDDED_ARCHITECTURE: 260}
+PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
+Way = Callable[[list[Tensor]], list[Tensor]]  # batches (B, 3, H, W), float32, to features (B, D)
+
+
+def bare_network(name: str) -> nn.Module:
+    import timm
+
+    torch.manual_seed(0)
+    if name == EMBEDDED_ARCHITECTURE:
+        network = embedded_network(embedded_weights())
+    else:
+        network = timm.create_model(name, pretrained=False)
+    network.reset_classifier(0)
+    return network.eval().requires_grad_(False)
+
+
+def in_streams(run: Callable[[Tensor], Tensor]) -> Way:
+    """One batch for each core, as `revcd extract` does it."""
+
+    def step(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return run(images).float()
+
+    def way(batches: list[Tensor]) -> list[Tensor]:
+        with runtime.stream_pool(runtime.streams(torch.device("cpu"), torch.get_num_threads())) as pool:
+            return list(pool.map(step, batches))
+
+    return way
+
+
+def of_revcd(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+    program = record(network, tuple(photo.shape[1:]))
+    prepared = program.prepared(torch.device("cpu"), dtype)
+    return in_streams(lambda images: prepared(images.to(dtype, memory_format=torch.channels_last)))
+
+
+def of_openvino(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+    import openvino
+    from openvino import properties
+    from openvino.properties import hint
+
+    model = openvino.convert_model(network, example_input=photo[:1], input=[list(photo.shape)])
+    kind = openvino.Type.bf16 if dtype == torch.bfloat16 else openvino.Type.f32
+    settings = {
+        hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
+        hint.inference_precision(): kind,
+        properties.inference_num_threads(): torch.get_num_threads(),
+        properties.num_streams(): runtime.streams(torch.device("cpu"), torch.get_num_threads()),
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+
+    def way(batches: list[Tensor]) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        queue = openvino.AsyncInferQueue(compiled)
+        queue.set_callback(
+            lambda request, number: found.update({number: torch.from_numpy(request.get_output_tensor().data.copy())})
+        )
+        for number, images in enumerate(batches):
+            queue.start_async({0: images.numpy()}, number, share_inputs=True)
+        queue.wait_all()
+        return [found[number] for number in sorted(found)]
+
+    return way
+
+
+def of_compile(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+    import copy
+
+    import torch._inductor.config
+
+    torch._inductor.config.freezing = True
+    compiled = torch.compile(copy.deepcopy(network).to(dtype, memory_format=torch.channels_last))
+    run = in_streams(lambda images: compiled(images.to(dtype, memory_format=torch.channels_last)))
+    with torch.inference_mode():
+        compiled(photo.to(dtype, memory_format=torch.channels_last))  # compiled in this thread, before the streams
+    return run
+
+
+ENGINES: dict[str, Callable[[nn.Module, torch.dtype, Tensor], Way]] = {
+    "revcd": of_revcd,
+    "openvino": of_openvino,
+    "compile": of_compile,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batches", type=int, default=4, help="of each way in a round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--networks", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    given = parser.parse_args()
+    if "openvino" in given.engines and importlib.util.find_spec("openvino") is None:
+        print("openvino is not installed, and left out; pip install openvino")
+        given.engines.remove("openvino")
+    runtime.keep_memory()
+    runtime.use_threads()
+    for name in given.networks:
+        for precision in given.precisions:
+            compare(given, name, precision)
+
+
+def compare(given: argparse.Namespace, name: str, precision: str) -> None:
+    network, side = bare_network(name), SIDES[name]
+    batches = list(torch.randn(given.batches, given.batch, 3, side, side))
+    with torch.inference_mode():
+        exact = network(batches[0])
+    ways: dict[str, Way] = {}
+    for engine in given.engines:
+        started = time.perf_counter()
+        ways[engine] = ENGINES[engine](network, PRECISIONS[precision], batches[0])
+        found = ways[engine](batches[:2])[0]
+        ready = time.perf_counter() - started
+        cosine = torch.cosine_similarity(exact, found, dim=1).min()
+        print(f"{name} {precision} {engine}: ready after {ready:.1f} s, least cosine {cosine:.6f}", flush=True)
+    rates: dict[str, list[tuple[float, float]]] = {engine: [] for engine in ways}
+    for _ in range(given.rounds):
+        for engine, way in ways.items():
+            started = [clock() for clock in (time.perf_counter, time.process_time)]
+            way(batches)
+            ended = [clock() for clock in (time.perf_counter, time.process_time)]
+            rates[engine].append(
+                tuple(given.batch * given.batches / (b - a) for a, b in zip(started, ended, strict=True))
+            )
+    for engine, found in rates.items():
+        against = [
+            spread([mine[n] / ours[n] for mine, ours in zip(found, rates["revcd"], strict=True)]) for n in (0, 1)
+        ]
+        rate = statistics.median(clock for clock, _ in found)
+        print(f"| {name} | {precision} | {given.batch} | {engine} | {rate:.1f} | {' | '.join(against)} |", flush=True)
+
+
+def spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
+if __name__ == "__main__":
+    main()
