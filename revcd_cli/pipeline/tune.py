@@ -20,7 +20,7 @@ from .. import __version__, files
 from ..config import Config, InferenceConfig
 from ..core.model import RevCD
 from ..data.dataset import Dataset
-from ..errors import ConfigError, InputFileError, RevcdError, UsageError, brief
+from ..errors import InputFileError, RevcdError, UsageError, brief
 from ..runtime import choose_device
 from .fingerprint import differences
 from .settings import to_toml
@@ -246,7 +246,7 @@ class _Search:
             for number, line in enumerate(lines, 2):  # noqa: B007 (used in the error)
                 result = self._result(json.loads(line))
                 self.results[result.trial, result.rung] = result
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+        except Exception as error:  # a line that `save` did not write may hold anything
             raise InputFileError(
                 self.record,
                 f"is not the record of a search ({brief(error)}).",
@@ -263,7 +263,7 @@ class _Search:
 
     def _result(self, values: dict[str, Any]) -> TrialResult:
         """Return the result that a line holds. Raises for one that `save` would not have written."""
-        values.pop("merit")
+        merit_then = values.pop("merit")
         result = TrialResult(**values)
         numbers = [value for value in result.figures.values() if value is not None] + [result.seconds]
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
@@ -272,6 +272,8 @@ class _Search:
             raise TypeError("a count is no whole number")
         if result.rung not in range(len(RUNGS)) or result.trial < 0 or type(result.error) is not str:
             raise ValueError(f"there is no trial {result.trial} on rung {result.rung}")
+        if result.merit != merit_then:
+            raise ValueError("the figures are not those of its merit")
         with_settings(self.config, result.settings)
         return result
 

@@ -6,6 +6,7 @@ import bz2
 import functools
 import gzip
 import lzma
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,6 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 def shares(inputs: int) -> dict[str, int]:
-    """Return how many of so many inputs each kind gets; at least one."""
+    """Return how many inputs each kind gets of at least so many."""
     total = sum(kind.weight for kind in KINDS)
-    return {kind.name: max(1, round(inputs * kind.weight / total)) for kind in KINDS}
+    return {kind.name: math.ceil(inputs * kind.weight / total) for kind in KINDS}

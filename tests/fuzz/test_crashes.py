@@ -187,7 +187,15 @@ def test_a_shard_with_other_columns_is_computed_anew(tmp_path: Path, column: str
         journal.load(0)
 
 
-WRONG = {"seconds": "x", "trial": "0", "rung": 7, "figures": {"H": []}, "settings": {"train.epochs": "x"}, "error": 0}
+WRONG = {
+    "seconds": "x",
+    "trial": "0",
+    "rung": 7,
+    "figures": {"H": []},
+    "merit": 2,
+    "settings": {"train.epochs": "x"},
+    "error": 0,
+}
 
 
 @pytest.mark.parametrize("field", WRONG)
