@@ -32,7 +32,7 @@ MEGABYTE = 1 << 20
 SMALL = [
     *("--set", "train.epochs=2", "--set", "train.validation_folds=2", "--set", "diffusion.timesteps=20"),
     *("--set", "denoiser.width=16", "--set", "encoder.width=16", "--set", "encoder.n_tokens=4"),
-    *("--set", "encoder.heads=2", "--set", "prototypes.width=16"),
+    *("--set", "encoder.heads=2", "--set", "prototypes.components=16"),
 ]
 
 

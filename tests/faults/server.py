@@ -98,6 +98,7 @@ def _end(code: int) -> NoReturn:
 def _command(request: dict[str, Any]) -> int:
     """Become the process that was asked for, and run its command."""
     signal.alarm(request["seconds"])  # nothing may hang
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in its background ignore it
     os.chdir(request["folder"])
     for descriptor, path in enumerate(request["streams"]):
         _open_as(descriptor, path)
