@@ -194,6 +194,7 @@ WRONG = {
     "figures": {"H": []},
     "merit": 2,
     "settings": {"train.epochs": "x"},
+    "settings ": 0.5,
     "error": 0,
 }
 
@@ -202,7 +203,7 @@ WRONG = {
 def test_a_record_of_a_search_that_makes_no_sense_is_refused(tmp_path: Path, field: str):
     dataset, settings = samples.training()
     header, line, *_ = samples.records()[0].decode().splitlines()
-    (tmp_path / "t.jsonl").write_text(f"{header}\n{json.dumps(json.loads(line) | {field: WRONG[field]})}\n")
+    (tmp_path / "t.jsonl").write_text(f"{header}\n{json.dumps(json.loads(line) | {field.strip(): WRONG[field]})}\n")
     with pytest.raises(InputFileError, match=r"t\.jsonl:2: is not the record of a search"):
         samples.tune(dataset, settings, tmp_path / "t.toml", trials=1, device="cpu", resume=True)
 
