@@ -5,7 +5,8 @@ Runs, in turn and each in a process of its own, for a few rounds:
 - timm: timm's network in float32, its dataset and its loader, as in timm's own inference script;
 - torchvision: the same network behind torchvision's ImageFolder and torch's DataLoader;
 - forward: revcd's network on batches that are in memory already, which is the most that extraction could reach;
-- revcd: what `revcd extract` does, from the JPEG files to the finished Parquet file.
+- revcd: what `revcd extract` does, from the JPEG files to the finished Parquet file;
+- openvino: the same with OpenVINO's forward pass in the place of revcd's, where it is installed.
 
 Loading of the network is not counted, one batch goes before the clock starts. ResNet-101 has random weights: they do
 not change its speed. PHOTOS is a folder with a folder for each class.
@@ -14,6 +15,7 @@ not change its speed. PHOTOS is a folder with a folder for each class.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import resource
 import statistics
@@ -55,10 +57,11 @@ def compare(given: argparse.Namespace, place: Path) -> None:
     options = ["--backbone", given.backbone, "--precision", given.precision]
     if given.backbone != "embedded":
         options += ["--weights", str(random_weights(TAGS[given.backbone], place / "weights.safetensors"))]
+    ways = [way for way in WAYS if way != "openvino" or importlib.util.find_spec("openvino")]
     rounds: list[dict[str, dict[str, Any]]] = []
     for number in range(given.rounds):
         rounds.append({})
-        for way in WAYS:
+        for way in ways:
             command = [sys.executable, __file__, str(photos), "--way", way, *options]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
             rounds[-1][way] = json.loads(done.stdout.splitlines()[-1])
@@ -69,7 +72,7 @@ def compare(given: argparse.Namespace, place: Path) -> None:
 def report(rounds: list[dict[str, dict[str, Any]]], given: argparse.Namespace) -> None:
     print(f"{given.backbone}, {given.count} photos, {given.rounds} rounds; revcd: {rounds[0]['revcd']['choices']}")
     print(f"{'way':<12} {'photos/s':>9} {'times timm':>20} {'of forward':>20} {'peak MB':>8} {'a worker':>9}")
-    for way in WAYS:
+    for way in rounds[0]:
         values = [one[way] for one in rounds]
         ratios = [spread([one[way]["rate"] / one[base]["rate"] for one in rounds]) for base in ("timm", "forward")]
         rate, memory, workers = (statistics.median(v[name] for v in values) for name in ("rate", "memory", "workers"))
@@ -178,18 +181,55 @@ def forward(given: argparse.Namespace) -> tuple[float, dict]:
 
 
 def revcd(given: argparse.Namespace) -> tuple[float, dict]:
+    loaded = backbone(given)
+    choices = f"{loaded.precision.reason}, {loaded.threads.reason}, {loaded.streams} batches at once"
+    return extracted(given, loaded), {"choices": choices}
+
+
+def openvino(given: argparse.Namespace) -> tuple[float, dict]:
+    import threading
+
+    import openvino as ov
+    import torch
+    from openvino import properties
+    from openvino.properties import hint
+
+    loaded = backbone(given)
+    height, width = loaded.record.preprocessing["input_size"][1:]
+    photos = torch.zeros(8, 3, height, width)
+    model = ov.convert_model(bare_network(given), example_input=photos, input=[[-1, 3, height, width]])
+    settings = {
+        hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
+        hint.inference_precision(): ov.Type.bf16 if loaded.precision.value == torch.bfloat16 else ov.Type.f32,
+        properties.inference_num_threads(): loaded.threads.value,
+        properties.num_streams(): loaded.streams,
+    }
+    compiled, own = ov.Core().compile_model(model, "CPU", settings), threading.local()
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        own.request.infer([images.float().contiguous().numpy()])
+        return torch.from_numpy(own.request.get_output_tensor().data)
+
+    images = torch.randint(0, 256, photos.shape, dtype=torch.uint8)
+    exact = loaded(images)
+    loaded.network = network
+    cosine = torch.cosine_similarity(exact, loaded(images), dim=1).min()
+    return extracted(given, loaded), {"choices": f"least cosine {cosine:.6f}"}
+
+
+def extracted(given: argparse.Namespace, loaded: Any) -> float:
     from revcd_cli.data.sources import iter_sources
     from revcd_cli.pipeline.extract import extract_sources
 
-    loaded = backbone(given)
     count = sum(1 for _ in given.photos.glob("*/*"))
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / "features.parquet"
         started = time.perf_counter()
         summary = extract_sources(loaded, lambda: iter_sources([str(given.photos)]), output, total=count)
         seconds = time.perf_counter() - started
-    choices = f"{loaded.precision.reason}, {loaded.threads.reason}, {loaded.streams} batches at once"
-    return summary.done / seconds, {"choices": choices}
+    return summary.done / seconds
 
 
 WAYS: dict[str, Callable[[argparse.Namespace], tuple[float, dict]]] = {
@@ -197,6 +237,7 @@ WAYS: dict[str, Callable[[argparse.Namespace], tuple[float, dict]]] = {
     "torchvision": torchvisions,
     "forward": forward,
     "revcd": revcd,
+    "openvino": openvino,
 }
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ class PrototypeConfig:
 class InferenceConfig:
     """How a photo's semantic vector is drawn and compared with class descriptions (sections 3.5 and 3.6)."""
 
-    # "evidence" (likelihood against the unconditional branch) | "prototype" (cosine to visual prototypes) | "joint"
+    # "evidence" (likelihood against the unconditional branch) | "prototype" (likelihood by visual prototypes) | "joint"
     # (both) | "cosine" (the paper's) | "auto" (what validation chooses of these)
     rule: str = "auto"
     prototype_share: float = 0.5  # joint: weight of the prototypes, the rest is the evidence's; "auto" chooses it too
@@ -192,6 +192,7 @@ class InferenceConfig:
     draws: int = 8  # evidence: (t, noise) pairs that all classes share
     band_low: float = 0.1  # evidence: lowest t used, as a share of T
     band_high: float = 0.7  # evidence: highest t used, as a share of T
+    shortlist: int = 200  # joint: classes whose evidence is read, each photo's best by prototypes; 0 means all
 
     def __post_init__(self) -> None:
         _one_of("inference.rule", self.rule, ("auto", *RULES))
@@ -203,6 +204,7 @@ class InferenceConfig:
         _in_range("inference.clip", self.clip, 0)
         for name in ("samples", "steps", "draws"):
             _in_range(f"inference.{name}", getattr(self, name), 1)
+        _in_range("inference.shortlist", self.shortlist, 0)
         _in_range("inference.eta", self.eta, 0, 1)
         _in_range("inference.guidance_scale", self.guidance_scale, 0, 100)
         if not 0 <= self.band_low < self.band_high <= 1:

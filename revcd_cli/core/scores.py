@@ -38,15 +38,45 @@ def class_scores(
     answer does not depend on its batch-mates. Returns (B, C).
     """
     if config.rule in ("joint", "auto"):
-        share = config.prototype_share if _able(model, "prototype") else 0.0
-        parts = [(1 - share, "evidence"), (share, "prototype")]
-        return sum(
-            weight * class_scores(model, x, prototypes, replace(config, rule=rule), generators)
-            for weight, rule in parts
-            if weight
-        )
+        return _joint_scores(model, x, prototypes, config, generators)
     members = _able(model, config.rule)
     return sum(_member_scores(member, x, prototypes, config, generators) for member in members) / len(members)
+
+
+def _joint_scores(
+    model: RevCD | Ensemble, x: Tensor, prototypes: Tensor, config: InferenceConfig, generators: Sequence[Generator]
+) -> Tensor:
+    share = config.prototype_share if _able(model, "prototype") else 0.0
+    by_prototypes = by_evidence = x.new_zeros(())
+    if share > 0:
+        by_prototypes = class_scores(model, x, prototypes, replace(config, rule="prototype"), generators)
+    if share < 1:
+        evidence = replace(config, rule="evidence")
+        if share > 0 and 0 < config.shortlist < len(prototypes):
+            by_evidence = _shortlisted_scores(model, x, prototypes, by_prototypes, evidence, generators)
+        else:
+            by_evidence = class_scores(model, x, prototypes, evidence, generators)
+    return (1 - share) * by_evidence + share * by_prototypes
+
+
+def _shortlisted_scores(
+    model: RevCD | Ensemble,
+    x: Tensor,
+    prototypes: Tensor,
+    first: Tensor,
+    config: InferenceConfig,
+    generators: Sequence[Generator],
+) -> Tensor:
+    """Score each photo's best `config.shortlist` classes by other scores `first` (B, C), the others as its worst one.
+
+    A class outside is behind each one inside by both scores, so a mixture of the two has them in this order, too.
+    """
+    rows = []
+    for photo, generator, scores in zip(x.split(1), generators, first.split(1), strict=True):
+        chosen = rank(scores, config.shortlist)[1][0].sort().values
+        of_chosen = class_scores(model, photo, prototypes[chosen], config, [generator])[0]
+        rows.append(torch.full_like(scores[0], of_chosen.amin()).index_copy(0, chosen, of_chosen))
+    return torch.stack(rows)
 
 
 def _able(model: RevCD | Ensemble, rule: str) -> list[RevCD]:

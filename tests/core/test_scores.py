@@ -196,6 +196,39 @@ def test_joint_scores_are_the_weighted_mean_of_their_parts(share: float) -> None
     torch.testing.assert_close(joint, torch.lerp(scores_by(model, "evidence"), scores_by(model, "prototype"), share))
 
 
+@pytest.mark.parametrize("length", [1, 2, CLASSES - 1])
+def test_a_shortlist_keeps_the_scores_of_the_classes_that_are_best_by_prototypes(length: int) -> None:
+    model, share = revcd(), 0.3
+    whole, evidence, first = (
+        scores_by(model, rule, prototype_share=share) for rule in ("joint", "evidence", "prototype")
+    )
+
+    short = scores_by(model, "joint", prototype_share=share, shortlist=length)
+
+    for photo in range(PHOTOS):
+        inside, outside = first[photo].argsort(descending=True).split([length, CLASSES - length])
+        torch.testing.assert_close(short[photo, inside], whole[photo, inside])
+        worst = evidence[photo, inside].min()
+        torch.testing.assert_close(short[photo, outside], (1 - share) * worst + share * first[photo, outside])
+        assert short[photo, outside].max() <= short[photo, inside].min()
+
+
+@pytest.mark.parametrize("length", [0, CLASSES, 1000])
+def test_a_shortlist_that_is_not_shorter_than_the_table_changes_nothing(length: int) -> None:
+    model = revcd()
+
+    assert torch.equal(scores_by(model, "joint", shortlist=length), scores_by(model, "joint", shortlist=0))
+
+
+def test_shortlists_do_not_depend_on_the_photos_beside_or_the_order_of_the_classes() -> None:
+    model, config = revcd(), InferenceConfig(rule="joint", draws=5, shortlist=2)
+    together = class_scores(model, photos(), prototypes(), config, generators())
+
+    for k in range(PHOTOS):
+        alone = class_scores(model, photos()[k : k + 1], prototypes().flip(0), config, generators([k]))
+        torch.testing.assert_close(alone[0].flip(0), together[k])
+
+
 def test_without_visual_prototypes_joint_scores_are_the_evidence() -> None:
     model = revcd()
     model.visual = None
