@@ -22,7 +22,7 @@ from revcd_cli.core.scores import cosine_scores, sample_semantics
 from revcd_cli.core.trainer import Trainer
 
 PHOTOS, CLASSES, SAMPLES, EPOCHS, ROUNDS = 64, 20, 16, 8, 2
-NOISE = 2.0  # so much that some photos are named wrongly
+NOISE = 2.5  # so much that some photos are named wrongly
 STEPS = (1, 2, 5, 10, 20)
 
 

@@ -1,7 +1,7 @@
 """A trained model as one `.safetensors` file: weights and class table as tensors, everything else as JSON metadata.
 
 The metadata is readable without torch (`read_metadata`); loading the weights needs it. Layout of the JSON document
-under the metadata key "revcd", format 3:
+under the metadata key "revcd", format 4:
 
     format, config, classes {names, seen, attributes}, backbone, calibrations {rule: {gamma, temperature, ...}},
     dataset {name, split_sha256, photos}, metrics, seed, versions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .core.model import RevCD
     from .data.attributes import ClassAttributes
 
-FORMAT = 3  # 1 had one calibration without a unit, 2 another kind of visual prototypes
+FORMAT = 4  # 1 had one calibration without a unit, 2 another kind of visual prototypes, 3 no relevance of attributes
 _KEY = "revcd"
 _TABLE = "class_table"
 _HEADER_LIMIT = 100_000_000  # the safetensors format's own limit

@@ -161,6 +161,7 @@ class PrototypeConfig:
     components: int = 512  # of the features, at most; 0 leaves it out, and with it the rules "prototype" and "joint"
     length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
     noise: float = 0.2  # variance of a class's mean photo that its description does not tell, as a share
+    relevance: float = 1.0  # how far attributes may differ in weight: spread of its logarithm; 0 weighs all alike
     within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a round one
     between_shrinkage: float = 0.3  # of the covariance of the classes' means
 
@@ -168,6 +169,7 @@ class PrototypeConfig:
         _in_range("prototypes.components", self.components, 0)
         _in_range("prototypes.length", self.length, 1e-3)
         _in_range("prototypes.noise", self.noise, 1e-6)
+        _in_range("prototypes.relevance", self.relevance, 0, 10)
         _in_range("prototypes.within_shrinkage", self.within_shrinkage, 0, 1)
         _in_range("prototypes.between_shrinkage", self.between_shrinkage, 0, 1)
 

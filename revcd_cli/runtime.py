@@ -200,6 +200,22 @@ def use_threads() -> Choice[int]:
     return threads
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread inside the block.
+
+    Steps of training are many small products: two threads are no faster at them where nothing else runs, and ten times
+    slower where another program has one of the processors, as they wait for each other after each. With one thread the
+    sums of a training run do not depend on how many there are, either.
+    """
+    whole = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(whole)
+
+
 _MOST_STREAMS = 8
 
 

@@ -182,3 +182,15 @@ def test_a_pool_of_streams_shares_the_threads_and_gives_them_back():
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+def test_one_thread_is_one_and_the_others_come_back_whatever_happens():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(KeyError), runtime.one_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -146,7 +146,8 @@ def _comparison(methods: dict) -> str:
     return (
         """
 The same protocol for RevCD and the baselines (features, split, validation folds, seen penalty), mean and standard
-deviation over trainings; linear-probe and prototype-oracle are bounds, not methods:
+deviation over trainings; linear-probe and prototype-oracle are bounds, not methods; cvae, gan and revcd-cosine are single
+networks that answer by the paper's cosine rule:
 
 | method | S | U | H | T1 | AUSUC | runs |
 |---|---|---|---|---|---|---|

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ..config import PrototypeConfig
 from .precondition import class_means, roots
+from .relevance import class_kernel, directions, fit_relevance, kernel_length
 
 
 class VisualPrototypes(nn.Module):
@@ -31,6 +32,7 @@ class VisualPrototypes(nn.Module):
     to_components: Tensor
     between: Tensor
     centre: Tensor
+    relevance: Tensor
     support: Tensor
     length: Tensor
     inverse: Tensor
@@ -47,6 +49,7 @@ class VisualPrototypes(nn.Module):
         self.register_buffer("to_components", torch.zeros(channels, components))
         self.register_buffer("between", torch.zeros(components))
         self.register_buffer("centre", torch.zeros(n_attributes))
+        self.register_buffer("relevance", torch.ones(n_attributes))  # how much each counts in a direction
         self.register_buffer("support", torch.zeros(n_classes, n_attributes))  # the seen classes' directions
         self.register_buffer("length", torch.ones(()))  # of the kernel, squared
         self.register_buffer("inverse", torch.zeros(n_classes, n_classes))  # of the kernel matrix plus noise
@@ -73,18 +76,25 @@ class VisualPrototypes(nn.Module):
         self.shift.copy_(shift)
         self.to_components.copy_(basis @ turn)
         self.between.copy_(values.clamp(min=0))
-        self.centre.copy_(s.double().mean(0))
-        support = self._directions(s.double())
-        self.support.copy_(support)
-        distances = torch.cdist(support, support).square()
-        usual = distances[~torch.eye(len(s), dtype=torch.bool, device=s.device)]
-        length = self.config.length * usual.median() if len(usual) and usual.median() > 0 else distances.new_ones(())
-        self.length.copy_(length)
-        kernel = torch.exp(-distances / length)
-        kernel.diagonal().add_(self.config.noise)
+        self._fit_kernel(s.double(), means @ turn, values.clamp(min=0))
+
+    def _fit_kernel(self, s: Tensor, means: Tensor, between: Tensor) -> None:
+        """Fit what maps descriptions s (C, A) to the mean photos (C, P), whose variances are `between` (P,)."""
+        config, centre = self.config, s.mean(0)
+        relevance = fit_relevance(
+            s - centre, means, between, spread=config.relevance, length=config.length, noise=config.noise
+        )
+        support = directions(s - centre, relevance)
+        length = kernel_length(support, config.length)
+        kernel = class_kernel(support, support, length)
+        kernel.diagonal().add_(config.noise)
         inverse = torch.linalg.inv(kernel)
+        self.centre.copy_(centre)
+        self.relevance.copy_(relevance)
+        self.support.copy_(support)
+        self.length.copy_(length)
         self.inverse.copy_(inverse)
-        self.weights.copy_(inverse @ means @ turn)
+        self.weights.copy_(inverse @ means)
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         """x: (B, D) raw features; s: (K, A) raw descriptions. Returns log p(x | s) - log p(x): (B, K)."""
@@ -97,12 +107,9 @@ class VisualPrototypes(nn.Module):
 
     def posterior(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the mean photo of each class, by components: (K, P) each. s: (K, A) raw."""
-        kernel = torch.exp(-torch.cdist(self._directions(s), self.support).square() / self.length)  # (K, C)
+        kernel = class_kernel(directions(s - self.centre, self.relevance), self.support, self.length)  # (K, C)
         unknown = (1 - ((kernel @ self.inverse) * kernel).sum(-1)).clamp(min=0)
         return kernel @ self.weights, unknown.unsqueeze(-1) * self.between
-
-    def _directions(self, s: Tensor) -> Tensor:
-        return F.normalize(s - self.centre, dim=-1)
 
     def _pooled(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_tokens, -1)).mean(-2)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import runtime
 from ..checkpoint import Calibration
 from ..config import Config
 from ..core.ensemble import Ensemble, EnsembleTrainer, build_model, build_trainer, round_weights
@@ -250,7 +251,8 @@ class TrainingRun:
         numbers = {"fold": fold + 1, "folds": len(self.folds)} if phase == "validation" else {}
         self._last_save = time.monotonic()
         for epoch in range(self.progress.epochs_done, epochs):
-            losses = trainer.run_epoch(epoch, self._epoch_seed(epoch))
+            with runtime.one_thread():
+                losses = trainer.run_epoch(epoch, self._epoch_seed(epoch))
             loss, rec, noise, cls = (float(part) for part in losses)
             if not math.isfinite(loss):
                 raise RevcdError(f"The loss became {loss} in epoch {epoch + 1} of the {phase} phase.", hint=DIVERGED)
@@ -274,7 +276,8 @@ class TrainingRun:
         torch.manual_seed(self._epoch_seed(-1))
         n_attributes, n_spatial = len(dataset.classes.attributes), dataset.backbone.tokens
         model = build_model(self.config, dataset.features.shape[1], n_attributes, len(seen), n_spatial)
-        trainer = build_trainer(model.to(self.device), rows)
+        with runtime.one_thread():
+            trainer = build_trainer(model.to(self.device), rows)
         if self.saved:
             trainer.restore(self.saved)
         return trainer

@@ -53,6 +53,7 @@ TRAINED: dict[str, Choice | LogUniform] = {
     "encoder.tokens": Choice(("chunk", "single", "views")),
     "encoder.dropout": Choice((0.0, 0.1, 0.3)),
     "prototypes.noise": Choice((0.05, 0.1, 0.2, 0.4)),
+    "prototypes.relevance": Choice((0.0, 0.5, 1.0, 2.0)),
     "prototypes.within_shrinkage": Choice((0.5, 0.8, 0.95)),
     "denoiser.width": Choice((256, 512, 1024)),
     "denoiser.dropout": Choice((0.0, 0.1, 0.3)),

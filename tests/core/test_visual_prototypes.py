@@ -82,7 +82,7 @@ def test_means_and_variances_are_those_of_a_gaussian_conditioned_on_the_seen_cla
 
     mean, variance = one.posterior(new)
 
-    directions = torch.nn.functional.normalize(torch.cat([s, new]) - s.mean(0), dim=1)
+    directions = torch.nn.functional.normalize((torch.cat([s, new]) - s.mean(0)) * one.relevance, dim=1)
     squares = (directions[:, None] - directions[None]).square().sum(-1)
     usual = squares[:CLASSES, :CLASSES][~torch.eye(CLASSES, dtype=torch.bool)].median()
     joint = torch.exp(-squares / (length * usual))

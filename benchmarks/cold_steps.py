@@ -1,0 +1,97 @@
+"""Where the time of the first answer goes: OMP_NUM_THREADS=1 python benchmarks/cold_steps.py [PHOTO]
+
+Runs `revcd predict PHOTO` in a fresh process a few times, with a clock around what it imports and calls, and prints the
+median processor time of each step. What stands under another step is a part of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTO = ROOT / "examples" / "cat.jpg"
+ROUNDS = 7
+CALLS = {  # what is timed: the module in which a name is looked up, and the name
+    "the model": ("revcd_cli.pipeline.predict", "load_checkpoint"),
+    "the backbone": ("revcd_cli.pipeline.predict", "load_recorded"),
+    "  its weights' sha256": ("revcd_cli.backbone", "file_sha256"),
+    "  its kept program": ("revcd_cli.backbone", "load_program"),
+    "  program to layers of this machine": ("revcd_cli.program", "Program.prepared"),
+    "its forward pass": ("revcd_cli.backbone", "Backbone.__call__"),
+    "scores of 50 classes": ("revcd_cli.pipeline.predict", "score_rows"),
+}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--inside"]:
+        inside(sys.argv[2])
+        return
+    photo = sys.argv[1] if sys.argv[1:] else str(PHOTO)
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "XDG_CACHE_HOME": cache, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, __file__, "--inside", photo]
+        rounds = []
+        for number in range(ROUNDS + 1):
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+            if number:  # the first keeps the network for the others
+                rounds.append(json.loads(done.stdout.splitlines()[-1]))
+    print("| step | ms |\n|---|---|")
+    for name in rounds[0]:
+        print(f"| {name} | {1000 * statistics.median(one[name] for one in rounds):.0f} |")
+
+
+def inside(photo: str) -> None:
+    """Run the command with clocks on, and print the seconds of each step as JSON."""
+    spent: dict[str, float] = {"the interpreter": time.process_time()}
+
+    def timed(step: str, name: str) -> None:
+        started = time.process_time()
+        importlib.import_module(name)
+        spent[step] = time.process_time() - started
+
+    timed("import torch", "torch")
+    timed("import the command line", "revcd_cli.cli.app")
+    timed("import prediction", "revcd_cli.pipeline.predict")
+    before = time.process_time()
+    for step, (module, name) in CALLS.items():
+        watch(spent, step, module, name)
+    from revcd_cli.__main__ import main as revcd
+
+    revcd(["predict", photo, "--format", "json"])
+    whole = time.process_time()
+    spent["the rest"] = whole - before - sum(v for k, v in spent.items() if k in CALLS and not k.startswith(" "))
+    spent["the whole"] = whole
+    print(json.dumps(spent))
+
+
+def watch(spent: dict[str, float], step: str, module: str, name: str) -> None:
+    """Put a clock around a function or method; `spent` gets its step at once, so that steps stand in order."""
+    owner = importlib.import_module(module)
+    *outer, last = name.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    call = getattr(owner, last)
+    spent[step] = 0.0
+
+    @functools.wraps(call)
+    def clocked(*given: object, **named: object) -> object:
+        started = time.process_time()
+        try:
+            return call(*given, **named)
+        finally:
+            spent[step] += time.process_time() - started
+
+    setattr(owner, last, clocked)
+
+
+if __name__ == "__main__":
+    main()
