@@ -161,7 +161,7 @@ class PrototypeConfig:
     components: int = 512  # of the features, at most; 0 leaves it out, and with it the rules "prototype" and "joint"
     length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
     noise: float = 0.2  # variance of a class's mean photo that its description does not tell, as a share
-    relevance: float = 1.0  # how far attributes may differ in weight: spread of its logarithm; 0 weighs all alike
+    relevance: float = 0.0  # how far weights of attributes may differ: spread of their logarithm; 0 weighs all alike
     within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a round one
     between_shrinkage: float = 0.3  # of the covariance of the classes' means
 

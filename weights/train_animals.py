@@ -31,7 +31,7 @@ SEED = 0
 # as they may by default; so the shipped model gives away little.
 SETTINGS = Config.from_dict(
     {
-        "prototypes": {"components": 256, "noise": 0.3},
+        "prototypes": {"components": 256, "noise": 0.3, "relevance": 1.0},
         "inference": {"rule": "joint", "prototype_share": 0.8},
         "train": {"penalty": "sparing"},
     }

@@ -29,6 +29,7 @@ def fitted(
     x: Tensor | None = None, labels: Tensor = LABELS, s: Tensor | None = None, n_tokens: int = 1, **settings: Any
 ) -> VisualPrototypes:
     x, s = features() if x is None else x, descriptions() if s is None else s
+    settings = {"relevance": 1.0, **settings}
     one = VisualPrototypes(PrototypeConfig(**settings), x.shape[1], ATTRIBUTES, len(s), n_tokens).double()
     one.fit(x, labels, s)
     return one
