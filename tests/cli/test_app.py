@@ -51,13 +51,14 @@ sys.exit(code)
 """
 # Commands that only these tests have: one that waits, and one that has a defect.
 EXTRA_COMMANDS = """
-import sys, time
+import signal, sys, time
 from revcd_cli.__main__ import main
 from revcd_cli.cli import console
 from revcd_cli.cli.app import app
 
 @app.command()
 def wait() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in its background ignore it
     try:
         print("ready", flush=True)
         time.sleep(60)
