@@ -13,6 +13,7 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,12 +60,13 @@ def of_revcd(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
     return in_streams(lambda images: prepared(images.to(dtype, memory_format=torch.channels_last)))
 
 
-def of_openvino(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+def openvino_program(network: nn.Module, dtype: torch.dtype, photo: Tensor, shape: list[int]) -> Any:
+    """Compile for batches of this shape (-1: any size) with as many streams as revcd has."""
     import openvino
     from openvino import properties
     from openvino.properties import hint
 
-    model = openvino.convert_model(network, example_input=photo[:1], input=[list(photo.shape)])
+    model = openvino.convert_model(network, example_input=photo[:1], input=[shape])
     kind = openvino.Type.bf16 if dtype == torch.bfloat16 else openvino.Type.f32
     settings = {
         hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
@@ -72,7 +74,13 @@ def of_openvino(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
         properties.inference_num_threads(): torch.get_num_threads(),
         properties.num_streams(): runtime.streams(torch.device("cpu"), torch.get_num_threads()),
     }
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    return openvino.Core().compile_model(model, "CPU", settings)
+
+
+def of_openvino(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+    import openvino
+
+    compiled = openvino_program(network, dtype, photo, list(photo.shape))
 
     def way(batches: list[Tensor]) -> list[Tensor]:
         found: dict[int, Tensor] = {}

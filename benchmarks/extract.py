@@ -189,22 +189,14 @@ def revcd(given: argparse.Namespace) -> tuple[float, dict]:
 def openvino(given: argparse.Namespace) -> tuple[float, dict]:
     import threading
 
-    import openvino as ov
     import torch
-    from openvino import properties
-    from openvino.properties import hint
+    from engines import openvino_program
 
     loaded = backbone(given)
     height, width = loaded.record.preprocessing["input_size"][1:]
     photos = torch.zeros(8, 3, height, width)
-    model = ov.convert_model(bare_network(given), example_input=photos, input=[[-1, 3, height, width]])
-    settings = {
-        hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
-        hint.inference_precision(): ov.Type.bf16 if loaded.precision.value == torch.bfloat16 else ov.Type.f32,
-        properties.inference_num_threads(): loaded.threads.value,
-        properties.num_streams(): loaded.streams,
-    }
-    compiled, own = ov.Core().compile_model(model, "CPU", settings), threading.local()
+    compiled = openvino_program(bare_network(given), loaded.precision.value, photos, [-1, 3, height, width])
+    own = threading.local()
 
     def network(images: torch.Tensor) -> torch.Tensor:
         if not hasattr(own, "request"):

@@ -204,9 +204,9 @@ def use_threads() -> Choice[int]:
 def one_thread() -> Iterator[None]:
     """Let torch compute with one thread inside the block.
 
-    Steps of training are many small products: two threads are no faster at them where nothing else runs, and ten times
-    slower where another program has one of the processors, as they wait for each other after each. With one thread the
-    sums of a training run do not depend on how many there are, either.
+    Steps of training are many small products: on two processors two threads are hardly faster at them, and many times
+    slower where other programs run, as they wait for each other after each. With one thread the sums of a training run
+    do not depend on how many there are, either.
     """
     whole = torch.get_num_threads()
     torch.set_num_threads(1)
