@@ -26,7 +26,7 @@ class ConditionalVAE(Rival):
 
     def loss(self, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
         """Return the negative evidence bound of one batch, scaled as `elbo` says, plus the classification term."""
-        c = self.encode(x)  # (B, W)
+        c = self.encoder(x)  # (B, W)
         mean, log_variance = self.recognition(s_0, c).chunk(2, dim=-1)  # (B, A) each
         h = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         s_0_hat = self.decoder(h, c)  # (B, A)

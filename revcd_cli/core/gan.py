@@ -44,9 +44,9 @@ class ConditionalGAN(Rival):
         self.critic = Critic(revcd)
 
     def generate(self, x: Tensor) -> Tensor:
-        """Draw one description for each photo from torch's global generator. x: (B, D). Returns (B, A)."""
+        """Draw one description for each photo from torch's global generator. x: (B, width) scaled. Returns (B, A)."""
         noise = torch.randn(len(x), self.n_attributes, dtype=x.dtype, device=x.device)
-        return self.decoder(noise, self.encode(x))
+        return self.decoder(noise, self.encoder(x))
 
     def loss(self, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
         """Return the generator's loss: what the critic finds wanting, plus the classification term."""
@@ -62,7 +62,7 @@ class ConditionalGAN(Rival):
         return PENALTY_WEIGHT * gradient_penalty(lambda s: self.critic(s, c), s_0, fake).mean() - distance
 
     def critic_condition(self, x: Tensor) -> Tensor:
-        return self.critic.encoder(self.scaler(x))  # (B, W)
+        return self.critic.encoder(x)  # (B, W)
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:

@@ -35,11 +35,10 @@ def loss_weights(config: LossConfig, objective: str, schedule: NoiseSchedule, t:
     ones = torch.ones_like(like[:, :1])
     if config.weighting == "exact":
         return schedule.exact_rec_weight(t, like), schedule.exact_noise_weight(t, like)
-    snr = schedule.snr(t, like)
     if objective == "x0":
-        return ones, (SNR_CLIP / snr).clamp(max=1)
+        return ones, (SNR_CLIP / schedule.snr(t, like)).clamp(max=1)
     if objective == "eps":
-        return (SNR_CLIP * snr).clamp(max=1), ones
+        return (SNR_CLIP * schedule.snr(t, like)).clamp(max=1), ones
     return ones, ones
 
 
@@ -56,9 +55,9 @@ def class_loss(s_0_hat: Tensor, labels: Tensor, prototypes: Tensor, temperature:
 def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Losses:
     """Draw times, noise and dropped conditions for one batch and return its losses.
 
-    x: (B, D) raw features; s_0: (B, A) preconditioned descriptions; labels: (B,) index into prototypes (C, A),
-    preconditioned, of the seen classes, or -1 where a row is a mixture and has no class. All randomness comes from
-    torch's global generator.
+    x: (B, width) features that `RevCD.scaler` scaled; s_0: (B, A) preconditioned descriptions; labels: (B,) index into
+    prototypes (C, A), preconditioned, of the seen classes, or -1 where a row is a mixture and has no class. All
+    randomness comes from torch's global generator.
     """
     config, schedule = model.config.loss, model.schedule
     rows = len(x)
@@ -69,7 +68,7 @@ def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, protot
     kept = torch.rand(rows, 1, device=x.device) >= config.drop_condition  # (B, 1)
 
     s_t = schedule.q_sample(s_0, t, eps)
-    condition = model.encode(x)  # (B, W)
+    condition = model.encoder(x)  # (B, W)
     masked = torch.where(kept, condition, model.null)
     of_noise = model.estimate(s_t, t, masked)
     # L_rec and L_cls are about the photo. Either they count only the rows of the masked pass that have one, or they get

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+_ROWS_AT_ONCE = 1024
+
 
 class Preconditioner(nn.Module):
     """z = gain * W (s - mean): class descriptions brought near to a zero-mean, unit-variance Gaussian.
@@ -98,7 +100,7 @@ class FeatureScaler(nn.Module):
         """Fit on features (N, D), "classes" with labels (N,) from 0 on; a feature that never varies is left at zero."""
         features = features.reshape(-1, len(self.shift))  # (N * n_tokens, C)
         if self.kind == "classes":
-            self._fit_basis(roots(features.double()), labels.repeat_interleave(self.n_tokens))
+            self._fit_basis(roots_in_double(features), labels.repeat_interleave(self.n_tokens))
             return self
         if self.kind == "standard":
             shift, scale = features.mean(0), features.std(0, correction=0)
@@ -114,11 +116,12 @@ class FeatureScaler(nn.Module):
 
     def _fit_basis(self, x: Tensor, labels: Tensor) -> None:
         means = class_means(x, labels, int(labels.max()) + 1)  # (C, D)
-        self.shift.copy_(means.mean(0))
+        shift = means.mean(0)
+        self.shift.copy_(shift)
         width = self.basis.shape[1]
-        basis = torch.linalg.svd(means - means.mean(0), full_matrices=False).Vh[:width].T  # (D, <= width)
-        power = ((x - means.mean(0)) @ basis).square().mean()
-        apart = (means - means.mean(0)).square().sum() > 1e-24  # else there is no direction
+        basis = torch.linalg.svd(means - shift, full_matrices=False).Vh[:width].T  # (D, <= width)
+        power = (x.sub_(shift) @ basis).square().mean()
+        apart = (means - shift).square().sum() > 1e-24  # else there is no direction
         gain = power.rsqrt() if apart else torch.zeros_like(power)
         self.basis.copy_(nn.functional.pad(gain * basis, (0, width - basis.shape[1])))
 
@@ -135,6 +138,14 @@ class FeatureScaler(nn.Module):
 def roots(x: Tensor) -> Tensor:
     """Return square roots with their signs, at length 1 (..., D): few large features weigh less than they would."""
     return nn.functional.normalize(x.sign() * x.abs().sqrt(), dim=-1)
+
+
+def roots_in_double(x: Tensor) -> Tensor:
+    """Return the roots of many rows (N, D) in float64, a part at a time: each step of `roots` makes a copy of it."""
+    result = torch.empty_like(x, dtype=torch.float64)
+    for part, roots_of_part in zip(x.split(_ROWS_AT_ONCE), result.split(_ROWS_AT_ONCE), strict=True):
+        roots_of_part.copy_(roots(part.double()))
+    return result
 
 
 def class_means(x: Tensor, labels: Tensor, n_classes: int) -> Tensor:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from .loss import Losses, training_losses
 from .model import RevCD
 
+_ROWS_AT_ONCE = 1024  # that are scaled together
+
 
 @dataclass(frozen=True)
 class TrainingRows:
@@ -50,6 +52,13 @@ def learning_rate_factor(schedule: str, progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2 if schedule == "cosine" else 1 - progress
 
 
+def moving_tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what steps move, the weights and the statistics of batches, and what they count. Closed forms stay."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+    return [*model.parameters(), *statistics], [norm.num_batches_tracked for norm in norms]
+
+
 class Trainer:
     """Trains one model; `ema` is the copy that is kept. The learning rate decays over all of `train.epochs`."""
 
@@ -58,11 +67,15 @@ class Trainer:
         self.settings = model.config.train
         model.fit_closed_forms(rows.features, rows.labels, rows.prototypes)
         self.z = model.precondition(rows.prototypes)
+        # The network's own weights begin behind the scaler, so photos go through it once and not at every step.
+        self.inputs = torch.cat([model.scaler(part) for part in rows.features.split(_ROWS_AT_ONCE)])
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
+        self._moving, self._averages = moving_tensors(model), moving_tensors(self.ema)
         self.sampler = ClassBalancedSampler(rows.labels)
+        self._weights = list(model.parameters())
         # Fused: one pass over the weights, where the other ways make eight.
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
+            self._weights, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
         self.steps_per_epoch = max(1, len(rows) // self.settings.batch_size)
 
@@ -89,13 +102,13 @@ class Trainer:
     def _descend(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+        nn.utils.clip_grad_norm_(self._weights, self.settings.gradient_clip, foreach=True)
         self.optimizer.step()
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features (B, D), preconditioned descriptions (B, A), and labels (B,), -1 for mixtures."""
+        """Return scaled features (B, width), preconditioned descriptions (B, A), and labels (B,), -1 for mixtures."""
         chosen = self.sampler.draw(self.settings.batch_size)
-        x, labels = self.rows.features[chosen], self.rows.labels[chosen]
+        x, labels = self.inputs[chosen], self.rows.labels[chosen]
         s_0 = self.z[labels]
         if self.settings.mixup == 0:
             return x, s_0, labels
@@ -108,13 +121,10 @@ class Trainer:
 
     @torch.no_grad()
     def _update_ema(self, decay: float) -> None:
-        kept, now = self.ema.state_dict(), self.model.state_dict()
-        if kept.keys() != now.keys():
-            raise RuntimeError("the averaged copy and the model differ in structure")
-        moving = [name for name, value in kept.items() if value.is_floating_point()]
-        torch._foreach_lerp_([kept[name] for name in moving], [now[name] for name in moving], 1 - decay)
-        for name in kept.keys() - set(moving):
-            kept[name].copy_(now[name])  # counters
+        (kept, kept_counts), (now, counts) = self._averages, self._moving
+        torch._foreach_lerp_(kept, now, 1 - decay)
+        if counts:
+            torch._foreach_copy_(kept_counts, counts)
 
     def state(self) -> dict[str, Tensor]:
         """Return every tensor that the next epoch depends on, by flat name."""

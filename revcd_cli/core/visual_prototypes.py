@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import PrototypeConfig
-from .precondition import class_means, roots
+from .precondition import class_means, roots, roots_in_double
 from .relevance import class_kernel, directions, fit_relevance, kernel_length
 
 
@@ -58,12 +58,13 @@ class VisualPrototypes(nn.Module):
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, s: Tensor) -> None:
         """Fit on photos (N, D) of seen classes, labels (N,) into their raw descriptions s (C, A)."""
-        x = roots(self._pooled(features).double())
+        x = roots_in_double(self._pooled(features))
         means = class_means(x, labels, len(s))  # (C, D)
         shift = means.mean(0)
+        x, means = x.sub_(shift), means - shift
         shares = 1 / labels.bincount(minlength=len(s))[labels].double() / len(s)  # every class counts the same
-        basis = _principal(shares.sqrt().unsqueeze(1) * (x - shift), len(self.between))  # (D, P)
-        photos, means = (x - shift) @ basis, (means - shift) @ basis
+        basis = _principal(shares.sqrt().unsqueeze(1) * x, len(self.between))  # (D, P)
+        photos, means = x @ basis, means @ basis
         within = shares.sqrt().unsqueeze(1) * (photos - means[labels])
         within = _shrunk(within.T @ within, self.config.within_shrinkage)
         between = _shrunk(means.T @ means / len(s), self.config.between_shrinkage)

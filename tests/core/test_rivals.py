@@ -98,7 +98,7 @@ def test_law_the_penalty_is_taken_between_the_real_and_the_fake_row() -> None:
 
 def test_law_the_critic_trains_nothing_of_the_generator_and_the_generator_nothing_of_the_critic() -> None:
     model = rival(ConditionalGAN)
-    x, s_0, labels = rows(6, FEATURES), rows(6, ATTRIBUTES, seed=2), torch.arange(6)
+    x, s_0, labels = model.scaler(rows(6, FEATURES)), rows(6, ATTRIBUTES, seed=2), torch.arange(6)
     generator = [p for name, p in model.named_parameters() if not name.startswith("critic.")]
 
     model.critic_loss(x, s_0).backward()

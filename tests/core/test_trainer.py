@@ -29,7 +29,13 @@ def rows(n_rows: int = ROWS) -> TrainingRows:
     return TrainingRows(features, labels, prototypes)
 
 
-def trainer(seed: int = 0, norm: str = "layer", loss: dict[str, Any] | None = None, **train: Any) -> Trainer:
+def trainer(
+    seed: int = 0,
+    norm: str = "layer",
+    loss: dict[str, Any] | None = None,
+    data: TrainingRows | None = None,
+    **train: Any,
+) -> Trainer:
     config = Config.from_dict(
         {
             "diffusion": {"timesteps": 20},
@@ -41,7 +47,7 @@ def trainer(seed: int = 0, norm: str = "layer", loss: dict[str, Any] | None = No
         }
     )
     torch.manual_seed(seed)
-    return Trainer(RevCD(config, FEATURES, ATTRIBUTES, CLASSES), rows())
+    return Trainer(RevCD(config, FEATURES, ATTRIBUTES, CLASSES), data or rows())
 
 
 def weights(model: RevCD) -> dict[str, Tensor]:
@@ -103,7 +109,7 @@ def test_batches_hold_photos_with_their_own_preconditioned_descriptions(monkeypa
     assert [len(x) for x, _, _ in seen] == [8] * (ROWS // 8)
     for x, s_0, labels in seen:
         for photo, description, label in zip(x, s_0, labels, strict=True):
-            (row,) = (data.features == photo).all(-1).nonzero()[:, 0].tolist()
+            (row,) = (one.inputs == photo).all(-1).nonzero()[:, 0].tolist()
             assert data.labels[row] == label
             assert torch.equal(description, z[label])
 
@@ -123,9 +129,9 @@ def test_mixtures_lie_on_the_segment_between_two_photos_and_have_no_class(monkey
     shares = []
     for photo, description in zip(x, s_0, strict=True):
         # The pair of photos whose segment this mixture lies on, and how far along it.
-        along = data.features[second] - data.features[first]
-        share = ((photo - data.features[first]) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-9)
-        gap = (data.features[first] + share[:, None] * along - photo).norm(dim=-1)
+        along = one.inputs[second] - one.inputs[first]
+        share = ((photo - one.inputs[first]) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-9)
+        gap = (one.inputs[first] + share[:, None] * along - photo).norm(dim=-1)
         inside = (gap < 1e-4) & (share > -1e-4) & (share < 1 + 1e-4)
         ends, other = z[data.labels[first]], z[data.labels[second]]
         mixed = ends + share[:, None] * (other - ends)
@@ -138,9 +144,8 @@ def test_mixtures_lie_on_the_segment_between_two_photos_and_have_no_class(monkey
 def test_only_the_mixtures_lose_their_class_and_the_others_stay_photos(
     share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, data = trainer(mixup=share, batch_size=24), rows(600)
-    one.rows = data
-    one.sampler, one.steps_per_epoch = ClassBalancedSampler(data.labels), 25
+    data = rows(600)
+    one = trainer(mixup=share, batch_size=24, data=data)
 
     seen = batches(one, monkeypatch)
 
@@ -148,7 +153,7 @@ def test_only_the_mixtures_lose_their_class_and_the_others_stay_photos(
     assert float((labels == -1).double().mean()) == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 600))
     for x, _, part in seen[:3]:
         for photo, label in zip(x, part, strict=True):
-            is_photo = (data.features == photo).all(-1)
+            is_photo = (one.inputs == photo).all(-1)
             assert label == -1 or data.labels[is_photo].tolist() == [label]
 
 
@@ -268,6 +273,7 @@ def test_preconditioning_is_fitted_on_the_training_rows() -> None:
     torch.testing.assert_close(one.model.preconditioner.mean, data.prototypes.mean(0))
     of_classes = class_means(roots(data.features), data.labels, CLASSES)
     torch.testing.assert_close(one.model.scaler.shift, of_classes.mean(0))
+    torch.testing.assert_close(one.inputs, one.model.scaler(data.features))
 
 
 def test_training_lowers_the_loss_and_the_condition_helps() -> None:
