@@ -6,12 +6,16 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from revcd_cli.config import Config
+from revcd_cli.config import BackboneRecord, Config
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import TrainingRows
+from revcd_cli.data.attributes import ClassAttributes
+from revcd_cli.data.dataset import Dataset, make_dataset
+from revcd_cli.data.splits import Split
 
 FEATURES, ATTRIBUTES, CLASSES = 1280, 85, 50  # of the shipped model
 
@@ -31,6 +35,26 @@ def rows(photos: int, classes: int = CLASSES, noise: float = 1.0) -> TrainingRow
     return TrainingRows(features, labels, prototypes)
 
 
+def dataset(photos: int, unseen: int = 10) -> Dataset:
+    """The same photos as a data set, beside classes of which there are only descriptions."""
+    data = rows(photos)
+    table = torch.cat([data.prototypes, torch.rand(unseen, ATTRIBUTES, generator=torch.Generator().manual_seed(1))])
+    names = tuple(f"class {number}" for number in range(len(table)))
+    paths = [f"{names[label]}/{number}.jpg" for number, label in enumerate(data.labels.tolist())]
+    nothing = np.arange(0)
+    return make_dataset(
+        name="made up",
+        classes=ClassAttributes(names, tuple(f"trait {k}" for k in range(ATTRIBUTES)), table.numpy(), "", ""),
+        labels=data.labels.numpy(),
+        paths=paths,
+        keys=paths,
+        split=Split(np.arange(photos), nothing, nothing),
+        source="made up",
+        features=data.features.numpy(),
+        backbone=BackboneRecord(tag="made up", weights_sha256="", preprocessing={}, feature_dim=FEATURES),
+    )
+
+
 def network(data: TrainingRows) -> RevCD:
     """An untrained network with fitted preconditioning, every weight of it at work."""
     torch.manual_seed(0)
@@ -41,16 +65,18 @@ def network(data: TrainingRows) -> RevCD:
     return model
 
 
-def in_turn(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Run every way once to warm up, then all in turn, round by round. Returns seconds of processor time."""
+def in_turn(
+    ways: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[str, list[float]]:
+    """Run every way once to warm up, then all in turn, round by round. Returns seconds, by default of the processor."""
     for way in ways.values():
         way()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            started = time.process_time()
+            started = clock()
             way()
-            seconds[name].append(time.process_time() - started)
+            seconds[name].append(clock() - started)
     return seconds
 
 

@@ -33,6 +33,9 @@ _DEVICE_TYPES = ("cpu", "cuda", "mps")
 _AMPERE = (8, 0)  # the first CUDA compute capability with bfloat16 units
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # what a container may use, which the processor count does not show
 
+_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # likewise
+_USUAL_MEMORY = 8 * 2**30  # where it cannot be asked for
+
 
 @dataclass(frozen=True)
 class Choice(Generic[T]):
@@ -248,6 +251,16 @@ def cpu_quota(line: str) -> int | None:
     if not (quota.isdecimal() and period.isdecimal() and int(period)):
         return None
     return max(1, math.ceil(int(quota) / int(period)))
+
+
+def memory_size() -> int:
+    """Return the bytes of memory that this process may use: the machine's, or a container's share of it."""
+    try:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        whole = _USUAL_MEMORY
+    limit = _MEMORY_LIMIT.read_text().strip() if _MEMORY_LIMIT.is_file() else ""
+    return min(whole, int(limit)) if limit.isdecimal() else whole
 
 
 def image_generator(seed: int, key: bytes, device: str | torch.device = "cpu") -> torch.Generator:

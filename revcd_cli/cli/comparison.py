@@ -115,6 +115,7 @@ def compare(plan: Plan, dataset: Dataset, extraction: dict[str, Any], *, device:
             range(plan.seeds),
             plan.methods,
             device=device,
+            processes=None,
             whole_table=plan.whole_table,
             on_progress=on_progress,
             on_note=console.note,

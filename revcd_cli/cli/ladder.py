@@ -106,6 +106,7 @@ def ladder(
             assignments=assignments or [],
             test=test,
             device=device,
+            processes=None,
             on_progress=on_progress,
             on_note=console.note,
             on_row=keep,

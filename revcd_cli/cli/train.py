@@ -29,8 +29,9 @@ from .options import (
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
     from ..pipeline.settings import Settings
-    from ..pipeline.train import EpochInfo, TrainSummary
+    from ..pipeline.train import TrainSummary
     from ..pipeline.training_run import OnEpoch
+    from ..pipeline.training_unit import EpochInfo
 
 ModelFileOption = Annotated[
     Path | None,
@@ -140,6 +141,7 @@ def train(
                 output,
                 seed=seed,
                 device=device,
+                processes=None,
                 resume=resume,
                 overwrite=overwrite,
                 on_epoch=lambda info: (log(info), _show_epoch(info, on_progress)),
@@ -176,7 +178,7 @@ def _print_settings(settings: Settings) -> None:
 
 
 def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
-    on_progress(info.epoch, info.epochs, 0)
+    on_progress(info.done, info.planned, 0)
     if info.validation is None and info.epoch != info.epochs:
         return
     figures = ""

@@ -110,6 +110,7 @@ def tune(
             budget=None if budget is None else 60 * budget,
             seed=seed,
             device=device,
+            processes=None,
             resume=resume,
             overwrite=overwrite,
             on_trial=lambda result: console.note(_line(result)),

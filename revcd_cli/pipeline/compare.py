@@ -52,6 +52,7 @@ def compare_methods(
     methods: Sequence[str] = EVERYTHING,
     *,
     device: str = "auto",
+    processes: int | None = 1,
     test: bool = True,
     whole_table: bool = False,
     on_progress: Callable[[int, int, int], None] | None = None,
@@ -61,8 +62,8 @@ def compare_methods(
     """Fit every method with every seed; one that depends on no seed is fitted once.
 
     test: read the test photos; whole_table: among all classes of the table instead of those with photos; on_result is
-    called with all results so far after each. Equal seeds give equal figures (on a CPU). Raises `UsageError` for an
-    unknown method or a data set without features.
+    called with all results so far after each. processes: as for `train`. Equal seeds give equal figures (on a CPU).
+    Raises `UsageError` for an unknown method or a data set without features.
     """
     check_methods(methods)
     check_features(dataset)
@@ -71,7 +72,7 @@ def compare_methods(
     results: list[MethodResult] = []
     for method, seed in wanted:
         started = time.monotonic()
-        fitted = fit_method(dataset, config, method, seed, where, final=test, on_note=on_note)
+        fitted = fit_method(dataset, config, method, seed, where, final=test, processes=processes, on_note=on_note)
         results.append(_result(fitted, dataset, method, seed, started, test, whole_table))
         if on_note:
             on_note(_summary(results[-1]))
@@ -106,11 +107,12 @@ def fit_method(
     device: torch.device,
     *,
     final: bool = True,
+    processes: int | None = 1,
     on_note: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Fit one method with one seed. No test photo is read before `Fitted.scores`. final: see `fit_trained`."""
+    """Fit one method with one seed. No test photo is read before `Fitted.scores`. The rest: see `fit_trained`."""
     if method in TRAINED:
-        return fit_trained(dataset, config, method, seed, device, final=final, on_note=on_note)
+        return fit_trained(dataset, config, method, seed, device, final=final, processes=processes, on_note=on_note)
     return fit_baseline(dataset, config, BASELINES[method], seed)
 
 

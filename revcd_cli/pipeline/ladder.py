@@ -93,6 +93,7 @@ def study_ladder(
     beside: Sequence[str] = BESIDE,
     test: bool = False,
     device: str = "auto",
+    processes: int | None = 1,
     on_progress: Callable[[int, int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_row: Callable[[list[Row]], None] | None = None,
@@ -115,7 +116,7 @@ def study_ladder(
     before = base
     for name, method, config in wanted:
         started = time.monotonic()
-        results = compare_methods(dataset, config, seeds, [method], device=device, test=test)
+        results = compare_methods(dataset, config, seeds, [method], device=device, processes=processes, test=test)
         changed = _differences(before, config) if method == "revcd" else {}
         rows.append(Row(name=name, overrides=changed, runs=tuple(results)))
         before = config

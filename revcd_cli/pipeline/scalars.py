@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RevcdError, UsageError
-from .training_run import EpochInfo, OnEpoch
+from .training_run import OnEpoch
+from .training_unit import EpochInfo, unit_name
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -53,7 +54,7 @@ def scalar_log(folder: Path) -> Iterator[OnEpoch]:
             raise RevcdError(f"{folder}: cannot be written ({error.strerror or error}).") from error
 
     def write(info: EpochInfo) -> None:
-        run = f"fold-{info.fold}" if info.fold else info.phase
+        run = unit_name(info.fold)
         if run not in writers:
             writers[run] = SummaryWriter(str(folder / run), purge_step=info.epoch)
         writer = writers[run]

@@ -24,7 +24,8 @@ from ..runtime import choose_device
 from .plot_training import plot_training
 from .settings import save_config
 from .train_state import state_path
-from .training_run import DIVERGED, EpochInfo, OnEpoch, TrainingRun
+from .training_run import OnEpoch, TrainingRun
+from .training_unit import DIVERGED, EpochInfo
 
 __all__ = ["EpochInfo", "TrainSummary", "check_model_output", "config_path", "curves_path", "train"]
 
@@ -50,6 +51,7 @@ def train(
     *,
     seed: int = 0,
     device: str = "auto",
+    processes: int | None = 1,
     resume: bool = False,
     overwrite: bool = False,
     on_epoch: OnEpoch | None = None,
@@ -59,6 +61,9 @@ def train(
 
     The state is saved on the way. `resume` goes on from it and ends with the same bytes as an uninterrupted run;
     without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models (on a CPU).
+    processes: how many folds may train side by side, each in a process of its own, which makes no difference to the
+    model; None chooses (`side_by_side`). A script that asks for several needs `if __name__ == "__main__":` around
+    what it does, because they import it.
     """
     note = on_note or (lambda text: None)
     check_features(dataset)
@@ -66,9 +71,12 @@ def train(
     started = time.monotonic()
     beside = (state_path(output), config_path(output), curves_path(output))
     with files.exclusive(output, *beside), torch.random.fork_rng():
-        run = TrainingRun(dataset, config, output, seed, choose_device(device).value, on_epoch or (lambda info: None))
+        where = choose_device(device).value
+        run = TrainingRun(dataset, config, output, seed, where, on_epoch or (lambda info: None), processes)
         if run.take_over(resume):
-            note(f"Going on after epoch {run.progress.epochs_done} of the {run.progress.phase} phase.")
+            note(f"Going on after {sum(run.reached.values())} epochs.")
+        if run.processes > 1:
+            note(f"{len(run.folds)} folds of validation and the final training, {run.processes} at a time.")
         run.validate(note)
         model = run.finish()
         _check_weights(model)

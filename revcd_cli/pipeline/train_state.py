@@ -27,12 +27,11 @@ class Progress:
     """How far a training has come: everything but the tensors."""
 
     fingerprint: dict[str, Any]
-    phase: str  # "validation" | "final"
-    epochs: int  # of the final phase: those that validation chose, once it has
+    epochs: int  # of the final training: those that validation chose, once it has
     rule: str  # likewise
     prototype_share: float  # of the rule "joint", likewise
-    folds_done: int = 0  # of the validation phase
-    epochs_done: int = 0  # of this fold or of the final phase
+    decided: bool = False  # whether validation has chosen
+    done: dict[str, int] = field(default_factory=dict)  # epochs of each fold and of the final training, by their names
     best: dict[str, Any] = field(default_factory=dict)  # validation's figures for what it chose
     calibrations: dict[str, dict[str, Any]] = field(default_factory=dict)  # and its calibration for each rule
     by_rule: dict[str, dict[str, Any]] = field(default_factory=dict)  # validation's figures of every rule

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..config import Config
 from ..core.calibrate import score_unit
 from ..core.cvae import ConditionalVAE
-from ..core.ensemble import Ensemble
+from ..core.ensemble import Ensemble, EnsembleTrainer
 from ..core.gan import ConditionalGAN
 from ..core.model import RevCD
 from ..core.rival_trainer import GANTrainer, RivalTrainer
 from ..core.rivals import Rival
 from ..core.trainer import Trainer
 from ..data.dataset import Dataset
-from ..data.splits import Split
 from .evaluate import score_split
 from .fitted import Fitted
 from .scoring import score_rows
 from .split_scores import SplitScores
-from .training_run import EpochInfo, TrainingRun
+from .training_run import TrainingRun
+from .training_unit import TrainingUnit
 from .validation import unit_rows
 
 _RIVALS: dict[str, tuple[type[Rival], type[RivalTrainer]]] = {
@@ -34,35 +34,45 @@ _RIVALS: dict[str, tuple[type[Rival], type[RivalTrainer]]] = {
 TRAINED = ("revcd", "revcd-cosine", *_RIVALS)
 
 
-class _MethodRun(TrainingRun):
-    """The training of a model, for any method; nothing of it is saved."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MethodUnit(TrainingUnit):
+    """One training of any method."""
 
-    def __init__(self, dataset: Dataset, config: Config, method: str, seed: int, device: torch.device) -> None:
-        super().__init__(dataset, config, Path(), seed, device, lambda info: None)
-        self.method = method
+    method: str
 
-    def make_trainer(self, split: Split) -> Trainer:
-        trainer = super().make_trainer(split)
+    def untrained(self) -> RevCD | Ensemble | Rival:
+        model = super().untrained()
+        return _RIVALS[self.method][0](model).to(self.device) if self.method in _RIVALS else model
+
+    def make_trainer(self) -> Trainer | EnsembleTrainer:
         if self.method not in _RIVALS:
-            return trainer
-        rival, trained_by = _RIVALS[self.method]
-        return trained_by(rival(trainer.model).to(self.device), trainer.rows)
+            return super().make_trainer()
+        return _RIVALS[self.method][1](self.untrained(), self.rows())
 
-    def fit_units(self, model: RevCD | Ensemble | Rival, split: Split) -> None:
+    def fit_units(self, model: RevCD | Ensemble | Rival) -> None:
         if not isinstance(model, Rival):
-            super().fit_units(model, split)
+            super().fit_units(model)
             return
-        rows, classes = unit_rows(split), np.unique(self.dataset.labels[split.trainval])
-        prototypes = torch.from_numpy(self.dataset.classes.values[classes])
+        rows, prototypes = unit_rows(self.split), torch.from_numpy(self.dataset.classes.values[self.classes])
         model.unit.fill_(1)
         usual = score_rows(model, self.dataset.features[rows], prototypes, self.config.inference, seed=self.seed)
         model.unit.fill_(score_unit(usual))
 
-    def draw_attributes(self, fold: int, model: RevCD | Ensemble | Rival, epoch: int) -> None:
+    def draw_attributes(self, model: RevCD | Ensemble | Rival, epoch: int, found: dict[str, Tensor]) -> None:
         """Nothing is told of attributes here: methods are compared by their answers."""
 
-    def finish_epoch(self, trainer: Trainer, info: EpochInfo) -> None:
-        self.progress.epochs_done = info.epoch
+
+class _MethodRun(TrainingRun):
+    """The training of a model, for any method; nothing of it is saved."""
+
+    def __init__(
+        self, dataset: Dataset, config: Config, method: str, seed: int, device: torch.device, processes: int | None
+    ) -> None:
+        super().__init__(dataset, config, None, seed, device, processes=processes)
+        self.method = method
+
+    def unit(self, fold: int) -> MethodUnit:
+        return MethodUnit(**vars(super().unit(fold)), method=self.method)
 
 
 def single_network(config: Config) -> Config:
@@ -84,17 +94,19 @@ def fit_trained(
     device: torch.device,
     *,
     final: bool = True,
+    processes: int | None = 1,
     on_note: Callable[[str], None] | None = None,
 ) -> Fitted:
     """Train one method with one seed: "revcd" as configured, all others as `single_network` has it.
 
     final: train on all of trainval too; without it there are the figures of validation alone. Reads no test photo.
+    processes: as for `train`.
     """
     if method != "revcd":
         config = single_network(config)
     with torch.random.fork_rng():
-        run = _MethodRun(dataset, config, method, seed, device)
-        run.validate(on_note or (lambda text: None))
+        run = _MethodRun(dataset, config, method, seed, device, processes)
+        run.validate(on_note or (lambda text: None), ahead=final)
         model = run.finish() if final else None
     progress = run.progress
     inference = replace(config.inference, rule=progress.rule, prototype_share=progress.prototype_share)

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 
 from .. import __version__, files
-from ..config import Config, InferenceConfig
-from ..core.model import RevCD
+from ..config import Config
 from ..data.dataset import Dataset
 from ..errors import InputFileError, RevcdError, UsageError, brief
 from ..runtime import choose_device
 from .fingerprint import differences
 from .settings import to_toml
-from .training_run import EpochInfo, TrainingRun
-from .tune_space import draw_settings, scored_settings, scored_variants, with_settings
-from .validation import Verdict, merit
+from .training_run import TrainingRun
+from .trial_run import OutOfBudget, TrialRun
+from .tune_space import draw_settings, scored_settings, with_settings
+from .validation import merit
 
 KEPT = 1 / 3  # share of the trials that go on to the next rung, beside the starting point
 
@@ -88,6 +88,7 @@ def tune(
     budget: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    processes: int | None = 1,
     resume: bool = False,
     overwrite: bool = False,
     on_trial: Callable[[TrialResult], None] | None = None,
@@ -98,20 +99,21 @@ def tune(
     budget: seconds of all trials together; when it ends, so does the search, with what is known by then. The starting
     point is tried first on every rung, so that the best is never worse on the same folds. Without a budget, equal seeds
     give equal results (on a CPU), and `resume` ends with what an uninterrupted search would have found; more trials may
-    be asked for then. Raises `UsageError` if there is nothing to validate on.
+    be asked for then. processes: of the folds of one trial, as for `train`. Raises `UsageError` if there is nothing to
+    validate on.
     """
     output, record = check_tune_output(output, resume=resume, overwrite=overwrite)
     if dataset.features is None:
         raise UsageError("The data set has no features yet; extract them first.")
     where = choose_device(device).value
     with files.exclusive(output, record), torch.random.fork_rng():
-        whole = TrainingRun(dataset, config, output, seed, where, lambda info: None)
+        whole = TrainingRun(dataset, config, None, seed, where)
         if not whole.folds:
             raise UsageError(
                 "There is nothing to validate on: that needs three seen classes and train.validation_classes > 0."
             )
         header = {"revcd": __version__, "search": whole.progress.fingerprint}
-        search = _Search(dataset, config, seed, where, budget, len(whole.folds), record, header)
+        search = _Search(dataset, config, seed, where, processes, budget, len(whole.folds), record, header)
         if resume:
             search.take_over(on_note or (lambda text: None))
         complete = search.run(trials, on_trial or (lambda result: None))
@@ -151,10 +153,6 @@ def promoted(results: Sequence[TrialResult]) -> list[int]:
     return [0, *(result.trial for result in others[: math.ceil(len(others) * KEPT)] if not result.error)]
 
 
-class _OutOfBudget(Exception):
-    """The budget ended within a trial."""
-
-
 class _Search:
     """The trials that were made, and how to make more."""
 
@@ -164,12 +162,13 @@ class _Search:
         config: Config,
         seed: int,
         device: torch.device,
+        processes: int | None,
         budget: float | None,
         folds: int,
         record: Path,
         header: dict[str, Any],
     ) -> None:
-        self.dataset, self.config, self.seed, self.device = dataset, config, seed, device
+        self.dataset, self.config, self.seed, self.device, self.processes = dataset, config, seed, device, processes
         self.budget, self.folds, self.record = budget, folds, record
         self.header = json.loads(json.dumps(header))  # as the record gives it back: tuples are lists there
         self.results: dict[tuple[int, int], TrialResult] = {}  # by trial and rung
@@ -191,7 +190,7 @@ class _Search:
                     break
                 try:
                     result = self.measure(trial, number)
-                except _OutOfBudget:
+                except OutOfBudget:
                     return False
                 self.results[trial, number] = result
                 self.save()
@@ -211,8 +210,11 @@ class _Search:
         config = replace(config, train=replace(config.train, epochs=epochs, evaluate_every=epochs))
         found: dict[str, Any] = {}
         try:
-            run = _TrialRun(self.dataset, config, self.seed, self.device, deadline, n_folds, rescored=rung.rescored)
-            run.validate(lambda text: None)
+            run = TrialRun(
+                self.dataset, config, self.seed, self.device, deadline, n_folds,
+                rescored=rung.rescored, processes=self.processes,
+            )  # fmt: skip
+            run.validate(lambda text: None, ahead=False)
             chosen, rule, verdict = run.best
             settings |= scored_settings(chosen, self.config.inference, rule)
             found = {"rule": rule, "figures": verdict.figures}
@@ -276,53 +278,6 @@ class _Search:
             raise ValueError("the figures are not those of its merit")
         with_settings(self.config, result.settings)
         return result
-
-
-class _TrialRun(TrainingRun):
-    """The validation of one trial, whose networks may be scored in several ways; nothing of it is saved."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        config: Config,
-        seed: int,
-        device: torch.device,
-        deadline: float | None,
-        n_folds: int,
-        *,
-        rescored: bool,
-    ) -> None:
-        super().__init__(dataset, config, Path(), seed, device, lambda info: None)
-        self.folds, self.deadline = self.folds[:n_folds], deadline
-        self.variants = scored_variants(config.inference) if rescored else [config.inference]
-        self.best: tuple[InferenceConfig, str, Verdict]  # way to score, rule, and the verdict on them; after `validate`
-
-    def finish_epoch(self, trainer: Any, info: EpochInfo) -> None:
-        self.progress.epochs_done = info.epoch
-        self._check_budget()
-
-    def _check_budget(self) -> None:
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise _OutOfBudget
-
-    def _measure(self, fold: int, model: RevCD, epoch: int) -> dict[str, float | None]:
-        # The number of the variant takes the place of the epoch, of which only the last one is measured.
-        kept = self.config
-        for number, variant in enumerate(self.variants):
-            self._check_budget()
-            self.config = replace(kept, inference=variant)
-            super()._measure(fold, model, number)
-        self.config = kept
-        return {}
-
-    def _decide(self) -> None:
-        verdicts = {
-            (number, *choice): self._verdict(number, *choice)
-            for number in range(len(self.variants))
-            for choice in self.choices
-        }
-        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # the first of equals
-        self.best = self.variants[chosen[0]], chosen[1], verdicts[chosen]
 
 
 def _toml(config: Config, best: TrialResult, start: TrialResult, dataset: Dataset) -> str:

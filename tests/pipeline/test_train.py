@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +13,12 @@ import torch
 
 from revcd_cli.checkpoint import load_checkpoint, read_metadata
 from revcd_cli.config import Config
-from revcd_cli.core.ensemble import members_of
 from revcd_cli.data.dataset import Dataset
 from revcd_cli.errors import RevcdError, UsageError
 from revcd_cli.files import exclusive, file_sha256
-from revcd_cli.pipeline.evaluate import evaluate, score_split
-from revcd_cli.pipeline.scoring import score_rows
+from revcd_cli.pipeline.evaluate import evaluate
 from revcd_cli.pipeline.settings import resolve_settings
-from revcd_cli.pipeline.train import EpochInfo, TrainSummary, train
-from revcd_cli.pipeline.training_run import TrainingRun
-from revcd_cli.pipeline.validation import Verdict, judge
+from revcd_cli.pipeline.train import EpochInfo, train
 
 
 def test_rows(dataset: Dataset) -> np.ndarray:
@@ -65,6 +60,12 @@ def test_the_features_of_test_photos_make_no_difference(toy_model, tmp_path: Pat
 def test_the_features_of_a_single_training_photo_make_a_difference(toy_model, tmp_path: Path):
     changed = with_features(toy_model.dataset, toy_model.dataset.split.trainval[:1], 0.0)
     assert model_sha256(changed, toy_model.config, tmp_path / "m.safetensors") != file_sha256(toy_model.path)
+
+
+def assert_same_weights(one: torch.nn.Module, other: torch.nn.Module) -> None:
+    mine, theirs = one.state_dict(), other.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 def test_the_descriptions_of_unseen_classes_train_nothing(toy_model, tmp_path: Path):
@@ -128,118 +129,9 @@ def test_epochs_are_told_in_order_and_validated_where_the_settings_say(make_toy,
     assert [info.phase for info in final] == ["final"] * summary.epochs
     assert [info.epoch for info in final] == list(range(1, summary.epochs + 1))
     assert all(info.validation is None and info.fold == 0 for info in final)
-    assert summary.history == [dataclasses.asdict(info) for info in told]
-
-
-Key = tuple[int, str, float]  # epoch, rule, share of the prototypes
-
-
-class Choice(NamedTuple):
-    """What a training chose, beside everything that it could have chosen."""
-
-    summary: TrainSummary
-    verdicts: dict[Key, Verdict]
-
-
-def all_verdicts(dataset: Dataset, config: Config, output: Path, seed: int) -> dict[Key, Verdict]:
-    """Judge every epoch by every rule, from copies of the networks and scores of their own."""
-    models = {}
-    run = TrainingRun(dataset, config, output, seed, torch.device("cpu"), lambda info: None)
-    run._measure = lambda fold, model, epoch: models.update({(fold, epoch): copy.deepcopy(model)}) or {}
-    run._decide = lambda: None
-    run.validate(lambda note: None)
-    verdicts, classes = {}, np.array(dataset.seen)
-    for epoch in sorted({epoch for _, epoch in models}):
-        for number, fold in enumerate(run.folds):
-            run.fit_units(models[number, epoch], fold)
-        for rule, share in run.choices:
-            inference = dataclasses.replace(config.inference, rule=rule, prototype_share=share)
-            scores = [
-                score_split(models[number, epoch], dataset, fold, inference, seed=seed, candidates=classes)
-                for number, fold in enumerate(run.folds)
-            ]
-            verdicts[epoch, rule, share] = judge(scores, config.train)
-    return verdicts
-
-
-@pytest.fixture(scope="module")
-def choices(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> list[Choice]:
-    """Trainings with a few seeds."""
-    dataset, found = make_toy(), []
-    config = small_config(train={"epochs": 4, "evaluate_every": 1}, prototypes={"components": 2})
-    for seed in range(3):
-        output = tmp_path_factory.mktemp("choices") / f"{seed}.safetensors"
-        summary = train(dataset, config, output, seed=seed, device="cpu")
-        found.append(Choice(summary, all_verdicts(dataset, config, output, seed)))
-    return found
-
-
-def test_epochs_and_rule_are_those_with_the_best_h_over_all_folds(choices: list[Choice]):
-    for summary, verdicts in choices:
-        inference = load_checkpoint(summary.output).model.config.inference
-        assert inference.rule == summary.rule != "auto"
-        best = max(verdict.merit for verdict in verdicts.values())
-        (chosen,) = (
-            verdict
-            for (epoch, rule, share), verdict in verdicts.items()
-            if (epoch, rule) == (summary.epochs, summary.rule)
-            and (rule != "joint" or share == inference.prototype_share)
-        )
-        assert chosen.merit == pytest.approx(best, abs=1e-12)
-        earlier = [verdict.merit for (epoch, _, _), verdict in verdicts.items() if epoch < summary.epochs]
-        assert all(merit < chosen.merit for merit in earlier)
-        assert summary.validation == {**chosen.figures, "folds": list(chosen.folds)}
-        metrics = read_metadata(summary.output)["metrics"]
-        assert metrics["validation"] == summary.validation and metrics["epochs"] == summary.epochs
-        assert metrics["validation_by_rule"][summary.rule] == chosen.figures
-    # Not always the last epoch and always one rule, or this test would show little.
-    assert min(summary.epochs for summary, _ in choices) < 4
-    assert len({max(verdicts, key=lambda key: verdicts[key].merit)[1:] for _, verdicts in choices}) > 1
-
-
-def test_every_rule_keeps_the_calibration_of_the_chosen_epoch(choices: list[Choice]):
-    for summary, verdicts in choices:
-        checkpoint = load_checkpoint(summary.output)
-        assert set(checkpoint.calibrations) == {"evidence", "prototype", "cosine", "joint"}
-        joint_share = checkpoint.model.config.inference.prototype_share
-        for (epoch, rule, share), verdict in verdicts.items():
-            if epoch == summary.epochs and (rule != "joint" or share == joint_share):
-                mine, expected = (
-                    dataclasses.asdict(each) for each in (checkpoint.calibrations[rule], verdict.calibration)
-                )
-                assert mine == pytest.approx(expected, abs=1e-5)
-        shares = {key[2]: verdict.merit for key, verdict in verdicts.items() if key[:2] == (summary.epochs, "joint")}
-        assert shares[joint_share] == pytest.approx(max(shares.values()), abs=1e-12)
-
-
-@pytest.mark.parametrize("rule", ["evidence", "prototype", "joint", "cosine"])
-def test_a_rule_that_is_asked_for_is_the_only_one_tried(rule: str, make_toy, small_config, tmp_path: Path):
-    config = small_config(inference={"rule": rule}, train={"epochs": 2})
-    summary = train(make_toy(), config, tmp_path / "m.safetensors", device="cpu")
-    checkpoint = load_checkpoint(summary.output)
-    assert summary.rule == rule == checkpoint.model.config.inference.rule
-    assert set(checkpoint.calibrations) == {rule}
-
-
-@pytest.mark.parametrize("kind", ["standardise", "standardise+whiten"])
-def test_scores_have_the_spread_of_one_over_the_classes_and_photos_that_trained(
-    kind: str, make_toy, small_config, tmp_path: Path
-):
-    dataset, config = make_toy(), small_config(precondition={"kind": kind}, train={"epochs": 2})
-    model = load_checkpoint(train(dataset, config, tmp_path / "m.safetensors", device="cpu").output).model
-    prototypes = torch.from_numpy(dataset.classes.values[list(dataset.seen)])
-    for member in members_of(model):
-        for rule in ("evidence", "prototype") if member.visual else ("evidence",):
-            inference = dataclasses.replace(config.inference, rule=rule)
-            scores = score_rows(member, dataset.features[dataset.split.trainval], prototypes, inference, seed=0)
-            spread = [torch.tensor(row, dtype=torch.float64).var(correction=0) for row in scores.tolist()]
-            assert float(sum(spread) / len(spread)) == pytest.approx(1, rel=1e-4)
-
-
-def assert_same_weights(one: torch.nn.Module, other: torch.nn.Module) -> None:
-    mine, theirs = one.state_dict(), other.state_dict()
-    assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert summary.history == [info.record() for info in told]
+    assert [info.done for info in told] == list(range(1, len(told) + 1))
+    assert {info.planned for info in validation} == {15} and {info.planned for info in final} == {len(told)}
 
 
 def test_validation_fixes_epochs_and_calibration_but_no_weight(make_toy, small_config, tmp_path: Path):

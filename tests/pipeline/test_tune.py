@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import revcd_cli.pipeline.trial_run as trial_module
 import revcd_cli.pipeline.tune as tune_module
 import revcd_cli.pipeline.tune_space as space_module
 from revcd_cli.config import Config
@@ -223,7 +224,8 @@ def test_the_budget_ends_the_search_with_what_is_known_by_then(
     budget: float, make_toy, config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     clock = Clock()
-    monkeypatch.setattr(tune_module, "time", clock)
+    for module in (tune_module, trial_module):
+        monkeypatch.setattr(module, "time", clock)
     summary = tune(make_toy(), config, tmp_path / "tuned.toml", trials=200, budget=budget, device="cpu")
     assert not summary.complete
     first = summary.results[0].seconds if summary.results[0].trial == 0 else 0
