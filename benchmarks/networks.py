@@ -66,10 +66,13 @@ def network(data: TrainingRows) -> RevCD:
 
 
 def in_turn(
-    ways: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+    ways: dict[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.process_time,
+    warm: bool = True,
 ) -> dict[str, list[float]]:
     """Run every way once to warm up, then all in turn, round by round. Returns seconds, by default of the processor."""
-    for way in ways.values():
+    for way in ways.values() if warm else ():
         way()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):

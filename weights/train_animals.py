@@ -43,7 +43,10 @@ def main(folder: str, comparison: str | None = None) -> None:
     dataset = open_dataset(folder, missing="mean")
     dataset = with_features(dataset, backbone="embedded", precision="float32", on_note=print)
     if not model.exists():
-        train(dataset, SETTINGS, model, seed=SEED, resume=True, overwrite=True, on_epoch=print, on_note=print)
+        train(
+            dataset, SETTINGS, model, seed=SEED, processes=None, resume=True, overwrite=True, on_epoch=print,
+            on_note=print,
+        )  # fmt: skip
     checkpoint = load_checkpoint(model)
     reports = [evaluate(checkpoint, dataset, whole_table=whole) for whole in (False, True)]
     methods = json.loads((Path(comparison) / "comparison.json").read_text())["methods"] if comparison else {}

@@ -121,6 +121,7 @@ def cls_weight(
             seeds=range(seed, seed + seeds),
             test=test,
             device=device,
+            processes=None,
             overwrite=overwrite,
             on_progress=on_progress,
             on_note=console.note,

@@ -56,6 +56,7 @@ def study_cls_weight(
     seeds: Sequence[int],
     test: bool = False,
     device: str = "auto",
+    processes: int | None = 1,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
@@ -64,7 +65,7 @@ def study_cls_weight(
 
     Validation figures are those at the epoch that validation chose; with `test`, the final model's on test photos.
     Returns all results in the folder, by weight and seed; those already there are not repeated unless `overwrite`.
-    Raises `UsageError` if the folder holds results of other settings.
+    processes: as for `train`. Raises `UsageError` if the folder holds results of other settings.
     """
     note = on_note or (lambda text: None)
     configs = {weight: _with_weight(config, weight) for weight in weights}  # a bad weight ends the study at once
@@ -83,7 +84,9 @@ def study_cls_weight(
         for done, (weight, seed) in enumerate(missing):
             if on_progress:
                 on_progress(done, len(missing), 0)
-            results[weight, seed] = _measure(dataset, configs[weight], output / _WORK, weight, seed, test, device)
+            model = output / _WORK / f"weight-{weight:g}-seed-{seed}.safetensors"
+            figures = _measure(dataset, configs[weight], model, seed, test, device, processes)
+            results[weight, seed] = WeightResult(weight, seed, figures, "test" if test else "validation")
             _write_results(output, results)
             note(_describe(results[weight, seed]))
         ordered = [results[pair] for pair in sorted(results)]
@@ -98,16 +101,15 @@ def _with_weight(config: Config, weight: float) -> Config:
 
 
 def _measure(
-    dataset: Dataset, config: Config, work: Path, weight: float, seed: int, test: bool, device: str
-) -> WeightResult:
-    """Train in the folder `work`, which is removed afterwards; an interrupted training there is gone on with."""
-    model = work / f"weight-{weight:g}-seed-{seed}.safetensors"
-    summary = train(dataset, config, model, seed=seed, device=device, resume=True)
+    dataset: Dataset, config: Config, model: Path, seed: int, test: bool, device: str, processes: int | None
+) -> dict[str, float | None]:
+    """Train in a folder of its own, which is removed afterwards; an interrupted training there is gone on with."""
+    summary = train(dataset, config, model, seed=seed, device=device, processes=processes, resume=True)
     figures = summary.validation
     if test:
         figures = evaluate(load_checkpoint(model), dataset, device=device).headline()
-    shutil.rmtree(work)
-    return WeightResult(weight, seed, {name: figures[name] for name in FIGURES}, "test" if test else "validation")
+    shutil.rmtree(model.parent)
+    return {name: figures[name] for name in FIGURES}
 
 
 def _settings(dataset: Dataset, config: Config, test: bool, device: str) -> dict[str, Any]:
