@@ -60,10 +60,10 @@ def train(
     """Train on a data set that has features, write the model to `output`, and its settings and curves beside it.
 
     The state is saved on the way. `resume` goes on from it and ends with the same bytes as an uninterrupted run;
-    without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models on processors
-    of one kind; on Intel's torch draws dropout by a library of Intel's, so other makers' models differ from those.
-    processes: how many folds may train side by side, each in a process of its own, which makes no difference to the
-    model; None chooses (`side_by_side`). A script that asks for several needs `if __name__ == "__main__":` around
+    without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models on
+    processors of one kind; on Intel's torch draws dropout by a library of Intel's, so other makers' models differ from
+    those. processes: how many folds may train side by side, each in a process of its own, which makes no difference to
+    the model; None chooses (`side_by_side`). A script that asks for several needs `if __name__ == "__main__":` around
     what it does, because they import it.
     """
     note = on_note or (lambda text: None)
