@@ -123,6 +123,15 @@ def test_threads_follow_the_quota_of_a_container(monkeypatch, tmp_path):
     assert runtime.choose_threads() == runtime.Choice(3, "3 threads (the container's quota)")
 
 
+def test_memory_is_the_machine_s_or_the_container_s_share_of_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(runtime, "_MEMORY_LIMIT", tmp_path / "memory.max")
+    whole = runtime.memory_size()
+    assert whole == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for line, expected in (("max\n", whole), (f"{2**20}\n", 2**20), (f"{2**80}\n", whole)):
+        (tmp_path / "memory.max").write_text(line)
+        assert runtime.memory_size() == expected
+
+
 def test_threads_that_the_user_fixed_are_kept(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
