@@ -95,10 +95,12 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
 def write_attribute_csv(path: Path, classes: ClassAttributes) -> None:
     """Write a class table that `read_attribute_csv` reads back as the same numbers."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", *classes.attributes])
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    plain.writerow(["class", *classes.attributes])
     for name, row in zip(classes.names, classes.values, strict=True):
-        writer.writerow([name, *(repr(float(str(value))) for value in row)])  # the shortest text of the float32
+        writer = quoted if name.startswith("#") else plain  # a line that begins with # would be a comment
+        writer.writerow([name, *(float(str(value)) for value in row)])  # the shortest text of the float32
     write_bytes(path, text.getvalue().encode())
 
 

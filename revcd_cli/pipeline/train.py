@@ -75,7 +75,8 @@ def train(
         where = choose_device(device).value
         run = TrainingRun(dataset, config, output, seed, where, on_epoch or (lambda info: None), processes)
         if run.take_over(resume):
-            note(f"Going on after {sum(run.reached.values())} epochs.")
+            done = sum(run.reached.values())
+            note(f"Going on after {done} epoch{'s' * (done != 1)}.")
         if run.processes > 1:
             note(f"{len(run.folds)} folds of validation and the final training, {run.processes} at a time.")
         run.validate(note)

@@ -66,6 +66,7 @@ def test_a_table_of_any_bytes_is_read_or_refused(content: bytes):
 
 @unhurried
 @given(st.lists(st.tuples(NAMES, st.lists(NUMBERS, min_size=2, max_size=2)), min_size=1, max_size=4))
+@example([("#", [0.0, 1.0]), ("# 2", [0.5, 1e-9])])
 def test_a_table_that_is_read_is_written_and_read_as_the_same(rows: list[tuple[str, list[float]]]):
     lines = ["class,a,b", *('"{}",{},{}'.format(name.replace('"', '""'), *values) for name, values in rows)]
     table = read("\n".join(lines).encode())

@@ -84,7 +84,7 @@ def test_a_training_can_be_interrupted_again_and_again(toy_model, tmp_path: Path
         interrupted(toy_model.dataset, toy_model.config, output, 2, resume=True, on_note=notes.append)
     train(toy_model.dataset, toy_model.config, output, device="cpu", resume=True, on_note=notes.append)
     assert file_sha256(output) == file_sha256(toy_model.path)
-    assert notes == [f"Going on after {epochs} epochs." for epochs in (1, 2, 3, 4)]
+    assert notes == [f"Going on after {epochs}." for epochs in ("1 epoch", "2 epochs", "3 epochs", "4 epochs")]
 
 
 def test_a_state_older_than_the_interruption_will_do(toy_model, tmp_path: Path):
