@@ -71,7 +71,7 @@ class TrainingRun:
         self.found: dict[str, Tensor] = {}  # scores of folds and weights of the final training, see `Step`
         self.states: dict[str, dict[str, Tensor]] = {}  # of the trainings in `progress.done`
         self.reached: dict[str, int] = {}  # their last epochs, saved or not
-        self.last_save = -math.inf
+        self.is_saved, self.last_save = True, -math.inf
 
     @property
     def choices(self) -> tuple[tuple[str, float], ...]:
@@ -194,11 +194,12 @@ class TrainingRun:
         self.reached[unit.name] = step.info.epoch
         planned = len(self.folds) * self.config.train.epochs + self.epochs
         self.on_epoch(replace(step.info, done=sum(self.reached.values()), planned=planned))
-        if step.state is None and step.info.epoch < unit.epochs:
-            return
-        self.progress.done[unit.name], self.states[unit.name] = step.info.epoch, step.state or {}
-        # Several processes have states to save at different moments; the file is written once for all of them.
-        if step.state is not None and time.monotonic() - self.last_save > SAVE_SECONDS:
+        if step.state is not None or step.info.epoch == unit.epochs:
+            self.progress.done[unit.name] = step.info.epoch
+            self.states[unit.name] = {name: value.clone() for name, value in (step.state or {}).items()}
+            self.is_saved = self.output is None
+        # Each process has something to save every `SAVE_SECONDS`, and every file holds what all of them have.
+        if not self.is_saved and time.monotonic() - self.last_save > SAVE_SECONDS / self.processes:
             self._save()
 
     def _save(self) -> None:
@@ -208,7 +209,7 @@ class TrainingRun:
         tensors = {_FOUND + name: value for name, value in self.found.items()}
         tensors |= {f"{_STATE}{unit}/{name}": v for unit, state in self.states.items() for name, v in state.items()}
         save_state(self.output, replace(self.progress, history=known), tensors)
-        self.last_save = time.monotonic()
+        self.is_saved, self.last_save = True, time.monotonic()
 
     def decide(self) -> None:
         """Fix the number of epochs and the rule by H over all folds, and a calibration for every rule."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pickle
 import signal
 import subprocess
@@ -24,6 +25,8 @@ from revcd_cli.files import file_sha256
 from revcd_cli.pipeline.fingerprint import differences
 from revcd_cli.pipeline.train import EpochInfo, TrainSummary, train
 from revcd_cli.pipeline.train_state import state_path
+from revcd_cli.pipeline.training_run import TrainingRun
+from revcd_cli.pipeline.training_unit import Step, TrainingUnit
 
 ROOT = Path(__file__).resolve().parents[2]
 RANDOM = {  # everything that draws numbers or keeps counters takes part
@@ -96,6 +99,29 @@ def test_a_state_older_than_the_interruption_will_do(toy_model, tmp_path: Path):
     train(toy_model.dataset, toy_model.config, output, device="cpu", resume=True, on_epoch=told.append)
     assert told[0].epoch == 2
     assert file_sha256(output) == file_sha256(toy_model.path)
+
+
+def test_a_state_that_is_saved_later_is_still_that_of_its_epoch(make_toy, small_config, tmp_path: Path):
+    dataset, config = make_toy(), small_config(train={"validation_classes": 0.0})
+    whole = train(dataset, config, tmp_path / "whole.safetensors", device="cpu")
+    output, events = tmp_path / "m.safetensors", []
+
+    class Late(TrainingRun):
+        """Saves nothing before the third epoch, whose own state it is not given."""
+
+        def _take(self, unit: TrainingUnit, step: Step) -> None:
+            events.append(step.info)
+            self.last_save = math.inf if len(events) < 3 else -math.inf
+            super()._take(unit, step if len(events) < 3 else dataclasses.replace(step, state=None))
+            if len(events) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Late(dataset, config, output, 0, torch.device("cpu")).finish()
+    told: list[EpochInfo] = []
+    resumed = train(dataset, config, output, device="cpu", resume=True, on_epoch=told.append)
+    assert told[0].epoch == 3
+    assert resumed.sha256 == whole.sha256
 
 
 def test_resume_without_a_state_begins_anew(toy_model, tmp_path: Path):
