@@ -71,7 +71,7 @@ class TrainingRun:
         self.found: dict[str, Tensor] = {}  # scores of folds and weights of the final training, see `Step`
         self.states: dict[str, dict[str, Tensor]] = {}  # of the trainings in `progress.done`
         self.reached: dict[str, int] = {}  # their last epochs, saved or not
-        self.is_saved, self.last_save = True, -math.inf
+        self.is_saved, self.last_save = True, time.monotonic()
 
     @property
     def choices(self) -> tuple[tuple[str, float], ...]:
