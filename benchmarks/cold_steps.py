@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "examples" / "cat.jpg"
 ROUNDS = 7
 CALLS = {  # what is timed: the module in which a name is looked up, and the name
-    "the model": ("revcd_cli.pipeline.predict", "load_checkpoint"),
-    "the backbone": ("revcd_cli.pipeline.predict", "load_recorded"),
-    "  its weights' sha256": ("revcd_cli.backbone", "file_sha256"),
-    "  its kept program": ("revcd_cli.backbone", "load_program"),
-    "  program to layers of this machine": ("revcd_cli.program", "Program.prepared"),
-    "its forward pass": ("revcd_cli.backbone", "Backbone.__call__"),
-    "scores of 50 classes": ("revcd_cli.pipeline.predict", "score_rows"),
+    "the model": ("revcd_cli.pipeline.predict.predictor", "load_checkpoint"),
+    "the backbone": ("revcd_cli.pipeline.predict.predictor", "load_recorded"),
+    "  its weights' sha256": ("revcd_cli.backbones.backbone", "file_sha256"),
+    "  its kept program": ("revcd_cli.backbones.backbone", "load_program"),
+    "  program to layers of this machine": ("revcd_cli.backbones.program.steps", "Program.prepared"),
+    "its forward pass": ("revcd_cli.backbones.backbone", "Backbone.__call__"),
+    "scores of 50 classes": ("revcd_cli.pipeline.predict.predictor", "score_rows"),
 }
 
 
@@ -60,7 +60,7 @@ def inside(photo: str) -> None:
 
     timed("import torch", "torch")
     timed("import the command line", "revcd_cli.cli.app")
-    timed("import prediction", "revcd_cli.pipeline.predict")
+    timed("import prediction", "revcd_cli.pipeline.predict.predictor")
     before = time.process_time()
     for step, (module, name) in CALLS.items():
         watch(spent, step, module, name)

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from revcd_cli import runtime
-from revcd_cli.backbone import EMBEDDED_ARCHITECTURE, embedded_network
-from revcd_cli.program_recorder import record
-from revcd_cli.weights_source import embedded_weights
+from revcd_cli.backbones.backbone import EMBEDDED_ARCHITECTURE, embedded_network
+from revcd_cli.backbones.program.record import record
+from revcd_cli.backbones.source import embedded_weights
+from revcd_cli.system import runtime
 
 SIDES = {"resnet101": 224, EMBEDDED_ARCHITECTURE: 260}
 PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}

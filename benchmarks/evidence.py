@@ -14,12 +14,12 @@ import torch
 from networks import CLASSES, in_turn, largest_difference, network, ratio, rows
 from torch import Tensor
 
-from revcd_cli import runtime
-from revcd_cli.backbone import load_backbone
+from revcd_cli.backbones.backbone import load_backbone
 from revcd_cli.config import InferenceConfig
-from revcd_cli.core.evidence import evidence_draws, evidence_scores
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import velocity
+from revcd_cli.scoring.evidence import evidence_draws, evidence_scores
+from revcd_cli.system import runtime
 
 ROUNDS = 5
 CONFIG = InferenceConfig(rule="evidence")

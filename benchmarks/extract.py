@@ -108,8 +108,8 @@ def bare_network(given: argparse.Namespace) -> Any:
     from safetensors.torch import load_file
 
     if given.backbone == "embedded":
-        from revcd_cli.backbone import embedded_network
-        from revcd_cli.weights_source import embedded_weights
+        from revcd_cli.backbones.backbone import embedded_network
+        from revcd_cli.backbones.source import embedded_weights
 
         network = embedded_network(embedded_weights())
     else:
@@ -156,7 +156,7 @@ def torchvisions(given: argparse.Namespace) -> tuple[float, dict]:
 def backbone(given: argparse.Namespace) -> Any:
     import torch
 
-    from revcd_cli.backbone import load_backbone
+    from revcd_cli.backbones.backbone import load_backbone
 
     loaded = load_backbone(TAGS[given.backbone], weights=given.weights, precision=given.precision)
     loaded(torch.zeros(8, *loaded.record.preprocessing["input_size"]))
@@ -166,8 +166,8 @@ def backbone(given: argparse.Namespace) -> Any:
 def forward(given: argparse.Namespace) -> tuple[float, dict]:
     import torch
 
-    from revcd_cli import runtime
-    from revcd_cli.pipeline.stream import default_batch_size
+    from revcd_cli.pipeline.extract.stream import default_batch_size
+    from revcd_cli.system import runtime
 
     loaded = backbone(given)
     size, count = default_batch_size(loaded), sum(1 for _ in given.photos.glob("*/*"))
@@ -212,8 +212,8 @@ def openvino(given: argparse.Namespace) -> tuple[float, dict]:
 
 
 def extracted(given: argparse.Namespace, loaded: Any) -> float:
-    from revcd_cli.data.sources import iter_sources
-    from revcd_cli.pipeline.extract import extract_sources
+    from revcd_cli.data.photos.sources import iter_sources
+    from revcd_cli.pipeline.extract.extract import extract_sources
 
     count = sum(1 for _ in given.photos.glob("*/*"))
     with tempfile.TemporaryDirectory() as place:

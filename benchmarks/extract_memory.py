@@ -21,7 +21,7 @@ COUNTS = (100, 1_000, 10_000)
 
 
 def extract(photos: str, weights: str) -> None:
-    from revcd_cli.pipeline.extract import extract as run
+    from revcd_cli.pipeline.extract.extract import extract as run
 
     with tempfile.TemporaryDirectory() as place:
         started = time.perf_counter()

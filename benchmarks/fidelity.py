@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from revcd_cli.backbone import Backbone, embedded_network, load_backbone
-from revcd_cli.checkpoint import load_checkpoint
-from revcd_cli.data.images import decode_rgb
-from revcd_cli.data.open_dataset import open_dataset
-from revcd_cli.pipeline.evaluate import evaluate
-from revcd_cli.preprocess import Preprocessing
-from revcd_cli.weights_source import embedded_weights
+from revcd_cli.backbones.backbone import Backbone, embedded_network, load_backbone
+from revcd_cli.backbones.preprocess import Preprocessing
+from revcd_cli.backbones.source import embedded_weights
+from revcd_cli.checkpoint.model_file import load_checkpoint
+from revcd_cli.data.datasets.open import open_dataset
+from revcd_cli.data.photos.images import decode_rgb
+from revcd_cli.pipeline.evaluate.evaluate import evaluate
 
 ANIMALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "animals"
 BATCH = 8

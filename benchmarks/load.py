@@ -74,7 +74,7 @@ def make_data_set(folder: Path) -> Path:
 
 def make_table(path: Path, count: int) -> Path:
     """Random classes of the shipped model's attributes."""
-    from revcd_cli.checkpoint import read_class_table
+    from revcd_cli.checkpoint.model_file import read_class_table
 
     known, generator = read_class_table("animals"), np.random.default_rng(0)
     with path.open("w", encoding="utf-8") as stream:

@@ -13,9 +13,9 @@ from torch import Tensor
 from revcd_cli.config import BackboneRecord, Config
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import TrainingRows
-from revcd_cli.data.attributes import ClassAttributes
-from revcd_cli.data.dataset import Dataset, make_dataset
-from revcd_cli.data.splits import Split
+from revcd_cli.data.classes.attributes import ClassAttributes
+from revcd_cli.data.datasets.dataset import Dataset, make_dataset
+from revcd_cli.data.datasets.splits import Split
 
 FEATURES, ATTRIBUTES, CLASSES = 1280, 85, 50  # of the shipped model
 

@@ -13,13 +13,13 @@ import torch
 from networks import in_turn, network, one_member, ratio, rows
 from torch import Generator, Tensor
 
-from revcd_cli import runtime
 from revcd_cli.config import InferenceConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import Estimate
 from revcd_cli.core.sample import ddpm_sample
-from revcd_cli.core.scores import cosine_scores, sample_semantics
 from revcd_cli.core.trainer import Trainer
+from revcd_cli.scoring.scores import cosine_scores, sample_semantics
+from revcd_cli.system import runtime
 
 PHOTOS, CLASSES, SAMPLES, EPOCHS, ROUNDS = 64, 20, 16, 8, 2
 NOISE = 2.5  # so much that some photos are named wrongly

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from networks import in_turn, ratio
 
-from revcd_cli.backbone import load_backbone
-from revcd_cli.checkpoint import load_checkpoint
-from revcd_cli.core.scores import class_scores
-from revcd_cli.data.images import decode_rgb
+from revcd_cli.backbones.backbone import load_backbone
+from revcd_cli.checkpoint.model_file import load_checkpoint
+from revcd_cli.data.photos.images import decode_rgb
+from revcd_cli.scoring.scores import class_scores
 
 ANIMALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "animals" / "images"
 CLASSES = (2_000, 10_000)

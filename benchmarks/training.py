@@ -21,15 +21,15 @@ import torch
 from networks import dataset, in_turn, network, ratio, rows
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-from revcd_cli import runtime
 from revcd_cli.config import Config
-from revcd_cli.core.ensemble import members_of
 from revcd_cli.core.loss import training_losses
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import Trainer, TrainingRows
-from revcd_cli.pipeline.side_by_side import run_units
-from revcd_cli.pipeline.training_run import TrainingRun
-from revcd_cli.pipeline.training_unit import TrainingUnit
+from revcd_cli.pipeline.train.parallel import run_units
+from revcd_cli.pipeline.train.run import TrainingRun
+from revcd_cli.pipeline.train.unit import TrainingUnit
+from revcd_cli.scoring.ensemble import members_of
+from revcd_cli.system import runtime
 
 ROUNDS, WHOLE_ROUNDS = 5, 2
 

@@ -15,13 +15,13 @@ import importlib
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Predictor": ".pipeline.predict",
-    "Prediction": ".data.predictions",
-    "Candidate": ".data.predictions",
-    "extract": ".pipeline.extract",
-    "train": ".pipeline.train",
-    "evaluate": ".pipeline.evaluate",
-    "load_checkpoint": ".checkpoint",
+    "Predictor": ".pipeline.predict.predictor",
+    "Prediction": ".pipeline.predict.predictions",
+    "Candidate": ".pipeline.predict.predictions",
+    "extract": ".pipeline.extract.extract",
+    "train": ".pipeline.train.train",
+    "evaluate": ".pipeline.evaluate.evaluate",
+    "load_checkpoint": ".checkpoint.model_file",
     "RevcdError": ".errors",
 }
 __all__ = ["__version__", *_LAZY]

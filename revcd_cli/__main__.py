@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `revcd` with these arguments (default: the process's own) and return the exit code."""
     _make_streams_safe()
     _quieten_libraries()
-    from .cli import console
+    from .cli.terminal import console
 
     with _terminable() as signals:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from .cli import console
+    from .cli.terminal import console
 
     try:
         from .cli.app import app, global_options_first
@@ -59,7 +59,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _explain(error: Exception) -> None:
-    from .cli import console
+    from .cli.terminal import console
 
     if isinstance(error, BrokenPipeError):  # the reader of a pipe went away: nobody is left to tell
         return

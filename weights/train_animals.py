@@ -13,15 +13,15 @@ import json
 import sys
 from pathlib import Path
 
-from revcd_cli.checkpoint import Checkpoint, load_checkpoint
+from revcd_cli.checkpoint.model_file import Checkpoint, load_checkpoint
 from revcd_cli.config import Config
-from revcd_cli.data.dataset import Dataset
-from revcd_cli.data.open_dataset import open_dataset
-from revcd_cli.files import file_sha256, write_bytes
-from revcd_cli.pipeline.dataset_features import with_features
-from revcd_cli.pipeline.evaluate import evaluate
-from revcd_cli.pipeline.split_scores import GZSLReport
-from revcd_cli.pipeline.train import train
+from revcd_cli.data.datasets.dataset import Dataset
+from revcd_cli.data.datasets.open import open_dataset
+from revcd_cli.pipeline.evaluate.evaluate import evaluate
+from revcd_cli.pipeline.evaluate.split_scores import GZSLReport
+from revcd_cli.pipeline.extract.dataset_features import with_features
+from revcd_cli.pipeline.train.train import train
+from revcd_cli.system.files import file_sha256, write_bytes
 
 HERE = Path(__file__).parent
 SEED = 0

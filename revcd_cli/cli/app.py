@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import classes, console, data, evaluate, extract, info, models, predict, study, train, tune
+from .commands import classes, data, evaluate, extract, info, models, predict, train, tune
+from .commands.study import study
+from .terminal import console
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 GLOBAL_FLAGS = frozenset({"-v", "-vv", "--verbose", "-q", "--quiet", "--no-color", "--offline"})

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Config
+from ..scoring.visual_prototypes import VisualPrototypes
 from .denoiser import Denoiser
 from .encoder import VisualEncoder
 from .objective import Estimate, output_width, to_estimate
 from .precondition import FeatureScaler, Preconditioner
 from .schedule import NoiseSchedule
-from .visual_prototypes import VisualPrototypes
 
 
 class RevCD(nn.Module):

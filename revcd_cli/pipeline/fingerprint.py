@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.dataset import Dataset
+from ..data.datasets.dataset import Dataset
 
 
 def features_sha256(dataset: Dataset) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import ConfigError, InputFileError, UsageError, brief, did_you_mean
-from ..files import write_bytes
+from ..system.files import write_bytes
 
 if sys.version_info >= (3, 11):
     import tomllib

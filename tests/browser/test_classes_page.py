@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from revcd_cli.data.attributes import ClassAttributes
-from revcd_cli.data.class_page import class_page
-from revcd_cli.pipeline.suggest import suggest
+from revcd_cli.data.classes.attributes import ClassAttributes
+from revcd_cli.pipeline.tables.suggest import suggest
+from revcd_cli.reports.classes_page import class_page
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
 PHONE = {"width": 390, "height": 844}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from revcd_cli.pipeline.comparison_page import comparison_page
+from revcd_cli.reports.comparison.page import comparison_page
 from tests.browser.conftest import PHONE
 
 HOSTILE = "<script>alert('x')</script>"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from revcd_cli.pipeline.evaluation_page import evaluation_page
-from revcd_cli.pipeline.mistakes import ClassMistakes, MistakenPhoto
-from revcd_cli.pipeline.split_scores import SplitScores
+from revcd_cli.pipeline.evaluate.split_scores import SplitScores
+from revcd_cli.pipeline.evaluate.worst_classes import ClassMistakes, MistakenPhoto
+from revcd_cli.reports.evaluation.page import evaluation_page
 from tests.browser.conftest import PHONE
 from tests.makers.evaluations import diagnosis_of, document_of, many_classes, scores_of
 from tests.makers.pictures import encoded, photo

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revcd_cli.data.attributes import ClassAttributes
-from revcd_cli.data.explanations import Descriptions, Drawn
-from revcd_cli.data.prediction_files import open_writer
-from revcd_cli.data.predictions import NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
+from revcd_cli.data.classes.attributes import ClassAttributes
+from revcd_cli.pipeline.predict.explanations import Descriptions, Drawn
+from revcd_cli.pipeline.predict.predictions import NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
+from revcd_cli.reports.predictions.files import open_writer
 from tests.browser.conftest import PHONE
 
 HOSTILE = "</script><!--<script>alert('x')</script><img src=x onerror=alert(1)>&amp;"

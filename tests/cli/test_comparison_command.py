@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import revcd_cli.pipeline.compare as compare_module
+import revcd_cli.pipeline.compare.compare as compare_module
 from revcd_cli.__main__ import main
-from revcd_cli.pipeline.compare import EVERYTHING
-from revcd_cli.pipeline.ladder import STEPS
+from revcd_cli.pipeline.compare.compare import EVERYTHING
 from revcd_cli.pipeline.settings import resolve_settings
+from revcd_cli.pipeline.study.ladder import STEPS
 
 SMALL = [
     *("--set", "train.epochs=1", "--set", "train.validation_folds=1", "--set", "diffusion.timesteps=20"),
@@ -27,8 +27,8 @@ FIGURES = ("S", "U", "H", "T1", "AUSUC")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The options that name a data set of 5 seen and 2 unseen classes, and one more without photos."""
     from revcd_cli.config import BackboneRecord
-    from revcd_cli.data.feature_set import FeatureSet
-    from revcd_cli.data.features import write_features
+    from revcd_cli.data.features.feature_set import FeatureSet
+    from revcd_cli.data.features.files import write_features
 
     folder = tmp_path_factory.mktemp("toy")
     generator = np.random.default_rng(0)

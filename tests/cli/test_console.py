@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from revcd_cli.cli import console
 from revcd_cli.cli.options import expand, expand_short, parse_batch_size
+from revcd_cli.cli.terminal import console
 from revcd_cli.errors import InputFileError
 
 

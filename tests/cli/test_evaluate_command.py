@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint import read_metadata
-from revcd_cli.files import file_sha256
+from revcd_cli.checkpoint.model_file import read_metadata
+from revcd_cli.system.files import file_sha256
 
 
 def evaluate(trained, *options: object, folder: Path | None = None) -> int:

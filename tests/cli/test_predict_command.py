@@ -19,8 +19,8 @@ from PIL import Image
 
 from revcd_cli import Predictor
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint import read_class_table
-from revcd_cli.data.predictions import COLUMNS, rows
+from revcd_cli.checkpoint.model_file import read_class_table
+from revcd_cli.pipeline.predict.predictions import COLUMNS, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

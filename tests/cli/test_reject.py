@@ -13,9 +13,9 @@ import safetensors.torch
 
 from revcd_cli import Predictor
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint import load_checkpoint, read_metadata
-from revcd_cli.data.predictions import Prediction
+from revcd_cli.checkpoint.model_file import load_checkpoint, read_metadata
 from revcd_cli.errors import UsageError
+from revcd_cli.pipeline.predict.predictions import Prediction
 
 EVERYTHING, NOTHING = 1e6, -1e6  # thresholds that no photo reaches, and that every one does
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from revcd_cli.__main__ import main
-from revcd_cli.cli.study import DEFAULT_WEIGHTS, parse_weights
+from revcd_cli.cli.commands.study.study import DEFAULT_WEIGHTS, parse_weights
 from tests.makers.feature_folder import SMALL, data_options
 
 ROOT = Path(__file__).resolve().parents[2]

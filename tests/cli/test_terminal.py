@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
-from revcd_cli.cli import console, glyphs
-from revcd_cli.cli.tables import EDGES, GAP, column_widths, drawn_table
+from revcd_cli.cli.terminal import console
+from revcd_cli.cli.terminal import drawing as glyphs
+from revcd_cli.cli.terminal.tables import EDGES, GAP, column_widths, drawn_table
 from tests.makers.terminal import on_terminal, plain
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal of POSIX")

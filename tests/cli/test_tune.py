@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import revcd_cli.pipeline.tune_space as space_module
+import revcd_cli.pipeline.tune.search_space as space_module
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint import read_metadata
+from revcd_cli.checkpoint.model_file import read_metadata
 from revcd_cli.pipeline.settings import resolve_settings
-from revcd_cli.pipeline.tune_space import TRAINED
+from revcd_cli.pipeline.tune.search_space import TRAINED
 from tests.makers.feature_folder import SMALL, data_options
 
 

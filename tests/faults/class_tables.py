@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 
-from revcd_cli.checkpoint import read_class_table
+from revcd_cli.checkpoint.model_file import read_class_table
 
 from .images_good import scores
 from .runner import MEGABYTE, Fault, Place, Run

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from revcd_cli.data import image_source
+from revcd_cli.data.photos import image_source
 
 
 def _before_reading(name: str, act: Callable[[str], None]) -> None:
@@ -93,7 +93,7 @@ def die_before(name: str) -> None:
 
 def lose_scores() -> None:
     """The model's arithmetic overflows, so that no class has a score."""
-    from revcd_cli.pipeline import predict
+    from revcd_cli.pipeline.predict import predictor as predict
 
     score_rows = predict.score_rows
     predict.score_rows = lambda *arguments, **options: score_rows(*arguments, **options) * float("nan")
@@ -101,7 +101,8 @@ def lose_scores() -> None:
 
 def small_steps(name: str = "", sign: str = "", patience: float = 0.1) -> None:
     """Progress is kept after every 4 photos and every epoch; perhaps a photo is waited for, as in `wait_for`."""
-    from revcd_cli.pipeline import journal, stream, training_run
+    from revcd_cli.pipeline.extract import journal, stream
+    from revcd_cli.pipeline.train import run as training_run
 
     journal.SHARD_ROWS = journal._LEAST_ROWS = 4
     training_run.SAVE_SECONDS = -1
@@ -112,7 +113,7 @@ def small_steps(name: str = "", sign: str = "", patience: float = 0.1) -> None:
 
 def believe_in_room() -> None:
     """Another program fills the disk right after the look at how much is free."""
-    from revcd_cli.pipeline import extract
+    from revcd_cli.pipeline.extract import extract
 
     extract._check_room = lambda *about: None
 
@@ -155,7 +156,7 @@ def broken_model(calls: str) -> None:
 
 def _with_forward(check: Callable[[Any], None]) -> None:
     """Call `check` with each batch before the backbone computes it."""
-    from revcd_cli.backbone import Backbone
+    from revcd_cli.backbones.backbone import Backbone
 
     forward = Backbone.__call__
 

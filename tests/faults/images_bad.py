@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from revcd_cli.data.images import pillow_heif
+from revcd_cli.data.photos.images import pillow_heif
 from tests.makers.pictures import BAD, HEIC, JPEG, PNG, ZIPPED_TIFF, encoded, photo
 
 from .runner import MEGABYTE, Fault, NotHere, Place, Process, Run

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from revcd_cli.checkpoint import FORMAT, read_metadata
+from revcd_cli.checkpoint.model_file import FORMAT, read_metadata
 
 from .runner import MEGABYTE, Fault, Place, Process, Run
 from .trained import BACKBONE, shapes

@@ -34,8 +34,14 @@ def warm_up() -> Callable[[], None]:
     import scipy.io  # noqa: F401
 
     from revcd_cli.__main__ import main
-    from revcd_cli.data import archives, benchmarks, open_dataset, prediction_files  # noqa: F401
-    from revcd_cli.pipeline import check, evaluate, predict, report, train  # noqa: F401
+    from revcd_cli.data.datasets import benchmarks, open  # noqa: F401
+    from revcd_cli.data.photos import archives  # noqa: F401
+    from revcd_cli.pipeline.evaluate import evaluate  # noqa: F401
+    from revcd_cli.pipeline.predict import predictor as predict
+    from revcd_cli.pipeline.tables import check  # noqa: F401
+    from revcd_cli.pipeline.train import train  # noqa: F401
+    from revcd_cli.reports.evaluation import files  # noqa: F401
+    from revcd_cli.reports.predictions import files as prediction_files  # noqa: F401
 
     load_checkpoint, load_recorded = predict.load_checkpoint, predict.load_recorded
     checkpoint = load_checkpoint("animals")

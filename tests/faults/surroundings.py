@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from revcd_cli.data.paths import decode_path
+from revcd_cli.data.formats.path_text import decode_path
 
 from .class_tables import given, named, own_table, text
 from .features import trained_on

@@ -15,23 +15,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from revcd_cli import trials
-from revcd_cli.checkpoint import load_checkpoint, read_class_table
-from revcd_cli.data.archives import archive_sources
-from revcd_cli.data.attributes import align, read_attribute_csv
-from revcd_cli.data.benchmarks import read_benchmark
-from revcd_cli.data.features import read_features
-from revcd_cli.data.folder import read_images_csv
-from revcd_cli.data.image_source import failed_source
-from revcd_cli.data.images import MAX_ASPECT, MAX_PIXELS, ImageFailure, decode_rgb
-from revcd_cli.data.sources import iter_sources
-from revcd_cli.data.table_notes import table_notes
-from revcd_cli.pipeline import tune
-from revcd_cli.pipeline.journal import Journal, partial_folder, unfinished_settings
+from revcd_cli.backbones.weights import load_weights, read_state_dict
+from revcd_cli.checkpoint.model_file import load_checkpoint, read_class_table
+from revcd_cli.data.classes.attributes import align, read_attribute_csv
+from revcd_cli.data.classes.table_notes import table_notes
+from revcd_cli.data.datasets.benchmarks import read_benchmark
+from revcd_cli.data.datasets.folder import read_images_csv
+from revcd_cli.data.features.files import read_features
+from revcd_cli.data.photos.archives import archive_sources
+from revcd_cli.data.photos.image_source import failed_source
+from revcd_cli.data.photos.images import MAX_ASPECT, MAX_PIXELS, ImageFailure, decode_rgb
+from revcd_cli.data.photos.sources import iter_sources
+from revcd_cli.pipeline.extract.journal import Journal, partial_folder, unfinished_settings
 from revcd_cli.pipeline.settings import resolve_settings, to_toml
-from revcd_cli.pipeline.train import train
-from revcd_cli.pipeline.train_state import state_path
-from revcd_cli.weights_file import load_weights, read_state_dict
+from revcd_cli.pipeline.train.state import state_path
+from revcd_cli.pipeline.train.train import train
+from revcd_cli.pipeline.tune import tune
+from revcd_cli.system import probes as trials
 from tests.makers import feature_files
 
 from . import samples

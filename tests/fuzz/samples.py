@@ -21,20 +21,20 @@ import safetensors.torch
 import torch
 from PIL import Image, features
 
-from revcd_cli import trials
 from revcd_cli.config import Config
-from revcd_cli.data.dataset import Dataset, attach_features
-from revcd_cli.data.feature_npz import write_npz
-from revcd_cli.data.feature_parquet import write_parquet
-from revcd_cli.data.features import read_features
-from revcd_cli.data.folder import read_folder
-from revcd_cli.pipeline import training_run
-from revcd_cli.pipeline.journal import Journal
+from revcd_cli.data.datasets.dataset import Dataset, attach_features
+from revcd_cli.data.datasets.folder import read_folder
+from revcd_cli.data.features.files import read_features
+from revcd_cli.data.features.npz import write_npz
+from revcd_cli.data.features.parquet import write_parquet
+from revcd_cli.pipeline.extract.journal import Journal
+from revcd_cli.pipeline.extract.stream import ExtractedPhoto
 from revcd_cli.pipeline.settings import preset_names, resolve_settings
-from revcd_cli.pipeline.stream import ExtractedPhoto
-from revcd_cli.pipeline.train import EpochInfo, train
-from revcd_cli.pipeline.train_state import state_path
-from revcd_cli.pipeline.tune import tune
+from revcd_cli.pipeline.train import run as training_run
+from revcd_cli.pipeline.train.state import state_path
+from revcd_cli.pipeline.train.train import EpochInfo, train
+from revcd_cli.pipeline.tune.tune import tune
+from revcd_cli.system import probes as trials
 from tests.makers import benchmark_files, feature_files
 from tests.makers.feature_folder import SMALL, make_feature_folder
 from tests.makers.pictures import WIDE, animated, encoded, photo, premultiplied, senseless_exif, turned

@@ -16,17 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.io
 
-from revcd_cli import trials
-from revcd_cli.data.archives import archive_sources
-from revcd_cli.data.benchmark_table import read_published_split
-from revcd_cli.data.features import read_features
-from revcd_cli.data.image_source import failed_source
-from revcd_cli.data.images import ImageFailure
-from revcd_cli.data.mat_elements import check_elements
-from revcd_cli.data.mat_file import load_mat
+from revcd_cli.backbones.weights import read_state_dict
+from revcd_cli.data.datasets.published_split import read_published_split
+from revcd_cli.data.features.files import read_features
+from revcd_cli.data.formats.mat_elements import check_elements
+from revcd_cli.data.formats.mat_file import load_mat
+from revcd_cli.data.photos.archives import archive_sources
+from revcd_cli.data.photos.image_source import failed_source
+from revcd_cli.data.photos.images import ImageFailure
 from revcd_cli.errors import InputFileError, RevcdError, WeightsError, brief
-from revcd_cli.pipeline.journal import Journal
-from revcd_cli.weights_file import read_state_dict
+from revcd_cli.pipeline.extract.journal import Journal
+from revcd_cli.system import probes as trials
 from tests.fuzz import samples
 from tests.fuzz.containers import in_zip
 from tests.makers.benchmark_files import splits, write

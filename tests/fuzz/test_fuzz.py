@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from revcd_cli.data.images import ImageFailure
+from revcd_cli.data.photos.images import ImageFailure
 from revcd_cli.errors import ConfigError
 from tests.fuzz.kinds import BY_NAME, KINDS, shares
 from tests.fuzz.readers import Reader

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from revcd_cli.__main__ import _quieten_libraries
-from revcd_cli.data.images import ImageFailure
+from revcd_cli.data.photos.images import ImageFailure
 from revcd_cli.errors import RevcdError
 
 from .kinds import Kind

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from revcd_cli.core.metrics import confusion_matrix
-from revcd_cli.pipeline.diagnosis import AttributeReliability, Diagnosis, calibration_bins
-from revcd_cli.pipeline.split_scores import SplitScores
+from revcd_cli.metrics.accuracy import confusion_matrix
+from revcd_cli.pipeline.evaluate.diagnosis import AttributeReliability, Diagnosis, calibration_bins
+from revcd_cli.pipeline.evaluate.split_scores import SplitScores
 
 
 def scores_of(answers: Sequence[tuple[int, int, int]], seen: Sequence[bool], names: Sequence[str]) -> SplitScores:

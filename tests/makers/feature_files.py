@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import scipy.io
 
 from revcd_cli.config import BackboneRecord
-from revcd_cli.data.features import FeatureSet
+from revcd_cli.data.features.files import FeatureSet
 
 BACKBONE = BackboneRecord(
     tag="test_resnet.r160_in1k",

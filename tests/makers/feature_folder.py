@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from revcd_cli.config import BackboneRecord
-from revcd_cli.data.feature_set import FeatureSet
-from revcd_cli.data.features import write_features
+from revcd_cli.data.features.feature_set import FeatureSet
+from revcd_cli.data.features.files import write_features
 
 SMALL = [
     *("--set", "train.epochs=1", "--set", "diffusion.timesteps=20", "--set", "denoiser.width=16"),

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import ExifTags, Image
 
-from revcd_cli.data import images
+from revcd_cli.data.photos import images
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revcd_cli.data.attributes import ClassAttributes, write_attribute_csv
-from revcd_cli.data.predictions import Prediction
+from revcd_cli.data.classes.attributes import ClassAttributes, write_attribute_csv
 from revcd_cli.errors import InputFileError
-from revcd_cli.pipeline.predict import Predictor
+from revcd_cli.pipeline.predict.predictions import Prediction
+from revcd_cli.pipeline.predict.predictor import Predictor
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 EVERY_CLASS = 50

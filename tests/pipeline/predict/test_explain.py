@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from revcd_cli.data.predictions import REJECTED, Prediction
-from revcd_cli.pipeline.predict import Predictor
+from revcd_cli.pipeline.predict.predictions import REJECTED, Prediction
+from revcd_cli.pipeline.predict.predictor import Predictor
 
 TOLERANCE = 0.01  # of drawn values, which go from 0 to 100, between batches of different photos
 

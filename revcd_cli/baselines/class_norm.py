@@ -1,0 +1,107 @@
+"""Class normalisation: a network from descriptions to visual prototypes whose hidden units are standardised over the
+classes, so that prototypes of classes without photos are as long as the others (Skorokhodov & Elhoseiny, "Class
+Normalization for (Continual)? Generalized Zero-Shot Learning", ICLR 2021), with its authors' optimiser and schedule.
+Symbols: B photos, C classes, A attributes, D feature size, H width.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.trainer import TrainingRows
+from .preprocessing import DESCRIPTIONS, Scorer, Setting, describe_by, scale_features
+
+_EPSILON = 1e-5
+_BATCH = 256
+_RATE, _DECAY = 5e-4, 1e-4  # of Adam
+_SCALE = 5.0  # of photos and prototypes: logits are its square times the cosine
+
+CLASS_NORM_GRID: tuple[Setting, ...] = tuple(
+    {"features": features, "descriptions": descriptions, "width": 512, "epochs": epochs}
+    for features, descriptions, epochs in product(("l2", "standard"), DESCRIPTIONS, (15, 8, 30))
+)
+
+
+class ClassStandardisation(nn.Module):
+    """(h - mean) / std over the classes of a batch; at inference over what training saw, in a running average."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, width: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h: (C, H), a row a class. Returns (C, H)."""
+        mean, variance = self.mean, self.variance
+        if self.training:
+            mean, variance = h.mean(0), h.var(0, correction=min(1, len(h) - 1))
+            self.mean.lerp_(mean.detach(), self.momentum)
+            self.variance.lerp_(variance.detach(), self.momentum)
+        return (h - mean) * (variance + _EPSILON).rsqrt()
+
+
+class ClassNormNetwork(nn.Sequential):
+    """Descriptions (C, A) to visual prototypes (C, D)."""
+
+    def __init__(self, n_attributes: int, width: int, feature_dim: int) -> None:
+        last = nn.Linear(width, feature_dim)
+        # The paper's: prototypes keep the variance of what enters when the last layer's is 1 / (H D).
+        bound = (3 / (width * feature_dim)) ** 0.5
+        nn.init.uniform_(last.weight, -bound, bound)
+        super().__init__(
+            nn.Linear(n_attributes, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            ClassStandardisation(width),
+            nn.ReLU(),
+            ClassStandardisation(width),
+            last,
+        )
+
+
+def class_norm(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+    """Train a network for each setting to name photos of the seen classes by the scaled cosine to their prototypes.
+
+    Features "l2" are taken as they are, for rectified prototypes; "standard" ones, which have both signs, for others.
+    """
+    for setting in settings:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(seed)
+            scorer = _trained(rows, setting)
+        yield scorer
+
+
+def _trained(rows: TrainingRows, setting: Setting) -> Scorer:
+    scaler, x = scale_features(rows.features, setting["features"])
+    describe = describe_by(rows.prototypes, setting["descriptions"])
+    x, s = _SCALE * F.normalize(x, dim=1).float(), describe(rows.prototypes).float()
+    network = ClassNormNetwork(s.shape[1], setting["width"], x.shape[1])
+    if setting["features"] == "l2":
+        network.append(nn.ReLU())
+    optimizer = torch.optim.Adam(network.parameters(), lr=_RATE, weight_decay=_DECAY, foreach=True)
+    for epoch in range(setting["epochs"]):
+        late = epoch >= setting["epochs"] // 2
+        for group in optimizer.param_groups:
+            group["lr"] = 0.1 * _RATE if late else _RATE
+        for some in torch.randperm(len(x)).split(_BATCH):
+            logits = x[some] @ (_SCALE * F.normalize(network(s), dim=1)).T  # (B, C)
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(logits, rows.labels[some]).backward()
+            optimizer.step()
+    network.eval().requires_grad_(False)
+    return functools.partial(_scores, scaler, network, describe)
+
+
+def _scores(scaler, network: ClassNormNetwork, describe, x: Tensor, prototypes: Tensor) -> Tensor:
+    visual = F.normalize(network(describe(prototypes).float()), dim=1)  # (K, D)
+    return _SCALE**2 * F.normalize(scaler(x.double()), dim=1).float() @ visual.T

@@ -1,0 +1,140 @@
+"""Ridge regression, ESZSL and SAE: the linear methods that every new one has to pass, each solved in closed form.
+
+Each takes training rows and some settings of its grid, and yields a scorer for each setting, in order. What
+neighbouring settings have in common is computed once, so a grid costs little more than its most costly factorisation.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core.precondition import FeatureScaler
+from ..core.trainer import TrainingRows
+from .preprocessing import (
+    DESCRIPTIONS,
+    LeastSquares,
+    Scorer,
+    Setting,
+    class_shares,
+    cosines,
+    describe_by,
+    scale_features,
+)
+
+_FEATURES = ("standard", "l2")
+_SHRINK = (3.0, 1.0, 10.0, 0.3, 30.0, 0.1)  # the first serves where nothing can be validated
+
+RIDGE_GRID: tuple[Setting, ...] = tuple(
+    {"features": features, "shrink": shrink, "descriptions": descriptions, "compare": compare}
+    for features, shrink, descriptions, compare in product(_FEATURES, _SHRINK, DESCRIPTIONS, ("cosine", "product"))
+)
+ESZSL_GRID: tuple[Setting, ...] = tuple(
+    {"features": features, "shrink": shrink, "descriptions": descriptions, "lambda": weight}
+    for features, shrink, descriptions, weight in product(_FEATURES, _SHRINK, DESCRIPTIONS, (1.0, 0.3, 3.0, 0.1, 0.03))
+)
+SAE_GRID: tuple[Setting, ...] = tuple(
+    {"features": features, "descriptions": descriptions, "lambda": weight, "direction": direction}
+    for features, descriptions, weight, direction in product(
+        _FEATURES, DESCRIPTIONS, (1e-3, 1e-2, 1e-4, 0.1, 1.0), ("to features", "to descriptions")
+    )
+)
+
+
+def ridge(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+    """Regress descriptions on features, every class counting the same, and compare what is predicted with candidates.
+
+    W minimises sum_i w_i ||x_i W - s_{y_i}||^2 + shrink ||W||^2 with weights of sum 1.
+    """
+    shares = class_shares(rows.labels, len(rows.prototypes)).sqrt().unsqueeze(1)  # (N, 1)
+    members = F.one_hot(rows.labels, len(rows.prototypes)).double()  # (N, C)
+
+    @functools.lru_cache(1)
+    def system(kind: str) -> tuple[FeatureScaler, LeastSquares]:
+        scaler, x = scale_features(rows.features, kind)
+        return scaler, LeastSquares(shares * x)
+
+    @functools.lru_cache(1)
+    def by_class(kind: str, shrink: float) -> Tensor:
+        return system(kind)[1].solve(shares * members, shrink)  # (D, C): the targets are linear in the prototypes
+
+    for setting in settings:
+        kind, describe = setting["features"], describe_by(rows.prototypes, setting["descriptions"])
+        weight = by_class(kind, setting["shrink"]), describe(rows.prototypes)  # W = (D, C) @ (C, A)
+        compare = cosines if setting["compare"] == "cosine" else _products
+        yield functools.partial(_in_descriptions, system(kind)[0], weight, describe, compare)
+
+
+def eszsl(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+    """Embarrassingly simple zero-shot learning (Romera-Paredes & Torr, ICML 2015): x V s^T with labels Y of -1 and 1,
+
+    V = (X^T X / N + shrink I)^-1 X^T Y S / N (S^T S + lambda I)^-1.
+    """
+    n_rows, n_classes = len(rows), len(rows.prototypes)
+    signs = 2 * F.one_hot(rows.labels, n_classes).double() - 1  # (N, C)
+
+    @functools.lru_cache(1)
+    def system(kind: str) -> tuple[FeatureScaler, LeastSquares]:
+        scaler, x = scale_features(rows.features, kind)
+        return scaler, LeastSquares(x)
+
+    @functools.lru_cache(1)
+    def by_class(kind: str, shrink: float) -> Tensor:
+        return system(kind)[1].solve(signs, shrink * n_rows)  # (D, C)
+
+    for setting in settings:
+        kind, describe = setting["features"], describe_by(rows.prototypes, setting["descriptions"])
+        s = describe(rows.prototypes)  # (C, A)
+        inner = s.T @ s + setting["lambda"] * torch.eye(s.shape[1], dtype=s.dtype)
+        weight = by_class(kind, setting["shrink"]), torch.linalg.solve(inner, s.T).T  # V = (D, C) @ (C, A)
+        yield functools.partial(_in_descriptions, system(kind)[0], weight, describe, _products)
+
+
+def sae(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+    """Semantic autoencoder (Kodirov et al., CVPR 2017): W (A, D) minimises ||X - T W||^2 + lambda ||X W^T - T||^2.
+
+    T: each row's description. The minimum solves Sylvester's equation T^T T W + lambda W X^T X = (1 + lambda) T^T X.
+    In the eigenvectors of T^T T it falls apart into a shifted system for each of them.
+    """
+    counts = torch.bincount(rows.labels, minlength=len(rows.prototypes)).double()
+    members = F.one_hot(rows.labels, len(rows.prototypes)).double()  # (N, C)
+
+    @functools.lru_cache(1)
+    def system(kind: str) -> tuple[FeatureScaler, LeastSquares]:
+        scaler, x = scale_features(rows.features, kind)
+        return scaler, LeastSquares(x)
+
+    @functools.lru_cache(1)
+    def solved(kind: str, descriptions: str, weight: float) -> tuple[Tensor, Tensor]:
+        s = describe_by(rows.prototypes, descriptions)(rows.prototypes)  # (C, A)
+        values, vectors = torch.linalg.eigh(s.T @ (counts.unsqueeze(1) * s))  # of T^T T
+        kept = values > 1e-10 * values.max()  # elsewhere T^T X has no part either
+        values, vectors = values[kept], vectors[:, kept]  # (r,), (A, r)
+        targets = members @ (s @ vectors)  # (N, r): T in these vectors
+        columns = system(kind)[1].solve_each(targets, values / weight)  # (D, r)
+        return (1 + weight) / weight * columns, vectors.T  # W^T = (D, r) @ (r, A)
+
+    for setting in settings:
+        kind, describe = setting["features"], describe_by(rows.prototypes, setting["descriptions"])
+        weight = solved(kind, setting["descriptions"], setting["lambda"])
+        scores = _in_descriptions if setting["direction"] == "to descriptions" else _in_features
+        yield functools.partial(scores, system(kind)[0], weight, describe, cosines)
+
+
+def _in_descriptions(scaler, weight: tuple[Tensor, Tensor], describe, compare, x: Tensor, prototypes: Tensor) -> Tensor:
+    left, right = weight
+    return compare(scaler(x.double()) @ left @ right, describe(prototypes))
+
+
+def _in_features(scaler, weight: tuple[Tensor, Tensor], describe, compare, x: Tensor, prototypes: Tensor) -> Tensor:
+    left, right = weight
+    return compare(scaler(x.double()), describe(prototypes) @ right.T @ left.T)
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b.T

@@ -1,0 +1,46 @@
+"""The prototype oracle: what could be reached if descriptions told the looks of unseen classes as well as photos do."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core.precondition import class_means
+from ..core.trainer import TrainingRows
+from .preprocessing import Setting, cosines, scale_features
+
+ORACLE_GRID: tuple[Setting, ...] = ({"features": "standard"}, {"features": "l2"})
+
+
+class PrototypeOracle:
+    """Scores photos by their cosine to the mean photo of each class: of the C seen ones, then of the U unseen ones.
+
+    Reads test labels, so it is an upper bound and not a method.
+    """
+
+    def __init__(self, rows: TrainingRows, setting: Setting, x: Tensor, labels: Tensor, n_unseen: int) -> None:
+        """x: (B, D) features of the unseen classes' photos; labels: (B,) from 0 to n_unseen - 1."""
+        self.scaler, trained = scale_features(rows.features, setting["features"])
+        self.x, self.labels = self.scaler(x.double()), labels
+        self.n_seen = len(rows.prototypes)
+        self.means = torch.cat(
+            [class_means(trained, rows.labels, self.n_seen), class_means(self.x, labels, n_unseen)]
+        )  # (C + U, D)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Score photos of seen classes, features (B, D), of which no mean was made. Returns (B, C + U)."""
+        return cosines(self.scaler(x.double()), self.means)
+
+    def own_scores(self) -> Tensor:
+        """Score the unseen classes' photos, each one left out of the mean that it is compared with.
+
+        A class without another photo has a cosine of 0. Returns (B, C + U).
+        """
+        column = self.n_seen + self.labels
+        count = torch.bincount(self.labels).double()[self.labels].unsqueeze(1)  # (B, 1)
+        others = count * self.means[column] - self.x  # the sum of the class's other photos
+        own = (F.normalize(others, dim=1) * F.normalize(self.x, dim=1)).sum(1)
+        scores = cosines(self.x, self.means)
+        scores[torch.arange(len(self.x)), column] = torch.where(count[:, 0] > 1, own, 0.0)
+        return scores

@@ -1,0 +1,82 @@
+"""What the baselines have in common: how photos and descriptions enter, and regularised least squares in double.
+
+Symbols: N rows, D feature size, C seen classes, A attributes, B photos to score, K candidate classes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core.precondition import FeatureScaler, Preconditioner
+
+Setting = dict[str, Any]  # one point of a baseline's grid: plain JSON values
+Scorer = Callable[[Tensor, Tensor], Tensor]  # features (B, D), raw descriptions (K, A) -> scores (B, K)
+
+SHRINKAGE = 0.3  # of the covariance that "whiten" inverts
+# How descriptions enter: by an affine map that is fitted on the seen classes ("raw": none), and then at unit length.
+DESCRIPTIONS = ("standardise", "raw", "whiten")
+
+
+def scale_features(features: Tensor, kind: str) -> tuple[FeatureScaler, Tensor]:
+    """Fit a scaling on training features (N, D). Returns it with the scaled features, both in double."""
+    features = features.double()
+    scaler = FeatureScaler(features.shape[1], kind).double().fit(features)
+    return scaler, scaler(features)
+
+
+def describe_by(prototypes: Tensor, kind: str) -> Callable[[Tensor], Tensor]:
+    """Fit one of `DESCRIPTIONS` on the seen classes' raw prototypes (C, A).
+
+    The map that is returned takes raw descriptions (K, A) to double ones of unit length.
+    """
+    affine = Preconditioner(prototypes.shape[1]).double()
+    affine.fit(prototypes.double(), "none" if kind == "raw" else kind, SHRINKAGE)
+    return lambda s: F.normalize(affine(s.double()), dim=-1)
+
+
+class LeastSquares:
+    """(X^T X + a I)^-1 X^T Q for several a and Q, through the smaller of X^T X (D, D) and X X^T (N, N)."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x  # (N, D), double
+        self.dual = x.shape[0] < x.shape[1]
+        self.gram = x @ x.T if self.dual else x.T @ x
+
+    def solve(self, q: Tensor, shift: float) -> Tensor:
+        """Return the solution for targets q (N, k) and one a > 0, by Cholesky's factors. Returns (D, k)."""
+        shifted = self.gram.clone()
+        shifted.diagonal().add_(shift)
+        factor = torch.linalg.cholesky(shifted)
+        if self.dual:
+            return self.x.T @ torch.cholesky_solve(q, factor)
+        return torch.cholesky_solve(self.x.T @ q, factor)
+
+    def solve_each(self, q: Tensor, shifts: Tensor) -> Tensor:
+        """Return the solution for each column of q (N, k) with an a of its own (k,), by the eigenvectors of the Gram
+        matrix, which are computed once. Returns (D, k)."""
+        values, vectors = self.spectrum
+        damped = 1 / (values.clamp(min=0).unsqueeze(1) + shifts)  # (r, k)
+        if self.dual:
+            return self.x.T @ (vectors @ (damped * (vectors.T @ q)))
+        return vectors @ (damped * (vectors.T @ (self.x.T @ q)))
+
+    @functools.cached_property
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (r,) and eigenvectors (r, r) of the Gram matrix."""
+        return torch.linalg.eigh(self.gram)
+
+
+def class_shares(labels: Tensor, n_classes: int) -> Tensor:
+    """Return a weight for each row (N,) with which every class counts the same; they sum to 1."""
+    return 1 / (torch.bincount(labels, minlength=n_classes).double()[labels] * len(labels.unique()))
+
+
+def cosines(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosine of each row of a (B, d) with each of b (K, d). Returns (B, K)."""
+    return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T

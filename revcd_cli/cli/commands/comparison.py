@@ -1,0 +1,161 @@
+"""`revcd evaluate --baselines` and `--method`: RevCD beside its rivals, each trained on the way, in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..terminal import console
+from ..terminal.drawing import plus_minus
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from ...data.datasets.dataset import Dataset
+    from ...pipeline.compare.compare import MethodResult
+
+
+def parse_methods(text: str) -> tuple[str, ...]:
+    """Read "revcd,cvae" as names; which there are is checked where they are known."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+MethodsOption = Annotated[
+    tuple | None,
+    typer.Option(
+        "--method",
+        parser=parse_methods,
+        metavar="NAME[,NAME]",
+        help="Train and compare these instead of measuring a model: revcd, revcd-cosine, cvae, gan, ridge, eszsl, sae, "
+        "conse, class-norm, linear-probe, prototype-oracle.",
+    ),
+]
+BaselinesOption = Annotated[
+    bool, typer.Option("--baselines", help="Train and compare all of them (but revcd-cosine), RevCD included.")
+]
+SeedsOption = Annotated[
+    int,
+    typer.Option(
+        "--seeds", min=1, metavar="N", help="With --baselines or --method: trainings of each, with seeds 0 to N-1."
+    ),
+]
+WholeTableOption = Annotated[
+    bool,
+    typer.Option(
+        "--whole-table", help="Let every class of the table be an answer, not only those with photos in the split."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be compared, and where the figures go."""
+
+    config: Config
+    methods: tuple[str, ...]
+    seeds: int
+    whole_table: bool
+    output: Path | None
+
+
+def refuse(options: dict[str, Any], why: str) -> None:
+    """Raise `BadParameter` for the first of these options that was given."""
+    for name, value in options.items():
+        if value:
+            raise typer.BadParameter(why, param_hint=name)
+
+
+def plan_comparison(
+    methods: tuple[str, ...] | None,
+    seeds: int,
+    file: str | None,
+    assignments: list[str],
+    output: Path | None,
+    *,
+    whole_table: bool,
+    overwrite: bool,
+) -> Plan:
+    """Check all that can be checked before any work is done. methods: None is every one of `--baselines`."""
+    from ...pipeline.compare.compare import EVERYTHING, check_methods
+    from ...pipeline.settings import resolve_settings
+    from ...reports.comparison.report import FILES
+    from ...reports.evaluation.files import check_report_folder
+
+    methods = EVERYTHING if methods is None else methods
+    check_methods(methods)
+    if output is not None:
+        check_report_folder(output, FILES, overwrite=overwrite)
+    return Plan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
+
+
+def compare(plan: Plan, dataset: Dataset, extraction: dict[str, Any], *, device: str, as_json: bool) -> None:
+    """Train and compare the methods; print, and write if asked, what came out. extraction: see `with_features`."""
+    from ...pipeline.compare.compare import compare_methods
+    from ...pipeline.extract.dataset_features import with_features
+    from ...reports.comparison.report import describe_comparison, write_comparison
+
+    for text in dataset.notes:
+        console.note(text)
+    tokens = plan.config.encoder.tokens == "spatial"
+    with console.progress("Extracting") as on_progress:
+        dataset = with_features(
+            dataset, **extraction, device=device, tokens=tokens, on_progress=on_progress, on_note=console.note
+        )
+
+    def keep(results: list[MethodResult]) -> None:  # after each: what is measured is not lost when the next one fails
+        if plan.output is not None:
+            write_comparison(plan.output, describe_comparison(results, dataset, plan.config))
+
+    with console.progress("Comparing", unit="models") as on_progress:
+        results = compare_methods(
+            dataset,
+            plan.config,
+            range(plan.seeds),
+            plan.methods,
+            device=device,
+            processes=None,
+            whole_table=plan.whole_table,
+            on_progress=on_progress,
+            on_note=console.note,
+            on_result=keep,
+        )
+    document = describe_comparison(results, dataset, plan.config)
+    if plan.output is not None:
+        console.note(f"Written to {plan.output}")
+    if as_json:
+        console.result_json(document)
+    else:
+        _print(document, plan)
+
+
+def _print(document: dict[str, Any], plan: Plan) -> None:
+    names, plain = ("S", "U", "H", "T1", "AUSUC"), ("S", "U")
+    rows = [
+        [
+            method,
+            *(percent(**entry["test"][name]) for name in names),
+            *(percent(**entry["plain"][name]) for name in plain),
+            f"{entry['runs']}{'' if entry['seeded'] else ' (no seed)'}",
+        ]
+        for method, entry in document["methods"].items()
+    ]
+    unpenalised = [f"{name} unpenalised" for name in plain]
+    optional = ("runs", *reversed(unpenalised))
+    console.result_table(
+        ["method", *names, *unpenalised, "runs"], rows, right=(*names, *unpenalised), optional=optional
+    )
+    dataset = document["dataset"]
+    counts = next((result["candidates"] for result in document["results"] if result["candidates"]["unseen"]), None)
+    among = f"{counts['seen']} seen and {counts['unseen']} unseen candidates; " if counts else ""
+    over = "mean ± standard deviation over seeds" if plan.seeds > 1 else "one seed"
+    console.note(
+        f"{dataset['name']}, split {dataset['split_sha256'][:12]}, features {dataset['features_sha256'][:12]}; {among}"
+        f"percent, {over}. {document['note']}"
+    )
+
+
+def percent(mean: float | None, std: float | None) -> str:
+    """Write a mean and its spread over seeds, shares of 1, in percent."""
+    return console.percent(mean) if std is None else f"{console.percent(mean)} {plus_minus()} {console.percent(std)}"

@@ -1,0 +1,138 @@
+"""`revcd data`: which benchmarks there are, fetching one, and looking at an input before it is used."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ..options import DataRootOption, FeaturesOption, JsonOption, MissingOption
+from ..terminal import console
+
+app = typer.Typer(help="List, download and check data.", no_args_is_help=True, rich_markup_mode=None)
+
+_MEGABYTE = 1_000_000
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="awa1, awa2, cub, sun or apy.", show_default=False)]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL|FILE", help="Another copy of xlsa17.zip, or a folder that holds the benchmark's files."),
+]
+KeepOption = Annotated[bool, typer.Option("--keep-archive", help="Keep the archive for other benchmarks.")]
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR|FILE",
+        help="A dataset folder or benchmark, or a .csv, .parquet, .npz or .mat file.",
+        show_default=False,
+    ),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME|FILE", help="Compare a class table with what this model was trained on."),
+]
+
+
+@app.command("list")
+def list_benchmarks(data_root: DataRootOption = None, as_json: JsonOption = False) -> None:
+    """Show the benchmarks and where they lie on this machine."""
+    from ...data.datasets.registry import ARCHIVE_URL, BENCHMARKS, find_folder, missing_files
+
+    found = [(benchmark, find_folder(benchmark, data_root)) for benchmark in BENCHMARKS.values()]
+    if as_json:
+        console.result_json(
+            [
+                {
+                    "name": benchmark.name,
+                    "title": benchmark.title,
+                    "seen": benchmark.seen,
+                    "unseen": benchmark.unseen,
+                    "images": benchmark.images,
+                    "attributes": benchmark.attributes,
+                    "folder": str(folder) if folder else None,
+                    "missing": list(missing_files(benchmark, folder)),
+                    "url": ARCHIVE_URL,
+                }
+                for benchmark, folder in found
+            ]
+        )
+        return
+    rows = []
+    for benchmark, folder in found:
+        missing = missing_files(benchmark, folder)
+        without = f" (without {', '.join(missing)})" if missing else ""
+        size = (f"{benchmark.seen} + {benchmark.unseen}", f"{benchmark.images:,}", str(benchmark.attributes))
+        rows.append((benchmark.name, benchmark.title, *size, f"{folder}{without}" if folder else "no"))
+    columns = ("name", "title", "seen + unseen", "images", "attributes", "on disk")
+    console.result_table(columns, rows, right=columns[2:5])
+
+
+@app.command("download")
+def download(
+    name: NameArgument,
+    data_root: DataRootOption = None,
+    url: UrlOption = None,
+    keep_archive: KeepOption = False,
+) -> None:
+    """Fetch a benchmark's features and splits; the same command continues a download that broke.
+
+    \b
+    revcd data download awa2
+    revcd data download cub --url ~/Downloads/xlsa17.zip
+    """
+    from ...data.download.benchmark import download_benchmark
+
+    with console.progress(f"Downloading {name}", unit="MB") as advance:
+
+        def on_progress(done: int, total: int | None, failed: int) -> None:
+            advance(done // _MEGABYTE, None if total is None else total // _MEGABYTE, failed)
+
+        folder = download_benchmark(
+            name, data_root, url=url, keep_archive=keep_archive, on_progress=on_progress, on_note=console.note
+        )
+    console.result(str(folder))
+    console.note(f"Next: revcd data check {folder}")
+
+
+@app.command("check")
+def check(
+    source: SourceArgument,
+    model: AgainstOption = None,
+    features: FeaturesOption = None,
+    data_root: DataRootOption = None,
+    missing: MissingOption = "error",
+    as_json: JsonOption = False,
+) -> None:
+    """Open an input as the other commands do, and say what it holds and what is odd about it.
+
+    Exits with 4 if the other commands would refuse it.
+
+    \b
+    revcd data check my_classes.csv --model animals
+    revcd data check awa2
+    """
+    from ...pipeline.tables.check import check_input
+
+    report = check_input(source, model=model, data_root=data_root, features=features, missing=missing)
+    if as_json:
+        console.result_json(report.to_dict())
+    else:
+        facts = {"kind": report.kind, **report.facts}
+        console.result_pairs((name.replace("_", " "), _show(value)) for name, value in facts.items())
+        for text in report.notes:
+            console.note(text)
+        for warning in report.warnings:
+            console.warn(warning)
+    if report.error is not None:
+        console.fail(report.error)
+        raise typer.Exit(report.error.exit_code)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_show(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return " to ".join(map(_show, value)) or "none"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else value or "unknown"

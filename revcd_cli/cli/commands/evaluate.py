@@ -1,0 +1,194 @@
+"""`revcd evaluate`: S, U, H, T1 and AUSUC of a model on the test photos of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..opening import open_with_model
+from ..options import (
+    BackboneOption,
+    DataRootOption,
+    DatasetOption,
+    DeviceOption,
+    FeaturesOption,
+    ImageRootOption,
+    MissingOption,
+    OverwriteOption,
+    PrecisionOption,
+    RuleOption,
+    WeightsOption,
+    expand_short,
+)
+from ..terminal import console, drawing
+from .comparison import BaselinesOption, MethodsOption, SeedsOption, WholeTableOption, compare, plan_comparison, refuse
+from .train import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from ...pipeline.evaluate.evaluate import GZSLReport
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Folder for a page with the figures, and for them as JSON, CSV and pictures.",
+        callback=expand_short,
+    ),
+]
+
+
+def evaluate(
+    dataset: DatasetOption,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="A model.", show_default="DATASET.safetensors, as train writes it"),
+    ] = None,
+    features: FeaturesOption = None,
+    images: ImageRootOption = None,
+    data_root: DataRootOption = None,
+    missing: MissingOption = "error",
+    rule: RuleOption = None,
+    baselines: BaselinesOption = False,
+    methods: MethodsOption = None,
+    seeds: SeedsOption = 3,
+    whole_table: WholeTableOption = False,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    backbone: BackboneOption = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    per_class: Annotated[bool, typer.Option("--per-class", help="Show each class's accuracy too.")] = False,
+    output_format: Annotated[str, typer.Option("--format", metavar="NAME", help="table or json.")] = "table",
+    output: ReportOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Measure a model on test photos: S on seen classes, U on unseen ones, H their harmonic mean, T1 unseen alone.
+
+    All are means over classes of each class's own accuracy, in percent. For S, U and H the candidates are all classes
+    with photos in the split (--whole-table: all of the class table); for T1 the unseen ones of them. AUSUC is the area
+    under the curve of U over S that the seen penalty runs through. A split in which test photos could have trained the
+    model is refused.
+
+    With -o come report.html, a page for a browser (curve, confusion matrix, classes, photos that were named wrongly,
+    confidence, attributes), and beside it metrics.json, and each part as CSV, PNG and SVG.
+
+    With --baselines or --method no model is taken: each method is trained on the same photos, chosen and calibrated on
+    the same validation folds, and tested once; RevCD with the settings of --config and --set. Nothing of them is saved
+    but comparison.html, comparison.json and comparison.csv, which grow with each method that is done.
+
+    \b
+    revcd evaluate --dataset my-animals/ --model my-animals.safetensors
+    revcd evaluate --dataset my-animals/ --baselines --seeds 3 -o report/
+    revcd evaluate --dataset my-animals/ --method revcd-cosine,cvae,gan --seeds 5
+    """
+    if output_format not in ("table", "json"):
+        raise typer.BadParameter(f'"{output_format}" is neither table nor json.', param_hint="--format")
+    if baselines and methods is not None:
+        raise typer.BadParameter("has all methods already; leave --method out.", param_hint="--baselines")
+    comparing = baselines or methods is not None
+    if comparing:
+        refuse(
+            {"--model": model, "--rule": rule, "--per-class": per_class}, "does not go with --baselines or --method."
+        )
+    else:
+        refuse(
+            {"--config": config, "--set": assignments}, "needs --baselines or --method: a model has its own settings."
+        )
+    from ...data.datasets.open import open_dataset
+
+    if comparing:
+        plan = plan_comparison(
+            methods, seeds, config, assignments or [], output, whole_table=whole_table, overwrite=overwrite
+        )
+        opened = open_dataset(dataset, data_root=data_root, features=features, images=images, missing=missing)
+        extraction = {"backbone": backbone, "weights": weights, "precision": precision}
+        compare(plan, opened, extraction, device=device, as_json=output_format == "json")
+        return
+    from ...pipeline.evaluate.diagnosis import diagnose, measure_confidence
+    from ...pipeline.evaluate.evaluate import evaluation_scores
+    from ...reports.evaluation.files import check_report_folder, describe
+    from ...reports.evaluation.report import FILES, PAGE, write_evaluation
+
+    if output is not None:
+        check_report_folder(output, FILES, overwrite=overwrite)
+    checkpoint, opened = open_with_model(
+        dataset,
+        model,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        weights=weights,
+        device=device,
+        precision=precision,
+    )
+    scores, gamma = evaluation_scores(checkpoint, opened, rule=rule, device=device, whole_table=whole_table)
+    report, curve = scores.report(gamma), scores.curve()
+    confidence = measure_confidence(checkpoint, scores, rule)
+    document = describe(report, checkpoint, opened, rule=rule, curve=curve, confidence=confidence)
+    if output is not None:
+        write_evaluation(output, document, curve, diagnose(checkpoint, opened, scores, rule=rule, device=device))
+        console.note(f"Written to {output}; open {output / PAGE} in a browser.")
+    if output_format == "json":
+        console.result_json(document)
+    else:
+        _print(report, document, per_class)
+
+
+def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> None:
+    meaning = {
+        "S": (f"{report.seen_photos:,}", "seen classes, all classes as candidates"),
+        "U": (f"{report.unseen_photos:,}", "unseen classes, all classes as candidates"),
+        "H": ("", "harmonic mean of S and U"),
+        "T1": (f"{report.unseen_photos:,}", "unseen classes as the only candidates"),
+        "AUSUC": ("", "area under U over S, whatever the seen penalty"),
+    }
+    rows = [[name, console.percent(share), *meaning[name]] for name, share in report.headline().items()]
+    console.result_table(
+        ["", "percent", "photos", meant := "mean over classes of top-1 accuracy"],
+        rows,
+        right=("percent", "photos"),
+        optional=(meant,),
+    )
+    confusion = {
+        "seen as unseen": (
+            report.seen_as_unseen,
+            report.seen_photos,
+            "mean over classes of the share taken for unseen",
+        ),
+        "unseen as seen": (
+            report.unseen_as_seen,
+            report.unseen_photos,
+            "mean over classes of the share taken for seen",
+        ),
+        "seen, by photo": (report.sample_acc_seen, report.seen_photos, "share of photos named rightly: not S"),
+        "unseen, by photo": (report.sample_acc_unseen, report.unseen_photos, "share of photos named rightly: not U"),
+    }
+    rows = [[name, console.percent(share), f"{photos:,}", what] for name, (share, photos, what) in confusion.items()]
+    console.result_table(
+        ["", "percent", "photos", "beside them"], rows, right=("percent", "photos"), optional=("beside them",)
+    )
+    if per_class:
+        rows = [
+            [
+                entry.name,
+                drawing.standing(entry.seen),
+                f"{entry.photos:,}",
+                drawing.bar_cell(
+                    entry.accuracy, f"{console.percent(entry.accuracy):>5}", drawing.colour_of(entry.seen)
+                ),
+            ]
+            for entry in report.per_class
+        ]
+        console.result_table(["class", "", "photos", "percent"], rows, right=("photos", "percent"))
+    console.note(
+        f"{document['dataset']['name']}, split {document['dataset']['split_sha256'][:12]}, features "
+        f"{document['dataset']['features_sha256'][:12]}; model "
+        f"{document['model']['name']} ({document['model']['sha256'][:8]}); rule {document['rule']}; "
+        f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates; gamma {document['gamma']:g}"
+    )

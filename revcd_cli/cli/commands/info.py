@@ -1,0 +1,90 @@
+"""`revcd info`: what a report of a problem needs, and where everything lies on this machine."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+from ... import __version__
+from ..options import JsonOption
+from ..terminal import console
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "pillow",
+    "pyarrow",
+    "safetensors",
+    "huggingface-hub",
+    "typer",
+    "rich",
+)
+
+
+def info(as_json: JsonOption = False) -> None:
+    """Show versions, device, folders and models."""
+    facts = {
+        "revcd": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **_computing(),
+        **_places(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+    if as_json:
+        console.result_json(facts)
+    else:
+        console.result_pairs((name.replace("_", " "), _text(value)) for name, value in facts.items())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _places() -> dict[str, Any]:
+    from ...backbones import hub
+    from ...backbones.source import EMBEDDED, EMBEDDED_PACKAGE, PAPER_TAG
+    from ...checkpoint.model_file import list_checkpoints, shipped_folder
+    from ...data.datasets.registry import data_roots
+    from ...system.offline import is_offline
+
+    cached = hub.cached_weights(f"timm/{PAPER_TAG}")
+    return {
+        "backbones": {EMBEDDED: _version(EMBEDDED_PACKAGE), PAPER_TAG: str(cached) if cached else None},
+        "models": {path.stem: str(path) for path in list_checkpoints()},
+        "model_folder": str(shipped_folder()),
+        "data_folders": [str(root) for root in data_roots()],
+        "cache": str(hub.cache_folder()),
+        "offline": is_offline(),
+    }
+
+
+def _computing() -> dict[str, Any]:
+    """Say what would be computed with. A broken torch is what this command is asked about, so it may not stop it."""
+    try:
+        from ...system import runtime
+    except (ImportError, OSError) as error:
+        return {"device": f"none: torch cannot be loaded ({error})", "precision": None, "threads": None}
+    device = runtime.choose_device()
+    return {
+        "device": device.reason,
+        "precision": runtime.choose_precision("auto", device.value).reason,
+        "threads": runtime.choose_threads().reason,
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_text(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return "\n".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not here" if value is None else str(value)

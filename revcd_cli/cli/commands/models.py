@@ -1,0 +1,118 @@
+"""`revcd models`: the models that come with revcd, and what a model file says about itself. Torch is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..options import JsonOption, OverwriteOption, expand
+from ..terminal import console
+
+app = typer.Typer(no_args_is_help=True, help="List the models, or show one.")
+
+
+SaveClassesOption = Annotated[
+    Path | None,
+    typer.Option("--save-classes", metavar="CSV", help="Write the model's class table to this file.", callback=expand),
+]
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """List the models that come with revcd."""
+    from ...checkpoint.model_file import list_checkpoints, read_metadata
+
+    cards = [_identity(path) | read_metadata(path) for path in list_checkpoints()]
+    if as_json:
+        console.result_json(cards)
+        return
+    columns = ("name", "classes", "seen", "attributes", "backbone", "trained on", "size")
+    console.result_table(columns, (_row(card) for card in cards), right=("classes", "seen", "attributes", "size"))
+    if not cards:
+        console.note("No model came with this installation. Train one with: revcd train")
+
+
+@app.command("show")
+def show_model(
+    model: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A model by name, or its .safetensors file.")],
+    as_json: JsonOption = False,
+    save_classes: SaveClassesOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Show a model's classes, training data, results, settings and origin.
+
+    With --save-classes, write its class table instead: add a row for a class of your own, and give the file to
+    `revcd predict --classes`.
+    """
+    from ...checkpoint.model_file import find_checkpoint, read_metadata
+
+    if save_classes is not None:
+        _save_classes(model, save_classes, overwrite)
+        return
+    path = find_checkpoint(model)
+    card = read_metadata(path)
+    identity = _identity(path, hashed=True)
+    if as_json:
+        console.result_json(identity | card)
+    else:
+        console.result_pairs([*identity.items(), *_card(card)])
+
+
+def _save_classes(model: str, output: Path, overwrite: bool) -> None:
+    from ...checkpoint.model_file import read_class_table
+    from ...data.classes.attributes import write_attribute_csv
+    from ...system.files import check_output
+
+    output = check_output(output, overwrite=overwrite)
+    table = read_class_table(model)
+    write_attribute_csv(output, table)
+    console.note(f"{len(table.names)} classes x {len(table.attributes)} attributes. Written to {output}")
+
+
+def _identity(path: Path, *, hashed: bool = False) -> dict[str, Any]:
+    from ...system.files import file_sha256
+
+    identity = {"name": path.stem, "file": str(path), "bytes": path.stat().st_size}
+    return identity | {"sha256": file_sha256(path)} if hashed else identity
+
+
+def _row(card: dict[str, Any]) -> list[str]:
+    classes = card.get("classes", {})
+    counts = [str(len(classes.get(part, ()))) for part in ("names", "seen", "attributes")]
+    tag, dataset = card.get("backbone", {}).get("tag", "?"), card.get("dataset", {}).get("name", "?")
+    return [card["name"], *counts, str(tag), str(dataset), f"{card['bytes'] / 1e6:.1f} MB"]
+
+
+def _card(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the sections of the metadata as text: names as lists, settings as `name = value` lines."""
+    classes = card.get("classes", {})
+    seen = set(classes.get("seen", ()))
+    unseen = [name for name in classes.get("names", ()) if name not in seen]
+    for label, names in (("seen", sorted(seen)), ("unseen", unseen), ("attributes", classes.get("attributes", ()))):
+        yield label, f"{len(names)}: {', '.join(map(console.safe, names))}"
+    for section, value in card.items():
+        if section != "classes":
+            yield section, "\n".join(_flatten(value))
+        if section == "calibrations" and isinstance(value, dict):
+            yield "--reject", "\n".join(_rejection(rule, parts) for rule, parts in value.items())
+
+
+def _rejection(rule: str, calibration: dict[str, Any]) -> str:
+    if calibration.get("threshold") is None:
+        return f"{rule}: no threshold"
+    rates = [console.percent(calibration.get(name)) for name in ("false_reject", "false_accept")]
+    return (
+        f"{rule}: below {calibration['threshold']:.3g}; in validation {rates[0]} % of photos are rejected wrongly and "
+        f"{rates[1]} % of photos of other classes are answered all the same"
+    )
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{prefix} = {value}" if prefix else str(value)
+        return
+    for name, inner in value.items():
+        yield from _flatten(inner, f"{prefix}.{name}" if prefix else name)

@@ -1,0 +1,213 @@
+"""`revcd train`: a model from photos and a class table."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..options import (
+    BackboneOption,
+    DataRootOption,
+    DatasetOption,
+    DeviceOption,
+    FeaturesOption,
+    ImageRootOption,
+    MissingOption,
+    OverwriteOption,
+    PrecisionOption,
+    SeedOption,
+    WeightsOption,
+    expand,
+    expand_short,
+)
+from ..terminal import console, drawing
+
+if TYPE_CHECKING:
+    from ...data.datasets.dataset import Dataset
+    from ...pipeline.settings import Settings
+    from ...pipeline.train.run import OnEpoch
+    from ...pipeline.train.train import TrainSummary
+    from ...pipeline.train.unit import EpochInfo
+
+ModelFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Model to write.",
+        show_default="DATASET.safetensors",
+        callback=expand_short,
+    ),
+]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config", metavar="NAME|FILE", help="Settings: a preset (paper-awa2, paper-cub, paper-sun) or a TOML file."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="One setting, such as train.epochs=20; repeatable."),
+]
+
+
+def train(
+    dataset: DatasetOption,
+    output: ModelFileOption = None,
+    features: FeaturesOption = None,
+    images: ImageRootOption = None,
+    data_root: DataRootOption = None,
+    missing: MissingOption = "error",
+    backbone: BackboneOption = "auto",
+    weights: WeightsOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the data and print every setting with its origin; train nothing.")
+    ] = False,
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for TensorBoard scalars; needs tensorboard.", callback=expand),
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Train a model on photos of some classes and a table that describes them.
+
+    Part of the seen classes plays unseen to choose the number of epochs; then all of them train the final model. Test
+    photos are never read. Photos without features are run through the backbone first, once. Beside the model come its
+    settings (.config.toml) and its learning curves (.curves.png).
+
+    \b
+    revcd train --dataset my-animals/
+    revcd train --dataset cub --features res101.mat --seed 1 -o cub.safetensors
+    """
+    from ...pipeline.settings import resolve_settings
+
+    settings = resolve_settings(config, assignments or [])
+    from ...data.datasets.open import open_dataset
+
+    if log_dir is not None and not dry_run:
+        from ...reports.tensorboard import check_log_folder
+
+        check_log_folder(log_dir, resume=resume)
+
+    opened = open_dataset(
+        dataset,
+        data_root=data_root,
+        features=features,
+        images=images,
+        seed=seed,
+        missing=missing,
+        write_split=not dry_run,
+    )
+    _introduce(opened)
+    encoder = settings.config.encoder
+    if opened.backbone is not None:
+        encoder.check_features(opened.backbone.tokens)
+    if dry_run:
+        _print_settings(settings)
+        return
+    from ...pipeline.extract.dataset_features import with_features
+    from ...pipeline.train.train import check_model_output
+    from ...pipeline.train.train import train as run
+
+    output = check_model_output(output or Path(f"{opened.name}.safetensors"), resume=resume, overwrite=overwrite)
+
+    with console.progress("Extracting") as on_progress:
+        opened = with_features(
+            opened,
+            backbone=backbone,
+            weights=weights,
+            device=device,
+            precision=precision,
+            tokens=encoder.tokens == "spatial",
+            on_progress=on_progress,
+            on_note=console.note,
+        )
+    try:
+        with console.progress("Training", unit="epochs") as on_progress, _scalars(log_dir) as log:
+            summary = run(
+                opened,
+                settings.config,
+                output,
+                seed=seed,
+                device=device,
+                processes=None,
+                resume=resume,
+                overwrite=overwrite,
+                on_epoch=lambda info: (log(info), _show_epoch(info, on_progress)),
+                on_note=console.note,
+            )
+    except KeyboardInterrupt:
+        console.note("Add --resume to the same command to go on from the last saved epoch.")
+        raise
+    _report(summary, dataset)
+
+
+def _scalars(folder: Path | None) -> AbstractContextManager[OnEpoch]:
+    if folder is None:
+        return contextlib.nullcontext(lambda info: None)
+    from ...reports.tensorboard import scalar_log
+
+    return scalar_log(folder)
+
+
+def _introduce(dataset: Dataset) -> None:
+    for text in dataset.notes:
+        console.note(text)
+    split = dataset.split
+    console.note(
+        f"dataset {dataset.name} - {len(dataset.seen)} seen and {len(dataset.unseen)} unseen classes, "
+        f"{len(dataset.classes.attributes)} attributes - {len(split.trainval):,} photos to train, "
+        f"{len(split.test_seen):,} + {len(split.test_unseen):,} to test - split {dataset.split_sha256[:12]}"
+    )
+
+
+def _print_settings(settings: Settings) -> None:
+    rows = [[setting.name, str(setting.value), setting.origin] for setting in settings]
+    console.result_table(["setting", "value", "origin"], rows)
+
+
+def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
+    on_progress(info.done, info.planned, 0)
+    if info.validation is None and info.epoch != info.epochs:
+        return
+    figures = ""
+    if info.validation is not None:
+        shown = (f"{name} {console.percent(value)}" for name, value in info.validation.items())
+        figures = f"   {'  '.join(shown)}"
+    phase = f"fold {info.fold}/{info.folds}" if info.fold else info.phase
+    console.note(f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}")
+
+
+def _report(summary: TrainSummary, dataset: str) -> None:
+    if summary.validation:
+        shown = "  ".join(
+            f"{name} {console.percent(summary.validation[name])}" for name in ("S", "U", "H", "T1", "AUSUC")
+        )
+        count = len(summary.validation["folds"])
+        console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}{_course(summary)}")
+    console.note(
+        f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
+        f"Written to {summary.output} (settings and learning curves beside it)"
+    )
+    console.note(f"Next: revcd evaluate --dataset {dataset} --model {summary.output}")
+
+
+def _course(summary: TrainSummary) -> str:
+    """Draw how H went on validation, mean of the folds, from the first epoch that was looked at to the last."""
+    by_epoch: dict[int, list[float]] = {}
+    for info in summary.history:
+        if info["validation"] is not None and info["validation"]["H"] is not None:
+            by_epoch.setdefault(info["epoch"], []).append(info["validation"]["H"])
+    drawn = drawing.sparkline([sum(values) / len(values) for _, values in sorted(by_epoch.items())])
+    return f"; H over epochs {min(by_epoch)} to {max(by_epoch)}: {drawn}" if drawn else ""

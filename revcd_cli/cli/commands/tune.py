@@ -1,0 +1,175 @@
+"""`revcd tune`: better settings, chosen on validation alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..options import (
+    BackboneOption,
+    DataRootOption,
+    DatasetOption,
+    DeviceOption,
+    FeaturesOption,
+    ImageRootOption,
+    MissingOption,
+    OverwriteOption,
+    PrecisionOption,
+    SeedOption,
+    WeightsOption,
+    expand_short,
+)
+from ..terminal import console, drawing
+from .train import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from ...pipeline.tune.tune import TrialResult, TuneSummary
+
+_SHOWN = 8  # of the best trials
+_FIGURES = ("S", "U", "H", "T1", "AUSUC")
+
+TunedOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="TOML file to write.", callback=expand_short)
+]
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(min=0.01, metavar="MINUTES", help="Time for all trials together.", show_default="no limit"),
+]
+
+
+def tune(
+    dataset: DatasetOption,
+    output: TunedOption = Path("tuned.toml"),
+    trials: Annotated[int, typer.Option(min=1, metavar="N", help="Settings to try, at most.")] = 30,
+    budget: BudgetOption = None,
+    features: FeaturesOption = None,
+    images: ImageRootOption = None,
+    data_root: DataRootOption = None,
+    missing: MissingOption = "error",
+    backbone: BackboneOption = "auto",
+    weights: WeightsOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an earlier search, or add trials to it.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what may be changed, and its range; try nothing.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Search for better settings on validation: some seen classes play unseen, and test photos are never read.
+
+    Trial 0 is the starting point: the defaults, or --config and --set. The others change some settings at random. Many
+    trials get one fold of validation and half their epochs, the better third two folds, the best all of them. What
+    needs no training, such as the noise band, is tried on the networks of the last round. Every trial is kept beside
+    the output, in NAME.jsonl.
+
+    \b
+    revcd tune --dataset my-animals/ --budget 60 -o tuned.toml
+    revcd train --dataset my-animals/ --config tuned.toml
+    """
+    from ...pipeline.settings import resolve_settings
+
+    settings = resolve_settings(config, assignments or [])
+    if dry_run:
+        _print_space(settings.config)
+        return
+    from ...data.datasets.open import open_dataset
+    from ...pipeline.extract.dataset_features import with_features
+    from ...pipeline.tune.tune import check_tune_output
+    from ...pipeline.tune.tune import tune as run
+
+    check_tune_output(output, resume=resume, overwrite=overwrite)
+    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, seed=seed, missing=missing)
+    for text in opened.notes:
+        console.note(text)
+    with console.progress("Extracting") as on_progress:
+        opened = with_features(
+            opened,
+            backbone=backbone,
+            weights=weights,
+            device=device,
+            precision=precision,
+            tokens=settings.config.encoder.tokens == "spatial",
+            on_progress=on_progress,
+            on_note=console.note,
+        )
+    try:
+        summary = run(
+            opened,
+            settings.config,
+            output,
+            trials=trials,
+            budget=None if budget is None else 60 * budget,
+            seed=seed,
+            device=device,
+            processes=None,
+            resume=resume,
+            overwrite=overwrite,
+            on_trial=lambda result: console.note(_line(result)),
+            on_note=console.note,
+        )
+    except KeyboardInterrupt:
+        console.note("Add --resume to the same command to go on after the last finished trial.")
+        raise
+    _report(summary, dataset)
+
+
+def _print_space(config: Config) -> None:
+    from ...pipeline.tune.search_space import describe_space
+
+    console.result_table(["setting", "start", "drawn from", ""], describe_space(config))
+
+
+def _line(result: TrialResult) -> str:
+    told = "  ".join(f"{name} {console.percent(value)}" for name, value in result.figures.items())
+    folds = f"{result.folds} fold{'s' * (result.folds > 1)}"
+    return f"trial {result.trial:>3}   {folds}, {result.epochs} epochs   {told or result.error}   {_changes(result)}"
+
+
+def _changes(result: TrialResult) -> str:
+    if not result.settings:
+        return "the starting point" if result.trial == 0 else "nothing changed"
+    return " ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in result.settings.items()
+    )
+
+
+def _report(summary: TuneSummary, dataset: str) -> None:
+    last = [result for result in summary.results if result.rung == summary.best.rung]
+    ranked = sorted(last, key=lambda result: (-result.merit, result.trial))[:_SHOWN]
+    if summary.start not in ranked:
+        ranked.append(summary.start)
+    rows = [
+        [
+            str(result.trial),
+            *(console.percent(result.figures.get(name)) for name in _FIGURES),
+            result.rule,
+            f"{result.seconds:.0f}",
+            _changes(result),
+        ]
+        for result in ranked
+    ]
+    columns = ["trial", *_FIGURES, "rule", "seconds", "changed"]
+    console.result_table(
+        columns, rows, right=("trial", *_FIGURES, "seconds"), optional=("seconds", "rule", "T1", "AUSUC")
+    )
+    merits = {result.trial: result.merit for result in summary.results if result.figures.get("H") is not None}
+    if drawn := drawing.sparkline([merits[trial] for trial in sorted(merits)]):
+        console.note(f"H of the trials, from the first to the last: {drawn}")
+    if not summary.complete:
+        console.note("The budget ended the search; with --resume and a larger one it goes on.")
+    tried = len({result.trial for result in summary.results})
+    console.note(
+        f"{tried} settings tried in {summary.seconds:.0f} s; those shown on {summary.best.folds} validation folds. "
+        f"Every trial is in {summary.record}"
+    )
+    console.note(f"Written to {summary.output}. Next: revcd train --dataset {dataset} --config {summary.output}")

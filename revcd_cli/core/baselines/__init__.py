@@ -1,1 +1,0 @@
-"""Rivals of another kind, each fitted on the seen classes and scoring any class by its description."""

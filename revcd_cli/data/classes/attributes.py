@@ -1,0 +1,262 @@
+"""Class descriptions: one row per class, one column per attribute. Everything is matched by name, never by position."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputFileError, did_you_mean
+from ...system.files import write_bytes
+from .csv_table import CsvTable, expected, open_csv
+
+EXAMPLE = "class,stripes,hooves\nzebra,0.9,1"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_IS_NUMBER = re.compile(_NUMBER).fullmatch
+_ARE_NUMBERS = re.compile(f"{_NUMBER}(?:\x1f{_NUMBER})*").fullmatch  # one match per row: 50,000 rows stay fast
+_LISTED = 10  # names that a message lists at most
+
+
+@dataclass(frozen=True, eq=False)
+class ClassAttributes:
+    """C classes described by A attributes."""
+
+    names: tuple[str, ...]  # (C,)
+    attributes: tuple[str, ...]  # (A,)
+    values: np.ndarray  # (C, A) float32, finite
+    source: str  # the file they come from
+    sha256: str  # of that file
+    filled: int = 0  # missing values that were replaced by the attribute's mean over the other classes
+    header_line: int | None = None  # of the file, where it has lines
+
+    @functools.cached_property
+    def _rows(self) -> dict[str, int]:
+        return {class_key(name): row for row, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """Return the row of a class, spelt as `class_key` allows. Raises `InputFileError` if there is none."""
+        row = self._rows.get(class_key(name))
+        if row is None:
+            raise InputFileError(self.source, f'has no class "{name}"{did_you_mean(name, self.names)}.')
+        return row
+
+    def select(self, names: Iterable[str]) -> ClassAttributes:
+        """Return these classes only, in this order."""
+        rows = [self.index(name) for name in names]
+        return replace(self, names=tuple(self.names[row] for row in rows), values=self.values[rows])
+
+
+def class_key(name: str) -> str:
+    """Return the form in which class names from different files are compared.
+
+    "Grizzly_Bear", "grizzly+bear" and " grizzly bear" are one class; a prefix such as CUB's "002." is kept.
+    """
+    spaced = unicodedata.normalize("NFC", name).replace("+", " ").replace("_", " ")
+    return " ".join(spaced.split()).casefold()
+
+
+def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttributes:
+    """Read a class table: the first column is `class`, then one column per attribute.
+
+    Values are finite numbers with a decimal point; -1 is a number like any other. An empty cell is an error, or with
+    `missing="mean"` takes the attribute's mean over the classes that have it (`filled` counts them).
+
+    Raises `InputFileError` with path:line:column (the column counts cells); nothing is guessed.
+    """
+    table = open_csv(Path(path), example=EXAMPLE)
+    attributes = _check_header(table)
+    names: list[str] = []
+    values: list[np.ndarray] = []
+    lines: dict[str, int] = {}
+    for line, cells in table.rows():
+        name = cells[0]
+        if not name:
+            raise InputFileError(table.path, "the name of the class is empty.", line=line, column=1)
+        first = lines.setdefault(class_key(name), line)
+        if first != line:
+            raise InputFileError(
+                table.path, f'class "{name}" stands on line {first} and on line {line}.', line=line, column=1
+            )
+        names.append(name)
+        values.append(_numbers(table, line, cells, missing))
+    if not names:
+        raise InputFileError(table.path, "has a header, but no class below it.", hint=expected(EXAMPLE))
+    matrix, filled = fill_missing(np.stack(values), table.path, attributes)
+    return ClassAttributes(tuple(names), attributes, matrix, str(table.path), table.sha256, filled, table.header_line)
+
+
+def write_attribute_csv(path: Path, classes: ClassAttributes) -> None:
+    """Write a class table that `read_attribute_csv` reads back as the same numbers."""
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    plain.writerow(["class", *classes.attributes])
+    for name, row in zip(classes.names, classes.values, strict=True):
+        writer = quoted if name.startswith("#") else plain  # a line that begins with # would be a comment
+        writer.writerow([name, *(float(str(value)) for value in row)])  # the shortest text of the float32
+    write_bytes(path, text.getvalue().encode())
+
+
+def fill_missing(values: np.ndarray, path: Path, attributes: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Replace NaN by the attribute's mean over the other classes. Returns the values (C, A) and how many were NaN."""
+    holes = np.isnan(values)
+    empty = holes.all(axis=0)
+    if empty.any():
+        column = int(empty.argmax())
+        raise InputFileError(
+            path,
+            f'no class has a value of attribute "{attributes[column]}", so there is no mean to fill in.',
+            column=column + 2,
+            hint="Give at least one value, or remove the column.",
+        )
+    if not holes.any():
+        return values, 0
+    means = np.nanmean(values, axis=0, dtype=np.float64)
+    return np.where(holes, means, values).astype(np.float32), int(holes.sum())
+
+
+def align(classes: ClassAttributes, attributes: Sequence[str]) -> ClassAttributes:
+    """Return the same classes with exactly these attributes, in this order; columns are found by name.
+
+    Raises `InputFileError` that lists what the table lacks, with the nearest names it has, or has too much.
+    """
+    columns = {name.strip(): column for column, name in enumerate(classes.attributes)}
+    wanted = [name.strip() for name in attributes]
+    absent = [name for name in wanted if name not in columns]
+    extra = [name for name in columns if name not in set(wanted)]
+    if absent:
+        near = [f'"{name}"{did_you_mean(name, extra)}' for name in absent[:_LISTED]]
+        raise InputFileError(
+            classes.source,
+            f"lacks {len(absent)} of the model's {len(wanted)} attributes: {_listed(near, len(absent))}.",
+            line=classes.header_line,
+            column=_column(classes, extra[0]) if extra else None,
+            hint=f"Add the columns, or rename those that mean the same. Not known to the model: {_quoted(extra)}."
+            if extra
+            else "Add the columns.",
+        )
+    if extra:
+        near = [f'"{name}"{did_you_mean(name, wanted)}' for name in extra[:_LISTED]]
+        raise InputFileError(
+            classes.source,
+            f"has {len(extra)} attributes that the model does not know: {_listed(near, len(extra))}.",
+            line=classes.header_line,
+            column=_column(classes, extra[0]),
+            hint="Remove these columns.",
+        )
+    order = [columns[name] for name in wanted]
+    return replace(classes, attributes=tuple(attributes), values=np.ascontiguousarray(classes.values[:, order]))
+
+
+def _column(classes: ClassAttributes, attribute: str) -> int | None:
+    """Return the cell of the header that names an attribute; cells count from 1, and the first one is `class`."""
+    if classes.header_line is None:
+        return None
+    return [name.strip() for name in classes.attributes].index(attribute) + 2
+
+
+def _check_header(table: CsvTable) -> tuple[str, ...]:
+    """Return the attribute names."""
+    first, *attributes = table.header
+    line = table.header_line
+    if attributes and all(map(_IS_NUMBER, attributes)) and first.casefold() != "class":
+        raise InputFileError(
+            table.path,
+            "the first row holds numbers; a header with the attributes' names must come before it.",
+            line=line,
+            hint=expected(EXAMPLE),
+        )
+    if first.casefold() != "class":
+        raise InputFileError(
+            table.path,
+            f'the first column is called "{first}"; it must be called "class".',
+            line=line,
+            column=1,
+            hint=expected(EXAMPLE),
+        )
+    if not attributes:
+        raise InputFileError(
+            table.path,
+            "has one column only; attributes must follow, separated by comma, semicolon or tab.",
+            line=line,
+            hint=expected(EXAMPLE),
+        )
+    seen: dict[str, int] = {}
+    for column, name in enumerate(attributes, start=2):
+        if not name:
+            raise InputFileError(table.path, "the name of this attribute is empty.", line=line, column=column)
+        if seen.setdefault(name, column) != column:
+            raise InputFileError(
+                table.path, f'columns {seen[name]} and {column} are both called "{name}".', line=line, column=column
+            )
+    return tuple(attributes)
+
+
+def _numbers(table: CsvTable, line: int, cells: list[str], missing: str) -> np.ndarray:
+    """Return one row's values (A,) float32, with NaN for empty cells if those are to be filled."""
+    texts = cells[1:]
+    if _ARE_NUMBERS("\x1f".join(texts)):
+        values = [float(text) for text in texts]
+    else:
+        values = [_number(table, line, column, cells, missing) for column in range(1, len(cells))]
+    with np.errstate(over="ignore"):
+        row = np.array(values, dtype=np.float32)
+    if np.isinf(row).any():
+        column = int(np.isinf(row).argmax()) + 1
+        raise _cell_error(table, line, column, cells, "which is too large")
+    return row
+
+
+def _number(table: CsvTable, line: int, column: int, cells: list[str], missing: str) -> float:
+    text = cells[column]
+    if _IS_NUMBER(text):
+        return float(text)
+    if text:
+        raise _cell_error(table, line, column, cells, _why_not(text))
+    if missing == "mean":
+        return float("nan")
+    raise InputFileError(
+        table.path,
+        f'attribute "{table.header[column]}" of class "{cells[0]}" is empty.',
+        line=line,
+        column=column + 1,
+        hint="Fill in the cell, or add --missing mean to use the attribute's mean over the other classes.",
+    )
+
+
+def _cell_error(table: CsvTable, line: int, column: int, cells: list[str], why: str) -> InputFileError:
+    shown = cells[column] if len(cells[column]) <= 40 else f"{cells[column][:40]}..."
+    return InputFileError(
+        table.path,
+        f'attribute "{table.header[column]}" of class "{cells[0]}" is "{shown}", {why}.',
+        line=line,
+        column=column + 1,
+    )
+
+
+def _why_not(text: str) -> str:
+    """Say what is wrong with a cell that is not a plain number, and how to write it."""
+    if text.lstrip("+-").casefold() in ("nan", "inf", "infinity"):
+        return "but only finite numbers describe a class; leave unknown values empty"
+    if _IS_NUMBER(text.removesuffix("%").strip()):
+        return f"a percentage; write {float(text.removesuffix('%')) / 100:g} or the number alone, in all cells alike"
+    if _IS_NUMBER(text.replace(",", ".", 1)):
+        return f"with a decimal comma; write {text.replace(',', '.', 1)}"
+    if not text.isascii() and text.strip("+-.").isnumeric():
+        return "in digits other than 0-9"
+    return 'not a plain number such as "0.5", "12" or "1e-3"'
+
+
+def _listed(names: Sequence[str], total: int) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {total - _LISTED} more" if total > _LISTED else "")
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return _listed([f'"{name}"' for name in names[:_LISTED]], len(names))

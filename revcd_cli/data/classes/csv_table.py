@@ -1,0 +1,206 @@
+"""Reading CSV files that people make: every fault has a place (line and cell) and its own sentence.
+
+Encodings UTF-8 (with or without a byte-order mark) and UTF-16 with one; separators comma, semicolon and tab, found in
+the header; any line ending; quoted cells may hold separators and line breaks. Blank lines and lines that begin with `#`
+are skipped.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputFileError
+
+MAX_BYTES = 256 << 20  # a table of 50,000 classes and 312 attributes is near 100 MB; more than this is another file
+_DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A CSV file whose header has been read. Columns and lines count from 1, as in spreadsheets and editors."""
+
+    path: Path
+    sha256: str  # of the file's bytes
+    header: tuple[str, ...]  # stripped
+    header_line: int
+    delimiter: str
+    text: str
+
+    def rows(self, exact: int | None = None) -> Iterator[tuple[int, list[str]]]:
+        """Yield (line on which the row begins, stripped cells) for each row below the header.
+
+        exact: a column, counted from 0, whose cells are left as they are.
+        Raises `InputFileError` for a row with more or fewer cells than the header.
+        """
+        width = len(self.header)
+        for line, record in itertools.islice(_records(self.path, self.text, self.delimiter), 1, None):
+            cells = [cell if column == exact else cell.strip() for column, cell in enumerate(record)]
+            if len(cells) < width:
+                raise InputFileError(
+                    self.path,
+                    f'the row of "{cells[0]}" ends too early: it has {_cells(len(cells))}, the header has {width}, '
+                    f'so "{self.header[len(cells)]}" is missing.',
+                    line=line,
+                    column=len(cells) + 1,
+                )
+            if len(cells) > width:
+                raise InputFileError(
+                    self.path,
+                    f'the row of "{cells[0]}" is too long: it has {_cells(len(cells))}, the header has {width}.',
+                    line=line,
+                    column=width + 1,
+                    hint="Remove what is too much. Decimals need a point, and text that holds a separator needs quotes."
+                    if self.delimiter == ","
+                    else "Remove what is too much, or quote text that holds a separator.",
+                )
+            yield line, cells
+
+
+def open_csv(path: Path, *, example: str) -> CsvTable:
+    """Read a CSV file and its header. `example` is shown to whoever gives a file without content.
+
+    Raises `InputFileError`.
+    """
+    path = Path(path).expanduser()
+    data = _read(path, example)
+    text = _decode(path, data)
+    if (nul := text.find("\0")) >= 0:
+        raise InputFileError(path, "has a NUL byte, so it is not a text file.", line=_line_of(text, nul))
+    delimiter = _find_delimiter(path, text, example)
+    header_line, header = next(_records(path, text, delimiter))
+    names = tuple(name.strip() for name in header)
+    return CsvTable(path, hashlib.sha256(data).hexdigest(), names, header_line, delimiter, text)
+
+
+def expected(example: str) -> str:
+    """Return the hint that shows how a file should look."""
+    return "Expected a table such as:\n" + "\n".join(f"    {line}" for line in example.splitlines())
+
+
+def _read(path: Path, example: str) -> bytes:
+    if not path.exists():
+        raise InputFileError(path, "there is no such file.", hint=expected(example))
+    if path.is_dir():
+        raise InputFileError(path, "is a folder, not a CSV file.", hint=expected(example))
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputFileError(path, f"has {size >> 20:,} MB; a table has at most {MAX_BYTES >> 20} MB.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read ({error.strerror or error}).") from error
+    if not data.strip():
+        raise InputFileError(path, "is empty.", hint=expected(example))
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InputFileError(path, "is a spreadsheet or an archive, not CSV.", hint="Export the sheet as CSV (UTF-8).")
+    return data
+
+
+def _decode(path: Path, data: bytes) -> str:
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        # utf-8-sig counts from behind the mark it has taken off.
+        offset = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
+        name = "UTF-16" if utf16 else "UTF-8"
+        raise InputFileError(
+            path,
+            f"is not {name} text: the byte at offset {offset} (0x{data[offset]:02x}) does not fit.",
+            line=data.count(b"\n", 0, offset) + 1,
+            hint='Save it as UTF-8; spreadsheets call this "CSV UTF-8".',
+        ) from error
+
+
+def _find_delimiter(path: Path, text: str, example: str) -> str:
+    """Return the separator that cuts the header into most cells."""
+    widths, faults = {}, []
+    for delimiter in _DELIMITERS:
+        try:
+            _, header = next(_records(path, text, delimiter), (0, []))
+            widths[delimiter] = len(header)
+        except InputFileError as fault:  # a header of quoted names is well formed with the right separator only
+            faults.append(fault)
+    if not widths:
+        raise faults[0]
+    best = max(widths, key=widths.__getitem__)
+    if not widths[best]:
+        raise InputFileError(path, "has no header and no rows.", hint=expected(example))
+    return best
+
+
+def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (first line, cells) for each record, the header included."""
+    source = _Lines(text)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    while True:
+        source.begin_record()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            line = source.record_line
+            if "field larger" in str(error):
+                raise InputFileError(path, "has a cell of more than 131,072 characters.", line=line) from error
+            raise InputFileError(
+                path,
+                "a quote that opens here is not closed, or text follows the closing one.",
+                line=line,
+                hint='Write a quote inside a quoted cell twice: "say ""hi""".',
+            ) from error
+        yield source.record_line, cells
+
+
+class _Lines:
+    """The lines of a text without a second copy of it; blank and comment lines are left out between records."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = _split_lines(text)
+        self._number = 0
+        self._between_records = True
+        self.record_line = 0
+
+    def begin_record(self) -> None:
+        self._between_records = True
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            line = next(self._lines)
+            self._number += 1
+            if not self._between_records:  # inside a quoted cell everything is content
+                return line
+            if line.strip() and not line.lstrip().startswith("#"):
+                self._between_records = False
+                self.record_line = self._number
+                return line
+
+
+def _split_lines(text: str) -> Iterator[str]:
+    """Yield lines ended by CR LF, LF or CR, with LF; unlike str.splitlines no other character ends a line."""
+    has_lone_cr = text.count("\r") != text.count("\r\n")
+    if has_lone_cr:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        line = text[start:end]
+        yield line[:-2] + "\n" if line.endswith("\r\n") else line
+        start = end
+
+
+def _line_of(text: str, position: int) -> int:
+    return sum(1 for _ in _split_lines(text[:position] + "."))
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"

@@ -1,0 +1,126 @@
+"""A data set as training and evaluation see it, whatever form it has on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...config import BackboneRecord
+from ...errors import InputFileError
+from ..classes.attributes import ClassAttributes
+from ..features.feature_set import FeatureSet
+from .path_match import match_paths
+from .splits import Split, check_split, split_sha256
+
+TABLE_FILE = "attributes.csv"
+_NAMED = 3  # photos that a message names
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """N photos of C classes, their class descriptions, and the parts they belong to."""
+
+    name: str
+    classes: ClassAttributes  # C x A
+    labels: np.ndarray  # (N,) int64, row of `classes`
+    paths: tuple[str, ...]  # (N,) relative to `images_root`; "" where the file does not say
+    split: Split
+    split_sha256: str
+    features: np.ndarray | None = None  # (N, D) float32; rows outside the split may be NaN
+    backbone: BackboneRecord | None = None  # what the features are from
+    images_root: Path | None = None
+    notes: tuple[str, ...] = ()  # what the user should be told
+    keys: tuple[str, ...] = ()  # (N,) what identifies a row on every machine: draws and hashes use it
+    source: str = ""  # the file that holds the split
+
+    @functools.cached_property
+    def seen(self) -> tuple[int, ...]:
+        """Classes with photos to train on."""
+        return tuple(np.unique(self.labels[self.split.trainval]).tolist())
+
+    @functools.cached_property
+    def unseen(self) -> tuple[int, ...]:
+        """All other classes of the table, whether or not there are photos to test on."""
+        return tuple(sorted(set(range(len(self.classes.names))) - set(self.seen)))
+
+
+def make_dataset(
+    *,
+    name: str,
+    classes: ClassAttributes,
+    labels: np.ndarray,
+    paths: Sequence[str],
+    keys: Sequence[str],
+    split: Split,
+    source: Path | str,
+    lines: np.ndarray | None = None,
+    features: np.ndarray | None = None,
+    backbone: BackboneRecord | None = None,
+    images_root: Path | None = None,
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """Check the split and return the data set. Raises `InputFileError`, or `LeakError` for a split that leaks."""
+    check_split(split, labels, classes.names, source, lines)
+    return Dataset(
+        name=name,
+        classes=classes,
+        labels=labels,
+        paths=tuple(paths),
+        split=split,
+        split_sha256=split_sha256(keys, [classes.names[label] for label in labels], split),
+        features=features,
+        backbone=backbone,
+        images_root=images_root,
+        notes=tuple(notes),
+        keys=tuple(keys),
+        source=str(source),
+    )
+
+
+def attach_features(dataset: Dataset, feature_set: FeatureSet) -> Dataset:
+    """Return the data set with features joined by path: the whole path, or what two paths have in common at their end.
+
+    Photos whose extraction failed leave the split, with a note. Raises `InputFileError` with counts and the first names
+    if photos have no row in the feature file, or if it cannot be told which row is whose.
+    """
+    if not all(dataset.paths):
+        raise InputFileError(
+            dataset.source, "does not say the photos' file names, so features cannot be matched by path."
+        )
+    rows = match_paths(dataset.paths, feature_set.paths)
+    used = set(np.unique(np.concatenate([part for _, part in dataset.split.parts()])).tolist())
+    absent = [path for row, path in enumerate(dataset.paths) if row in used and rows[row] < 0]
+    if absent:
+        raise InputFileError(
+            dataset.source,
+            f"{len(absent):,} of {len(used):,} photos have no row, or no row of their own, in the feature file: "
+            f"{', '.join(absent[:_NAMED])}{', ...' if len(absent) > _NAMED else ''}.",
+            hint="Extract features of exactly these photos: revcd extract FOLDER -o FILE",
+        )
+    features = np.full((len(rows), feature_set.features.shape[1]), np.nan, dtype=np.float32)
+    features[rows >= 0] = feature_set.features[rows[rows >= 0]]
+    kept = dataclasses.replace(dataset, features=features, backbone=feature_set.backbone)
+    return _without_failures(kept, [feature_set.reason[row] if row >= 0 else "" for row in rows.tolist()])
+
+
+def _without_failures(dataset: Dataset, reasons: Sequence[str]) -> Dataset:
+    finite = np.isfinite(dataset.features).all(axis=1)
+    split = dataclasses.replace(dataset.split, **{name: part[finite[part]] for name, part in dataset.split.parts()})
+    before, after = (sum(len(part) for _, part in each.parts()) for each in (dataset.split, split))
+    if before == after:
+        return dataset
+    check_split(split, dataset.labels, dataset.classes.names, dataset.source)
+    counts = Counter(reason or "failed" for reason, ok in zip(reasons, finite, strict=True) if not ok)
+    listed = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    return dataclasses.replace(
+        dataset,
+        split=split,
+        split_sha256=split_sha256(dataset.keys, [dataset.classes.names[label] for label in dataset.labels], split),
+        notes=(*dataset.notes, f"{before - after} photos have no features ({listed}) and are left out."),
+    )

@@ -1,0 +1,101 @@
+"""The benchmarks that revcd knows by name, the files each one needs, and the folders where they are looked for.
+
+The rows, splits and ResNet-101 features are those of the Proposed Split of Y. Xian, C. H. Lampert, B. Schiele and
+Z. Akata, "Zero-Shot Learning - A Comprehensive Evaluation of the Good, the Bad and the Ugly", TPAMI 2019.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from ...errors import UsageError, did_you_mean
+
+# The authors publish one archive for all five benchmarks and no checksum of it; none was found elsewhere either.
+ARCHIVE_URL = "http://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip"
+ARCHIVE_NAME = "xlsa17.zip"
+FEATURES_FILE = "res101.mat"  # features, labels, image_files
+SPLITS_FILE = "att_splits.mat"  # attributes, class names, rows of each part
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark: how large it is, and the folder of its files in the archive and below a data root."""
+
+    name: str  # as typed on the command line
+    folder: str
+    title: str
+    seen: int  # classes with photos to train on
+    unseen: int  # classes without
+    images: int
+    attributes: int
+    files: tuple[str, ...] = (FEATURES_FILE, SPLITS_FILE)
+
+    @property
+    def classes(self) -> int:
+        return self.seen + self.unseen
+
+
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark("awa1", "AWA1", "Animals with Attributes", 40, 10, 30_475, 85),
+        Benchmark("awa2", "AWA2", "Animals with Attributes 2", 40, 10, 37_322, 85),
+        Benchmark("cub", "CUB", "Caltech-UCSD Birds 200-2011", 150, 50, 11_788, 312),
+        Benchmark("sun", "SUN", "SUN Attribute", 645, 72, 14_340, 102),
+        Benchmark("apy", "APY", "Attribute Pascal and Yahoo", 20, 12, 15_339, 64),
+    )
+}
+
+
+def find_benchmark(name: str) -> Benchmark | None:
+    """Return the benchmark of this name, written in any case and with or without a hyphen, or None."""
+    return BENCHMARKS.get(name.strip().casefold().replace("-", "").replace("_", ""))
+
+
+def get_benchmark(name: str) -> Benchmark:
+    """Return the benchmark of this name. Raises `UsageError` with the known names."""
+    benchmark = find_benchmark(name)
+    if benchmark is None:
+        raise UsageError(
+            f'No benchmark is called "{name}"{did_you_mean(name, BENCHMARKS)}.',
+            hint=f"Known: {', '.join(BENCHMARKS)}. Run: revcd data list",
+        )
+    return benchmark
+
+
+def data_roots(data_root: Path | None = None) -> tuple[Path, ...]:
+    """Return the folders where benchmarks are looked for, in that order; the first is where downloads go."""
+    given = [data_root, os.environ.get("REVCD_DATA"), platformdirs.user_data_path("revcd")]
+    return tuple(dict.fromkeys(Path(root).expanduser() for root in given if root))
+
+
+def find_folder(benchmark: Benchmark, data_root: Path | None = None) -> Path | None:
+    """Return the first folder that holds the benchmark's splits, or None.
+
+    The archive's own layout, unpacked by hand below a root, is found too.
+    """
+    for root in data_roots(data_root):
+        for above in (root, root / "xlsa17", root / "xlsa17" / "data"):
+            folder = above / benchmark.folder
+            if (folder / SPLITS_FILE).is_file():
+                return folder
+    return None
+
+
+def missing_files(benchmark: Benchmark, folder: Path | None) -> tuple[str, ...]:
+    """Return which of the benchmark's files are not in the folder (all of them if there is no folder)."""
+    return tuple(name for name in benchmark.files if folder is None or not (folder / name).is_file())
+
+
+def where_to_put(benchmark: Benchmark, data_root: Path | None = None) -> str:
+    """Say which files the benchmark needs, which folder they belong in, and where they come from."""
+    folder = data_roots(data_root)[0] / benchmark.folder
+    return (
+        f"Put {' and '.join(benchmark.files)} into {folder}. They are in the folder {benchmark.folder} of\n"
+        f"{ARCHIVE_URL}\n"
+        f"Or run: revcd data download {benchmark.name} (--url takes a mirror, or a copy of that archive)."
+    )

@@ -1,0 +1,131 @@
+"""Features as Parquet: a row per photo, written and read a row group at a time.
+
+Columns: `path` (see paths.py for names that are not UTF-8), `status`, `reason`, `sha256` of the photo's bytes and
+`feature`, a fixed-size list of D float32 values, null where the photo failed. The schema's metadata holds, under the
+key `revcd`, the JSON of `feature_set.header`. Values hardly compress and are stored as they are; pages carry checksums.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...config import BackboneRecord
+from ...errors import InputFileError
+from ..formats.damage import refused
+from ..formats.path_text import decode_path, encode_path
+from .feature_set import EXTRACT_AGAIN, FAILED, FeatureSet, check_expansion, header, parse_header
+
+_TEXT = ("path", "status", "reason", "sha256")
+_KEY = b"revcd"
+
+
+def to_table(features: FeatureSet, extra: Mapping[str, Iterable[str]] | None = None) -> pa.Table:
+    """Return the rows as a table; `extra` adds columns of text."""
+    failed = pa.array([status == FAILED for status in features.status], type=pa.bool_())
+    values = pa.array(np.ascontiguousarray(features.features).reshape(-1), type=pa.float32())
+    columns: dict[str, pa.Array] = {
+        "path": pa.array(map(encode_path, features.paths), type=pa.string()),
+        "status": pa.array(features.status, type=pa.string()),
+        "reason": pa.array(features.reason, type=pa.string()),
+        "sha256": pa.array(features.sha256, type=pa.string()),
+        "feature": pa.FixedSizeListArray.from_arrays(values, features.backbone.feature_dim, mask=failed),
+    }
+    for name, texts in (extra or {}).items():
+        columns[name] = pa.array(map(encode_path, texts), type=pa.string())
+    table = pa.table(columns)
+    return table.replace_schema_metadata({_KEY: header(features.backbone)})
+
+
+def write_tables(stream: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    """Write each table as one row group; all of them have the first one's schema. There must be at least one."""
+    with contextlib.ExitStack() as stack:
+        writer = None
+        for table in tables:
+            if writer is None:
+                writer = pq.ParquetWriter(
+                    stream,
+                    table.schema,
+                    compression="NONE",
+                    use_dictionary=["status", "reason"],
+                    write_page_checksum=True,
+                )
+                stack.enter_context(writer)
+            writer.write_table(table, row_group_size=max(len(table), 1))
+
+
+def write_parquet(stream: BinaryIO, blocks: Iterable[FeatureSet]) -> None:
+    write_tables(stream, map(to_table, blocks))
+
+
+@contextlib.contextmanager
+def open_parquet(path: Path) -> Iterator[tuple[pq.ParquetFile, BackboneRecord]]:
+    """Open a feature file whose schema is checked; damage met while it is open is an `InputFileError` too."""
+    with (
+        refused(path, "is not a readable Parquet file", hint=EXTRACT_AGAIN),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
+        yield file, _check_schema(path, file)
+
+
+def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:
+    schema = file.schema_arrow
+    text = (schema.metadata or {}).get(_KEY)
+    if text is None:
+        raise InputFileError(path, "does not say which backbone its features are from.", hint=EXTRACT_AGAIN)
+    backbone = parse_header(path, text.decode("utf-8", "replace"))
+    expected = {**dict.fromkeys(_TEXT, pa.string()), "feature": pa.list_(pa.float32(), backbone.feature_dim)}
+    for name, kind in expected.items():
+        if schema.names.count(name) != 1:
+            raise InputFileError(path, f'has no column "{name}" (or several).', hint=EXTRACT_AGAIN)
+        if not schema.field(name).type.equals(kind):
+            raise InputFileError(path, f'column "{name}" is {schema.field(name).type}; expected {kind}.')
+    size = path.stat().st_size
+    if file.metadata.num_rows > size:
+        raise InputFileError(path, f"claims {file.metadata.num_rows:,} photos in {size:,} bytes; it is damaged.")
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    leaves = [column for group in groups for column in map(group.column, range(group.num_columns))]
+    stored = [column for column in leaves if column.path_in_schema.startswith("feature.")]
+    check_expansion(path, 4 * sum(c.num_values for c in stored), sum(c.total_compressed_size for c in stored))
+    return backbone
+
+
+def read_group(path: Path, file: pq.ParquetFile, number: int, out: np.ndarray) -> pa.Table:
+    """Read one row group: its features into `out` (n, D), NaN where null; returns all columns as they are."""
+    table = file.read_row_group(number)
+    feature = table["feature"].combine_chunks()
+    present = np.asarray(feature.is_valid())
+    values = feature.flatten()  # of the rows that are not null
+    ok = np.array(table["status"]) != FAILED
+    if values.null_count or any(table[name].null_count for name in _TEXT) or (present != ok).any():
+        raise InputFileError(path, "has missing values; a feature must be missing for the photos that failed only.")
+    out[:] = np.nan
+    out[present] = values.to_numpy().reshape(-1, out.shape[1])
+    return table
+
+
+def read_parquet(path: Path) -> FeatureSet:
+    with open_parquet(path) as (file, backbone):
+        features = np.empty((file.metadata.num_rows, backbone.feature_dim), dtype=np.float32)
+        text: dict[str, list[str]] = {name: [] for name in _TEXT}
+        start = 0
+        for number in range(file.metadata.num_row_groups):
+            end = start + file.metadata.row_group(number).num_rows
+            table = read_group(path, file, number, features[start:end])
+            for name in _TEXT:
+                text[name] += table[name].to_pylist()
+            start = end
+    return FeatureSet(
+        paths=tuple(map(decode_path, text["path"])),
+        features=features,
+        status=tuple(text["status"]),
+        reason=tuple(text["reason"]),
+        sha256=tuple(text["sha256"]),
+        backbone=backbone,
+    )

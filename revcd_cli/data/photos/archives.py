@@ -1,0 +1,227 @@
+"""Photos inside zip and tar archives, read as streams: nothing is ever unpacked to disk."""
+
+from __future__ import annotations
+
+import bz2
+import functools
+import gzip
+import lzma
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from ...errors import brief
+from .image_source import ImageSource, access_failure, failed_source, is_photo_name, is_skipped_name, natural_key
+from .images import MAX_BYTES, ImageFailure, too_large
+
+_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
+_COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, OSError, ValueError)
+
+
+class _Member(NamedTuple):
+    name: str
+    signature: str
+    content: ImageFailure | Callable[[], bytes | ImageFailure]
+
+
+# Members that hold a long name, or other things about the member after them; tarfile reads them whole.
+_EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
+_MOST_EXTENSION = 1 << 20  # bytes of such a member
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """A damaged or missing header is an error; tarfile by itself takes it for the end, so photos would be lost."""
+
+    @classmethod
+    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        header = super().frombuf(buffer, encoding, errors)
+        if not 0 <= header.size < 2**62 or (header.type in _EXTENSIONS and header.size > _MOST_EXTENSION):
+            raise tarfile.InvalidHeaderError(f"a member of {header.size:,} bytes")
+        return header
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.TruncatedHeaderError, tarfile.EmptyHeaderError):
+            raise tarfile.ReadError("unexpected end of data") from None
+        except tarfile.InvalidHeaderError as error:
+            raise tarfile.ReadError(f"{error} at byte {archive.offset}") from None
+
+
+def is_archive_name(path: str) -> bool:
+    return path.lower().endswith((".zip", *_TAR_SUFFIXES))
+
+
+def is_compressed_tar(path: str) -> bool:
+    """Whether the members of an archive can only be listed by decompressing all of it."""
+    try:
+        # Regular files only: a pipe would block.
+        return path.lower().endswith(_TAR_SUFFIXES) and Path(path).is_file() and _compression(path) is not None
+    except OSError:
+        return False
+
+
+def archive_sources(path: str, shown: str) -> Iterator[ImageSource]:
+    """Yield the photos of an archive: a zip's in natural order, a tar's as they come.
+
+    Photos in a compressed tar must be read in order, each before the next one is asked for. Names are only names:
+    `../a.jpg` is reported and leads nowhere. A name that occurs again gets `#2`, `#3`, ... A damaged archive ends
+    with one failed source for the archive itself.
+    """
+    listing = _zip_members if path.lower().endswith(".zip") else _tar_members
+    taken: dict[str, int] = {}
+    try:
+        if not Path(path).stat().st_size:
+            yield failed_source(shown, ImageFailure("empty_file", "has no bytes"))
+            return
+        for member in listing(path):
+            name = _distinct(member.name, taken)
+            if isinstance(member.content, ImageFailure):
+                yield failed_source(f"{shown}/{name}", member.content)
+            else:
+                yield ImageSource(f"{shown}/{name}", member.signature, member.content)
+    except (*_DAMAGE, EOFError, NotImplementedError) as error:
+        yield failed_source(shown, _archive_failure(path, error, started=bool(taken)))
+
+
+def _archive_failure(path: str, error: Exception, *, started: bool) -> ImageFailure:
+    # Errors of the file system carry a number; a damaged gzip stream is an OSError without one.
+    if isinstance(error, OSError) and error.errno is not None:
+        return access_failure(path, error, missing="vanished")
+    what = "the rest of the archive" if started else "the archive"
+    return ImageFailure(_damage_reason(error), f"{what} cannot be read: {brief(error)}")
+
+
+def _damage_reason(error: Exception) -> str:
+    if isinstance(error, NotImplementedError):
+        return "unsupported_format"
+    cut_short = isinstance(error, EOFError) or "unexpected end of data" in str(error)
+    return "truncated" if cut_short else "corrupt"
+
+
+def _distinct(name: str, taken: dict[str, int]) -> str:
+    """Return the name, numbered if it is taken; `taken` holds how often each name came."""
+    count = taken.get(name, 0) + 1
+    distinct = name if count == 1 else f"{name}#{count}"
+    while count > 1 and distinct in taken:
+        count += 1
+        distinct = f"{name}#{count}"
+    taken[name] = count
+    taken.setdefault(distinct, 1)
+    return distinct
+
+
+def _photo_name(name: str) -> str | None:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or not is_photo_name(parts[-1]) or any(is_skipped_name(part) for part in parts):
+        return None
+    return "/".join(parts)
+
+
+def _zip_members(path: str) -> Iterator[_Member]:
+    # Not closed here: photos may be read after the listing has ended. It closes itself with its last photo.
+    archive = zipfile.ZipFile(path)
+    changed = Path(path).stat().st_mtime_ns
+    for info in sorted(archive.infolist(), key=lambda info: natural_key(info.filename)):
+        name = _photo_name(info.filename)
+        if name is None or info.is_dir():
+            continue
+        signature = f"{info.file_size}:{info.CRC:08x}:{changed}"
+        yield _Member(name, signature, _zip_failure(info) or functools.partial(_read_zip_member, archive, info))
+
+
+def _zip_failure(info: zipfile.ZipInfo) -> ImageFailure | None:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        return ImageFailure("not_a_file", "a link or device in the archive, which is not followed")
+    if info.flag_bits & 1:
+        return ImageFailure("permission", "is encrypted")
+    return too_large() if info.file_size > MAX_BYTES else None
+
+
+def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | ImageFailure:
+    try:
+        with archive.open(info) as stream:
+            return stream.read(MAX_BYTES)
+    except NotImplementedError:
+        return ImageFailure("unsupported_format", "is compressed by a method that Python's zipfile cannot read")
+    except (*_DAMAGE, EOFError) as error:
+        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {brief(error)}")
+
+
+def _compression(path: str) -> Callable[..., BinaryIO] | None:
+    with Path(path).open("rb") as stream:
+        start = stream.read(6)
+    return next((opener for magic, opener in _COMPRESSIONS.items() if start.startswith(magic)), None)
+
+
+class _Whole:
+    """A decompressed stream that says when it ends too early; tarfile would go on to skip what is not there."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if not data:
+            raise EOFError("unexpected end of data")
+        return data
+
+
+def _tar_members(path: str) -> Iterator[_Member]:
+    opener = _compression(path)
+    changed = Path(path).stat().st_mtime_ns
+    # The decompressor is opened here and not by tarfile, which takes a stream that breaks off for a short archive.
+    mode = "r|" if opener else "r:"
+    with (
+        (opener or open)(path, "rb") as stream,
+        tarfile.open(fileobj=_Whole(stream) if opener else stream, mode=mode, tarinfo=_StrictHeader) as archive,
+    ):
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # tarfile would keep every header of the archive
+            name = _photo_name(member.name)
+            if name is None or member.isdir():
+                continue
+            if opener:
+                read = functools.partial(_read_streamed, archive, member)
+            else:
+                read = functools.partial(_read_stored, path, member.offset_data, member.size)
+            yield _Member(name, f"{member.size}:{member.offset_data}:{changed}", _tar_failure(member) or read)
+
+
+def _tar_failure(member: tarfile.TarInfo) -> ImageFailure | None:
+    if not member.isreg():
+        return ImageFailure("not_a_file", "a link or device in the archive, which is not followed")
+    if member.issparse():
+        return ImageFailure("unsupported_format", "is stored as a sparse file")
+    return too_large() if member.size > MAX_BYTES else None
+
+
+def _read_stored(path: str, offset: int, size: int) -> bytes | ImageFailure:
+    try:
+        with Path(path).open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(size)
+    except OSError as error:
+        return access_failure(path, error, missing="vanished")
+    return data if len(data) == size else ImageFailure("truncated", "the archive ends before the photo does")
+
+
+def _read_streamed(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | ImageFailure:
+    out_of_order = RuntimeError(f"{member.name}: photos of a compressed tar must be read in order, one by one")
+    if archive.closed:
+        raise out_of_order
+    try:
+        with archive.extractfile(member) as stream:
+            return stream.read()
+    except tarfile.StreamError:
+        raise out_of_order from None
+    except (*_DAMAGE, EOFError) as error:
+        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {brief(error)}")

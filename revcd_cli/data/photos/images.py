@@ -1,0 +1,262 @@
+"""Turn the bytes of a photo into an RGB picture, or into the reason why that cannot be done."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+from ...errors import brief
+
+REASONS = (
+    "not_found",
+    "permission",
+    "not_a_file",
+    "empty_file",
+    "unsupported_format",
+    "truncated",
+    "corrupt",
+    "too_large",
+    "extreme_aspect",
+    "out_of_memory",
+    "decode_error",
+    "non_finite_feature",
+    "vanished",
+)
+
+MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb; it refuses twice as many by itself
+MAX_BYTES = 1 << 28  # of one file: MAX_PIXELS uncompressed RGB pixels
+MAX_ASPECT = 50  # longer to shorter side: a backbone enlarges the shorter one, so a strip would become gigabytes
+
+# What a folder's files are chosen by. The content decides how a file is read: a JPEG named .heic is a JPEG.
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
+    *(".avif", ".heic", ".heif", ".hif"),
+)
+SUPPORTED_TYPES = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, and HEIC with pillow-heif"
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff from printing what it thinks of damaged files: Pillow raises an error of its own all the same."""
+    with contextlib.suppress(OSError, AttributeError):  # there is nothing to call where it is a part of Pillow itself
+        library = ctypes.CDLL(Image.core.__file__)
+        for kind in ("Error", "Warning"):
+            set_handler = getattr(library, f"TIFFSet{kind}Handler")
+            set_handler.restype = ctypes.c_void_p
+            set_handler(None)
+
+
+_silence_libtiff()
+Image.init()
+# Never more than these: Pillow's list also has formats that start other programs (EPS) or are no photos at all.
+_FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_NOT_PHOTOS = (
+    ((b"version https://git-lfs",), "a Git LFS pointer, not the photo itself; run: git lfs pull"),
+    ((b"<!doctype html", b"<html", b"<head", b"<body"), "looks like a web page, not a photo; download it again"),
+    ((b"<svg", b"<?xml"), "an SVG or XML document, not a photo; export it as PNG"),
+    ((b"%pdf", b"%!ps", b"\xc5\xd0\xd3\xc6"), "a PDF or PostScript document, not a photo; export it as PNG"),
+)
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+
+
+@dataclass(frozen=True)
+class ImageFailure:
+    """Why a photo has no picture: `reason` is one of `REASONS`, `detail` a phrase for people."""
+
+    reason: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        if self.reason not in REASONS:
+            raise ValueError(f"unknown reason {self.reason!r}")
+
+
+def too_large() -> ImageFailure:
+    """Return the failure of a file of more than `MAX_BYTES`."""
+    return ImageFailure("too_large", f"more than {MAX_BYTES >> 20} MiB")
+
+
+def decode_rgb(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None
+) -> Image.Image | ImageFailure:
+    """Decode a whole photo to 8-bit RGB, upright by its EXIF orientation, without metadata.
+
+    Of an animation, or of several pages, only the first picture is read, and `info` is {"first_of_several": True};
+    otherwise `info` is empty. Transparent parts show white. Grey of 16 or 32 bits and
+    floating point is scaled to 8 bits by its range, not clipped. Colour profiles and broken EXIF are ignored.
+    A file that ends before its last pixel is a failure, never a picture with grey rows. Safe to call from many
+    threads: no setting of Pillow is changed.
+
+    least_side: the shorter side to which the picture will be resized. A much larger JPEG is then decoded at a half, a
+    quarter or an eighth of its size, if that divides it and leaves at least twice as much. After the resize that is on
+    average less than two of 255 grey levels from the whole, even of photos as sharp as can be.
+    """
+    if not data:
+        return ImageFailure("empty_file", "has no bytes")
+    if len(data) > MAX_BYTES:
+        return too_large()
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            failure = _size_failure(*image.size, max_pixels)
+            if failure:
+                return failure
+            if least_side is not None:
+                _shrink_jpeg(image, least_side)
+            image.load()
+            upright = _UPRIGHT.get(_orientation(image))
+            picture = _to_rgb(image)
+            several = _is_first_of_several(image, data)
+        picture = picture.transpose(upright) if upright is not None else picture
+        picture.info = {"first_of_several": True} if several else {}
+        return picture
+    except Exception as error:  # damaged files make decoders raise nearly anything
+        return _explain(error, data)
+
+
+def _shrink_jpeg(image: Image.Image, least_side: int) -> None:
+    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+        spare = min(image.size) // (2 * least_side)
+        # A side that is no multiple would be rounded up, and the picture stretched by that.
+        factors = [f for f in (8, 4, 2) if f <= spare and image.width % f == image.height % f == 0]
+        if factors:
+            image.draft(None, (image.width // factors[0], image.height // factors[0]))
+
+
+def _size_failure(width: int, height: int, max_pixels: int) -> ImageFailure | None:
+    if width * height > max_pixels:
+        return ImageFailure("too_large", f"{width} x {height} pixels; at most {max_pixels:,} are read")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        return ImageFailure("extreme_aspect", f"{width} x {height} pixels; at most {MAX_ASPECT}:1 is read")
+    return None
+
+
+def _orientation(image: Image.Image) -> int:
+    with contextlib.suppress(LookupError, ArithmeticError, ValueError, TypeError, SyntaxError, OSError, struct.error):
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def _is_first_of_several(image: Image.Image, data: bytes) -> bool:
+    """Whether other pictures follow. What follows in a camera's MPO are previews of the same photo."""
+    with contextlib.suppress(Exception):  # a damaged later picture does not matter
+        if image.format == "GIF":  # Pillow finds out by moving on to the second picture
+            with Image.open(io.BytesIO(data), formats=("GIF",)) as other:
+                return other.is_animated
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    return False
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _to_8_bits(image)
+    if image.mode == "La":
+        image = image.convert("LA")  # Pillow has no way from La to RGBA
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale wide grey samples to 0..255, because Pillow's own conversion clips them to white."""
+    samples = np.asarray(image)  # (H, W)
+    if not np.isfinite(samples).all():
+        raise ValueError("some of its values are not finite numbers")
+    # Files of modes I and F do not say which range they use: take the smallest usual one that holds every value.
+    ranges = {"I": (255, 65_535, 2**31 - 1), "F": (1, 255, 65_535)}.get(image.mode, (65_535,))
+    peak = samples.max()
+    top = next((limit for limit in ranges if peak <= limit), peak)
+    grey = np.multiply(samples, 255 / float(top), dtype=np.float32)
+    grey = np.rint(grey.clip(0, 255)).astype(np.uint8)
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        grey[samples == hidden] = 255
+    return Image.fromarray(grey)
+
+
+def _explain(error: Exception, data: bytes) -> ImageFailure:
+    message = brief(error)
+    if isinstance(error, UnidentifiedImageError):
+        return _explain_unidentified(data)
+    if isinstance(error, MemoryError):
+        return ImageFailure("out_of_memory", "not enough memory to decode it")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return ImageFailure("too_large", message)
+    if "too large" in message:  # compressed text in a PNG that would grow without end
+        return ImageFailure("too_large", message)
+    if isinstance(error, EOFError) or "truncated" in message.lower() or _declares_more(data):
+        return ImageFailure("truncated", "the file ends before the picture does")
+    if isinstance(error, OSError | SyntaxError | ValueError):
+        return ImageFailure("corrupt", message or "cannot be decoded")
+    return ImageFailure("decode_error", f"{type(error).__name__}: {message}")
+
+
+def _explain_unidentified(data: bytes) -> ImageFailure:
+    start = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for beginnings, detail in _NOT_PHOTOS:
+        if start.startswith(beginnings):
+            return ImageFailure("unsupported_format", detail)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in _FORMATS:
+        return ImageFailure("unsupported_format", "a HEIC photo; to read it: pip install pillow-heif")
+    begins_like = next((name for name in _FORMATS if _accepts(name, data)), None)
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS and not begins_like:
+        return ImageFailure("unsupported_format", "an AVIF photo; to read it: pip install --upgrade pillow")
+    if _declares_more(data):
+        return ImageFailure("truncated", "the file ends before the picture does")
+    if begins_like:
+        return ImageFailure("corrupt", f"begins like {begins_like}, but its header is incomplete or damaged")
+    if len(data) < 4:
+        return ImageFailure("corrupt", f"has only {len(data)} bytes")
+    kind = "a text file" if _is_text(data) else "not a picture of a known format"
+    return ImageFailure("unsupported_format", f"{kind}; readable are {SUPPORTED_TYPES}")
+
+
+def _accepts(name: str, data: bytes) -> bool:
+    accept = Image.OPEN[name][1]
+    return accept is not None and accept(data[:16]) is True
+
+
+def _declares_more(data: bytes) -> bool:
+    """Whether a WebP or TIFF says that it is longer than it is; Pillow calls such files merely unreadable."""
+    if data[:4] == b"RIFF" and len(data) >= 8:
+        return struct.unpack_from("<I", data, 4)[0] + 8 > len(data)
+    order = {b"II*\0": "<I", b"MM\0*": ">I"}.get(data[:4])
+    if order and len(data) >= 8:
+        return struct.unpack_from(order, data, 4)[0] + 2 > len(data)
+    return False
+
+
+def _is_text(data: bytes) -> bool:
+    start = data[:512]
+    controls = bytes(range(9)) + bytes(range(14, 27)) + bytes(range(28, 32))
+    if any(byte in controls for byte in start):
+        return False
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(start) - 4 and len(data) > len(start)  # only the last character is cut
+    return True

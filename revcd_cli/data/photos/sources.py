@@ -1,0 +1,195 @@
+"""Find the photos that a command line names: files, folders, patterns, archives, and lists on standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+from ...errors import RevcdError, UsageError
+from .archives import archive_sources, is_archive_name, is_compressed_tar
+from .image_source import (
+    ImageSource,
+    access_failure,
+    failed_source,
+    file_source,
+    is_photo_name,
+    is_skipped_name,
+    natural_key,
+)
+from .images import PHOTO_SUFFIXES, SUPPORTED_TYPES, ImageFailure
+
+__all__ = ["ImageSource", "count_sources", "iter_sources"]
+
+# Paths stay text as given: pathlib would shorten `./a.jpg` to `a.jpg` and take an empty path for this folder.
+# ruff: noqa: PTH111, PTH116, PTH118, PTH207
+
+_STDIN = "-"
+
+
+def iter_sources(
+    inputs: Sequence[str], *, stdin: BinaryIO | None = None, null_separated: bool = False
+) -> Iterator[ImageSource]:
+    """Return the photos that the inputs name, lazily, in the order of the inputs.
+
+    A folder is searched recursively in natural order (photo2 before photo10) for names with a photo's suffix; hidden
+    files are passed over and a folder that links lead to twice is visited once. A file is tried whatever its name, and
+    `.zip` and `.tar[.gz|.bz2|.xz]` stand for the photos in them. Patterns (`*`, `?`, `[a-z]`, `**`) are expanded where
+    no file has that very name. `-` is a list on `stdin`, a path a line, or ended by NUL if `null_separated`.
+
+    A path that is named twice is one source, so paths are unique. What cannot be read is a source whose `read()` says
+    why. Raises UsageError, before anything is read, if the only input does not exist, a pattern matches nothing, or
+    standard input is a terminal; the iterator raises RevcdError if it ends without a single source.
+    """
+    arguments = _arguments(inputs)
+    listed = stdin or getattr(sys.stdin, "buffer", None)  # there is none where the caller closed standard input
+    if _STDIN in arguments and listed is None:
+        raise UsageError("Standard input is closed, so no list of photos comes from it.")
+    if _STDIN in arguments and listed.isatty():
+        raise UsageError(
+            "Standard input is a terminal, so no list of photos comes from it.",
+            hint="Pipe a list into it, for example: find photos -name '*.jpg' | revcd predict -",
+        )
+    sources = _sources(arguments, listed, null_separated)
+    # One folder or archive names no path twice; otherwise the paths have to be remembered.
+    single = len(arguments) == 1 and _STDIN not in arguments
+    return _at_least_one(sources if single else _unique(sources), inputs)
+
+
+def count_sources(inputs: Sequence[str]) -> int | None:
+    """Count the sources without reading a photo; None where that would take reading (stdin, compressed tars)."""
+    arguments = _arguments(inputs)
+    if _STDIN in arguments or any(is_compressed_tar(argument) for argument in arguments):
+        return None
+    return sum(1 for _ in iter_sources(inputs))
+
+
+def _arguments(inputs: Sequence[str]) -> list[str]:
+    if not inputs:
+        raise UsageError("No photos are named.", hint="Name files, folders, patterns, archives, or - for a list.")
+    arguments = [path for given in inputs for path in ([given] if given == _STDIN else _expand(given))]
+    if len(arguments) == 1 and arguments[0] != _STDIN and not os.path.lexists(arguments[0]):
+        raise UsageError(f"{inputs[0]}: no such file or folder.", hint="Check the path.")
+    return arguments
+
+
+def _expand(given: str) -> list[str]:
+    if os.path.lexists(given):  # a name may begin with ~ and contain [ or *
+        return [given]
+    path = os.path.expanduser(given)
+    if os.path.lexists(path) or not any(character in path for character in "*?["):
+        return [path]
+    matches = sorted(glob.glob(path, recursive=True), key=natural_key)
+    if not matches:
+        raise UsageError(
+            f"{given}: no file matches this pattern.",
+            hint="Check the folder, and quote the pattern so that the shell leaves it alone; ** enters subfolders.",
+        )
+    return matches
+
+
+def _sources(arguments: Iterable[str], stdin: BinaryIO, null_separated: bool) -> Iterator[ImageSource]:
+    for argument in arguments:
+        if argument == _STDIN:
+            for path in _listed_paths(stdin, null_separated):
+                yield from _sources_at(path)
+        else:
+            yield from _sources_at(argument)
+
+
+def _sources_at(path: str) -> Iterator[ImageSource]:
+    shown = path.replace(os.sep, "/")
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        yield failed_source(shown, access_failure(path, error, missing="not_found"))
+        return
+    if stat.S_ISDIR(mode):
+        yield from _folder_sources(path)
+    elif stat.S_ISREG(mode) and is_archive_name(path):
+        yield from archive_sources(path, shown)
+    else:
+        yield file_source(path, shown)
+
+
+def _folder_sources(root: str) -> Iterator[ImageSource]:
+    visited: set[tuple[int, int]] = set()
+    waiting = [(root, True)]
+    while waiting:
+        path, is_folder = waiting.pop()
+        shown = path.replace(os.sep, "/")
+        if not is_folder:
+            yield file_source(path, shown)
+            continue
+        try:
+            status = os.stat(path)
+            entries = [] if (status.st_dev, status.st_ino) in visited else _entries(path)
+        except OSError as error:
+            yield failed_source(shown, access_failure(path, error, missing="vanished"))
+            continue
+        if not entries and is_photo_name(path):
+            yield failed_source(shown, ImageFailure("not_a_file", "an empty folder with a photo's name"))
+        visited.add((status.st_dev, status.st_ino))
+        waiting.extend(reversed(entries))
+
+
+def _entries(folder: str) -> list[tuple[str, bool]]:
+    """Return the photos and folders in a folder, in natural order, each with whether it is a folder."""
+    with os.scandir(folder) as listing:
+        entries = [(entry.name, _is_folder(entry)) for entry in listing if not is_skipped_name(entry.name)]
+    chosen = [entry for entry in entries if entry[1] or is_photo_name(entry[0])]
+    chosen.sort(key=lambda entry: natural_key(entry[0]))
+    return [(os.path.join(folder, name), is_folder) for name, is_folder in chosen]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _listed_paths(stdin: BinaryIO, null_separated: bool) -> Iterator[str]:
+    for number, record in enumerate(_null_records(stdin) if null_separated else stdin):
+        path = record if null_separated else record.rstrip(b"\r\n")
+        if number == 0:
+            path = path.removeprefix(b"\xef\xbb\xbf")
+        if b"\0" in path:
+            raise UsageError(
+                "The list on standard input contains NUL bytes, so it is no list of lines in UTF-8.",
+                hint="Give a list that ends its paths with NUL as such, and save a UTF-16 list as UTF-8.",
+            )
+        if path.strip():
+            decoded = os.fsdecode(path)
+            yield decoded if os.path.lexists(decoded) else os.path.expanduser(decoded)
+
+
+def _null_records(stdin: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    while piece := stdin.read(1 << 16):
+        *records, rest = (rest + piece).split(b"\0")
+        yield from records
+    yield rest
+
+
+def _unique(sources: Iterable[ImageSource]) -> Iterator[ImageSource]:
+    seen: set[str] = set()
+    for source in sources:
+        if source.path not in seen:
+            seen.add(source.path)
+            yield source
+
+
+def _at_least_one(sources: Iterable[ImageSource], inputs: Sequence[str]) -> Iterator[ImageSource]:
+    source = None
+    for source in sources:
+        yield source
+    if source is None:
+        places = ", ".join("standard input" if given == _STDIN else given for given in inputs[:3])
+        raise RevcdError(
+            f"{places}: no photo found.",
+            hint=f"Readable are {SUPPORTED_TYPES}; in folders and archives by the suffixes {' '.join(PHOTO_SUFFIXES)}.",
+        )

@@ -1,0 +1,142 @@
+"""The baselines and the two bounds on a data set: validation chooses from a grid, trainval fits anew.
+
+Their folds, the search for their seen penalty and their judge are RevCD's own (`pipeline.validation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...baselines.class_norm import CLASS_NORM_GRID, class_norm
+from ...baselines.linear import ESZSL_GRID, RIDGE_GRID, SAE_GRID, eszsl, ridge, sae
+from ...baselines.oracle import ORACLE_GRID, PrototypeOracle
+from ...baselines.preprocessing import Scorer, Setting
+from ...baselines.probe import CONSE_GRID, PROBE_GRID, conse, linear_probe
+from ...config import Config
+from ...core.trainer import TrainingRows
+from ...data.datasets.dataset import Dataset
+from ...data.datasets.splits import Split
+from ...scoring.calibration import score_unit
+from ..evaluate.evaluate import split_frame
+from ..evaluate.split_scores import SplitScores
+from ..train.validation import draw_folds, judge, unit_rows
+from .fitted import Fitted
+
+_ROWS_AT_ONCE = 1024
+
+Fit = Callable[[TrainingRows, Sequence[Setting], int], Iterator[Scorer]]
+# (dataset, split, candidates, settings, seed) -> the split's test photos, in units, scored by each setting in order
+Attempt = Callable[[Dataset, Split, np.ndarray, Sequence[Setting], int], Iterator[SplitScores]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method with a grid of settings, the first of which serves where there is nothing to validate on."""
+
+    attempt: Attempt
+    grid: tuple[Setting, ...]
+    seeded: bool = False  # whether its outcome depends on a seed, apart from the folds
+
+
+def fit_baseline(dataset: Dataset, config: Config, baseline: Baseline, seed: int) -> Fitted:
+    """Choose a setting and a seen penalty over the folds of `seed`. No test photo is read before `Fitted.scores`."""
+    folds = draw_folds(dataset, config.train, seed)
+    candidates = np.array(dataset.seen)
+    tried = [baseline.attempt(dataset, fold, candidates, baseline.grid, seed) for fold in folds]
+    setting, gamma, figures = baseline.grid[0], 0.0, {}
+    if folds:
+        verdicts = [judge(scores, config.train) for scores in zip(*map(list, tried), strict=True)]
+        best = max(range(len(verdicts)), key=lambda k: verdicts[k].merit)  # the first of equals
+        setting, gamma, figures = baseline.grid[best], verdicts[best].gamma, verdicts[best].figures
+
+    def scores(candidates: np.ndarray) -> SplitScores:
+        (outcome,) = baseline.attempt(dataset, dataset.split, candidates, [setting], seed)
+        return outcome
+
+    return Fitted(settings=dict(setting), gamma=gamma, validation=figures, scores=scores)
+
+
+def training_rows(dataset: Dataset, split: Split) -> TrainingRows:
+    """Return the training photos of a split; their labels count its seen classes in the order of the class table."""
+    seen, labels = np.unique(dataset.labels[split.trainval], return_inverse=True)
+    prototypes = torch.from_numpy(dataset.classes.values[seen])
+    return TrainingRows(_photos(dataset, split.trainval), torch.from_numpy(labels), prototypes)
+
+
+def _by_description(fit: Fit) -> Attempt:
+    """Return the attempt of a method that scores any class by its description."""
+
+    def attempt(
+        dataset: Dataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+    ) -> Iterator[SplitScores]:
+        frame, table = split_frame(dataset, split, candidates), torch.from_numpy(dataset.classes.values)
+        rows = training_rows(dataset, split)
+        for scorer in fit(rows, settings, seed):
+            yield _in_units(
+                frame,
+                _score(scorer, dataset, split.test_seen, table[candidates]),
+                _score(scorer, dataset, split.test_unseen, table[candidates]),
+                _score(scorer, dataset, unit_rows(split), rows.prototypes),
+            )
+
+    return attempt
+
+
+def _probe(
+    dataset: Dataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+) -> Iterator[SplitScores]:
+    """Score photos of seen classes among the seen classes, the only ones that a probe knows."""
+    rows, seen = training_rows(dataset, split), np.unique(dataset.labels[split.trainval])
+    frame = split_frame(dataset, replace(split, test_unseen=split.test_unseen[:0]), seen)
+    for scorer in linear_probe(rows, settings, seed):
+        of_photos = [_score(scorer, dataset, part, rows.prototypes) for part in (split.test_seen, unit_rows(split))]
+        yield _in_units(frame, of_photos[0], frame.scores_unseen, of_photos[1])
+
+
+def _oracle(
+    dataset: Dataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+) -> Iterator[SplitScores]:
+    """Score photos by the mean photos of the classes that have any, whatever other candidates there are."""
+    seen, unseen = (np.unique(dataset.labels[part]) for part in (split.trainval, split.test_unseen))
+    frame = split_frame(dataset, split, np.concatenate([seen, unseen]))
+    positions = torch.from_numpy(np.searchsorted(unseen, dataset.labels[split.test_unseen]))
+    rows = training_rows(dataset, split)
+    for setting in settings:
+        oracle = PrototypeOracle(rows, setting, _photos(dataset, split.test_unseen), positions, len(unseen))
+        usual = oracle.scores(_photos(dataset, unit_rows(split)))[:, : len(seen)]
+        yield _in_units(frame, oracle.scores(_photos(dataset, split.test_seen)), oracle.own_scores(), usual)
+
+
+def _in_units(frame: SplitScores, scores_seen: Tensor, scores_unseen: Tensor, usual: Tensor) -> SplitScores:
+    """usual: (N, C) scores of training photos among the classes that they train."""
+    scores = replace(frame, scores_seen=scores_seen.float(), scores_unseen=scores_unseen.float())
+    return scores.in_units(score_unit(usual))
+
+
+@torch.no_grad()
+def _score(scorer: Scorer, dataset: Dataset, rows: np.ndarray, prototypes: Tensor) -> Tensor:
+    chunks = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)]
+    return torch.cat([scorer(_photos(dataset, some), prototypes) for some in chunks])
+
+
+def _photos(dataset: Dataset, rows: np.ndarray) -> Tensor:
+    """Return one vector a photo (N, D); of spatial tokens, which no baseline reads, their mean."""
+    features, tokens = torch.from_numpy(dataset.features[rows]), dataset.backbone.tokens
+    return features.unflatten(1, (tokens, -1)).mean(1) if tokens else features
+
+
+BASELINES = {
+    "ridge": Baseline(_by_description(ridge), RIDGE_GRID),
+    "eszsl": Baseline(_by_description(eszsl), ESZSL_GRID),
+    "sae": Baseline(_by_description(sae), SAE_GRID),
+    "conse": Baseline(_by_description(conse), CONSE_GRID),
+    "class-norm": Baseline(_by_description(class_norm), CLASS_NORM_GRID, seeded=True),
+    "linear-probe": Baseline(_probe, PROBE_GRID),
+    "prototype-oracle": Baseline(_oracle, ORACLE_GRID),
+}
+BOUNDS = ("linear-probe", "prototype-oracle")

@@ -1,0 +1,148 @@
+"""Methods side by side: RevCD, its rivals of Table 2, the baselines of zero-shot learning, and two bounds.
+
+Every method has the same features, split, validation folds and search for a seen penalty; validation chooses whatever
+else it has to choose; then trainval trains anew, and the test photos are read once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...config import Config
+from ...data.datasets.dataset import Dataset
+from ...errors import UsageError, did_you_mean
+from ...system.runtime import choose_device
+from ..evaluate.evaluate import tested_classes
+from ..train.train import check_features
+from .baselines import BASELINES, BOUNDS, fit_baseline
+from .fitted import Fitted
+from .generative import TRAINED, fit_trained
+
+METHODS = (*TRAINED, *BASELINES)
+# What `--baselines` runs. RevCD by the paper's rule is apart: it is there to be compared with cvae and gan alone.
+EVERYTHING = ("revcd", *(name for name in BASELINES if name not in BOUNDS), "cvae", "gan", *BOUNDS)
+FIGURES = ("S", "U", "H", "T1", "AUSUC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult:
+    """One method with one seed; figures are shares of 1, None where they are not defined."""
+
+    method: str
+    seed: int | None  # None for a method whose outcome depends on none; its folds are those of the first seed
+    settings: dict[str, Any]  # chosen on validation
+    gamma: float  # the seen penalty, in units of the scores' spread; fitted on validation
+    validation: dict[str, float | None]
+    test: dict[str, float | None] | None  # S, U, H, T1, AUSUC; None where no test photo was read
+    plain: dict[str, float | None] | None  # the same without any penalty
+    candidates: dict[str, int] | None  # how many seen and unseen classes could be answered
+    seconds: float
+
+
+def compare_methods(
+    dataset: Dataset,
+    config: Config,
+    seeds: Sequence[int],
+    methods: Sequence[str] = EVERYTHING,
+    *,
+    device: str = "auto",
+    processes: int | None = 1,
+    test: bool = True,
+    whole_table: bool = False,
+    on_progress: Callable[[int, int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_result: Callable[[list[MethodResult]], None] | None = None,
+) -> list[MethodResult]:
+    """Fit every method with every seed; one that depends on no seed is fitted once.
+
+    test: read the test photos; whole_table: among all classes of the table instead of those with photos; on_result is
+    called with all results so far after each. processes: as for `train`. Equal seeds give equal figures (on a CPU).
+    Raises `UsageError` for an unknown method or a data set without features.
+    """
+    check_methods(methods)
+    check_features(dataset)
+    where = choose_device(device).value
+    wanted = [(method, seed) for method in methods for seed in (seeds if is_seeded(method) else seeds[:1])]
+    results: list[MethodResult] = []
+    for method, seed in wanted:
+        started = time.monotonic()
+        fitted = fit_method(dataset, config, method, seed, where, final=test, processes=processes, on_note=on_note)
+        results.append(_result(fitted, dataset, method, seed, started, test, whole_table))
+        if on_note:
+            on_note(_summary(results[-1]))
+        if on_result:
+            on_result(results)
+        if on_progress:
+            on_progress(len(results), len(wanted), 0)
+    return results
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Raise `UsageError` for a method that is not known or named twice."""
+    for method in methods:
+        if method not in METHODS:
+            raise UsageError(
+                f'There is no method "{method}"{did_you_mean(method, METHODS)}.', hint=f"Methods: {', '.join(METHODS)}"
+            )
+    if len(set(methods)) < len(methods):
+        raise UsageError("A method is named twice.")
+
+
+def is_seeded(method: str) -> bool:
+    """Return whether a method's outcome depends on a seed."""
+    return method in TRAINED or BASELINES[method].seeded
+
+
+def fit_method(
+    dataset: Dataset,
+    config: Config,
+    method: str,
+    seed: int,
+    device: torch.device,
+    *,
+    final: bool = True,
+    processes: int | None = 1,
+    on_note: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Fit one method with one seed. No test photo is read before `Fitted.scores`. The rest: see `fit_trained`."""
+    if method in TRAINED:
+        return fit_trained(dataset, config, method, seed, device, final=final, processes=processes, on_note=on_note)
+    return fit_baseline(dataset, config, BASELINES[method], seed)
+
+
+def _result(
+    fitted: Fitted, dataset: Dataset, method: str, seed: int, started: float, test: bool, whole_table: bool
+) -> MethodResult:
+    figures = plain = candidates = None
+    if test:
+        scores = fitted.scores(np.arange(len(dataset.classes.names)) if whole_table else tested_classes(dataset))
+        report = scores.report(fitted.gamma)
+        figures, plain = report.headline(), scores.report().headline()
+        candidates = {"seen": report.seen_classes, "unseen": report.unseen_classes}
+    return MethodResult(
+        method=method,
+        seed=seed if is_seeded(method) else None,
+        settings=fitted.settings,
+        gamma=fitted.gamma,
+        validation=fitted.validation,
+        test=figures,
+        plain=plain,
+        candidates=candidates,
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def _summary(result: MethodResult) -> str:
+    figures = result.validation if result.test is None else result.test
+    shown = "  ".join(
+        f"{name} {'-' if figures.get(name) is None else format(100 * figures[name], '.1f')}" for name in FIGURES
+    )
+    chosen = ", ".join(f"{name} {value}" for name, value in result.settings.items())
+    which = result.method if result.seed is None else f"{result.method}, seed {result.seed}"
+    return f"{which}: {shown} on {'validation' if result.test is None else 'test photos'} (chosen: {chosen})"

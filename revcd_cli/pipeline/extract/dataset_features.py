@@ -1,0 +1,122 @@
+"""Features for a data set that has only photos: extracted once, kept in the cache, found again.
+
+The cache file's name is a digest of the photos (paths, sizes, times) and of the backbone, so photos that changed and
+other backbones never meet old features. An interrupted extraction goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import platformdirs
+
+from ...backbones.backbone import Backbone, load_backbone, load_recorded
+from ...checkpoint.model_file import Checkpoint
+from ...config import BackboneRecord
+from ...data.datasets.dataset import Dataset, attach_features
+from ...data.features.files import read_features
+from ...data.photos.image_source import ImageSource, file_source
+from ...errors import RevcdError
+from .extract import OnProgress, extract_sources
+
+# Reasons of failures that may be gone the next time although the photo has not changed.
+_PASSING = {"permission", "out_of_memory", "vanished", "not_found"}
+
+
+def features_cache() -> Path:
+    """Return the folder of features that training and evaluation extracted on the way."""
+    return Path(platformdirs.user_cache_dir("revcd")) / "features"
+
+
+def with_features(
+    dataset: Dataset,
+    *,
+    backbone: str = "auto",
+    weights: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    tokens: bool = False,
+    on_progress: OnProgress | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Return the data set with features: its own, cached ones, or newly extracted ones by this backbone.
+
+    tokens: extract spatial tokens, not pooled vectors.
+    """
+    if dataset.features is not None:
+        return dataset
+    load = functools.partial(
+        load_backbone, backbone, weights=weights, device=device, precision=precision, tokens=tokens
+    )
+    return _extracted(dataset, load, on_progress, on_note)
+
+
+def with_recorded_features(
+    dataset: Dataset,
+    checkpoint: Checkpoint,
+    *,
+    weights: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    on_progress: OnProgress | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Return the data set with features of the kind that the model was trained on."""
+    if dataset.features is not None:
+        return dataset
+    load = functools.partial(load_recorded, checkpoint.backbone, weights=weights, device=device, precision=precision)
+    return _extracted(dataset, load, on_progress, on_note)
+
+
+def _extracted(
+    dataset: Dataset,
+    load: Callable[[], Backbone],
+    on_progress: OnProgress | None,
+    on_note: Callable[[str], None] | None,
+) -> Dataset:
+    if dataset.images_root is None:
+        raise RevcdError(
+            f"{dataset.name} has neither features nor photos here.",
+            hint="Give --features FILE, or --images DIR with the benchmark's own photos.",
+        )
+    note = on_note or (lambda text: None)
+    model = load()
+    cached = features_cache() / f"{dataset.name}-{_digest(dataset, model.record)[:16]}.parquet"
+    found = read_features(cached) if cached.exists() else None
+    if found is not None and not _PASSING.intersection(found.reason):
+        note(f"Features of {model.record.tag} are there already: {cached}")
+    else:
+        note(model.note)
+        extract_sources(
+            model,
+            functools.partial(_photos, dataset),
+            cached,
+            total=len(dataset.paths),
+            overwrite=True,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
+        found = read_features(cached)
+    attached = attach_features(dataset, found)
+    for text in attached.notes[len(dataset.notes) :]:
+        note(text)
+    return attached
+
+
+def _photos(dataset: Dataset) -> Iterator[ImageSource]:
+    for path in dataset.paths:
+        yield file_source(str(dataset.images_root / path), path)
+
+
+def _digest(dataset: Dataset, record: BackboneRecord) -> str:
+    kind = dataclasses.replace(record, precision="")  # a hair's breadth apart, and interchangeable
+    place = str(dataset.images_root and dataset.images_root.resolve())
+    digest = hashlib.sha256(json.dumps([place, kind.to_dict()], sort_keys=True).encode())
+    for photo in _photos(dataset):
+        digest.update(json.dumps([photo.path, photo.signature]).encode())
+    return digest.hexdigest()

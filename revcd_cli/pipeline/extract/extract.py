@@ -1,0 +1,256 @@
+"""Features of many photos into one file: resumable, in order, with a row for each photo that failed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from ...backbones.backbone import Backbone, load_backbone
+from ...data.features.feature_set import FAILED, FORMAT
+from ...data.features.files import check_suffix, write_features
+from ...data.features.mat import check_mat_size
+from ...data.photos.sources import ImageSource, count_sources, iter_sources
+from ...errors import RevcdError, UsageError
+from ...system import files
+from ...system.runtime import choose_device
+from .journal import Journal, unfinished_settings
+from .stream import ExtractedPhoto, OnNote, default_batch_size, stream_features, tried_batch_size
+
+__all__ = ["ExtractSummary", "ExtractedPhoto", "extract", "extract_sources", "stream_features"]
+
+OnProgress = Callable[[int, "int | None", int], None]
+
+_LISTED_FAILURES = 5
+_WORTH_A_TRIAL = 500  # photos, from which on it pays to find the best batch size
+_ROW_BYTES = 300  # of a photo's row, roughly, beside its feature
+
+
+@dataclass(frozen=True)
+class ExtractSummary:
+    """What `extract` has done."""
+
+    output: Path
+    done: int  # photos that have a feature in the output
+    failed: int  # photos that have a row with a reason instead
+    reused: int  # of all these, those that an earlier, interrupted run had finished
+    seconds: float
+    reasons: Counter[str] = field(default_factory=Counter)  # of the failures, by code
+    failures: tuple[tuple[str, str, str], ...] = ()  # path, reason and detail of the first few
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every photo has a feature, 1 if none has, 3 if some have."""
+        if not self.failed:
+            return 0
+        return 3 if self.done else 1
+
+    @property
+    def rate(self) -> float:
+        """Photos a second, of those that this run went through."""
+        return (self.done + self.failed - self.reused) / max(self.seconds, 1e-9)
+
+
+def extract(
+    inputs: Sequence[str],
+    output: Path | str,
+    *,
+    backbone: str = "auto",
+    weights: Path | str | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    tokens: bool = False,
+    null_separated: bool = False,
+    fresh: bool = False,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> ExtractSummary:
+    """Write the features of photos to a .parquet, .npz or .mat file, and return what was done.
+
+    inputs: files, folders, patterns, archives, or "-" for a list on standard input, as in `data.sources`.
+    tokens: write the backbone's spatial tokens instead of its pooled vector; not for .mat, whose layout has no place.
+    fresh: begin anew where an interrupted run left `<output>.partial`, instead of going on.
+    on_progress(done, total or None, failed) and on_note(text) tell how it goes.
+
+    Killed at any moment and called again, it writes the bytes that an uninterrupted run would have written: what was
+    chosen automatically, precision and batch size, stays as the first run had it.
+    Raises `UsageError` before any work is done, if the output exists, is of another kind, or is being written.
+    """
+    note = on_note or (lambda text: None)
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"The batch size must be at least 1; got {batch_size}.")
+    output = files.check_output(Path(output), overwrite=overwrite)
+    if check_suffix(output) == ".mat" and tokens:
+        raise UsageError(
+            f"{output}: the layout of .mat is one vector a photo and has no place for spatial tokens.",
+            hint="Write .parquet or .npz instead.",
+        )
+    listing = _Listing([str(given) for given in inputs], null_separated)
+    total = count_sources(listing.inputs)
+    earlier = {} if fresh else unfinished_settings(output)
+    if precision == "auto" and "backbone" in earlier and earlier.get("device") == choose_device(device).value.type:
+        precision = earlier["backbone"].get("precision") or "auto"
+    model = load_backbone(
+        backbone, weights=weights and Path(weights), device=device, precision=precision, tokens=tokens
+    )
+    note(model.note)
+    return extract_sources(
+        model,
+        listing,
+        output,
+        total=total,
+        inputs=listing.inputs,
+        batch_size=batch_size,
+        workers=workers,
+        fresh=fresh,
+        overwrite=overwrite,
+        on_progress=on_progress,
+        on_note=on_note,
+    )
+
+
+def extract_sources(
+    model: Backbone,
+    listing: Callable[[], Iterator[ImageSource]],
+    output: Path,
+    *,
+    total: int | None,
+    inputs: Sequence[str] = (),
+    batch_size: int | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> ExtractSummary:
+    """As `extract`, for a backbone that is loaded and a listing that gives the same photos each time it is called.
+
+    total: how many photos the listing has, if that is known. inputs: what it was made from, for the journal.
+    """
+    started = time.monotonic()
+    note = on_note or (lambda text: None)
+    earlier = {} if fresh else unfinished_settings(output)
+    size = batch_size or earlier.get("batch_size")
+    if not size:
+        size = default_batch_size(model) if total is not None and total < _WORTH_A_TRIAL else tried_batch_size(model)
+    with files.exclusive(output):
+        files.check_output(output, overwrite=overwrite)  # again: another run may have ended just now
+        note(_decisions(model, size, total))
+        settings = {"format": FORMAT, "inputs": inputs, "batch_size": size, "device": model.device.value.type}
+        journal = Journal(output, model.record, settings)
+        journal.open(fresh=fresh)
+        reused = _go_on(journal, listing, note)
+        if total is not None:
+            _check_room(output, total, reused, model.record.feature_dim)
+        numbers: deque[int] = deque()
+        photos = stream_features(
+            model,
+            journal.unfinished(listing(), numbers),
+            batch_size=size,
+            workers=workers,
+            group_size=journal.shard_rows,
+            on_note=note,
+        )
+        with contextlib.closing(photos):
+            _write_shards(journal, numbers, _counted(photos, journal, total, on_progress))
+        write_features(output, journal)
+        summary = _summary(output, journal, reused, time.monotonic() - started)
+        journal.remove()
+    if summary.failed and output.suffix.lower() == ".mat":
+        note(f"Left out, as .mat has no place for photos without a feature: {summary.failed:,}.")
+    return summary
+
+
+class _Listing:
+    """The photos of the inputs, which can be gone through several times.
+
+    For that, a list on standard input is read to its end first: the run needs it again to see what is done already.
+    """
+
+    def __init__(self, inputs: list[str], null_separated: bool) -> None:
+        self.inputs = inputs
+        self.null_separated = null_separated
+        iter_sources(inputs)  # refuses what cannot be meant, such as a list from the keyboard
+        self._listed = sys.stdin.buffer.read() if "-" in inputs else b""
+
+    def __call__(self) -> Iterator[ImageSource]:
+        return iter_sources(self.inputs, stdin=io.BytesIO(self._listed), null_separated=self.null_separated)
+
+
+def _decisions(model: Backbone, batch_size: int, total: int | None) -> str:
+    said = [model.device.reason, model.precision.reason, f"batch {batch_size}", model.threads.reason]
+    tokens, values = model.record.tokens, model.record.feature_dim
+    if tokens:
+        said.append(f"{tokens} x {values // tokens} floats = {4 * values / 1000:,.0f} kB a photo")
+    if total is not None:
+        said.append(f"{total:,} photos")
+    return "device " + " - ".join(said)
+
+
+def _go_on(journal: Journal, listing: Callable[[], Iterator[ImageSource]], note: OnNote) -> int:
+    """Find what an earlier run has finished, and return how many photos that are."""
+    if journal.is_empty:
+        return 0
+    journal.survey(listing())
+    reused = sum(shard.rows for shard in journal.finished.values())
+    note(f"Going on with {journal.folder}: {reused:,} photos are done already.")
+    return reused
+
+
+def _check_room(output: Path, total: int, reused: int, feature_dim: int) -> None:
+    if output.suffix.lower() == ".mat":
+        check_mat_size(output, total, feature_dim)
+    # The shards still to come, and the output beside them.
+    needed = (total - reused + total) * (4 * feature_dim + _ROW_BYTES)
+    free = shutil.disk_usage(output.parent).free
+    if needed > free:
+        raise RevcdError(
+            f"{output}: {total:,} photos need about {needed / 1e6:,.0f} MB of disk while they are computed, but "
+            f"{free / 1e6:,.0f} MB are free.",
+            hint="Make room, or choose an output on another disk.",
+        )
+
+
+def _counted(
+    photos: Iterator[ExtractedPhoto], journal: Journal, total: int | None, on_progress: OnProgress | None
+) -> Iterator[ExtractedPhoto]:
+    tell = on_progress or (lambda done, total, failed: None)
+    done = sum(shard.rows for shard in journal.finished.values())
+    failed = sum(shard.failed for shard in journal.finished.values())
+    tell(done, total, failed)
+    for photo in photos:
+        done += 1
+        failed += photo.status == FAILED
+        tell(done, total, failed)
+        yield photo
+
+
+def _write_shards(journal: Journal, numbers: deque[int], photos: Iterator[ExtractedPhoto]) -> None:
+    # While this thread writes, those of the stream decode and compute the next batches.
+    written = 0
+    while group := list(islice(photos, journal.shard_rows)):
+        journal.write(numbers.popleft(), group)
+        written += 1
+    journal.shards = len(journal.finished) + written
+
+
+def _summary(output: Path, journal: Journal, reused: int, seconds: float) -> ExtractSummary:
+    rows, reasons, first = 0, Counter[str](), []
+    for number in range(journal.shards):
+        shard = journal.load(number)
+        failures = shard.failures()
+        rows += len(shard.features)
+        reasons.update(reason for _, reason, _ in failures)
+        first += failures[: _LISTED_FAILURES - len(first)]
+    failed = reasons.total()
+    return ExtractSummary(output, rows - failed, failed, reused, seconds, reasons, tuple(first))

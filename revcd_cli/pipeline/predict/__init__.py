@@ -1,0 +1,4 @@
+"""Prediction: photos to ranked classes.
+
+May import `pipeline.extract` and what lies below `pipeline`.
+"""

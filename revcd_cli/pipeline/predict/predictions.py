@@ -1,0 +1,107 @@
+"""Predictions, and the files they are written to: one row per (photo, rank), in the order in which they come.
+
+Rules of every format:
+- Columns: path, rank, class, score, probability, seen, status, reason. A photo that could not be read, or that shows
+  none of the classes, has one row, with its reason and no class.
+- Numbers have 6 significant digits, which is what float32 can hold, in Python's shortest notation. A value that is not
+  finite is an empty cell, or null.
+- Text is UTF-8. A file name that is not is written as in `paths.py`, whose `decode_path` gives it back exactly.
+- A file appears whole or not at all; only JSON lines are written through, photo by photo, so that they can be followed
+  and survive a crash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ...data.formats.path_text import encode_path
+from ...errors import UsageError, did_you_mean
+from .explanations import Drawn
+
+COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "status", "reason")
+
+Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str]
+# Of a photo that was read and shows none of the classes, as far as the model can tell.
+REJECTED, NO_CLASS_FITS, NONE_OF_THESE = "rejected", "no_class_fits", "none of these"
+Write = Callable[["Prediction"], None]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A class that a photo may show."""
+
+    name: str
+    score: float  # what the model ranks by; comparable between the classes of one photo
+    probability: float  # relative to the given classes only
+    seen: bool  # whether the model was trained on photos of it
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is known of one photo: its candidates, best first, or why there are none."""
+
+    path: str
+    status: str = "ok"  # "ok" | "failed" | "rejected": withheld, since no class fits
+    reason: str = ""  # one of `images.REASONS` if failed, "no_class_fits" if rejected
+    detail: str = ""  # a sentence for people unless ok
+    candidates: tuple[Candidate, ...] = ()
+    thumbnail: bytes | None = None  # JPEG, for the page
+    drawn: Drawn | None = None  # what the model drew from the photo, if an explanation was asked for
+
+    @property
+    def best(self) -> Candidate | None:
+        """The first candidate; None if the photo could not be read or was rejected."""
+        return self.candidates[0] if self.candidates else None
+
+
+class OutputFormat(str, Enum):
+    """How predictions are printed or written."""
+
+    table = "table"
+    tsv = "tsv"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+    parquet = "parquet"
+    html = "html"
+
+    @classmethod
+    def named(cls, name: str) -> OutputFormat:
+        """Return the format of that name, or raise `UsageError`."""
+        known = [form.value for form in cls]
+        if name not in known:
+            raise UsageError(
+                f'There is no output format "{name}"{did_you_mean(name, known)}.', hint=f"Formats: {', '.join(known)}."
+            )
+        return cls(name)
+
+    @classmethod
+    def of(cls, path: Path) -> OutputFormat:
+        """Return the format that a file's name asks for, or raise `UsageError`."""
+        suffix = path.suffix.lower().removeprefix(".")
+        known = [form.value for form in cls if form is not cls.table]
+        if suffix not in known:
+            raise UsageError(
+                f'{path}: "{path.suffix}" says no format{did_you_mean(suffix, known)}.',
+                hint=f"End the name in {', '.join(f'.{name}' for name in known)}, or give --format.",
+            )
+        return cls(suffix)
+
+
+def rows(prediction: Prediction) -> Iterator[Row]:
+    """Yield the rows of one photo, with the values in the order of `COLUMNS`."""
+    path, status, reason = encode_path(prediction.path), prediction.status, prediction.reason
+    if not prediction.candidates:
+        yield path, None, "", None, None, None, status, reason
+    for rank, candidate in enumerate(prediction.candidates, 1):
+        score, probability = rounded(candidate.score), rounded(candidate.probability)
+        yield path, rank, encode_path(candidate.name), score, probability, candidate.seen, status, reason
+
+
+def rounded(value: float) -> float | None:
+    """Return the number with 6 significant digits; None if it is not finite."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,260 @@
+"""Names for photos: from files to ranked classes, photo by photo, in the order given."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...backbones.backbone import Backbone, load_recorded
+from ...checkpoint.model_file import Calibration, Checkpoint, load_checkpoint
+from ...config import InferenceConfig
+from ...data.classes.attributes import ClassAttributes, align, class_key, read_attribute_csv
+from ...data.classes.table_notes import table_notes
+from ...data.photos.images import ImageFailure
+from ...data.photos.sources import count_sources, iter_sources
+from ...errors import UsageError
+from ...scoring.calibration import rejection_scores
+from ...scoring.rows import draw_rows, score_rows
+from ...scoring.scores import rank
+from ..extract.stream import ExtractedPhoto, stream_features
+from .explanations import Descriptions, Drawn
+from .predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
+
+_PHOTOS_AT_ONCE = 32
+_THUMBNAIL_QUALITY = 70  # of JPEG: a page of 5,000 photos of 320 pixels stays below 100 MB
+_NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
+
+OnProgress = Callable[[int, "int | None", int], None]
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CandidateClasses:
+    """The classes that may be answered: names, raw descriptions (C, A) in the model's order, which are seen (C,)."""
+
+    names: tuple[str, ...]
+    prototypes: torch.Tensor
+    seen: torch.Tensor
+    source: str
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+
+def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = None) -> CandidateClasses:
+    """Return the model's own classes, or those of a table whose attributes are matched to the model by name.
+
+    A class is seen if the model was trained on photos of a class of that name. Raises `InputFileError` if attributes
+    are missing or unknown.
+    """
+    warnings: tuple[str, ...] = ()
+    if classes is None:
+        classes = replace(checkpoint.classes, source=f"model {checkpoint.name}")
+    else:
+        classes = align(classes, checkpoint.classes.attributes)
+        warnings = table_notes(classes, checkpoint.classes)
+    trained = {class_key(name) for name in checkpoint.seen}
+    seen = torch.tensor([class_key(name) in trained for name in classes.names])
+    prototypes = torch.from_numpy(classes.values)
+    return CandidateClasses(classes.names, prototypes, seen, classes.source, classes.sha256, warnings)
+
+
+class Predictor:
+    """A model with its backbone, ready to name photos.
+
+    Predictor.from_checkpoint("animals").predict(["photo.jpg", "folder"], classes="attributes.csv")
+    """
+
+    def __init__(self, checkpoint: Checkpoint, backbone: Backbone, *, inference: InferenceConfig | None = None) -> None:
+        self.checkpoint, self.backbone = checkpoint, backbone
+        self.inference = inference or checkpoint.model.config.inference
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        model: str | Path = "animals",
+        *,
+        weights: Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        rule: str | None = None,
+    ) -> Predictor:
+        """Load a model by name or path, and the backbone that its features come from.
+
+        weights: a file with that backbone's weights, instead of a download. rule: "evidence" or "cosine" instead of
+        the model's own, which "auto" means. Raises `CheckpointError` and `WeightsError`.
+        """
+        checkpoint = load_checkpoint(model)
+        backbone = load_recorded(checkpoint.backbone, weights=weights, device=device, precision=precision)
+        checkpoint.model.to(backbone.device.value)
+        return cls(checkpoint, backbone, inference=checkpoint.model.config.inference.with_rule(rule))
+
+    def predict(
+        self,
+        images: str | Path | Sequence[str | Path],
+        *,
+        classes: str | Path | ClassAttributes | None = None,
+        top_k: int = 5,
+        seed: int | None = None,
+        reject: bool = False,
+        explain: bool = False,
+    ) -> list[Prediction]:
+        """Name photos, given as for `stream`, and return the predictions in order."""
+        return list(self.stream(images, classes=classes, top_k=top_k, seed=seed, reject=reject, explain=explain))
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns the model's scores into answers, by the rule in use."""
+        return self.checkpoint.calibration_for(self.inference.rule)
+
+    def rejection(self) -> Calibration:
+        """Return the calibration with its threshold, or raise `UsageError` if validation fitted none."""
+        if self.calibration.threshold is None:
+            raise UsageError(
+                f"The model {self.checkpoint.name} has no threshold for rejection by the rule {self.inference.rule}: "
+                "no validation fitted one.",
+                hint="Train with validation (train.validation_classes above 0), or leave out --reject.",
+            )
+        return self.calibration
+
+    def stream(
+        self,
+        images: str | Path | Sequence[str | Path],
+        *,
+        classes: str | Path | ClassAttributes | CandidateClasses | None = None,
+        top_k: int = 5,
+        seed: int | None = None,
+        reject: bool = False,
+        explain: bool = False,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        null_separated: bool = False,
+        thumbnails: bool = False,
+        on_progress: OnProgress | None = None,
+        on_note: OnNote | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield one prediction per photo, in order; a photo that cannot be read is a prediction with a reason.
+
+        images: files, folders, globs, zip or tar archives, or "-" for a list on standard input. classes: a CSV, a
+        table, or None for the model's own classes. seed: of the noise, which otherwise depends on the photo's content
+        alone; by default the model's. reject: withhold the answer where no class fits, by the model's threshold: the
+        prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
+        explain: also draw the attributes of each photo that gets an answer (`Prediction.drawn`), which changes no
+        answer and takes a little longer.
+        """
+        if top_k < 1:
+            raise UsageError(f"top_k must be at least 1; got {top_k}.")
+        threshold = self.rejection().threshold if reject else None
+        candidates = self.candidates(classes)
+        inputs = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
+        total = count_sources(inputs) if on_progress else None
+        photos = stream_features(
+            self.backbone,
+            iter_sources(inputs, null_separated=null_separated),
+            batch_size=batch_size,
+            workers=workers,
+            keep_image=thumbnails,
+            on_note=on_note,
+        )
+        done = failed = 0
+        try:
+            while some := list(islice(photos, batch_size or _PHOTOS_AT_ONCE)):
+                own_seed = self.checkpoint.seed if seed is None else seed
+                for prediction in self._answer(some, candidates, top_k, own_seed, threshold, explain):
+                    done += 1
+                    failed += prediction.status == "failed"
+                    yield prediction
+                if on_progress:
+                    on_progress(done, total, failed)
+        finally:
+            photos.close()
+
+    def candidates(self, classes: str | Path | ClassAttributes | CandidateClasses | None = None) -> CandidateClasses:
+        """Return the classes that may be answered: see `candidate_classes`."""
+        if isinstance(classes, CandidateClasses):
+            return classes
+        if isinstance(classes, str | Path):
+            classes = read_attribute_csv(Path(classes))
+        return candidate_classes(self.checkpoint, classes)
+
+    def descriptions(self, candidates: CandidateClasses) -> Descriptions:
+        """Return what drawn attributes are compared with."""
+        checkpoint = self.checkpoint
+        reliability = checkpoint.metrics.get("attributes")  # absent in models of earlier versions
+        return Descriptions.of(candidates.names, candidates.prototypes.numpy(), checkpoint.classes, reliability)
+
+    def _answer(
+        self,
+        photos: Sequence[ExtractedPhoto],
+        candidates: CandidateClasses,
+        top_k: int,
+        seed: int,
+        threshold: float | None,
+        explain: bool,
+    ) -> Iterator[Prediction]:
+        usable = [photo for photo in photos if photo.feature is not None]
+        ranked = iter(())
+        if usable:
+            features = np.stack([photo.feature for photo in usable])
+            keys = [bytes.fromhex(photo.sha256) for photo in usable]
+            calibration = self.calibration
+            scores = score_rows(
+                self.checkpoint.model, features, candidates.prototypes, self.inference, seed=seed, keys=keys
+            )
+            scores = calibration.apply(scores, candidates.seen)
+            probabilities = (scores / calibration.temperature).softmax(-1)
+            best, chosen = rank(scores, top_k)
+            shares, fits = probabilities.gather(1, chosen), rejection_scores(scores).tolist()
+            drawn = self._draw(features, keys, seed, [explain and not _withheld(fit, threshold) for fit in fits])
+            ranked = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
+        for photo in photos:
+            if photo.feature is None:
+                yield Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
+                continue
+            *scored, fit, account = next(ranked)
+            if not all(map(math.isfinite, scored[0])):
+                yield Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
+                continue
+            if _withheld(fit, threshold):
+                detail = (
+                    f"the best class, {candidates.names[scored[2][0]]}, fits by {fit:.3g}; {threshold:.3g} is asked for"
+                )
+                yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
+                continue
+            rows = zip(*scored, strict=True)
+            answers = tuple(
+                Candidate(candidates.names[c], score, probability, bool(candidates.seen[c]))
+                for score, probability, c in rows
+            )
+            yield Prediction(photo.path, candidates=answers, thumbnail=_jpeg(photo), drawn=account)
+
+    def _draw(self, features: np.ndarray, keys: list[bytes], seed: int, wanted: list[bool]) -> Iterator[Drawn | None]:
+        """Yield what is drawn from each photo, or None where it is not wanted; its noise is the photo's own."""
+        rows = np.flatnonzero(wanted)
+        drawn = iter(())
+        if len(rows):
+            mean, spread = draw_rows(
+                self.checkpoint.model, features[rows], self.inference, seed=seed, keys=[keys[row] for row in rows]
+            )
+            drawn = zip(mean.tolist(), spread.tolist(), strict=True)
+        for each in wanted:
+            account = Drawn(*map(tuple, next(drawn))) if each else None
+            yield account if account and account.is_finite else None
+
+
+def _withheld(fit: float, threshold: float | None) -> bool:
+    return threshold is not None and fit < threshold
+
+
+def _jpeg(photo: ExtractedPhoto) -> bytes | None:
+    if photo.image is None:
+        return None
+    buffer = io.BytesIO()
+    photo.image.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
+    return buffer.getvalue()

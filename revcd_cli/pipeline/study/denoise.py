@@ -1,0 +1,178 @@
+"""The study of the chain (paper section 4.2, Fig. 3): where samples of seen and unseen classes lie at steps of it.
+
+Symbols: P panels, M photos, C classes, A attributes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ...checkpoint.model_file import Checkpoint
+from ...core.sample import timestep_path
+from ...data.datasets.dataset import Dataset
+from ...errors import UsageError
+from ...reports.evaluation.files import check_report_folder
+from ...reports.plots.denoise import plot_denoise
+from ...scoring.ensemble import members_of
+from ...scoring.rows import ROWS_AT_ONCE, feature_keys
+from ...scoring.scores import sample_semantics
+from ...system import files
+from ...system.runtime import choose_device, image_generator
+from ..evaluate.evaluate import as_trained
+from ..extract.extract import OnProgress
+
+FILES = ("denoise.csv", "denoise.png", "denoise.svg")
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The plane of the two largest principal components of the preconditioned class descriptions."""
+
+    mean: np.ndarray  # (A,)
+    axes: np.ndarray  # (A, 2)
+    explained: tuple[float, float]  # share of the descriptions' variance along each axis
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Project (..., A) to (..., 2)."""
+        return (vectors - self.mean) @ self.axes
+
+
+@dataclass(frozen=True, eq=False)
+class ChainSamples:
+    """One chain per photo, seen at P times."""
+
+    times: tuple[int, ...]  # (P,) from T to 0
+    rows: np.ndarray  # (M,) rows of the data set
+    labels: np.ndarray  # (M,) classes
+    seen: np.ndarray  # (M,) bool
+    points: np.ndarray  # (P, M, 2) in the plane
+    cosines: np.ndarray  # (P, M) with the description of the photo's own class, in the space of the diffusion
+
+    def mean_cosine(self, step: int, seen: bool) -> float | None:
+        """Return the mean cosine over the photos of seen or of unseen classes, None where there are none."""
+        some = self.cosines[step, self.seen == seen]
+        return float(some.mean()) if len(some) else None
+
+
+def study_denoise(
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    output: Path,
+    *,
+    photos: int = 20,
+    panels: int = 6,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> ChainSamples:
+    """Draw one chain for up to `photos` test photos of each class and write the files of `FILES` to `output`.
+
+    The chains of an ensemble are those of its first network, as is the space that they are in.
+
+    Raises `LeakError` and `UsageError` as `evaluate` does.
+    """
+    check_report_folder(output, FILES, overwrite=overwrite)
+    dataset = as_trained(checkpoint, dataset)
+    rows = choose_photos(dataset, photos, seed)
+    if not len(rows):
+        raise UsageError(f"{dataset.name} has no test photos to draw samples for.")
+    model = members_of(checkpoint.model)[0].to(choose_device(device).value)
+    prototypes = torch.from_numpy(dataset.classes.values).to(model.null.device)
+    z = model.precondition(prototypes).cpu().numpy()
+    plane = fit_plane(z)
+    times = tuple(timestep_path(model.schedule.timesteps, panels - 1))
+    if len(set(times)) < panels:
+        raise UsageError(f"The model has only {model.schedule.timesteps} steps, too few for {panels} panels.")
+    labels = dataset.labels[rows]
+    chains = draw_chains(checkpoint, dataset.features[rows], times, seed=seed, on_progress=on_progress)
+    samples = ChainSamples(
+        times=times,
+        rows=rows,
+        labels=labels,
+        seen=np.isin(labels, dataset.seen),
+        points=plane(chains),
+        cosines=F.cosine_similarity(torch.from_numpy(chains), torch.from_numpy(z[labels]), dim=-1).numpy(),
+    )
+    png, svg = plot_denoise(samples, plane(z), dataset.classes.names, plane.explained, dataset.name)
+    for name, data in zip(FILES, (_table(samples, dataset), png, svg), strict=True):
+        files.write_bytes(output / name, data)
+    return samples
+
+
+def choose_photos(dataset: Dataset, photos: int, seed: int) -> np.ndarray:
+    """Draw up to `photos` test rows of each class; a class's draw does not depend on the other classes."""
+    tested = np.sort(np.concatenate([dataset.split.test_seen, dataset.split.test_unseen]))
+    of_class = {label: tested[dataset.labels[tested] == label] for label in np.unique(dataset.labels[tested]).tolist()}
+    drawn = [np.random.default_rng((seed, label)).permutation(rows)[:photos] for label, rows in of_class.items()]
+    return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *drawn]))
+
+
+def fit_plane(z: np.ndarray) -> Plane:
+    """Fit the plane on preconditioned class descriptions (C, A) alone; no sample moves it."""
+    mean = z.mean(0)
+    _, sizes, directions = np.linalg.svd(z - mean, full_matrices=False)
+    axes = np.zeros((z.shape[1], 2), dtype=z.dtype)
+    found = directions[:2].T  # fewer than two where there are fewer classes or attributes
+    # A principal component has no sign of its own; this one makes the picture the same everywhere.
+    axes[:, : found.shape[1]] = found * np.sign(found[np.abs(found).argmax(0), np.arange(found.shape[1])])
+    shares = np.zeros(2)
+    shares[: found.shape[1]] = sizes[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
+    return Plane(mean, axes, (float(shares[0]), float(shares[1])))
+
+
+@torch.inference_mode()
+def draw_chains(
+    checkpoint: Checkpoint,
+    features: np.ndarray,
+    times: tuple[int, ...],
+    *,
+    seed: int,
+    on_progress: OnProgress | None = None,
+) -> np.ndarray:
+    """Run the full chain of Algorithm 2 once for each photo. features: (M, D). Returns s_t at `times`: (P, M, A)."""
+    model = members_of(checkpoint.model)[0]
+    config = replace(model.config.inference, rule="cosine", sampler="ddpm", samples=1)
+    device, keys = model.null.device, feature_keys(features)
+    chains = np.empty((len(times), len(features), model.n_attributes), dtype=np.float32)
+    steps = model.schedule.timesteps
+    total = steps * len(range(0, len(features), ROWS_AT_ONCE))
+    for batch, start in enumerate(range(0, len(features), ROWS_AT_ONCE)):
+        some = slice(start, start + ROWS_AT_ONCE)
+
+        def keep(t: int, s_t: torch.Tensor, some: slice = some, before: int = batch * steps) -> None:
+            if t in times:
+                chains[times.index(t), some] = s_t[:, 0].cpu().numpy()
+            if on_progress:
+                on_progress(before + steps - t, total, 0)
+
+        condition = model.encode(torch.from_numpy(features[some]).to(device))
+        generators = [image_generator(seed, key) for key in keys[some]]
+        sample_semantics(model, condition, config, generators, on_step=keep)
+    return chains
+
+
+def _table(samples: ChainSamples, dataset: Dataset) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["step", "t", "photo", "class", "seen", "x", "y", "cosine"])
+    writer.writerows(_lines(samples, dataset))
+    return text.getvalue().encode("utf-8", "backslashreplace")  # a file name need not be text
+
+
+def _lines(samples: ChainSamples, dataset: Dataset) -> Iterator[list[object]]:
+    for step, t in enumerate(samples.times):
+        for photo, row in enumerate(samples.rows.tolist()):
+            name = dataset.classes.names[dataset.labels[row]]
+            seen = str(bool(samples.seen[photo])).lower()
+            x, y = samples.points[step, photo].tolist()
+            where = dataset.paths[row] or row
+            yield [step, t, where, name, seen, f"{x:.6g}", f"{y:.6g}", f"{samples.cosines[step, photo]:.6g}"]

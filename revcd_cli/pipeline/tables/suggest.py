@@ -1,0 +1,226 @@
+"""What to mend in a class table: classes that are hardly told apart, and attributes that do not help with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations, islice
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...data.classes.attributes import ClassAttributes, align, class_key
+from ...data.classes.similarity import OnTile, closest_pairs, nearest, order_alike, unit_rows
+from ...data.classes.table_notes import table_notes
+from .advice import next_steps, pair_advice
+from .description_space import Descriptions, own_units, spreads, varies
+
+BOUND = 0.95  # cosine above which two classes are nearly indistinguishable
+HARDLY, WELL = 0.3, 0.6  # reliability below which photos hardly show an attribute, and from which they show it well
+_KEPT = 200  # pairs, classes or values of a kind that are named; the counts are of all
+_NAMED = 5  # attributes of a pair
+_MAPPED = 60  # classes of the map of similarities
+_ALIKE = 0.5  # spreads within which two classes have an attribute alike
+_SAME = 1 - 1e-6  # correlation of attributes that say the same; float32 holds no more
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A table with what is compared: classes and attributes in the order of their names, so that no other matters."""
+
+    classes: ClassAttributes
+    units: np.ndarray  # (C, F)
+    spread: np.ndarray  # (A,) the unit in which differences are given
+    known: Descriptions | None
+
+    def reliability(self, name: str) -> float | None:
+        return None if self.known is None or self.known.reliability is None else self.known.reliability[name]
+
+
+def suggest(
+    table: ClassAttributes, known: Descriptions | None = None, *, bound: float = BOUND, on_tile: OnTile | None = None
+) -> dict[str, Any]:
+    """Return all that is to be said about a table, as JSON values; `data/class_page.py` shows the same.
+
+    known: the model that is to tell the classes apart; by default they are compared by their standardised values.
+    Raises `InputFileError` if the table has not the model's attributes.
+    """
+    classes = table if known is None else align(table, known.classes.attributes)
+    warnings = table_notes(classes, known.classes if known else None)
+    prepared = _prepare(classes, known)
+    document = {
+        "revcd": __version__,
+        "source": table.source,
+        "sha256": table.sha256,
+        "classes": len(table.names),
+        "attributes": len(table.attributes),
+        "model": known and {"name": known.name, "sha256": known.classes.sha256, "seen": len(known.seen)},
+        "bound": bound,
+        "hardly": HARDLY,
+        "warnings": list(warnings),
+        **_closeness(prepared, bound, on_tile),
+        "reliability_known": known is not None and known.reliability is not None,
+        "attribute_facts": _attribute_facts(prepared),
+        "redundant": _redundant(prepared.classes),
+        "out_of_range": _out_of_range(prepared),
+        "nearest_seen": _nearest_seen(prepared),
+    }
+    return document | {"next": next_steps(document)}
+
+
+def _prepare(classes: ClassAttributes, known: Descriptions | None) -> _Table:
+    order = sorted(range(len(classes.names)), key=classes.names.__getitem__)
+    columns = sorted(range(len(classes.attributes)), key=classes.attributes.__getitem__)
+    units = (own_units if known is None else known.units)(classes.values)[order]
+    spread = spreads(classes.values if known is None else known.classes.values)[columns]
+    names = (tuple(classes.names[row] for row in order), tuple(classes.attributes[column] for column in columns))
+    values = classes.values[np.ix_(order, columns)] + np.float32(0)  # -0.0 becomes 0.0, whose bytes differ
+    return _Table(replace(classes, names=names[0], attributes=names[1], values=values), units, spread, known)
+
+
+def _closeness(table: _Table, bound: float, on_tile: OnTile | None) -> dict[str, Any]:
+    """Describe the closest pairs. Classes with the same row are compared as one, so their cosine is exactly 1."""
+    names, values = table.classes.names, table.classes.values
+    _, first, alike, counts = np.unique(values, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    alike = alike.reshape(-1)
+    members = np.split(np.argsort(alike, kind="stable"), np.cumsum(counts)[:-1])
+    identical = sorted((rows.tolist() for rows in members if len(rows) > 1), key=lambda rows: names[rows[0]])
+    close = closest_pairs(table.units[first], bound, _KEPT, counts=counts, on_tile=on_tile)
+
+    equal = islice((pair for rows in identical for pair in combinations(rows, 2)), _KEPT)
+    found = [(1.0, *pair) for pair in equal]
+    for (a, b), cosine in zip(close.pairs.tolist(), close.cosines.tolist(), strict=True):
+        found.append((round(cosine, 6), *sorted((int(first[a]), int(first[b])))))
+    found.sort(key=lambda pair: (not (values[pair[1]] == values[pair[2]]).all(), -pair[0], pair[1:]))
+
+    groups = close.groups[alike]
+    sizes = np.bincount(groups)
+    chains = [np.flatnonzero(groups == group) for group in np.flatnonzero(sizes > 2)[:_KEPT]]
+    pairs_of_equal = int(sum(len(rows) * (len(rows) - 1) // 2 for rows in identical))
+    return {
+        "pairs_above": close.above + pairs_of_equal,
+        "classes_above": int(sizes[sizes > 1].sum()),
+        "identical": [[names[row] for row in rows[:_KEPT]] for rows in identical[:_KEPT]],
+        "groups": sorted([names[row] for row in rows[:_KEPT]] for rows in chains),
+        "pairs": [_pair(table, *pair, bound) for pair in found[:_KEPT]],
+        "map": _map(table, [row for pair in found for row in pair[1:]]),
+    }
+
+
+def _pair(table: _Table, cosine: float, a: int, b: int, bound: float) -> dict[str, Any]:
+    """Describe two classes: what separates them most, and what photos show well but they have alike."""
+    classes, rows = table.classes, (table.classes.values[a], table.classes.values[b])
+    apart = np.abs(rows[0].astype(np.float64) - rows[1]) / table.spread
+    by_distance = [int(k) for k in np.argsort(-apart, kind="stable")[:_NAMED] if apart[k] > 0]
+    reliability = [table.reliability(name) for name in classes.attributes]
+    seen_well = [k for k, value in enumerate(reliability) if value is not None and value >= WELL and apart[k] < _ALIKE]
+    seen_well.sort(key=lambda k: -reliability[k])
+    pair = {
+        "classes": [classes.names[a], classes.names[b]],
+        "cosine": cosine,
+        "above": cosine > bound,
+        "differ": int((apart > 0).sum()),
+        "apart": [
+            {
+                "attribute": classes.attributes[k],
+                "values": [_plain(row[k]) for row in rows],
+                "spreads": round(float(apart[k]), 3),
+                "reliability": reliability[k],
+            }
+            for k in by_distance
+        ],
+        "alike_but_seen": [classes.attributes[k] for k in seen_well[:_NAMED]],
+    }
+    return pair | {"advice": pair_advice(pair, HARDLY)}
+
+
+def _plain(value: np.float32) -> float:
+    """Return the shortest number that is this float32: 0.3 and not 0.30000001192."""
+    return float(str(value))
+
+
+def _map(table: _Table, rows: list[int]) -> dict[str, Any]:
+    """Return the cosines between all classes, or between those of the closest pairs, with like beside like."""
+    names = table.classes.names
+    chosen = sorted(list(dict.fromkeys(rows))[:_MAPPED]) if len(names) > _MAPPED else list(range(len(names)))
+    units, values = table.units[chosen], table.classes.values[chosen]
+    cosines = (units @ units.T).clip(-1, 1)
+    cosines[(values[:, None] == values[None]).all(axis=2)] = 1.0
+    order = order_alike(cosines)
+    return {
+        "classes": [names[chosen[k]] for k in order],
+        "cosines": cosines[np.ix_(order, order)].astype(np.float64).round(3).tolist(),
+    }
+
+
+def _attribute_facts(table: _Table) -> list[dict[str, Any]]:
+    """Describe each attribute, those that photos show least first; without that knowledge, by name."""
+    values = table.classes.values
+    facts = [
+        {
+            "name": name,
+            "reliability": table.reliability(name),
+            "constant": not changes,
+            "lowest": _plain(column.min()),
+            "highest": _plain(column.max()),
+        }
+        for name, changes, column in zip(table.classes.attributes, varies(values), values.T, strict=True)
+    ]
+    return sorted(facts, key=lambda fact: (fact["reliability"] is None, fact["reliability"] or 0.0))
+
+
+def _redundant(classes: ClassAttributes) -> list[list[str]]:
+    """Return the groups of attributes that say the same over these classes, or exactly the opposite."""
+    values = classes.values.astype(np.float64)
+    changing = np.flatnonzero(varies(values))
+    if len(values) < 3 or len(changing) < 2:  # of two classes every attribute says the same
+        return []
+    columns = values[:, changing]
+    units = unit_rows((columns - columns.mean(axis=0)).T)
+    groups = closest_pairs(units, _SAME, 1, absolute=True).groups
+    same = [changing[groups == group] for group in np.flatnonzero(np.bincount(groups) > 1)]
+    return [[classes.attributes[k] for k in members] for members in same]
+
+
+def _out_of_range(table: _Table) -> dict[str, Any]:
+    """Return the values outside what the model's own table has, those that are furthest out first."""
+    if table.known is None:
+        return {"count": 0, "values": []}
+    own, classes = align(table.known.classes, table.classes.attributes).values, table.classes
+    low, high = own.min(axis=0), own.max(axis=0)
+    beyond = np.maximum(low - classes.values, classes.values - high) / table.spread
+    rows, columns = np.nonzero(beyond > 1e-4)
+    order = np.argsort(-beyond[rows, columns], kind="stable")[:_KEPT]
+    return {
+        "count": len(rows),
+        "values": [
+            {
+                "class": classes.names[row],
+                "attribute": classes.attributes[column],
+                "value": _plain(classes.values[row, column]),
+                "range": [_plain(low[column]), _plain(high[column])],
+            }
+            for row, column in zip(rows[order], columns[order], strict=True)
+        ],
+    }
+
+
+def _nearest_seen(table: _Table) -> list[dict[str, Any]]:
+    """Return for the classes that the model has no photos of the nearest one that it has, the farthest off first."""
+    if table.known is None or not table.known.seen:
+        return []
+    seen = table.known.classes.select(sorted(table.known.seen))
+    keys = {class_key(name) for name in seen.names}
+    unseen = [row for row, name in enumerate(table.classes.names) if class_key(name) not in keys]
+    if not unseen:
+        return []
+    which, cosines = nearest(table.units[unseen], table.known.units(seen.values))
+    order = np.argsort(cosines, kind="stable")[:_KEPT]
+    return [
+        {
+            "class": table.classes.names[unseen[k]],
+            "seen": seen.names[which[k]],
+            "cosine": round(float(cosines[k]), 6),
+        }
+        for k in order
+    ]

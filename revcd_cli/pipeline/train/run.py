@@ -1,0 +1,282 @@
+"""One training, from its first epoch or from a saved state to its end: the folds of validation, then all of trainval.
+
+Each fold trains a model on a part of trainval and tests it on the rest, some seen classes playing unseen. What all
+folds say together fixes the number of epochs, the rule and its calibration. The final training is on all of trainval,
+for that many epochs. Several of these trainings may run at a time; the last one then begins before it is told them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...checkpoint.model_file import Calibration
+from ...config import Config
+from ...core.model import RevCD
+from ...data.datasets.dataset import Dataset
+from ...errors import UsageError
+from ...scoring.drawn_attributes import attribute_reliability
+from ...scoring.ensemble import Ensemble, round_weights
+from ...system import runtime
+from ..evaluate.evaluate import split_frame
+from .parallel import choose_processes, run_units
+from .state import Progress, load_state, save_state, state_path
+from .unit import EpochInfo, Step, TrainingUnit, scored_rules, unit_name
+from .validation import Verdict, draw_folds, judge
+
+SAVE_SECONDS = 15  # between two saves of the state, so that saving stays a small part of the time
+SHARES = (0.33, 0.5, 0.67, 0.8, 0.9)  # of the prototypes in the rule "joint", to choose from
+_FOUND, _STATE = "found.", "state."  # of names in the saved state
+
+OnEpoch = Callable[[EpochInfo], None]
+
+
+class TrainingRun:
+    """One training from its first epoch, or from a saved state, to the end.
+
+    output: the model beside which the state is saved; None saves nothing. processes: how many trainings run at a time;
+    None chooses.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: Config,
+        output: Path | None,
+        seed: int,
+        device: torch.device,
+        on_epoch: OnEpoch = lambda info: None,
+        processes: int | None = 1,
+    ) -> None:
+        self.dataset, self.config, self.output, self.seed = dataset, config, output, seed
+        self.device, self.on_epoch = device, on_epoch
+        self.folds = draw_folds(dataset, config.train, seed)
+        self.processes = choose_processes(dataset, config, device, len(self.folds)) if processes is None else processes
+        self.progress = Progress(
+            fingerprint=self._fingerprint(),
+            epochs=config.train.epochs,
+            rule=self.choices[0][0],
+            prototype_share=config.inference.prototype_share,
+        )
+        self.found: dict[str, Tensor] = {}  # scores of folds and weights of the final training, see `Step`
+        self.states: dict[str, dict[str, Tensor]] = {}  # of the trainings in `progress.done`
+        self.reached: dict[str, int] = {}  # their last epochs, saved or not
+        self.is_saved, self.last_save = True, time.monotonic()
+
+    @property
+    def choices(self) -> tuple[tuple[str, float], ...]:
+        """The rules, with the share of the prototypes, that validation chooses from; of equals the first."""
+        inference, rules = self.config.inference, scored_rules(self.config)
+        rule, share = inference.rule, inference.prototype_share
+        shares = SHARES if rule == "auto" and "prototype" in rules else [share] if rule == "joint" else []
+        single = [] if rule == "joint" else [(each, share) for each in rules]
+        return (*single, *(("joint", each) for each in shares))
+
+    @property
+    def epochs(self) -> int:
+        return self.progress.epochs
+
+    @property
+    def kept(self) -> frozenset[int]:
+        """Epochs after which the folds are scored."""
+        settings = self.config.train
+        return frozenset({*range(settings.evaluate_every, settings.epochs, settings.evaluate_every), settings.epochs})
+
+    @property
+    def fold_units(self) -> list[TrainingUnit]:
+        return [self.unit(number) for number in range(1, len(self.folds) + 1)]
+
+    @property
+    def final_unit(self) -> TrainingUnit:
+        """The training on all of trainval. Before validation has chosen, it is one for all that may be chosen."""
+        if self.folds and not self.progress.decided:
+            return replace(self.unit(0), ahead=True)
+        return replace(self.unit(0), epochs=self.epochs, kept=frozenset({self.epochs}))
+
+    def unit(self, fold: int) -> TrainingUnit:
+        """Return the training of a fold, counted from 1, or that on all of trainval, which is 0."""
+        return TrainingUnit(
+            dataset=self.dataset,
+            config=self.config,
+            seed=self.seed,
+            device=self.device,
+            split=self.folds[fold - 1] if fold else self.dataset.split,
+            epochs=self.config.train.epochs,
+            kept=self.kept,
+            fold=fold,
+            folds=len(self.folds) if fold else 0,
+        )
+
+    def _fingerprint(self) -> dict[str, Any]:
+        trainval = self.dataset.features[self.dataset.split.trainval]
+        return {
+            "config": self.config.to_dict(),
+            "seed": self.seed,
+            "device": self.device.type,
+            "split": self.dataset.split_sha256,
+            "validation_classes": self.dataset.split.val_unseen_classes,
+            "backbone": self.dataset.backbone.to_dict(),
+            "features": hashlib.sha256(np.ascontiguousarray(trainval)).hexdigest(),
+            "classes": hashlib.sha256(np.ascontiguousarray(self.dataset.classes.values)).hexdigest(),
+        }
+
+    def take_over(self, resume: bool) -> bool:
+        """Load the saved state if there is one and it is wanted."""
+        if not resume and state_path(self.output).exists():
+            raise UsageError(
+                f"{state_path(self.output)}: an earlier training of this output was interrupted.",
+                hint="Add --resume to go on with it, or delete that file to begin again.",
+            )
+        found = load_state(self.output, self.progress.fingerprint) if resume else None
+        if found:
+            self.progress, tensors = found
+            self.found = _section(tensors, _FOUND)
+            self.states = {name: _section(tensors, f"{_STATE}{name}/") for name in self.progress.done}
+            self.reached = dict(self.progress.done)
+        return found is not None
+
+    def validate(self, note: Callable[[str], None], *, ahead: bool = True) -> None:
+        """Train every fold, and fix what has the best H over all of them; earlier wins a tie.
+
+        ahead: whether the final training may begin meanwhile, where there is a process for it.
+        """
+        if not self.folds:
+            note("Too few seen classes for validation (or it is off): all epochs are used, unchecked.")
+            return
+        if self.progress.decided:
+            return
+        units = self.fold_units
+        self._train([*units, self.final_unit] if ahead and self.processes > 1 else units)
+        self.decide()
+        self.progress.decided = True
+        self.progress.history = [
+            entry | {"epochs": self.epochs} if entry["phase"] == "final" else entry
+            for entry in sorted(self.progress.history, key=lambda entry: (entry["fold"] or math.inf, entry["epoch"]))
+            if entry["phase"] == "validation" or entry["epoch"] <= self.epochs
+        ]
+        weights = self.final_unit.key(self.epochs)
+        self.found = {name: value for name, value in self.found.items() if name.startswith(f"{weights}.")}
+
+    def finish(self) -> RevCD | Ensemble:
+        """Train on all of trainval and return the averaged model, its scores in their units."""
+        unit = self.final_unit
+        weights = f"{unit.key(self.epochs)}."
+        if not any(name.startswith(weights) for name in self.found):
+            self._train([unit])
+        model = unit.untrained().eval().requires_grad_(False)
+        model.load_state_dict(_section(self.found, weights))
+        round_weights(model)
+        with runtime.one_thread():
+            unit.fit_units(model)
+        return model
+
+    def _train(self, units: Sequence[TrainingUnit]) -> None:
+        starts = {name: (done, self.states.get(name, {})) for name, done in self.progress.done.items()}
+        save_seconds = SAVE_SECONDS if self.output else math.inf
+        with contextlib.closing(run_units(units, starts, self.processes, save_seconds)) as steps:
+            for unit, step in steps:
+                self._take(unit, step)
+
+    def _take(self, unit: TrainingUnit, step: Step) -> None:
+        """Tell of an epoch, and keep what was found after it."""
+        self.found |= step.found
+        self.progress.history.append(step.info.record())
+        self.reached[unit.name] = step.info.epoch
+        planned = len(self.folds) * self.config.train.epochs + self.epochs
+        self.on_epoch(replace(step.info, done=sum(self.reached.values()), planned=planned))
+        if step.state is not None or step.info.epoch == unit.epochs:
+            self.progress.done[unit.name] = step.info.epoch
+            self.states[unit.name] = {name: value.clone() for name, value in (step.state or {}).items()}
+            self.is_saved = self.output is None
+        # Each process has something to save every `SAVE_SECONDS`, and every file holds what all of them have.
+        if not self.is_saved and time.monotonic() - self.last_save > SAVE_SECONDS / self.processes:
+            self._save()
+
+    def _save(self) -> None:
+        """Save the state of every training, and nothing that came after it."""
+        done = self.progress.done
+        known = [entry for entry in self.progress.history if entry["epoch"] <= done.get(unit_name(entry["fold"]), 0)]
+        tensors = {_FOUND + name: value for name, value in self.found.items()}
+        tensors |= {f"{_STATE}{unit}/{name}": v for unit, state in self.states.items() for name, v in state.items()}
+        save_state(self.output, replace(self.progress, history=known), tensors)
+        self.is_saved, self.last_save = True, time.monotonic()
+
+    def decide(self) -> None:
+        """Fix the number of epochs and the rule by H over all folds, and a calibration for every rule."""
+        epochs = sorted(self.kept)
+        verdicts = {(epoch, *choice): self.verdict(epoch, *choice) for epoch in epochs for choice in self.choices}
+        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # the first of equals
+        progress = self.progress
+        progress.epochs, progress.rule, progress.prototype_share = chosen
+        progress.best = {**verdicts[chosen].figures, "folds": list(verdicts[chosen].folds)}
+        at_chosen = {choice: verdicts[(chosen[0], *choice)] for choice in self.choices}
+        joint = [choice for choice in self.choices if choice[0] == "joint"]
+        if chosen[1] != "joint" and joint:
+            progress.prototype_share = max(joint, key=lambda choice: at_chosen[choice].merit)[1]
+        kept = {
+            rule: verdict
+            for (rule, share), verdict in at_chosen.items()
+            if rule != "joint" or share == progress.prototype_share
+        }
+        progress.calibrations = {rule: asdict(verdict.calibration) for rule, verdict in kept.items()}
+        progress.by_rule = {rule: verdict.figures for rule, verdict in kept.items()}
+        progress.attributes = self._attributes(chosen[0])
+
+    def _attributes(self, epoch: int) -> dict[str, float | None]:
+        """Return for each attribute how well photos show it (`attribute_reliability`), over all that played unseen.
+
+        Within each fold: what a fold's training lacks pulls everything it draws away from just that, and across folds
+        this would look like drawing the opposite.
+        """
+        drawn = [self.found.get(unit.key(epoch, "drawn")) for unit in self.fold_units]
+        if any(means is None for means in drawn):
+            return {}
+        tables = [self.dataset.classes.values[np.unique(self.dataset.labels[fold.test_unseen])] for fold in self.folds]
+        means, table = (
+            torch.cat([torch.as_tensor(each) - torch.as_tensor(each).mean(0) for each in parts])
+            for parts in (drawn, tables)
+        )
+        shares = attribute_reliability(means, torch.arange(len(table)), table).tolist()
+        named = zip(self.dataset.classes.attributes, shares, strict=True)
+        return {name: None if math.isnan(share) else round(share, 4) for name, share in named}
+
+    def verdict(self, epoch: int, rule: str, share: float) -> Verdict:
+        """Judge one rule after `epoch` epochs by the scores of all folds."""
+
+        def scores(unit: TrainingUnit, part: str) -> Tensor:
+            if rule != "joint":
+                return self.found[unit.key(epoch, rule, part)]
+            evidence, prototype = (self.found[unit.key(epoch, each, part)] for each in ("evidence", "prototype"))
+            return torch.lerp(evidence, prototype, share)
+
+        candidates = np.array(self.dataset.seen)
+        return judge(
+            [
+                replace(
+                    split_frame(self.dataset, unit.split, candidates),
+                    scores_seen=scores(unit, "seen"),
+                    scores_unseen=scores(unit, "unseen"),
+                )
+                for unit in self.fold_units
+            ],
+            self.config.train,
+        )
+
+    @property
+    def calibrations(self) -> dict[str, Calibration]:
+        """What turns scores into answers, for every rule that validation tried."""
+        return {rule: Calibration(**values) for rule, values in self.progress.calibrations.items()}
+
+
+def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,158 @@
+"""Training a model: `train` writes it, settings and learning curves beside it, and a state from which to go on.
+
+Test rows are never read. How epochs, rule and calibration are chosen is in `training_run`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...checkpoint.model_file import Checkpoint, save_checkpoint
+from ...config import Config
+from ...core.model import RevCD
+from ...data.datasets.dataset import Dataset
+from ...errors import RevcdError, UsageError
+from ...reports.plots.training import plot_training
+from ...system import files
+from ...system.runtime import choose_device
+from ..settings import save_config
+from .run import OnEpoch, TrainingRun
+from .state import state_path
+from .unit import DIVERGED, EpochInfo
+
+__all__ = ["EpochInfo", "TrainSummary", "check_model_output", "config_path", "curves_path", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSummary:
+    """What a training came to."""
+
+    output: Path
+    epochs: int  # of the final model
+    rule: str  # of the final model
+    validation: dict[str, Any]  # S, U, H, T1, AUSUC over the folds at that epoch, {} without validation
+    history: list[dict[str, Any]]
+    photos: int
+    seconds: float
+    sha256: str
+
+
+def train(
+    dataset: Dataset,
+    config: Config,
+    output: Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    processes: int | None = 1,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_epoch: OnEpoch | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> TrainSummary:
+    """Train on a data set that has features, write the model to `output`, and its settings and curves beside it.
+
+    The state is saved on the way. `resume` goes on from it and ends with the same bytes as an uninterrupted run;
+    without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models on
+    processors of one kind; on Intel's torch draws dropout by a library of Intel's, so other makers' models differ from
+    those. processes: how many folds may train side by side, each in a process of its own, which makes no difference to
+    the model; None chooses (`side_by_side`). A script that asks for several needs `if __name__ == "__main__":` around
+    what it does, because they import it.
+    """
+    note = on_note or (lambda text: None)
+    check_features(dataset)
+    output = check_model_output(output, resume=resume, overwrite=overwrite)
+    started = time.monotonic()
+    beside = (state_path(output), config_path(output), curves_path(output))
+    with files.exclusive(output, *beside), torch.random.fork_rng():
+        where = choose_device(device).value
+        run = TrainingRun(dataset, config, output, seed, where, on_epoch or (lambda info: None), processes)
+        if run.take_over(resume):
+            done = sum(run.reached.values())
+            note(f"Going on after {done} epoch{'s' * (done != 1)}.")
+        if run.processes > 1:
+            note(f"{len(run.folds)} folds of validation and the final training, {run.processes} at a time.")
+        run.validate(note)
+        model = run.finish()
+        _check_weights(model)
+        # "auto" was training's question; the model holds the answer.
+        answer = {"rule": run.progress.rule, "prototype_share": run.progress.prototype_share}
+        model.config = replace(config, inference=replace(config.inference, **answer))
+        checkpoint = Checkpoint(
+            model=model.cpu(),
+            classes=dataset.classes,
+            seen=frozenset(dataset.classes.names[c] for c in dataset.seen),
+            backbone=dataset.backbone,
+            calibrations=run.calibrations,
+            dataset={
+                "name": dataset.name,
+                "split_sha256": dataset.split_sha256,
+                "photos": len(dataset.split.trainval),
+            },
+            metrics={
+                "validation": run.progress.best,
+                "validation_by_rule": run.progress.by_rule,
+                "attributes": run.progress.attributes,
+                "epochs": run.epochs,
+            },
+            seed=seed,
+        )
+        save_checkpoint(output, checkpoint)
+        save_config(config, config_path(output))
+        title = f"{output.stem}, trained on {dataset.name}"
+        files.write_bytes(curves_path(output), plot_training(run.progress.history, run.epochs, title))
+        state_path(output).unlink(missing_ok=True)
+    return TrainSummary(
+        output=output,
+        epochs=run.epochs,
+        rule=run.progress.rule,
+        validation=run.progress.best,
+        history=run.progress.history,
+        photos=len(dataset.split.trainval),
+        seconds=time.monotonic() - started,
+        sha256=files.file_sha256(output),
+    )
+
+
+def config_path(output: Path) -> Path:
+    """Return where a model's settings are written: beside it."""
+    return output.with_suffix(".config.toml")
+
+
+def curves_path(output: Path) -> Path:
+    """Return where a model's learning curves are drawn: beside it."""
+    return output.with_suffix(".curves.png")
+
+
+def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
+    """Return the path of the model to write, or raise `UsageError` if it, or what comes beside it, must not be."""
+    if output.suffix in (".toml", ".png"):
+        raise UsageError(f"{output}: a model's name cannot end in {output.suffix}.", hint="Call it NAME.safetensors.")
+    overwrite = overwrite or (resume and state_path(output).exists())
+    for beside in (config_path(output), curves_path(output)):
+        files.check_output(beside, overwrite=overwrite)
+    return files.check_output(output, overwrite=overwrite)
+
+
+def check_features(dataset: Dataset) -> None:
+    """Raise unless there are features, and those of the training photos are numbers."""
+    if dataset.features is None or dataset.backbone is None:
+        raise UsageError("The data set has no features yet; extract them first.")
+    bad = ~np.isfinite(dataset.features[dataset.split.trainval]).all(axis=1)
+    if bad.any():
+        raise RevcdError(
+            f"{dataset.name}: {int(bad.sum()):,} of {len(bad):,} training photos have features that are not finite.",
+            hint="Extract the features again.",
+        )
+
+
+def _check_weights(model: RevCD) -> None:
+    if not all(value.isfinite().all() for value in model.state_dict().values()):
+        raise RevcdError("The weights are not finite after the last step.", hint=DIVERGED)

@@ -1,0 +1,219 @@
+"""One of the trainings that a model takes: a fold of validation, or all of trainval.
+
+None depends on another, so they may run one after the other or side by side (`side_by_side`): a unit holds all that it
+needs, and what it finds is numbers and tensors that can be sent from one process to another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...config import Config
+from ...core.model import RevCD
+from ...core.trainer import Trainer, TrainingRows
+from ...data.datasets.dataset import Dataset
+from ...data.datasets.splits import Split
+from ...errors import RevcdError
+from ...scoring.ensemble import Ensemble, EnsembleTrainer, build_model, build_trainer
+from ...scoring.rows import draw_rows
+from ...scoring.scores import fit_units
+from ...system import runtime
+from ..evaluate.evaluate import score_split
+from .validation import own_figures, unit_rows
+
+DIVERGED = "Training diverged. Train anew with a lower train.learning_rate or train.gradient_clip; nothing is written."
+_DRAWN_PHOTOS = 16  # of each class, from which its drawn attributes are averaged
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochInfo:
+    """One finished epoch."""
+
+    phase: str  # "validation" | "final"
+    epoch: int  # 1..epochs
+    epochs: int
+    loss: float
+    rec: float
+    noise: float
+    cls: float
+    fold: int = 0  # 1..folds in phase "validation"
+    folds: int = 0
+    validation: dict[str, float | None] | None = None  # S, U, H, T1, AUSUC of this fold alone, where measured
+    done: int = 0  # epochs of all folds and of the final training that came before it, and this one
+    planned: int = 0  # epochs of them all
+
+    def record(self) -> dict[str, Any]:
+        """Return what is kept of it: nothing that depends on which of the trainings was first."""
+        return {name: value for name, value in asdict(self).items() if name not in ("done", "planned")}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished epoch of a unit, what was found after it, and sometimes all that the next one depends on."""
+
+    info: EpochInfo
+    found: dict[str, Tensor]  # by "fold.epoch.…": scores and drawn attributes; by "final.epoch.…": weights
+    state: dict[str, Tensor] | None  # empty after the last epoch, which nothing follows
+
+
+def unit_name(fold: int) -> str:
+    """Return the name of the training of a fold, counted from 1, or of that on all of trainval, which is 0."""
+    return f"fold-{fold}" if fold else "final"
+
+
+def scored_rules(config: Config) -> tuple[str, ...]:
+    """Return the rules that photos are scored by; "joint" follows from two of them."""
+    rule, has_prototypes = config.inference.rule, config.prototypes.components > 0
+    if rule == "auto":
+        return ("evidence", "prototype", "cosine") if has_prototypes else ("evidence", "cosine")
+    return ("evidence", "prototype") if rule == "joint" else (rule,)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingUnit:
+    """One training on one split of a data set that has features."""
+
+    dataset: Dataset
+    config: Config
+    seed: int
+    device: torch.device
+    split: Split
+    epochs: int
+    kept: frozenset[int]  # epochs after which a fold is scored, or the final weights are kept
+    fold: int = 0  # 1..folds; 0 is the final training
+    folds: int = 0
+    ahead: bool = False  # whether it is not known yet how many epochs are wanted: then it may end early
+
+    @property
+    def name(self) -> str:
+        return unit_name(self.fold)
+
+    @property
+    def phase(self) -> str:
+        return "validation" if self.fold else "final"
+
+    def run(self, done: int, saved: dict[str, Tensor], save_seconds: float) -> Iterator[Step]:
+        """Train what is missing after `done` epochs, from the state then, and yield each epoch.
+
+        A state is among what is yielded when more than `save_seconds` have passed since the last one. Its tensors are
+        training's own: whoever keeps them longer than until the next step copies them. Raises `RevcdError` for a loss
+        that is not finite, unless the training is one `ahead`.
+        """
+        if done >= self.epochs:
+            return
+        with runtime.one_thread():
+            trainer, last_save = self.make_trainer(), time.monotonic()
+        if saved:
+            trainer.restore(saved)
+        for epoch in range(done, self.epochs):
+            with runtime.one_thread():
+                info, found = self._epoch(trainer, epoch)
+            if not math.isfinite(info.loss):
+                if self.ahead:
+                    return
+                raise RevcdError(
+                    f"The loss became {info.loss} in epoch {info.epoch} of the {self.phase} phase.", hint=DIVERGED
+                )
+            state = None
+            if time.monotonic() - last_save > save_seconds:
+                state, last_save = trainer.state() if info.epoch < self.epochs else {}, time.monotonic()
+            yield Step(info, found, state)
+
+    def _epoch(self, trainer: Trainer | EnsembleTrainer, epoch: int) -> tuple[EpochInfo, dict[str, Tensor]]:
+        losses = trainer.run_epoch(epoch, self._epoch_seed(epoch))
+        loss, rec, noise, cls = (float(part) for part in losses)
+        info = EpochInfo(
+            phase=self.phase,
+            epoch=epoch + 1,
+            epochs=self.epochs,
+            loss=loss,
+            rec=rec,
+            noise=noise,
+            cls=cls,
+            fold=self.fold,
+            folds=self.folds,
+        )
+        found: dict[str, Tensor] = {}
+        if info.epoch not in self.kept or not math.isfinite(loss):
+            return info, found
+        if self.fold:
+            return replace(info, validation=self.measure(trainer.ema, info.epoch, found)), found
+        weights = trainer.ema.state_dict().items()
+        return info, {self.key(info.epoch, name): value.clone() for name, value in weights}
+
+    def key(self, epoch: int, *names: object) -> str:
+        """Return the name of something found after an epoch."""
+        return ".".join(str(part) for part in (self.name, epoch, *names))
+
+    def measure(self, model: RevCD | Ensemble, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
+        """Add the fold's scores by every rule to what was found, and return its figures by the first."""
+        figures: dict[str, float | None] = {}
+        self.fit_units(model)
+        candidates = np.array(self.dataset.seen)
+        for rule in scored_rules(self.config):
+            inference = replace(self.config.inference, rule=rule)
+            scores = score_split(model, self.dataset, self.split, inference, seed=self.seed, candidates=candidates)
+            found[self.key(epoch, rule, "seen")] = scores.scores_seen
+            found[self.key(epoch, rule, "unseen")] = scores.scores_unseen
+            figures = figures or own_figures(scores, self.config.train)
+        self.draw_attributes(model, epoch, found)
+        return figures
+
+    def draw_attributes(self, model: RevCD | Ensemble, epoch: int, found: dict[str, Tensor]) -> None:
+        """Add what the model draws from some photos of each class that plays unseen: a mean for each class, (U, A)."""
+        rows, means = self.split.test_unseen, []
+        for label in np.unique(self.dataset.labels[rows]):
+            some = rows[self.dataset.labels[rows] == label][:_DRAWN_PHOTOS]
+            means.append(
+                draw_rows(model, self.dataset.features[some], self.config.inference, seed=self.seed).mean.mean(0)
+            )
+        found[self.key(epoch, "drawn")] = torch.stack(means)
+
+    def fit_units(self, model: RevCD | Ensemble) -> None:
+        """Set the units of this model's scores, from photos and classes that trained it, test photos never."""
+        features = torch.from_numpy(self.dataset.features[unit_rows(self.split)]).to(self.device)
+        prototypes = torch.from_numpy(self.dataset.classes.values[self.classes]).to(self.device)
+        fit_units(model, features, prototypes, self.config.inference, scored_rules(self.config))
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Classes with photos to train on, (C,)."""
+        return np.unique(self.dataset.labels[self.split.trainval])
+
+    def untrained(self) -> RevCD | Ensemble:
+        """Return the model with its first weights and nothing fitted."""
+        dataset = self.dataset
+        torch.manual_seed(self._epoch_seed(-1))
+        n_attributes, n_spatial = len(dataset.classes.attributes), dataset.backbone.tokens
+        model = build_model(self.config, dataset.features.shape[1], n_attributes, len(self.classes), n_spatial)
+        return model.to(self.device)
+
+    def rows(self) -> TrainingRows:
+        """Return the photos to train on, labelled by place among `classes`."""
+        dataset, classes = self.dataset, self.classes
+        position = np.full(len(dataset.classes.names), -1)
+        position[classes] = np.arange(len(classes))
+        return TrainingRows(
+            torch.from_numpy(dataset.features[self.split.trainval]).to(self.device),
+            torch.from_numpy(position[dataset.labels[self.split.trainval]]).to(self.device),
+            torch.from_numpy(dataset.classes.values[classes]).to(self.device),
+        )
+
+    def make_trainer(self) -> Trainer | EnsembleTrainer:
+        """Return what trains the untrained model, its closed forms fitted."""
+        return build_trainer(self.untrained(), self.rows())
+
+    def _epoch_seed(self, epoch: int) -> int:
+        """Return the seed of an epoch of this unit; -1 is that of the first weights."""
+        phase = f"validation/{self.fold - 1}" if self.fold else "final"
+        digest = hashlib.sha256(f"{self.seed}/{phase}/{epoch}".encode()).digest()
+        return int.from_bytes(digest[:8], "little") >> 1

@@ -1,0 +1,107 @@
+"""An evaluation as files: metrics.json, which repeats what was evaluated on what, tables, and the seen-unseen curve."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...checkpoint.model_file import Checkpoint
+from ...data.datasets.dataset import Dataset
+from ...errors import UsageError
+from ...metrics.curve import SeenUnseenCurve
+from ...metrics.reliability import Reliability
+from ...pipeline.evaluate.evaluate import GZSLReport
+from ...pipeline.fingerprint import describe_data
+from ...system.files import check_output, write_bytes
+from ..plots.figures import plot_su_curve
+
+FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png", "su_curve.svg")
+_CURVE = ("gamma", "S", "U")
+_MOST_POINTS = 200  # of the curve in metrics.json; su_curve.csv has them all
+
+
+def describe(
+    report: GZSLReport,
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    *,
+    rule: str | None = None,
+    curve: SeenUnseenCurve | None = None,
+    confidence: dict[str, Reliability] | None = None,
+) -> dict[str, Any]:
+    """Return the evaluation as plain JSON values, with all that is needed to repeat it.
+
+    confidence: of all photos, and of those of seen and unseen classes (`diagnosis.calibration_bins`).
+    """
+    rule = checkpoint.model.config.inference.with_rule(rule).rule
+    figures = report.to_dict()
+    per_class = figures.pop("per_class")
+    points = None if curve is None else curve_points(curve)
+    calibration = checkpoint.calibration_for(rule)
+    return {
+        "revcd": __version__,
+        "metrics": figures,
+        "rule": rule,
+        "gamma": calibration.gamma,
+        "temperature": calibration.temperature,
+        "calibration_error": {part: bins.expected_error() for part, bins in (confidence or {}).items()},
+        "seed": checkpoint.seed,
+        "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
+        **describe_data(dataset),
+        "per_class": list(per_class),
+        "su_curve": points and thinned(points, _MOST_POINTS),
+    }
+
+
+def curve_points(curve: SeenUnseenCurve) -> dict[str, list[float]]:
+    """Return all points of a seen-unseen curve: the seen penalty "gamma", rising, and "S" and "U" there."""
+    return {name: column.tolist() for name, column in zip(_CURVE, curve.points(), strict=True)}
+
+
+def thinned(points: dict[str, list[float]], most: int) -> dict[str, list[float]]:
+    """Return at most so many points of a curve, both ends among them."""
+    count = len(points["gamma"])
+    kept = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return {name: [column[k] for k in kept] for name, column in points.items()}
+
+
+def check_report_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Raise `UsageError` if files of these names could not be written there, before any work is done."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; the results go to a folder.")
+    for name in names:
+        check_output(folder / name, overwrite=overwrite)
+
+
+def write_report(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None = None) -> None:
+    """Write the report's files, each whole or not at all; those of the curve only if there is one."""
+    metrics, per_class, table, *pictures = (folder / name for name in FILES)
+    written = (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    write_bytes(metrics, written)
+    columns = ("name", "seen", "photos", "accuracy")
+    write_bytes(per_class, csv_bytes(columns, ([entry[name] for name in columns] for entry in document["per_class"])))
+    if curve is None:
+        return
+    points = curve_points(curve)
+    write_bytes(table, csv_bytes(_CURVE, zip(*points.values(), strict=True)))
+    figures = document["metrics"]
+    title = f"{document['dataset']['name']}, rule {document['rule']}, AUSUC {100 * figures['ausuc']:.1f}"
+    drawn = plot_su_curve(points, (figures["acc_seen"], figures["acc_unseen"]), title)
+    for picture, data in zip(pictures, drawn, strict=True):
+        write_bytes(picture, data)
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Return a table as CSV in UTF-8; None is an empty cell."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return stream.getvalue().encode()

@@ -1,0 +1,239 @@
+"""Writers of predictions, one per format: each writes the beginning, yields what adds a photo, and writes the end."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ... import __version__
+from ...data.formats.path_text import encode_path
+from ...errors import RevcdError, UsageError
+from ...pipeline.predict.explanations import Descriptions
+from ...pipeline.predict.predictions import (
+    COLUMNS,
+    NONE_OF_THESE,
+    REJECTED,
+    OutputFormat,
+    Prediction,
+    Row,
+    Write,
+    rounded,
+    rows,
+)
+from ...system.files import atomic_write
+from .page import html_writer
+
+SCHEMA = 1  # of the JSON document
+_ROW_GROUP = 16_384  # rows of a Parquet file that are held in memory
+# What a spreadsheet computes: a cell that begins so, also in the wide letters of East Asia. A spreadsheet that expects
+# another separator than the comma, or does not understand quotes, begins a cell inside the text as well.
+_FORMULA = re.compile("(^|[,;|\t\r\n])(?=[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n])")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+@contextlib.contextmanager
+def csv_writer(stream: BinaryIO, header: dict[str, Any], *, excel: bool = False) -> Iterator[Write]:
+    stream.write(b"\xef\xbb\xbf" if excel else b"")
+    stream.write(_csv_line(COLUMNS))
+
+    def write(prediction: Prediction) -> None:
+        for row in rows(prediction):
+            stream.write(_csv_line([_csv_cell(value, excel) for value in row]))
+
+    yield write
+
+
+def _csv_cell(value: object, excel: bool) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _FORMULA.sub(r"\1'", value) if excel and isinstance(value, str) else value
+
+
+def _csv_line(cells: Any) -> bytes:
+    # The module quotes a carriage return inside a cell only if its own line ending has one, so that is put on and off.
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return f"{line.getvalue()[:-2]}\n".encode()
+
+
+@contextlib.contextmanager
+def tsv_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
+    """Plain lines for pipes: `path<TAB>class<TAB>score` of the best class, with control characters as escapes.
+
+    A photo that could not be read has no class; one that was rejected has the words for that in its place.
+    """
+
+    def write(prediction: Prediction) -> None:
+        best = prediction.best
+        instead = NONE_OF_THESE if prediction.status == REJECTED else ""
+        cells = (best.name, str(rounded(best.score))) if best else (instead, "")
+        line = "\t".join(_CONTROL.sub(_escape, cell) for cell in map(encode_path, (prediction.path, *cells)))
+        stream.write(f"{line}\n".encode())
+        stream.flush()
+
+    yield write
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+
+
+def _candidates(prediction: Prediction) -> list[dict[str, Any]]:
+    return [
+        {
+            "rank": rank,
+            "class": encode_path(candidate.name),
+            "score": rounded(candidate.score),
+            "probability": rounded(candidate.probability),
+            "seen": candidate.seen,
+        }
+        for rank, candidate in enumerate(prediction.candidates, 1)
+    ]
+
+
+@contextlib.contextmanager
+def json_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
+    """One document; results are streamed into it, so that only photos without an answer stay in memory."""
+    for name, value in {"schema": SCHEMA, "revcd": __version__, **header}.items():
+        stream.write((b",\n " if name != "schema" else b"{\n ") + _dump(name) + b": " + _dump(value))
+    stream.write(b',\n "results": [')
+    failures: list[dict[str, str]] = []
+    rejected: list[dict[str, str]] = []
+    classified = 0
+
+    def write(prediction: Prediction) -> None:
+        nonlocal classified
+        shared = {"path": encode_path(prediction.path), "status": prediction.status}
+        if not prediction.candidates:
+            unanswered = rejected if prediction.status == REJECTED else failures
+            unanswered.append({**shared, "reason": prediction.reason, "detail": prediction.detail})
+            return
+        stream.write((b",\n  " if classified else b"\n  ") + _dump({**shared, "candidates": _candidates(prediction)}))
+        classified += 1
+
+    yield write
+    counts = {"classified": classified, "rejected": len(rejected), "failed": len(failures)}
+    for name, unanswered in (("rejected", rejected), ("failures", failures)):
+        stream.write(b"\n ],\n " + _dump(name) + b": [" + b",".join(b"\n  " + _dump(each) for each in unanswered))
+    stream.write(b'\n ],\n "summary": ' + _dump({"photos": sum(counts.values()), **counts}) + b"\n}\n")
+
+
+@contextlib.contextmanager
+def jsonl_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
+    """One object per photo, which names the model by the head of its sha256."""
+    model = str(header.get("model", {}).get("sha256", ""))[:12]
+
+    def write(prediction: Prediction) -> None:
+        line = {
+            "path": encode_path(prediction.path),
+            "status": prediction.status,
+            "reason": prediction.reason,
+            "detail": prediction.detail,
+            "model": model,
+            "candidates": _candidates(prediction),
+        }
+        stream.write(_dump(line) + b"\n")
+        stream.flush()
+
+    yield write
+
+
+@contextlib.contextmanager
+def parquet_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
+    """The rows, and the header as JSON under the key `revcd` of the file's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, number = pa.string(), pa.float64()
+    types = (text, pa.int32(), text, number, number, pa.bool_(), text, text)
+    about = _dump({"schema": SCHEMA, "revcd": __version__, **header})
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata={"revcd": about})
+    waiting: list[Row] = []
+
+    with pq.ParquetWriter(stream, schema) as parquet:
+
+        def flush() -> None:
+            columns = zip(*waiting, strict=True)
+            parquet.write_table(pa.table([pa.array(*pair) for pair in zip(columns, types, strict=True)], schema=schema))
+            waiting.clear()
+
+        def write(prediction: Prediction) -> None:
+            waiting.extend(rows(prediction))
+            if len(waiting) >= _ROW_GROUP:
+                flush()
+
+        yield write
+        if waiting:
+            flush()
+
+
+WRITERS = {
+    OutputFormat.tsv: tsv_writer,
+    OutputFormat.csv: csv_writer,
+    OutputFormat.json: json_writer,
+    OutputFormat.jsonl: jsonl_writer,
+    OutputFormat.parquet: parquet_writer,
+    OutputFormat.html: html_writer,
+}
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Where predictions go, one by one."""
+
+    write: Write
+
+
+@contextlib.contextmanager
+def open_writer(
+    target: Path | BinaryIO,
+    output_format: OutputFormat,
+    header: dict[str, Any],
+    *,
+    excel: bool = False,
+    descriptions: Descriptions | None = None,
+) -> Iterator[Writer]:
+    """Yield a `Writer` to a file, or to a binary stream such as `sys.stdout.buffer`.
+
+    header: plain JSON values that say where the predictions come from: `model` (name, sha256), `backbone`, `classes`
+    (source, sha256, n) and `settings`; kept by every format that has a place for it.
+    excel: write the CSV that spreadsheets read rightly and safely: with a byte-order mark, and an apostrophe before
+    text, or a part of it, that would be computed as a formula.
+    descriptions: what the page compares drawn attributes with; no other format has a place for it.
+    """
+    if excel and output_format is not OutputFormat.csv:
+        raise UsageError(f"The spreadsheet form exists for CSV only, not for {output_format.value}.")
+    if output_format is OutputFormat.table:
+        raise UsageError("A table is for the terminal, not for a file.", hint="Choose csv, json, jsonl, tsv or html.")
+    write_to = functools.partial(csv_writer, excel=True) if excel else WRITERS[output_format]
+    if output_format is OutputFormat.html:
+        write_to = functools.partial(html_writer, descriptions=descriptions)
+    with contextlib.ExitStack() as stack:
+        if isinstance(target, Path):
+            opened = _written_through(target) if output_format is OutputFormat.jsonl else atomic_write(target)
+            stream = stack.enter_context(opened)
+        else:
+            stream = target
+        yield Writer(stack.enter_context(write_to(stream, header)))
+
+
+@contextlib.contextmanager
+def _written_through(path: Path) -> Iterator[BinaryIO]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            yield stream
+    except OSError as error:
+        raise RevcdError(f"{path}: cannot be written ({error.strerror or error}).") from error

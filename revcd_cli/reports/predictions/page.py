@@ -1,0 +1,78 @@
+"""The page of predictions: one HTML file that needs nothing else, with thumbnails, bars, filters and explanations."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ... import __version__
+from ...pipeline.predict.explanations import Descriptions
+from ...pipeline.predict.predictions import REJECTED, Prediction, Write, rounded
+from ..pages import page_bytes, page_environment
+
+LEVELS = 1000  # into which an attribute's range in the table is divided: numbers of photos are whole, and short
+
+
+@contextlib.contextmanager
+def html_writer(stream: BinaryIO, header: dict[str, Any], descriptions: Descriptions | None = None) -> Iterator[Write]:
+    """Yield the function that adds a photo to the page. Cards are streamed, so memory does not grow with the photos.
+
+    descriptions: what drawn attributes are compared with; those of classes that are a candidate of some photo are
+    written once, at the end. Without them the page explains nothing.
+    """
+    parts: Any = page_environment().get_template("predictions.html.jinja").module
+    numbers: dict[tuple[str, bool], int] = {}  # of the classes (name, seen) that are candidates, as they come
+    photos, answers, size = Counter(), Counter(), 0
+
+    def add(part: str) -> int:
+        data = page_bytes(part)
+        stream.write(data)
+        return len(data)
+
+    def write(prediction: Prediction) -> None:
+        nonlocal size
+        photos[prediction.status] += 1
+        classes = [numbers.setdefault((each.name, each.seen), len(numbers)) for each in prediction.candidates]
+        if classes:
+            answers[classes[0]] += 1
+        size += add(parts.card(prediction, photos.total(), classes, _levels(prediction, descriptions)))
+
+    add(parts.head(header, __version__))
+    yield write
+    data = {
+        "classes": [_class(*each, answers[number], descriptions) for each, number in numbers.items()],
+        "levels": LEVELS,
+        "rule": (header.get("settings") or {}).get("rule"),
+        **(_scale(descriptions) if descriptions else {}),
+    }
+    add(parts.tail(data, photos["ok"], photos[REJECTED], photos["failed"], size / max(1, photos.total())))
+
+
+def _levels(prediction: Prediction, descriptions: Descriptions | None) -> dict[str, str]:
+    """Return the drawn numbers of a photo as whole levels of each attribute's range, separated by spaces."""
+    if prediction.drawn is None or descriptions is None:
+        return {}
+    mean, spread = np.array(prediction.drawn.mean), np.array(prediction.drawn.spread)
+    shares = {"mean": (mean - descriptions.low) / descriptions.span, "spread": spread / descriptions.span}
+    return {
+        name: " ".join(map(str, np.rint(LEVELS * each).clip(-(10**9), 10**9).astype(int).tolist()))
+        for name, each in shares.items()
+    }
+
+
+def _class(name: str, seen: bool, n_photos: int, descriptions: Descriptions | None) -> dict[str, Any]:
+    row = descriptions.rows.get(name) if descriptions else None
+    return {"name": name, "seen": seen, "photos": n_photos, "values": None if row is None else _numbers(row)}
+
+
+def _scale(descriptions: Descriptions) -> dict[str, Any]:
+    numbers = {name: _numbers(getattr(descriptions, name)) for name in ("low", "span", "unit", "average")}
+    return {"attributes": descriptions.attributes, "reliability": descriptions.reliability, **numbers}
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [rounded(value) for value in values.tolist()]

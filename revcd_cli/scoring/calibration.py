@@ -1,0 +1,79 @@
+"""Turning scores into answers and probabilities: the seen penalty and the temperature, both fitted on validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..metrics.curve import SeenUnseenCurve, common_penalties
+
+
+def fit_temperature(scores: Tensor, labels: Tensor) -> float:
+    """Return the temperature that makes softmax(scores / temperature) most likely; 1 if there is nothing to fit on.
+
+    scores: (N, C); labels: (N,). The negative log-likelihood has one minimum in 1/temperature (it is convex there), so
+    a search that narrows a bracket in log temperature finds it.
+    """
+    if not len(labels):
+        return 1.0
+    scores = scores.double()
+    low, high = -12.0, 6.0  # of log temperature
+
+    def cost(log_temperature: float) -> float:
+        return float(F.cross_entropy(scores / torch.tensor(log_temperature).double().exp(), labels))
+
+    for _ in range(60):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if cost(left) < cost(right):
+            high = right
+        else:
+            low = left
+    return float(torch.tensor((low + high) / 2).exp())
+
+
+def harmonic_penalty(curves: Sequence[SeenUnseenCurve]) -> float:
+    """Return the penalty with the largest mean H over the validation folds: an exact search over all breakpoints.
+
+    Of equally good ones it is the one nearest to none, so that nothing is moved for nothing.
+    """
+    gamma = common_penalties(curves)
+    merit = torch.zeros_like(gamma)
+    for curve in curves:
+        acc_seen, acc_unseen = curve.at(gamma)
+        merit += 2 * acc_seen * acc_unseen / (acc_seen + acc_unseen).clamp(min=1e-12)
+    best = gamma[merit >= merit.max() - 1e-12 * len(curves)]  # sums of shares differ in the last digits
+    return float(best[best.abs().argmin()])
+
+
+def sparing_penalty(curves: Sequence[SeenUnseenCurve], give_away: float) -> float:
+    """Return the largest penalty that costs at most the share `give_away` of the folds' mean accuracy on seen classes.
+
+    It is negative, a bonus, where more would be lost without it.
+    """
+    gamma = common_penalties(curves)
+    acc_seen = torch.stack([curve.at(gamma)[0] for curve in curves]).mean(0)  # falls as gamma rises
+    kept = acc_seen >= (1 - give_away) * acc_seen[0] - 1e-9
+    return float(gamma[kept][-1])
+
+
+def score_unit(scores: Tensor) -> float:
+    """Return the unit in which scores (N, C) of different models can be compared: their usual spread over classes."""
+    unit = float(scores.double().std(1, correction=0).square().mean().sqrt()) if scores.numel() else 0.0
+    return unit if unit > 0 else 1.0
+
+
+def rejection_scores(scores: Tensor) -> Tensor:
+    """Return how well a photo fits the best of the candidates (N,), by which an answer is given or withheld.
+
+    scores: (N, C), calibrated.
+    """
+    return scores.amax(-1)
+
+
+def rejection_threshold(known: Tensor, false_reject: float) -> float:
+    """Return what `false_reject` of the rejection scores (N,) of photos of the candidates lie below."""
+    return float(known.double().quantile(false_reject)) if len(known) else -math.inf

@@ -1,0 +1,79 @@
+"""Scores of feature rows against class descriptions: the one route that training, evaluation and prediction share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..baselines.generative import Rival, rival_scores
+from ..config import InferenceConfig
+from ..core.model import RevCD
+from ..system.runtime import image_generator
+from .drawn_attributes import DrawnAttributes, drawn_attributes
+from .ensemble import Ensemble
+from .scores import class_scores
+
+ROWS_AT_ONCE = 256
+
+
+def feature_keys(features: np.ndarray) -> list[bytes]:
+    """Return what identifies feature rows (N, D) where the photo's own bytes are not at hand: the numbers."""
+    return [row.tobytes() for row in np.ascontiguousarray(features)]
+
+
+def score_rows(
+    model: RevCD | Rival,
+    features: np.ndarray,
+    prototypes: Tensor,
+    config: InferenceConfig,
+    *,
+    seed: int,
+    keys: Sequence[bytes] | None = None,
+) -> Tensor:
+    """Score C classes for N feature rows; each row's noise follows from (seed, its key) alone.
+
+    features: (N, D) float32; prototypes: (C, A) raw class descriptions; keys: by default the rows' own bytes.
+    Returns (N, C) float32 on the CPU.
+    """
+    score = rival_scores if isinstance(model, Rival) else class_scores
+    device = next(model.parameters()).device
+    # Classes described alike are scored once: computed apart, they could differ by a rounding and be told apart by it.
+    distinct, where = prototypes.unique(dim=0, return_inverse=True)
+    if len(distinct) == len(prototypes):
+        distinct, where = prototypes, torch.arange(len(prototypes))
+    distinct = distinct.to(device)
+    scores = torch.empty(len(features), len(prototypes))
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
+        scores[some] = score(model, x, distinct, config, generators).cpu()[:, where.cpu()]
+    return scores
+
+
+def draw_rows(
+    model: RevCD | Ensemble,
+    features: np.ndarray,
+    config: InferenceConfig,
+    *,
+    seed: int,
+    keys: Sequence[bytes] | None = None,
+) -> DrawnAttributes:
+    """Draw the attributes of N feature rows (`core.semantics`): mean and spread (N, A) on the CPU, noise as above."""
+    device = next(model.parameters()).device
+    parts = []
+    for start in range(0, max(len(features), 1), ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
+        parts.append(drawn_attributes(model, x, config, generators))
+    return DrawnAttributes(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+
+
+def _photos(
+    features: np.ndarray, seed: int, keys: Sequence[bytes] | None, device: torch.device
+) -> tuple[Tensor, list[torch.Generator]]:
+    """Return a chunk of rows on the device, with a generator for each; keys are as large as features."""
+    x = torch.from_numpy(np.ascontiguousarray(features)).to(device)
+    return x, [image_generator(seed, key) for key in (feature_keys(features) if keys is None else keys)]

@@ -1,0 +1,136 @@
+"""Visual prototypes: where the photos of a class should lie, from its description alone, and how surely.
+
+A Gaussian process over class descriptions, fitted in closed form. Its outputs are the mean photos of the seen classes,
+so its posterior is a Gaussian over the mean photo of any class, narrow for classes described like a seen one and wide
+elsewhere. With the spread of photos around their class's mean it gives log p(x | s) - log p(x), p(x) being that of a
+class of which nothing is said. This is log p(s | x) - log p(s): what the evidence of the diffusion estimates, from the
+other side. (The Gaussian model of classes and photos is that of linear discriminant analysis; the kernel carries it to
+classes without photos.)
+Symbols: B photos, N training photos, C seen classes, K candidates, A attributes, D feature size, P components.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import PrototypeConfig
+from ..core.precondition import class_means, roots, roots_in_double
+from .class_kernel import class_kernel, directions, fit_relevance, kernel_length
+
+
+class VisualPrototypes(nn.Module):
+    """How much likelier a description makes a photo than no description does, in logarithms.
+
+    Photos are roots of features (`precondition.roots`) in components in which both covariances are diagonal: that of
+    photos around their class's mean (all 1) and that of the classes' means (`between`). n_tokens: spatial tokens a row
+    of features is, whose mean is taken.
+    """
+
+    shift: Tensor
+    to_components: Tensor
+    between: Tensor
+    centre: Tensor
+    relevance: Tensor
+    support: Tensor
+    length: Tensor
+    inverse: Tensor
+    weights: Tensor
+
+    def __init__(
+        self, config: PrototypeConfig, feature_dim: int, n_attributes: int, n_classes: int, n_tokens: int = 1
+    ) -> None:
+        super().__init__()
+        self.config, self.n_tokens = config, n_tokens
+        channels = feature_dim // n_tokens
+        components = min(config.components, channels)
+        self.register_buffer("shift", torch.zeros(channels))
+        self.register_buffer("to_components", torch.zeros(channels, components))
+        self.register_buffer("between", torch.zeros(components))
+        self.register_buffer("centre", torch.zeros(n_attributes))
+        self.register_buffer("relevance", torch.ones(n_attributes))  # how much each counts in a direction
+        self.register_buffer("support", torch.zeros(n_classes, n_attributes))  # the seen classes' directions
+        self.register_buffer("length", torch.ones(()))  # of the kernel, squared
+        self.register_buffer("inverse", torch.zeros(n_classes, n_classes))  # of the kernel matrix plus noise
+        self.register_buffer("weights", torch.zeros(n_classes, components))  # that matrix times the mean photos
+
+    @torch.no_grad()
+    def fit(self, features: Tensor, labels: Tensor, s: Tensor) -> None:
+        """Fit on photos (N, D) of seen classes, labels (N,) into their raw descriptions s (C, A)."""
+        x = roots_in_double(self._pooled(features))
+        means = class_means(x, labels, len(s))  # (C, D)
+        shift = means.mean(0)
+        x, means = x.sub_(shift), means - shift
+        shares = 1 / labels.bincount(minlength=len(s))[labels].double() / len(s)  # every class counts the same
+        basis = _principal(shares.sqrt().unsqueeze(1) * x, len(self.between))  # (D, P)
+        photos, means = x @ basis, means @ basis
+        within = shares.sqrt().unsqueeze(1) * (photos - means[labels])
+        within = _shrunk(within.T @ within, self.config.within_shrinkage)
+        between = _shrunk(means.T @ means / len(s), self.config.between_shrinkage)
+        # Of the pencil (between, within): in these components the latter is the identity, the former diagonal.
+        lower = torch.linalg.cholesky(within)
+        half = torch.linalg.solve_triangular(lower, between, upper=False)
+        values, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(lower, half.T, upper=False))
+        turn = torch.linalg.solve_triangular(lower.T, vectors, upper=True)  # (P, P)
+
+        self.shift.copy_(shift)
+        self.to_components.copy_(basis @ turn)
+        self.between.copy_(values.clamp(min=0))
+        self._fit_kernel(s.double(), means @ turn, values.clamp(min=0))
+
+    def _fit_kernel(self, s: Tensor, means: Tensor, between: Tensor) -> None:
+        """Fit what maps descriptions s (C, A) to the mean photos (C, P), whose variances are `between` (P,)."""
+        config, centre = self.config, s.mean(0)
+        relevance = fit_relevance(
+            s - centre, means, between, spread=config.relevance, length=config.length, noise=config.noise
+        )
+        support = directions(s - centre, relevance)
+        length = kernel_length(support, config.length)
+        kernel = class_kernel(support, support, length)
+        kernel.diagonal().add_(config.noise)
+        inverse = torch.linalg.inv(kernel)
+        self.centre.copy_(centre)
+        self.relevance.copy_(relevance)
+        self.support.copy_(support)
+        self.length.copy_(length)
+        self.inverse.copy_(inverse)
+        self.weights.copy_(inverse @ means)
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        """x: (B, D) raw features; s: (K, A) raw descriptions. Returns log p(x | s) - log p(x): (B, K)."""
+        photos = (roots(self._pooled(x)) - self.shift) @ self.to_components  # (B, P)
+        means, variances = self.posterior(s)  # (K, P)
+        precision, plain = 1 / (1 + variances), 1 / (1 + self.between)  # with a description, and without
+        # sum of (x - m)^2 / v, less that of x^2 / v without a description, and no (B, K, P) in between
+        distance = photos.square() @ (precision - plain).T - 2 * photos @ (means * precision).T
+        return -0.5 * (distance + (means.square() * precision - (precision / plain).log()).sum(-1))
+
+    def posterior(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the mean photo of each class, by components: (K, P) each. s: (K, A) raw."""
+        kernel = class_kernel(directions(s - self.centre, self.relevance), self.support, self.length)  # (K, C)
+        unknown = (1 - ((kernel @ self.inverse) * kernel).sum(-1)).clamp(min=0)
+        return kernel @ self.weights, unknown.unsqueeze(-1) * self.between
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_tokens, -1)).mean(-2)
+
+
+def _principal(x: Tensor, components: int) -> Tensor:
+    """Return the directions of largest variance of centred rows x (N, D), filled up with zeros: (D, P)."""
+    if len(x) < x.shape[1]:  # through the smaller of both products
+        values, vectors = torch.linalg.eigh(x @ x.T)
+        vectors = x.T @ vectors * values.clamp(min=1e-12 * float(values.amax().clamp(min=1e-300))).rsqrt()
+    else:
+        values, vectors = torch.linalg.eigh(x.T @ x)
+    kept = vectors[:, values > 1e-10 * values.max()].flip(1)[:, :components]
+    return F.pad(kept, (0, components - kept.shape[1]))
+
+
+def _shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
+    """Move a covariance (P, P) towards a multiple of the identity of the same trace, never quite singular."""
+    size = covariance.diagonal().mean().clamp(min=1e-12)
+    alpha = max(shrinkage, 1e-3)
+    return (1 - alpha) * covariance + alpha * size * torch.eye(
+        len(covariance), dtype=covariance.dtype, device=covariance.device
+    )

@@ -1,0 +1,4 @@
+"""The machine: device, precision, threads, and files.
+
+May import `config` and `errors`.
+"""

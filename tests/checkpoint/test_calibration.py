@@ -1,0 +1,30 @@
+"""What a model file says about its scores: penalty, temperature and threshold of each rule."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from revcd_cli.checkpoint.model_file import Calibration
+
+
+def test_a_calibration_takes_the_penalty_from_the_scores_of_seen_classes():
+    scores, seen = torch.tensor([[2.0, 4.0, -6.0]]), torch.tensor([True, False, True])
+    assert Calibration(gamma=0.5).apply(scores, seen).tolist() == [[1.5, 4.0, -6.5]]
+    assert torch.equal(Calibration().apply(scores, seen), scores)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Calibration)])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_a_number_calibrates_nothing(name: str, value: float):
+    with pytest.raises(ValueError, match=name):
+        Calibration(**{name: value})
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_is_above_zero(temperature: float):
+    with pytest.raises(ValueError, match="temperature"):
+        Calibration(temperature=temperature)

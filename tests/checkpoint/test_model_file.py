@@ -1,0 +1,343 @@
+"""Model files: what is saved comes back bit for bit, and every way of being wrong has its own words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+import revcd_cli.checkpoint.model_file as checkpoint_module
+from revcd_cli.checkpoint.model_file import (
+    FORMAT,
+    Calibration,
+    Checkpoint,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    read_metadata,
+    save_checkpoint,
+)
+from revcd_cli.config import RULES, BackboneRecord, Config, InferenceConfig
+from revcd_cli.data.classes.attributes import ClassAttributes
+from revcd_cli.errors import CheckpointError
+from revcd_cli.scoring.ensemble import build_model, members_of
+from revcd_cli.scoring.scores import class_scores, fit_units
+from revcd_cli.system.files import file_sha256
+
+ROOT = Path(__file__).resolve().parents[2]
+CALIBRATIONS = {
+    "evidence": Calibration(gamma=0.1 + 0.2, temperature=1 / 3, threshold=-0.7),
+    "cosine": Calibration(false_reject=0.1, false_accept=1 / 7),
+}
+N_CLASSES, N_ATTRIBUTES, FEATURE_DIM = 5, 6, 8
+SMALL = {
+    "precondition": {"kind": "standardise"},
+    "diffusion": {"timesteps": 20},
+    "prototypes": {"components": 4},
+    "encoder": {"n_tokens": 2, "width": 8, "heads": 2, "feedforward": 8},
+    "denoiser": {"width": 8, "time_width": 4},
+}
+BATCH = SMALL | {
+    "denoiser": {"width": 8, "time_width": 4, "norm": "batch", "reading": "B"},
+    "diffusion": {"timesteps": 20, "objective": "both"},
+    "precondition": {"kind": "whiten"},
+}
+
+ENSEMBLE = SMALL | {"precondition": {"kind": "standardise+whiten"}, "train": {"members": 2}}
+KINDS = {"layer norm": SMALL, "batch norm, two heads, whitening": BATCH, "four networks": ENSEMBLE}
+
+
+def make_checkpoint(settings: dict[str, Any] = SMALL) -> Checkpoint:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(N_CLASSES, N_ATTRIBUTES, generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(Config.from_dict(settings), FEATURE_DIM, N_ATTRIBUTES, 3)
+    photos = torch.randn(20, FEATURE_DIM, generator=generator)
+    for member in members_of(model):
+        member.fit_closed_forms(photos, torch.arange(20) % 3, table[:3])
+    fit_units(model.eval(), photos, table[:3], model.config.inference, ("evidence", "prototype", "cosine"))
+    names = ("grey wolf", 'the "blue" whale', "Ozelot, klein", "Ждун", "e")
+    return Checkpoint(
+        model=model,
+        classes=ClassAttributes(names, tuple(f"trait {k}" for k in range(N_ATTRIBUTES)), table.numpy(), "t.csv", "00"),
+        seen=frozenset(names[:3]),
+        backbone=BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={"mean": [0.5]}, feature_dim=FEATURE_DIM),
+        calibrations=CALIBRATIONS,
+        dataset={"name": "toy", "split_sha256": "cd", "photos": 7},
+        metrics={"validation": {"H": 2 / 3, "U": None}},
+        seed=4,
+    )
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, make_checkpoint())
+    return path
+
+
+def rewrite(
+    path: Path,
+    *,
+    document: Callable[[dict[str, Any]], Any] | None = None,
+    tensors: Callable[[dict[str, torch.Tensor]], Any] | None = None,
+) -> None:
+    """Change a model file's metadata or tensors in place."""
+    metadata, held = read_metadata(path), safetensors.torch.load(path.read_bytes())
+    if document:
+        document(metadata)
+    if tensors:
+        tensors(held)
+    path.write_bytes(safetensors.torch.save(held, {"revcd": json.dumps(metadata)}))
+
+
+def with_header(header: Any) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+@pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
+def test_weights_come_back_bit_for_bit(tmp_path: Path, settings: dict):
+    before = make_checkpoint(settings)
+    save_checkpoint(tmp_path / "model", before)
+    after = load_checkpoint(tmp_path / "model")
+    kept, loaded = before.model.state_dict(), after.model.state_dict()
+    assert kept.keys() == loaded.keys()
+    assert all(torch.equal(kept[name], loaded[name]) for name in kept)
+    assert not after.model.training
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
+def test_a_loaded_model_gives_identical_scores(tmp_path: Path, settings: dict, rule: str):
+    before = make_checkpoint(settings)
+    save_checkpoint(tmp_path / "model", before)
+    after = load_checkpoint(tmp_path / "model")
+    photos = torch.randn(3, FEATURE_DIM, generator=torch.Generator().manual_seed(1))
+
+    def scores(checkpoint: Checkpoint) -> torch.Tensor:
+        generators = [torch.Generator().manual_seed(k) for k in range(3)]
+        table = torch.from_numpy(checkpoint.classes.values)
+        return class_scores(checkpoint.model.eval(), photos, table, InferenceConfig(rule=rule), generators)
+
+    assert torch.equal(scores(before), scores(after))
+
+
+def test_everything_beside_the_weights_comes_back(saved: Path):
+    before, after = make_checkpoint(), load_checkpoint(saved)
+    for name in ("seen", "backbone", "calibrations", "dataset", "metrics", "seed"):
+        assert getattr(after, name) == getattr(before, name)
+    assert after.model.config == before.model.config
+    assert after.classes.names == before.classes.names and after.classes.attributes == before.classes.attributes
+    assert np.array_equal(after.classes.values, before.classes.values)
+    assert after.name == "model" and after.sha256 == file_sha256(saved)
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(saved: Path, tmp_path: Path):
+    save_checkpoint(tmp_path / "again", make_checkpoint())
+    save_checkpoint(tmp_path / "loaded", load_checkpoint(saved))
+    assert file_sha256(tmp_path / "again") == file_sha256(tmp_path / "loaded") == file_sha256(saved)
+
+
+def test_a_rule_that_validation_never_tried_has_no_calibration():
+    checkpoint = make_checkpoint()
+    assert checkpoint.calibration_for("cosine") == CALIBRATIONS["cosine"]
+    checkpoint = dataclasses.replace(checkpoint, calibrations={"evidence": CALIBRATIONS["evidence"]})
+    assert checkpoint.calibration_for("cosine") == Calibration()
+
+
+METADATA_ONLY = """
+import json, sys
+from pathlib import Path
+from revcd_cli.checkpoint.model_file import read_metadata
+document = read_metadata(Path(sys.argv[1]))
+assert not {"torch", "numpy", "safetensors"} & sys.modules.keys()
+print(json.dumps(document))
+"""
+
+
+def test_metadata_are_read_without_torch(saved: Path):
+    command = [sys.executable, "-c", METADATA_ONLY, str(saved)]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    document = json.loads(printed)
+    assert document == read_metadata(saved)
+    assert document["format"] == FORMAT
+    assert document["classes"]["seen"] == sorted(make_checkpoint().seen)
+    assert document["calibrations"] == {rule: dataclasses.asdict(each) for rule, each in CALIBRATIONS.items()}
+
+
+class Evil:
+    """A pickle of this touches a file when it is loaded."""
+
+    def __init__(self, sentinel: Path) -> None:
+        self.sentinel = sentinel
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.sentinel,)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path: Path):
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(Evil(tmp_path / "sentinel"), protocol=2))
+    with pytest.raises(CheckpointError, match="PyTorch pickle"):
+        load_checkpoint(tmp_path / "model.pt")
+    assert not (tmp_path / "sentinel").exists()
+
+
+def replaced_by(data: bytes) -> Callable[[Path], Any]:
+    return lambda path: path.write_bytes(data)
+
+
+def without_its_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def with_junk_behind(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"junk")
+
+
+def cut_in_its_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_torch_file(path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, path)
+
+
+def no_metadata(path: Path) -> None:
+    path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}))
+
+
+def weights_of_a_terabyte(path: Path) -> None:
+    header = {"class_table": {"dtype": "F32", "shape": [250_000, 1_000_000], "data_offsets": [0, 10**12]}}
+    path.write_bytes(with_header(header | {"__metadata__": {"revcd": json.dumps(read_metadata(path))}}))
+
+
+def metadata_text(text: str) -> Callable[[Path], Any]:
+    return lambda path: path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}, {"revcd": text}))
+
+
+def in_metadata(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    return lambda path: rewrite(path, document=change)
+
+
+def in_calibration(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    return in_metadata(lambda document: change(document["calibrations"]["cosine"]))
+
+
+def in_tensors(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], None]:
+    return lambda path: rewrite(path, tensors=change)
+
+
+DAMAGE = {
+    "missing": (Path.unlink, "there is no such file"),
+    "folder": (a_folder, "is a folder"),
+    "empty": (replaced_by(b""), "is empty"),
+    "one byte": (replaced_by(b"\x05"), "is damaged or of another kind"),
+    "truncated": (without_its_end, "is damaged"),
+    "cut header": (cut_in_its_header, "is damaged or of another kind"),
+    "trailing junk": (with_junk_behind, "is damaged"),
+    "web page": (replaced_by(b"\n<!DOCTYPE html><html>not found</html>" * 9), "is a web page"),
+    "LFS pointer": (
+        replaced_by(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"),
+        "is a Git LFS pointer",
+    ),
+    "torch file": (a_torch_file, "is a PyTorch pickle"),
+    "text": (replaced_by(b"class,stripes\nzebra,1\n" * 9), "is damaged or of another kind"),
+    "header of 1 TB": (replaced_by((10**12).to_bytes(8, "little") + b"{}"), "is damaged or of another kind"),
+    "weights of 1 TB": (weights_of_a_terabyte, "is damaged"),
+    "header no JSON": (replaced_by((4).to_bytes(8, "little") + b"null" * 9), "no readable revcd metadata"),
+    "header a list": (replaced_by(with_header([1, 2])), "no readable revcd metadata"),
+    "deep header": (replaced_by((90_000).to_bytes(8, "little") + b"[" * 90_000), "no readable revcd metadata"),
+    "no metadata": (no_metadata, "no readable revcd metadata"),
+    "metadata no JSON": (metadata_text("{"), "no readable revcd metadata"),
+    "metadata a list": (metadata_text("[]"), "model format None"),
+    "newer format": (in_metadata(lambda d: d.update(format=FORMAT + 1)), f"model format {FORMAT + 1}"),
+    "older format": (in_metadata(lambda d: d.update(format=1)), "model format 1"),
+    "no calibrations": (in_metadata(lambda d: d.pop("calibrations")), "metadata is incomplete or wrong"),
+    "calibrations a list": (in_metadata(lambda d: d.update(calibrations=[1])), "metadata is incomplete or wrong"),
+    "odd calibration": (in_calibration(lambda c: c.update(colour=1)), "metadata is incomplete or wrong"),
+    "penalty a word": (in_calibration(lambda c: c.update(gamma="much")), "metadata is incomplete or wrong"),
+    "NaN penalty": (in_calibration(lambda c: c.update(gamma=float("nan"))), "metadata is incomplete or wrong"),
+    "temperature < 0": (in_calibration(lambda c: c.update(temperature=-1)), "metadata is incomplete or wrong"),
+    "no config": (in_metadata(lambda d: d.pop("config")), "metadata is incomplete or wrong"),
+    "unknown setting": (in_metadata(lambda d: d["config"]["train"].update(epoch=1)), 'Unknown setting "train.epoch"'),
+    "setting out of range": (in_metadata(lambda d: d["config"]["train"].update(epochs=0)), "train.epochs"),
+    "unknown backbone field": (in_metadata(lambda d: d["backbone"].update(colour=1)), "colour"),
+    "an attribute less": (in_metadata(lambda d: d["classes"]["attributes"].pop()), "5 classes and 5 attributes"),
+    "a class more": (in_metadata(lambda d: d["classes"]["names"].append("x")), "6 classes and 6 attributes"),
+    "features wider": (in_metadata(lambda d: d["backbone"].update(feature_dim=10)), "expected (10,)"),
+    "tensor missing": (in_tensors(lambda t: t.pop("model.null")), "null is missing"),
+    "tensor extra": (in_tensors(lambda t: t.update({"model.odd": torch.zeros(1)})), "odd is not expected"),
+    "tensor misshaped": (in_tensors(lambda t: t.update({"model.null": torch.zeros(3)})), "null is (3,), expected (8,)"),
+    "no class table": (in_tensors(lambda t: t.pop("class_table")), "no class table"),
+    "NaN weight": (in_tensors(lambda t: t["model.null"].fill_(float("nan"))), "not finite numbers (model.null)"),
+    "infinite weight": (in_tensors(lambda t: t["model.null"][:1].fill_(float("inf"))), "not finite numbers"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_every_damage_is_told_in_its_own_words(saved: Path, damage: str):
+    make, words = DAMAGE[damage]
+    make(saved)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    assert words in caught.value.message and str(saved) in caught.value.message
+    assert caught.value.exit_code == 1
+    assert len(caught.value.message) < len(str(saved)) + 300
+
+
+def test_of_many_tensors_that_do_not_fit_five_are_named(saved: Path):
+    rewrite(saved, tensors=lambda tensors: [tensors.pop(name) for name in list(tensors) if name != "class_table"])
+    with pytest.raises(CheckpointError, match=r"and \d+ more") as caught:
+        load_checkpoint(saved)
+    assert caught.value.message.count(" is missing") == 5
+
+
+@pytest.fixture
+def shipped(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the folder of shipped models be one that holds animals and birds."""
+    folder = saved.parent / "weights"
+    folder.mkdir()
+    for name in ("birds", "animals"):
+        (folder / f"{name}.safetensors").write_bytes(saved.read_bytes())
+    (folder / "README.md").write_text("not a model")
+    monkeypatch.setattr(checkpoint_module, "shipped_folder", lambda: folder)
+    return folder
+
+
+def test_a_shipped_model_is_found_by_its_name(shipped: Path):
+    assert [path.stem for path in list_checkpoints()] == ["animals", "birds"]
+    assert find_checkpoint("birds") == shipped / "birds.safetensors"
+    assert load_checkpoint("birds").name == "birds"
+
+
+def test_a_file_goes_before_a_shipped_model_of_that_name(
+    shipped: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("animals").write_bytes(saved.read_bytes())
+    assert find_checkpoint("animals") == Path("animals")
+    assert find_checkpoint(saved) == saved
+
+
+def test_a_name_that_is_nearly_a_shipped_model_is_asked_about(shipped: Path):
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint("animels")
+    assert 'No model "animels"' in caught.value.message and 'did you mean "animals"?' in caught.value.message
+    assert "models list" in caught.value.hint

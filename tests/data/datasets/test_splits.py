@@ -1,0 +1,177 @@
+"""Splits: test photos and unseen classes stay out of training, and draws depend on the seed and the photo alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from revcd_cli.data.datasets.splits import Split, check_split, split_sha256, stratified_split, validation_folds
+from revcd_cli.errors import InputFileError, LeakError, RevcdError
+
+NAMES = ("lion", "zebra", "okapi")
+LABELS = np.array([0, 0, 1, 1, 2, 2])
+
+
+def split(trainval: list[int], test_seen: list[int], test_unseen: list[int]) -> Split:
+    return Split(*(np.array(rows, dtype=np.int64) for rows in (trainval, test_seen, test_unseen)))
+
+
+GOOD = split([0, 2], [1, 3], [4, 5])
+
+
+def test_a_split_without_leaks_passes():
+    assert check_split(GOOD, LABELS, NAMES, "split") is None
+
+
+@pytest.mark.parametrize(
+    ("faulty", "error", "says"),
+    [
+        (split([0, 2, 3], [1, 3], [4]), LeakError, "1 photos are both in trainval and in test_seen"),
+        (split([0, 2], [1, 4], [4, 5]), LeakError, "both in test_seen and in test_unseen"),
+        (split([0, 2, 4], [1, 3], [5]), LeakError, 'class "okapi" has photos in trainval, so it is not unseen'),
+        (split([0], [1, 3], [4]), LeakError, 'class "zebra" has photos in test_seen but none in trainval'),
+        (split([], [], [4]), InputFileError, "nothing to train on"),
+        (split([0, 2, 2], [1], [4]), InputFileError, "trainval names 1 rows twice"),
+        (split([0, 6], [1], [4]), InputFileError, "outside the 6 photos"),
+        (split([-1, 2], [3], [4]), InputFileError, "outside the 6 photos"),
+    ],
+)
+def test_a_faulty_split_is_refused_with_its_own_sentence(faulty, error, says):
+    with pytest.raises(error, match=says) as fault:
+        check_split(faulty, LABELS, NAMES, "images.csv")
+    assert type(fault.value) is error
+
+
+def test_a_leak_is_reported_at_its_line():
+    with pytest.raises(LeakError, match=r"^images.csv:14: "):
+        check_split(split([0, 2, 4], [1], [5]), LABELS, NAMES, "images.csv", lines=np.arange(6) + 9)
+
+
+def test_classes_outside_the_table_are_refused():
+    with pytest.raises(InputFileError, match="outside the 2"):
+        check_split(GOOD, LABELS, NAMES[:2], "images.csv")
+
+
+def test_the_hash_forgets_row_order_and_spelling_but_not_the_split():
+    keys = [f"photos/{row}.jpg" for row in range(6)]
+    names = [NAMES[label] for label in LABELS]
+    reference = split_sha256(keys, names, GOOD)
+    order = np.array([3, 1, 5, 0, 4, 2])  # new row -> old row
+    moved = Split(*(np.flatnonzero(np.isin(order, rows)) for _, rows in GOOD.parts()))
+    assert split_sha256([keys[row] for row in order], [names[row].upper() for row in order], moved) == reference
+    assert split_sha256(keys, names, split([0, 3], [1, 2], [4, 5])) != reference
+    assert split_sha256(keys, names[::-1], GOOD) != reference
+
+
+labels_lists = st.lists(st.integers(0, 4), min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(labels_lists, st.integers(0, 5), st.floats(0.01, 0.9))
+def test_each_class_gives_at_least_one_row_to_the_test_and_never_all(labels, seed, fraction):
+    labels = np.array(labels)
+    train, test = stratified_split(labels, seed, fraction)
+    assert sorted([*train, *test]) == list(range(len(labels)))
+    for label in np.unique(labels):
+        total, tested = (labels == label).sum(), (labels[test] == label).sum()
+        assert tested == 0 if total == 1 else 1 <= tested < total
+        assert abs(tested - fraction * total) <= 1
+
+
+def test_a_draw_depends_on_the_seed_and_the_photos_names_but_not_on_their_order():
+    labels = np.repeat(np.arange(5), 12)
+    keys = [f"{label}/{row}.jpg" for row, label in enumerate(labels)]
+    chosen = {keys[row] for row in stratified_split(labels, 0, keys=keys)[1]}
+    order = np.random.default_rng(0).permutation(len(labels))
+    moved_keys = [keys[row] for row in order]
+    assert {moved_keys[row] for row in stratified_split(labels[order], 0, keys=moved_keys)[1]} == chosen
+    assert {keys[row] for row in stratified_split(labels, 1, keys=keys)[1]} != chosen
+
+
+def test_more_photos_of_one_class_change_nothing_for_the_others():
+    labels = np.repeat(np.arange(3), 10)
+    keys = [f"{row}.jpg" for row in range(30)]
+    before = stratified_split(labels, 0, keys=keys)[1]
+    more = stratified_split(np.append(labels, [2] * 5), 0, keys=[*keys, *"abcde"])[1]
+    assert [row for row in more if row < 20] == [row for row in before if row < 20]
+
+
+def folds_of(labels, real: Split, seed: int = 0, *, folds: int = 5, classes: float = 0.2, rows: float = 0.2, keys=None):
+    return validation_folds(labels, real, seed, folds=folds, class_fraction=classes, row_fraction=rows, keys=keys)
+
+
+@settings(max_examples=60, deadline=None)
+@given(labels_lists, st.integers(0, 5), st.integers(1, 6), st.floats(0, 0.9), st.floats(0.01, 0.9))
+def test_validation_folds_lie_inside_trainval_share_no_class_and_have_no_leak(labels, seed, most, classes, rows):
+    labels = np.array([*labels, 5, 5, 5])  # class 5 is the real unseen one
+    train, test = stratified_split(labels[:-3], seed)
+    real = Split(train, test, np.arange(len(labels) - 3, len(labels)))
+    folds = folds_of(labels, real, seed, folds=most, classes=classes, rows=rows)
+    seen = np.unique(labels[train])
+    assert bool(folds) == (classes > 0 and len(seen) >= 3)
+    assert len(folds) <= most
+    for fold in folds:
+        check_split(fold, labels, [str(label) for label in range(6)], "fold")
+        assert sorted(np.concatenate([rows for _, rows in fold.parts()])) == list(real.trainval)
+        assert fold.val_unseen_classes == tuple(np.unique(labels[fold.test_unseen]))
+        assert len(fold.val_unseen_classes) == min(max(1, round(classes * len(seen))), len(seen) - 1)
+    unseen = [label for fold in folds for label in fold.val_unseen_classes]
+    assert len(unseen) == len(set(unseen))
+    # No fold is left out that there are classes for.
+    assert not folds or len(folds) == most or len(seen) - len(unseen) < len(folds[0].val_unseen_classes) or not unseen
+
+
+def test_more_folds_leave_those_before_them_as_they_are():
+    labels = np.repeat(np.arange(10), 6)
+    real = Split(np.arange(60), np.empty(0, np.int64), np.empty(0, np.int64))
+    many = folds_of(labels, real, folds=5)
+    assert sorted(label for fold in many for label in fold.val_unseen_classes) == list(range(10))
+    for few in range(1, 5):
+        for one, other in zip(folds_of(labels, real, folds=few), many, strict=False):
+            assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(one.parts(), other.parts(), strict=True))
+
+
+def test_test_rows_make_no_difference_to_the_folds():
+    labels = np.repeat(np.arange(8), 6)
+    keys = [f"{row}.jpg" for row in range(48)]
+    train, test = stratified_split(labels, 0, keys=keys)
+    few = folds_of(labels, Split(train, test[:2], test[:0]), keys=keys)
+    many = folds_of(labels, Split(train, test, test[:0]), keys=keys)
+    assert len(few) == len(many) == 4
+    for one, other in zip(few, many, strict=True):
+        assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(one.parts(), other.parts(), strict=True))
+
+
+def named(real: Split, *classes: int) -> Split:
+    return dataclasses.replace(real, val_unseen_classes=classes)
+
+
+REAL, REAL_LABELS = split(list(range(15)), [], [15, 16, 17, 18, 19]), np.repeat(np.arange(4), 5)
+
+
+def test_given_validation_classes_are_the_unseen_ones_of_the_first_fold():
+    folds = folds_of(REAL_LABELS, named(REAL, 1, 3))
+    assert folds[0].val_unseen_classes == (1,)  # class 3 is not in trainval
+    np.testing.assert_array_equal(folds[0].test_unseen, np.arange(5, 10))
+    assert [len(rows) for _, rows in folds[0].parts()] == [8, 2, 5]
+    assert sorted(fold.val_unseen_classes for fold in folds) == [(0,), (1,), (2,)]
+
+
+@pytest.mark.parametrize("classes", [(), (3,)], ids=["none", "none that is seen"])
+def test_given_validation_classes_of_which_none_is_seen_are_drawn_instead(classes):
+    drawn, given = folds_of(REAL_LABELS, REAL), folds_of(REAL_LABELS, named(REAL, *classes))
+    assert [fold.val_unseen_classes for fold in given] == [fold.val_unseen_classes for fold in drawn]
+
+
+def test_a_fold_that_leaves_nothing_to_train_on_is_refused():
+    with pytest.raises(RevcdError, match="none is left to train on"):
+        folds_of(LABELS, named(GOOD, 0, 1))
+
+
+def test_two_seen_classes_are_enough_where_one_is_named():
+    (fold,) = folds_of(LABELS, named(GOOD, 1), folds=1)
+    assert [rows.tolist() for _, rows in fold.parts()] == [[0], [], [2]]

@@ -1,0 +1,97 @@
+"""A data set small enough to train on in a fraction of a second, and still one that can be learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from revcd_cli.config import BackboneRecord, Config
+from revcd_cli.data.classes.attributes import ClassAttributes
+from revcd_cli.data.datasets.dataset import Dataset, make_dataset
+from revcd_cli.data.datasets.splits import Split
+from revcd_cli.pipeline.train.train import train
+
+TINY_BACKBONE = "test_resnet.r160_in1k"
+N_ATTRIBUTES, FEATURE_DIM = 12, 24
+BACKBONE = BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={"size": 8}, feature_dim=FEATURE_DIM)
+SMALL = {
+    "precondition": {"kind": "standardise"},  # one network; ensembles have tests of their own
+    "diffusion": {"timesteps": 50},
+    "encoder": {"n_tokens": 4, "width": 16, "heads": 2, "feedforward": 32},
+    "denoiser": {"width": 32, "time_width": 16},
+    "prototypes": {"components": 16},
+    "train": {"epochs": 4, "evaluate_every": 2, "batch_size": 16, "learning_rate": 0.01, "validation_folds": 2},
+}
+
+
+class ToyModel(NamedTuple):
+    dataset: Dataset
+    config: Config
+    path: Path
+
+
+def _make_toy(n_seen: int = 6, n_unseen: int = 2) -> Dataset:
+    """Features are one linear map of the class description, plus noise; classes differ in how many photos they have."""
+    generator = np.random.default_rng(1)
+    names = tuple(f"class {number}" for number in range(n_seen + n_unseen))
+    values = generator.normal(size=(len(names), N_ATTRIBUTES)).astype(np.float32)
+    labels = np.repeat(np.arange(len(names)), [16 + number % 5 for number in range(len(names))])
+    clean = values[labels] @ generator.normal(size=(N_ATTRIBUTES, FEATURE_DIM))
+    features = (clean + 0.5 * generator.normal(size=clean.shape)).astype(np.float32)
+    place = np.concatenate([np.arange(count) for count in np.bincount(labels)])
+    is_test, is_unseen = place < 3 + labels % 3, labels >= n_seen
+    keys = [f"{names[label]}/{number}.jpg" for label, number in zip(labels, place, strict=True)]
+    return make_dataset(
+        name="toy",
+        classes=ClassAttributes(names, tuple(f"trait {k}" for k in range(N_ATTRIBUTES)), values, "toy.csv", "00"),
+        labels=labels,
+        paths=keys,
+        keys=keys,
+        split=Split(
+            np.flatnonzero(~is_unseen & ~is_test), np.flatnonzero(~is_unseen & is_test), np.flatnonzero(is_unseen)
+        ),
+        source="toy.csv",
+        features=features,
+        backbone=BACKBONE,
+    )
+
+
+def _small_config(**sections: dict[str, Any]) -> Config:
+    return Config.from_dict({name: SMALL.get(name, {}) | sections.get(name, {}) for name in SMALL | sections})
+
+
+@pytest.fixture(scope="session")
+def make_toy() -> Callable[..., Dataset]:
+    """make_toy(n_seen=6, n_unseen=2): a new data set, always the same."""
+    return _make_toy
+
+
+@pytest.fixture(scope="session")
+def small_config() -> Callable[..., Config]:
+    """small_config(train={"epochs": 3}): a quick configuration, changed where asked."""
+    return _small_config
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
+    """A model trained on the toy data set; not to be changed."""
+    dataset, config = _make_toy(), _small_config()
+    path = tmp_path_factory.mktemp("toy") / "toy.safetensors"
+    train(dataset, config, path, device="cpu")
+    return ToyModel(dataset, config, path)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of TINY_BACKBONE, timm's smallest network, drawn at random."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(timm.create_model(TINY_BACKBONE, pretrained=False).state_dict(), path)
+    return path

@@ -1,0 +1,203 @@
+"""Features on the way: extracted once by a real backbone, found again, and never those of other photos."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+import safetensors.torch
+import timm
+import torch
+from PIL import Image
+
+from revcd_cli.backbones.backbone import load_backbone
+from revcd_cli.checkpoint.model_file import load_checkpoint
+from revcd_cli.data.datasets.dataset import Dataset
+from revcd_cli.data.datasets.open import open_dataset
+from revcd_cli.data.photos.images import decode_rgb
+from revcd_cli.errors import InputFileError, RevcdError
+from revcd_cli.pipeline.extract.dataset_features import features_cache, with_features, with_recorded_features
+
+CLASSES, PHOTOS = ("lynx", "ox", "pig"), 3
+OTHER_TAG = "test_resnet.r160_in1k"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of this test's own."""
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    return tmp_path / "cache" / "revcd" / "features"
+
+
+def save_photo(path: Path, seed: int) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Nine photos of three classes, and a fourth class without any."""
+    root = tmp_path / "zoo"
+    for number, name in enumerate(CLASSES):
+        (root / name).mkdir(parents=True)
+        for photo in range(PHOTOS):
+            save_photo(root / name / f"{photo}.png", 10 * number + photo)
+    (root / "attributes.csv").write_text("class,big,pink\nlynx,0.5,0\nox,1,0.1\npig,0.4,1\nyak,1,0\n")
+    return root
+
+
+@pytest.fixture
+def other_weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(timm.create_model(OTHER_TAG, pretrained=False).state_dict(), path)
+    return path
+
+
+def extracted(folder: Path, **options) -> tuple[Dataset, str]:
+    """Return the data set with features, and what was said on the way."""
+    notes: list[str] = []
+    options = {"backbone": "embedded", "precision": "float32", "on_note": notes.append, **options}
+    return with_features(open_dataset(str(folder)), **options), "\n".join(notes)
+
+
+def test_the_cache_is_the_user_s(cache: Path):
+    assert features_cache() == cache
+
+
+def test_features_are_those_of_the_photos_in_the_order_of_the_rows(folder: Path):
+    dataset, _ = extracted(folder)
+    backbone = load_backbone("embedded", precision="float32")
+    images = [backbone.transform(decode_rgb((folder / path).read_bytes())) for path in dataset.paths]
+    np.testing.assert_allclose(dataset.features, backbone(torch.stack(images)).numpy(), atol=1e-4)
+    assert dataset.backbone == backbone.record
+    assert dataset.split_sha256 == open_dataset(str(folder)).split_sha256
+
+
+def test_features_are_extracted_once_with_progress_and_then_found(folder: Path, cache: Path):
+    told: list[tuple[int, int | None, int]] = []
+    first, said = extracted(folder, on_progress=lambda *counts: told.append(counts))
+    assert told == [(done, 9, 0) for done in range(10)]
+    assert "there are already" not in said and "embedded" in said
+    (file,) = cache.iterdir()
+    before = file.read_bytes()
+    told.clear()
+    again, said = extracted(folder, on_progress=lambda *counts: told.append(counts))
+    assert not told
+    assert f"there already: {file}" in said
+    assert [path.name for path in cache.iterdir()] == [file.name] and file.read_bytes() == before
+    np.testing.assert_array_equal(again.features, first.features)
+
+
+def test_photos_are_not_even_read_when_their_features_are_there(folder: Path):
+    first, _ = extracted(folder)
+    photo = folder / "ox" / "1.png"
+    times = (photo.stat().st_atime_ns, photo.stat().st_mtime_ns)
+    photo.write_bytes(bytes(photo.stat().st_size))
+    os.utime(photo, ns=times)
+    again, _ = extracted(folder)
+    np.testing.assert_array_equal(again.features, first.features)
+
+
+def test_a_photo_that_changed_has_new_features_and_the_others_keep_theirs(folder: Path):
+    first, _ = extracted(folder)
+    save_photo(folder / "ox" / "1.png", 99)
+    os.utime(folder / "ox" / "1.png", ns=(0, 1_000_000_000))
+    again, said = extracted(folder)
+    assert "there already" not in said
+    changed = np.abs(again.features - first.features).max(1) > 1e-3
+    assert [path for path, is_new in zip(first.paths, changed, strict=True) if is_new] == ["ox/1.png"]
+
+
+def test_features_of_two_backbones_do_not_meet(folder: Path, cache: Path, other_weights: Path):
+    embedded, _ = extracted(folder)
+    other, said = extracted(folder, backbone=OTHER_TAG, weights=other_weights)
+    assert "there already" not in said and OTHER_TAG in said
+    assert (embedded.backbone.tag, other.backbone.tag) == ("embedded", OTHER_TAG)
+    assert embedded.features.shape[1] != other.features.shape[1]
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_features_of_another_precision_are_as_good_and_are_found(folder: Path):
+    first, _ = extracted(folder)
+    again, said = extracted(folder, precision="bfloat16")
+    assert "there already" in said
+    np.testing.assert_array_equal(again.features, first.features)
+    assert again.backbone.precision == "float32"
+
+
+def test_other_photos_of_the_same_names_do_not_meet(folder: Path, tmp_path: Path, cache: Path):
+    first, _ = extracted(folder)
+    other = tmp_path / "elsewhere" / "zoo"
+    for path in first.paths:
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        save_photo(other / path, 7)
+        os.utime(other / path, ns=(0, 2_000_000_000))
+    (other / "attributes.csv").write_text((folder / "attributes.csv").read_text())
+    second, _ = extracted(other)
+    assert np.abs(second.features - first.features).max(1).min() > 1e-3
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_photo_that_cannot_be_read_leaves_the_split_and_is_said(folder: Path):
+    (folder / "pig" / "1.png").write_bytes(b"no photo")
+    before = open_dataset(str(folder))
+    for _ in range(2):  # extracted, and found
+        dataset, said = extracted(folder)
+        row = dataset.paths.index("pig/1.png")
+        assert np.isnan(dataset.features[row]).all()
+        assert all(row not in rows for _, rows in dataset.split.parts())
+        assert np.isfinite(np.delete(dataset.features, row, axis=0)).all()
+        assert sum(len(rows) for _, rows in dataset.split.parts()) == 8
+        assert dataset.split_sha256 != before.split_sha256
+        assert "1 photos have no features (1 unsupported_format) and are left out." in said
+
+
+def test_a_photo_that_is_gone_is_extracted_when_it_is_back(folder: Path):
+    open_dataset(str(folder))  # keeps the split, which names the photo
+    photo = folder / "pig" / "1.png"
+    data = photo.read_bytes()
+    photo.unlink()
+    without, said = extracted(folder)
+    assert "(1 vanished)" in said
+    photo.write_bytes(data)
+    again, said = extracted(folder)
+    assert "no features" not in said
+    assert np.isfinite(again.features).all() and not np.isfinite(without.features).all()
+
+
+def test_a_data_set_none_of_whose_photos_can_be_read_is_refused(folder: Path):
+    for photo in folder.glob("*/*.png"):
+        photo.write_bytes(b"no photo")
+    with pytest.raises(InputFileError, match="nothing to train on"):
+        extracted(folder)
+
+
+def test_features_that_are_there_are_left_alone(folder: Path, cache: Path):
+    dataset, _ = extracted(folder)
+    (file,) = cache.iterdir()
+    file.unlink()
+    assert with_features(dataset, backbone="no such backbone") is dataset
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_neither_features_nor_photos_is_an_error_that_says_what_to_give(folder: Path, recorded: bool):
+    bare = dataclasses.replace(open_dataset(str(folder)), images_root=None)
+    with pytest.raises(RevcdError) as caught:
+        with_recorded_features(bare, load_checkpoint("animals")) if recorded else with_features(bare)
+    assert "zoo has neither features nor photos" in caught.value.message
+    assert "--features" in caught.value.hint and "--images" in caught.value.hint
+
+
+def test_a_model_gets_features_of_its_own_kind_and_finds_those_of_its_training(folder: Path):
+    trained_on, _ = extracted(folder)
+    notes: list[str] = []
+    found = with_recorded_features(open_dataset(str(folder)), load_checkpoint("animals"), on_note=notes.append)
+    assert "there already" in "\n".join(notes)
+    assert load_checkpoint("animals").backbone.difference(found.backbone) is None
+    np.testing.assert_array_equal(found.features, trained_on.features)

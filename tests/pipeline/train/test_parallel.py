@@ -1,0 +1,212 @@
+"""Trainings in processes of their own: the model, and everything that can go wrong, is as in one process."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import revcd_cli.pipeline.train.run as run_module
+from revcd_cli.config import Config
+from revcd_cli.data.datasets.dataset import Dataset
+from revcd_cli.errors import RevcdError
+from revcd_cli.pipeline.compare.compare import compare_methods
+from revcd_cli.pipeline.train.parallel import choose_processes
+from revcd_cli.pipeline.train.run import TrainingRun
+from revcd_cli.pipeline.train.state import state_path
+from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, config_path, curves_path, train
+from revcd_cli.pipeline.tune.tune import tune
+from revcd_cli.system import runtime
+from revcd_cli.system.files import file_sha256
+
+ROOT = Path(__file__).resolve().parents[3]
+CPU = torch.device("cpu")
+VARIED = {  # everything that draws numbers or keeps counters takes part
+    "precondition": {"kind": "standardise+whiten"},
+    "encoder": {"dropout": 0.2},
+    "denoiser": {"dropout": 0.2, "norm": "batch"},
+    "prototypes": {"components": 2},
+    "train": {"mixup": 0.3, "epochs": 4, "evaluate_every": 1},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A training that ran in this process."""
+
+    dataset: Dataset
+    config: Config
+    seed: int
+    summary: TrainSummary
+
+
+@pytest.fixture(scope="module")
+def whole(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """One that validation ends before its last epoch, so that a final training that began ahead does too much."""
+    dataset, config, folder = make_toy(), small_config(**VARIED), tmp_path_factory.mktemp("whole")
+    for seed in range(10):
+        summary = train(dataset, config, folder / f"{seed}.safetensors", seed=seed, device="cpu")
+        if summary.epochs < config.train.epochs:
+            return Whole(dataset, config, seed, summary)
+    raise AssertionError("every seed trains to the end")
+
+
+def trained(whole: Whole, output: Path, **options: object) -> TrainSummary:
+    return train(whole.dataset, whole.config, output, seed=whole.seed, device="cpu", **options)
+
+
+def told(summary: TrainSummary) -> dict[str, object]:
+    return dataclasses.asdict(dataclasses.replace(summary, seconds=0, output=Path()))
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_model_is_the_same_byte_for_byte(whole: Whole, tmp_path: Path, processes: int):
+    output, events = tmp_path / whole.summary.output.name, []
+    summary = trained(whole, output, processes=processes, on_epoch=events.append)
+
+    assert told(summary) == told(whole.summary)
+    assert {path.name for path in tmp_path.iterdir()} == {f(output).name for f in (Path, config_path, curves_path)}
+    for beside in (config_path, curves_path):
+        assert file_sha256(beside(output)) == file_sha256(beside(whole.summary.output))
+    assert [info.done for info in events] == list(range(1, len(events) + 1))
+    for fold in {info.fold for info in events}:
+        assert [info.epoch for info in events if info.fold == fold] == list(range(1, 5))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2), (2, 2)])
+def test_what_was_interrupted_goes_on_in_as_many_processes_as_one_likes(
+    whole: Whole, tmp_path: Path, first: int, then: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_module, "SAVE_SECONDS", -1)
+    output, events = tmp_path / "m.safetensors", []
+
+    def interrupt(info: EpochInfo) -> None:
+        events.append(info)
+        if len(events) == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(whole, output, processes=first, on_epoch=interrupt)
+    assert not multiprocessing.active_children()
+    assert state_path(output).exists() and not output.exists()
+    again: list[EpochInfo] = []
+    resumed = trained(whole, output, processes=then, resume=True, on_epoch=again.append)
+
+    assert told(resumed) == told(whole.summary)
+    assert again[0].done == 6  # the one that was being told is told again, and no other
+
+
+def test_a_process_that_is_killed_is_told_of_and_nothing_is_lost(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_module, "SAVE_SECONDS", -1)
+    output = tmp_path / "m.safetensors"
+
+    def kill(info: EpochInfo) -> None:
+        if info.done == 4:
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    with pytest.raises(RevcdError, match="A process that trained was killed by signal 9") as caught:
+        trained(whole, output, processes=2, on_epoch=kill)
+    assert "--resume" in caught.value.hint
+    assert not multiprocessing.active_children()
+
+    assert told(trained(whole, output, resume=True)) == told(whole.summary)
+
+
+def test_what_a_training_raises_is_raised_here(make_toy, small_config, tmp_path: Path):
+    config = small_config(loss={"rec_weight": 1e39})
+    with pytest.raises(RevcdError, match=r"The loss became (inf|nan) in epoch 1 of the validation phase") as caught:
+        train(make_toy(), config, tmp_path / "m.safetensors", device="cpu", processes=2)
+    assert "learning_rate" in caught.value.hint
+    assert "unit.py" in str(caught.value.__cause__)  # where it was raised, for a report of a defect
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_final_training_that_diverges_ahead_is_none_that_was_asked_for(make_toy, small_config):
+    run = TrainingRun(make_toy(), small_config(loss={"rec_weight": 1e39}), None, 0, CPU)
+    assert run.final_unit.ahead
+    assert list(run.final_unit.run(0, {}, math.inf)) == []
+    run.progress.decided = True
+    assert not run.final_unit.ahead
+    with pytest.raises(RevcdError, match="of the final phase"):
+        list(run.final_unit.run(0, {}, math.inf))
+
+
+TRAIN = """
+import multiprocessing, pickle, sys
+from pathlib import Path
+from revcd_cli.pipeline.train.train import train
+folder = Path(sys.argv[1])
+dataset, config = pickle.loads((folder / "inputs.pickle").read_bytes())
+def tell(info):
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+train(dataset, config, folder / "m.safetensors", device="cpu", processes=2, on_epoch=tell)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_the_training(make_toy, small_config, tmp_path: Path, number: int):
+    dataset, config = make_toy(), small_config(train={"epochs": 2000, "evaluate_every": 2000})
+    (tmp_path / "inputs.pickle").write_bytes(pickle.dumps((dataset, config)))
+    command = [sys.executable, "-c", TRAIN, str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        children = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(children) == 2
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does: to all of them
+        else:
+            process.send_signal(number)
+        said = process.communicate()[1]
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert said.count("Traceback") == (number == signal.SIGINT)  # that of the script itself
+
+
+def test_there_are_as_many_processes_as_pay(make_toy, small_config, monkeypatch: pytest.MonkeyPatch):
+    dataset, small, large = make_toy(), small_config(), small_config(train={"epochs": 10_000})
+    monkeypatch.setattr(runtime, "choose_threads", lambda: runtime.Choice(4, "4 threads"))
+
+    assert choose_processes(dataset, large, CPU, 5) == 4  # as many as threads
+    assert choose_processes(dataset, large, CPU, 2) == 3  # as many as trainings
+    assert choose_processes(dataset, large, CPU, 0) == 1
+    assert choose_processes(dataset, small, CPU, 5) == 1  # too little to do
+    assert choose_processes(dataset, large, torch.device("cuda"), 5) == 1
+    monkeypatch.setattr(runtime, "memory_size", lambda: 2**31)
+    assert choose_processes(dataset, large, CPU, 5) == 2  # as many as fit
+    monkeypatch.setattr(runtime, "memory_size", lambda: 2**20)
+    assert choose_processes(dataset, large, CPU, 5) == 1
+
+
+def test_a_search_finds_the_same_with_several_processes(make_toy, small_config, tmp_path: Path):
+    dataset, config = make_toy(), small_config(train={"epochs": 2})
+    alone, together = (
+        tune(dataset, config, tmp_path / f"{count}.toml", trials=1, device="cpu", processes=count) for count in (1, 2)
+    )
+    assert [dataclasses.replace(result, seconds=0) for result in alone.results] == [
+        dataclasses.replace(result, seconds=0) for result in together.results
+    ]
+
+
+@pytest.mark.parametrize("method", ["revcd", "gan"])
+def test_a_method_is_measured_the_same_with_several_processes(make_toy, small_config, method: str):
+    alone, together = (
+        compare_methods(make_toy(), small_config(), (0,), [method], device="cpu", processes=count)[0]
+        for count in (1, 2)
+    )
+    assert dataclasses.replace(alone, seconds=0) == dataclasses.replace(together, seconds=0)

@@ -1,0 +1,109 @@
+"""Which attributes tell what a class looks like: held to leaving classes out one by one. python -m pytest tests/core"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from revcd_cli.scoring.class_kernel import class_kernel, directions, fit_relevance, kernel_length, left_out_residuals
+
+CLASSES, ATTRIBUTES, COMPONENTS, NOISE, LENGTH = 40, 6, 5, 0.1, 2.0
+
+
+def random(*size: int, seed: int = 0) -> Tensor:
+    return torch.randn(*size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def world(visible: int = 2) -> tuple[Tensor, Tensor]:
+    """Descriptions (C, A) and mean photos (C, P) that follow from their first `visible` attributes alone."""
+    s = random(CLASSES, ATTRIBUTES)
+    return s - s.mean(0), 3 * torch.tanh(s[:, :visible] @ random(visible, COMPONENTS, seed=1))
+
+
+def fitted(s: Tensor, means: Tensor, spread: float = 1.0) -> Tensor:
+    return fit_relevance(s, means, torch.ones(means.shape[1]).double(), spread=spread, length=LENGTH, noise=NOISE)
+
+
+def slow_residuals(s: Tensor, means: Tensor, relevance: Tensor, length: Tensor) -> Tensor:
+    """Leave out one class after the other and predict its mean photo from those that stay."""
+    points = directions(s, relevance)
+    rows = []
+    for out in range(len(s)):
+        stay = [k for k in range(len(s)) if k != out]
+        known = class_kernel(points[stay], points[stay], length) + NOISE * torch.eye(len(stay)).double()
+        slope = torch.linalg.solve(known, class_kernel(points[stay], points[[out]], length))
+        rows.append(means[out] - slope[:, 0] @ means[stay])
+    return torch.stack(rows)
+
+
+def objective(s: Tensor, means: Tensor, relevance: Tensor, spread: float = 1.0) -> float:
+    length = kernel_length(directions(s, relevance), LENGTH)
+    fit = slow_residuals(s, means, relevance, length).square().sum() / 4  # a variance of 1 + 1, and the half
+    return float(fit + (2 * relevance.log()).square().sum() / (2 * spread**2))
+
+
+def test_residuals_are_those_of_leaving_out_each_class_by_itself() -> None:
+    s, means = world()
+    relevance = random(ATTRIBUTES, seed=3).exp()
+    points = directions(s, relevance)
+    length = kernel_length(points, LENGTH)
+    inverse = torch.linalg.inv(class_kernel(points, points, length) + NOISE * torch.eye(CLASSES).double())
+
+    residuals = left_out_residuals(inverse, means)
+
+    torch.testing.assert_close(residuals, slow_residuals(s, means, relevance, length))
+
+
+def test_attributes_that_photos_follow_from_count_more_than_those_that_they_do_not() -> None:
+    relevance = fitted(*world(visible=2))
+
+    assert relevance[:2].min() > 1 > relevance[2:].max()
+
+
+def test_the_weights_are_a_minimum_of_what_is_left_out_and_the_prior_together() -> None:
+    s, means = world()
+    relevance = fitted(s, means)
+    least = objective(s, means, relevance)
+
+    assert least < objective(s, means, torch.ones(ATTRIBUTES).double())
+    for attribute in range(ATTRIBUTES):
+        for factor in (0.8, 1.25):
+            moved = relevance.clone()
+            moved[attribute] *= factor
+            assert least < objective(s, means, moved)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-4])
+def test_without_room_to_differ_all_attributes_count_alike(spread: float) -> None:
+    torch.testing.assert_close(fitted(*world(), spread), torch.ones(ATTRIBUTES).double(), rtol=0, atol=1e-3)
+
+
+def test_the_order_of_attributes_and_of_classes_does_not_matter() -> None:
+    s, means = world()
+    columns, rows = torch.randperm(ATTRIBUTES), torch.randperm(CLASSES)
+
+    torch.testing.assert_close(fitted(s[rows][:, columns], means[rows]), fitted(s, means)[columns])
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_one_or_two_classes_say_nothing_of_attributes(classes: int) -> None:
+    assert torch.equal(fitted(*(part[:classes] for part in world())), torch.ones(ATTRIBUTES).double())
+
+
+def test_classes_described_alike_and_attributes_that_are_the_same_for_all_do_no_harm() -> None:
+    s, means = world()
+    s[3], s[:, 4] = s[2], 0
+
+    relevance = fitted(s, means)
+
+    assert relevance.isfinite().all()
+    torch.testing.assert_close(relevance[4], torch.ones(()).double())  # nothing is known of it
+
+
+def test_a_description_in_the_centre_has_no_direction_and_is_equally_far_from_all() -> None:
+    points = directions(torch.cat([world()[0], torch.zeros(1, ATTRIBUTES).double()]), torch.ones(ATTRIBUTES).double())
+
+    kernel = class_kernel(points[-1:], points[:-1], torch.tensor(2.0))
+
+    torch.testing.assert_close(kernel, torch.full_like(kernel, torch.tensor(-0.5).exp().item()))

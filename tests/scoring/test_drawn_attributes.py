@@ -1,0 +1,79 @@
+"""Attributes drawn from photos, and how well they follow the descriptions of classes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Generator
+
+from revcd_cli.config import Config
+from revcd_cli.scoring.drawn_attributes import attribute_reliability, drawn_attributes
+from revcd_cli.scoring.ensemble import Ensemble, build_model
+
+CONFIG = {
+    "precondition": {"kind": "standardise+whiten"},
+    "diffusion": {"timesteps": 30},
+    "encoder": {"width": 16, "heads": 2, "feedforward": 16},
+    "denoiser": {"width": 16, "time_width": 8},
+    "prototypes": {"components": 4},
+    "inference": {"samples": 3},
+}
+
+
+@pytest.fixture
+def model() -> Ensemble:
+    built = build_model(Config.from_dict(CONFIG), feature_dim=10, n_attributes=5, n_classes=8).eval()
+    for member in built.members:
+        member.fit_closed_forms(torch.randn(40, 10), torch.arange(40) % 8, 50 + 20 * torch.randn(8, 5))
+    return built
+
+
+def seeds(*numbers: int) -> list[Generator]:
+    return [Generator().manual_seed(number) for number in numbers]
+
+
+def test_what_is_drawn_from_a_photo_depends_on_its_own_noise_alone(model: Ensemble):
+    x = torch.randn(3, 10)
+    together = drawn_attributes(model, x, model.config.inference, seeds(5, 6, 7))
+    alone = drawn_attributes(model, x[1:2], model.config.inference, seeds(6))
+    torch.testing.assert_close(together.mean[1:2], alone.mean)
+    torch.testing.assert_close(together.spread[1:2], alone.spread)
+
+
+def test_attributes_are_drawn_in_the_values_of_the_class_table(model: Ensemble):
+    """An untrained head (all zeros) leaves the noise: its mean is the table's mean, its spread the table's spread."""
+    model.config = Config.from_dict({**CONFIG, "inference": {"samples": 4000}})
+    for member in model.members:
+        for parameter in member.denoiser.parameters():
+            torch.nn.init.zeros_(parameter)
+        assert member.config.diffusion.objective == "v"
+    drawn = drawn_attributes(model, torch.randn(1, 10), model.config.inference, seeds(0))
+    means = torch.stack([member.preconditioner.mean for member in model.members]).mean(0)
+    torch.testing.assert_close(drawn.mean[0], means, atol=2.0, rtol=0)
+    assert (drawn.spread > 0.1).all()
+
+
+def test_an_attribute_that_is_drawn_as_described_has_reliability_one_and_its_opposite_minus_one():
+    prototypes = torch.randn(6, 3)
+    labels = torch.arange(6).repeat_interleave(torch.tensor([1, 5, 2, 3, 9, 4]))
+    drawn = prototypes[labels] * torch.tensor([2.0, -0.5, 0.0]) + 7
+    found = attribute_reliability(drawn, labels, prototypes)
+    torch.testing.assert_close(found[:2], torch.tensor([1.0, -1.0], dtype=torch.double))
+    assert found[2].isnan()  # it never varies
+
+
+def test_reliability_counts_every_class_once_however_many_photos_it_has():
+    prototypes, labels = torch.randn(5, 4), torch.arange(5).repeat(3)
+    drawn = torch.randn(15, 4)
+    more = torch.cat([labels, torch.full((30,), 2)])
+    repeated = torch.cat([drawn, drawn[labels == 2].repeat(10, 1)])
+    torch.testing.assert_close(
+        attribute_reliability(drawn, labels, prototypes), attribute_reliability(repeated, more, prototypes)
+    )
+
+
+def test_reliability_is_the_correlation_over_classes():
+    prototypes, labels = torch.randn(7, 2), torch.arange(7)
+    drawn = torch.randn(7, 2)
+    by_torch = [torch.corrcoef(torch.stack([drawn[:, a], prototypes[:, a]]))[0, 1] for a in range(2)]
+    torch.testing.assert_close(attribute_reliability(drawn, labels, prototypes).float(), torch.stack(by_torch))

@@ -1,0 +1,267 @@
+"""From conditions to class scores, against loops over photos, classes and draws. python -m pytest tests/core"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from revcd_cli.config import InferenceConfig
+from revcd_cli.core.model import RevCD
+from revcd_cli.core.precondition import roots
+from revcd_cli.scoring.calibration import score_unit
+from revcd_cli.scoring.evidence import evidence_scores
+from revcd_cli.scoring.scores import calibrated, class_scores, cosine_scores, fit_units, rank, sample_semantics
+from tests.makers.tiny_model import ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS, generators, photos, prototypes, revcd
+
+RULES = [
+    InferenceConfig(rule="evidence", draws=5),
+    InferenceConfig(rule="prototype"),
+    InferenceConfig(rule="joint", draws=5, prototype_share=0.3),
+    InferenceConfig(rule="cosine", samples=3, steps=4, eta=0.7, guidance_scale=1.5),
+    InferenceConfig(rule="cosine", samples=3, steps=1),
+    InferenceConfig(rule="cosine", samples=2, sampler="ddpm"),
+]
+every_rule = pytest.mark.parametrize(
+    "config", RULES, ids=["evidence", "prototype", "joint", "ddim", "one-step", "ddpm"]
+)
+
+
+@every_rule
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_a_photo_alone_or_in_a_batch_gives_the_same_scores(config: InferenceConfig, norm: str) -> None:
+    model = revcd(norm=norm)
+
+    together = class_scores(model, photos(), prototypes(), config, generators())
+
+    for k in range(PHOTOS):
+        alone = class_scores(model, photos()[k : k + 1], prototypes(), config, generators([k]))
+        torch.testing.assert_close(alone[0], together[k])
+
+
+@every_rule
+def test_order_of_the_photos_does_not_change_their_scores(config: InferenceConfig) -> None:
+    model, order = revcd(), [2, 0, 3, 1]
+
+    together = class_scores(model, photos(), prototypes(), config, generators())
+
+    shuffled = class_scores(model, photos()[order], prototypes(), config, generators(order))
+    torch.testing.assert_close(shuffled, together[order])
+
+
+@every_rule
+def test_permuting_the_classes_permutes_the_scores(config: InferenceConfig) -> None:
+    model, order = revcd(), [5, 0, 3, 1, 4, 2]
+
+    scores = class_scores(model, photos(), prototypes(), config, generators())
+
+    permuted = class_scores(model, photos(), prototypes()[order], config, generators())
+    torch.testing.assert_close(permuted, scores[:, order])
+
+
+@every_rule
+def test_scores_of_a_class_do_not_depend_on_its_rivals(config: InferenceConfig) -> None:
+    model = revcd()
+
+    few = class_scores(model, photos(), prototypes()[:2], config, generators())
+
+    torch.testing.assert_close(few, class_scores(model, photos(), prototypes(), config, generators())[:, :2])
+
+
+def test_cosine_score_is_the_mean_over_samples_of_the_cosine() -> None:
+    samples = torch.randn(PHOTOS, 3, ATTRIBUTES, dtype=torch.float64, generator=Generator().manual_seed(3))
+    z = prototypes() - 0.5
+
+    scores = cosine_scores(samples, z)
+
+    for photo in range(PHOTOS):
+        for k in range(CLASSES):
+            cosines = [float(s @ z[k] / (s.norm() * z[k].norm())) for s in samples[photo]]
+            assert float(scores[photo, k]) == pytest.approx(sum(cosines) / 3)
+
+
+def test_scaling_prototypes_and_samples_does_not_change_the_cosine_ranking() -> None:
+    samples = torch.randn(PHOTOS, 3, ATTRIBUTES, dtype=torch.float64, generator=Generator().manual_seed(3))
+    z, lengths = prototypes() - 0.5, torch.tensor([0.01, 1, 2, 50, 7, 0.3], dtype=torch.float64)[:, None]
+
+    scaled = cosine_scores(40 * samples, lengths * z)
+
+    assert torch.equal(rank(scaled, CLASSES)[1], rank(cosine_scores(samples, z), CLASSES)[1])
+
+
+def test_a_vector_of_zeros_has_cosine_zero() -> None:
+    assert torch.equal(cosine_scores(torch.zeros(1, 2, ATTRIBUTES), torch.zeros(3, ATTRIBUTES)), torch.zeros(1, 3))
+
+
+def conditions(model: RevCD) -> Tensor:
+    with torch.no_grad():
+        return model.encode(photos())
+
+
+def first_noises(samples: int) -> Tensor:
+    """What the photos' generators give first: the noise at t = T."""
+    return torch.stack([torch.randn(samples, ATTRIBUTES, generator=g) for g in generators()]).double()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
+def test_one_step_samples_are_the_guided_estimates_at_the_last_time(scale: float) -> None:
+    model, last = revcd(), torch.tensor(TIMESTEPS)
+    c, s_t = conditions(model), first_noises(3)
+
+    samples = sample_semantics(model, c, InferenceConfig(samples=3, steps=1, guidance_scale=scale), generators())
+
+    for photo in range(PHOTOS):
+        for k in range(3):
+            with_photo = model.estimate(s_t[photo, k], last, c[photo]).s_0
+            without = model.estimate(s_t[photo, k], last, model.null).s_0
+            torch.testing.assert_close(samples[photo, k], without + scale * (with_photo - without))  # Eq. 22
+
+
+def test_samples_of_one_photo_differ_and_return_with_the_same_seeds() -> None:
+    model, config = revcd(), InferenceConfig(samples=3, steps=4, eta=1.0)
+
+    first, again = (sample_semantics(model, conditions(model), config, generators()) for _ in range(2))
+
+    assert torch.equal(first, again)
+    assert (first[:, 0] - first[:, 1]).abs().max() > 1e-6
+
+
+def test_raw_prototypes_and_features_pass_the_model_s_own_preconditioning() -> None:
+    model, config = revcd(), InferenceConfig(rule="evidence", draws=3)
+
+    whole = class_scores(model, photos(), prototypes(), config, generators())
+
+    scaled, z = (roots(photos()) - model.scaler.shift) @ model.scaler.basis, model.precondition(prototypes())
+    torch.testing.assert_close(evidence_scores(model, model.encoder(scaled), z, config), whole)
+
+
+def test_calibration_subtracts_the_penalty_from_seen_classes_only() -> None:
+    scores, seen = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([True, False, True])
+
+    assert calibrated(scores, seen, 0.5).tolist() == [[0.5, 2.0, 2.5]]
+    assert torch.equal(calibrated(scores, seen, 0.0), scores)
+
+
+def test_a_large_penalty_leaves_the_seen_classes_last_in_their_own_order() -> None:
+    scores, seen = torch.tensor([[1.0, 9.0, 3.0, 2.0]]), torch.tensor([False, True, False, True])
+
+    assert rank(calibrated(scores, seen, 1000.0), 4)[1].tolist() == [[2, 0, 1, 3]]
+
+
+def test_ranking_is_by_falling_score_and_ties_go_to_the_lower_class() -> None:
+    best, classes = rank(torch.tensor([[0.5, 0.9, 0.5, 0.9, 0.1]]), 4)
+
+    assert classes.tolist() == [[1, 3, 0, 2]]
+    torch.testing.assert_close(best, torch.tensor([[0.9, 0.9, 0.5, 0.5]]))
+
+
+def test_ties_of_many_classes_keep_the_order_of_the_classes() -> None:
+    assert rank(torch.zeros(3, 700), 700)[1].tolist() == [list(range(700))] * 3
+
+
+def test_asking_for_more_classes_than_there_are_gives_them_all() -> None:
+    assert rank(torch.tensor([[1.0, 2.0]]), 5)[1].tolist() == [[1, 0]]
+
+
+@every_rule
+def test_scoring_leaves_the_model_and_its_mode_unchanged(config: InferenceConfig) -> None:
+    model: Any = revcd(norm="batch")
+    before: dict[str, Tensor] = {name: value.clone() for name, value in model.state_dict().items()}
+
+    class_scores(model, photos(), prototypes(), config, generators())
+
+    assert not model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def scores_by(model: RevCD, rule: str, **settings: Any) -> Tensor:
+    return class_scores(model, photos(), prototypes(), InferenceConfig(rule=rule, draws=5, **settings), generators())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_joint_scores_are_the_weighted_mean_of_their_parts(share: float) -> None:
+    model = revcd()
+
+    joint = scores_by(model, "joint", prototype_share=share)
+
+    torch.testing.assert_close(joint, torch.lerp(scores_by(model, "evidence"), scores_by(model, "prototype"), share))
+
+
+@pytest.mark.parametrize("length", [1, 2, CLASSES - 1])
+def test_a_shortlist_keeps_the_scores_of_the_classes_that_are_best_by_prototypes(length: int) -> None:
+    model, share = revcd(), 0.3
+    whole, evidence, first = (
+        scores_by(model, rule, prototype_share=share) for rule in ("joint", "evidence", "prototype")
+    )
+
+    short = scores_by(model, "joint", prototype_share=share, shortlist=length)
+
+    for photo in range(PHOTOS):
+        inside, outside = first[photo].argsort(descending=True).split([length, CLASSES - length])
+        torch.testing.assert_close(short[photo, inside], whole[photo, inside])
+        worst = evidence[photo, inside].min()
+        torch.testing.assert_close(short[photo, outside], (1 - share) * worst + share * first[photo, outside])
+        assert short[photo, outside].max() <= short[photo, inside].min()
+
+
+@pytest.mark.parametrize("length", [0, CLASSES, 1000])
+def test_a_shortlist_that_is_not_shorter_than_the_table_changes_nothing(length: int) -> None:
+    model = revcd()
+
+    assert torch.equal(scores_by(model, "joint", shortlist=length), scores_by(model, "joint", shortlist=0))
+
+
+def test_shortlists_do_not_depend_on_the_photos_beside_or_the_order_of_the_classes() -> None:
+    model, config = revcd(), InferenceConfig(rule="joint", draws=5, shortlist=2)
+    together = class_scores(model, photos(), prototypes(), config, generators())
+
+    for k in range(PHOTOS):
+        alone = class_scores(model, photos()[k : k + 1], prototypes().flip(0), config, generators([k]))
+        torch.testing.assert_close(alone[0].flip(0), together[k])
+
+
+def test_without_visual_prototypes_joint_scores_are_the_evidence() -> None:
+    model = revcd()
+    model.visual = None
+
+    assert torch.equal(scores_by(model, "joint", prototype_share=0.7), scores_by(model, "evidence"))
+
+
+@pytest.mark.parametrize("rule", ["evidence", "prototype"])
+def test_fitted_units_make_the_spread_over_classes_one(rule: str) -> None:
+    model, config = revcd(), InferenceConfig(draws=5, samples=3)
+    before = scores_by(model, rule)
+
+    fit_units(model, photos(), prototypes(), config, [rule])
+
+    after = scores_by(model, rule)
+    torch.testing.assert_close(after * score_unit(before), before)
+    assert score_unit(after) == pytest.approx(1)
+
+
+def test_fitting_units_twice_is_fitting_them_once() -> None:
+    model, config, rules = revcd(), InferenceConfig(draws=5), ["evidence", "prototype"]
+    fit_units(model, photos(), prototypes(), config, rules)
+    once = model.units.clone()
+
+    fit_units(model, photos(), prototypes(), config, rules)
+
+    assert torch.equal(model.units, once)
+    assert float(once[2]) == 1  # the cosine was not asked for
+
+
+def test_a_part_whose_scores_are_scaled_mixes_as_before() -> None:
+    model, config, rules = revcd(), InferenceConfig(draws=5), ["evidence", "prototype"]
+    fit_units(model, photos(), prototypes(), config, rules)
+    before = scores_by(model, "joint")
+
+    class Louder(type(model.visual)):
+        def forward(self, x: Tensor, z: Tensor) -> Tensor:
+            return 1000 * super().forward(x, z)
+
+    model.visual.__class__ = Louder
+    fit_units(model, photos(), prototypes(), config, rules)
+
+    torch.testing.assert_close(scores_by(model, "joint"), before)

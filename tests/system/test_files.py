@@ -1,0 +1,258 @@
+"""Writing: a file is there whole or not at all, and one run at a time writes it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from revcd_cli.errors import RevcdError, UsageError
+from revcd_cli.system.files import atomic_write, check_output, exclusive, file_sha256, write_bytes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def umask():
+    """Set the umask for one test."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1])
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path, size: int):
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    (tmp_path / "file").write_bytes(data)
+    assert file_sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+def test_an_output_may_be_new_and_lie_in_folders_that_are_not_there_yet(tmp_path: Path):
+    path = tmp_path / "a" / "b" / "out"
+    assert check_output(path, overwrite=False) == path
+    assert not path.parent.exists()
+
+
+def test_an_existing_output_needs_overwrite(tmp_path: Path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    with pytest.raises(UsageError, match="exists already") as caught:
+        check_output(path, overwrite=False)
+    assert str(path) in caught.value.message and "--overwrite" in caught.value.hint
+    assert check_output(path, overwrite=True) == path
+
+
+def test_a_home_folder_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert check_output(Path("~/out"), overwrite=False) == tmp_path / "out"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("folder", "is a folder"), ("pipe", "not a regular file"), ("file/out", "is a file, so nothing can be written")],
+)
+def test_what_is_no_file_to_write_is_refused_with_and_without_overwrite(
+    tmp_path: Path, place: str, words: str, overwrite: bool
+):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match=words) as caught:
+        check_output(tmp_path / place, overwrite=overwrite)
+    assert str(tmp_path / place) in caught.value.message
+
+
+def test_the_folders_of_an_output_are_made(tmp_path: Path):
+    write_bytes(tmp_path / "a" / "b" / "out", b"new")
+    assert (tmp_path / "a" / "b" / "out").read_bytes() == b"new"
+    assert names(tmp_path / "a" / "b") == ["out"]
+
+
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    with atomic_write(path) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_write_that_fails_leaves_everything_as_it_was(tmp_path: Path, error: type[BaseException], old: bytes | None):
+    path = tmp_path / "out"
+    if old is not None:
+        path.write_bytes(old)
+    with pytest.raises(error), atomic_write(path) as stream:
+        stream.write(b"half")
+        raise error
+    assert names(tmp_path) == ([] if old is None else ["out"])
+    assert old is None or path.read_bytes() == old
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from revcd_cli.errors import RevcdError
+from revcd_cli.system.files import write_bytes
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_bytes(Path(sys.argv[1]), b"x" * int(sys.argv[2]))
+except RevcdError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+@pytest.mark.parametrize("size", [5_000, 3_000_000])
+def test_where_no_more_can_be_written_the_old_file_survives(tmp_path: Path, size: int):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    result = run_python(FULL_DISK, path, size)
+    assert result.returncode == 1 and result.stderr.startswith(f"refused: {path}: cannot be written (")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_output(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RevcdError, match="cannot be written") as caught:
+        write_bytes(tmp_path / "file" / "out", b"new")
+    assert str(tmp_path / "file" / "out") in caught.value.message
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path: Path, umask, mask: int, mode: int):
+    umask(mask)
+    write_bytes(tmp_path / "out", b"new")
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == mode
+
+
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path):
+    (tmp_path / "out").write_bytes(b"old")
+    (tmp_path / "out").chmod(0o640)
+    write_bytes(tmp_path / "out", b"new")
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_link_is_kept_and_what_it_points_to_is_replaced(tmp_path: Path, exists: bool):
+    target, link = tmp_path / "elsewhere" / "target", tmp_path / "link"
+    target.parent.mkdir()
+    if exists:
+        target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_bytes(link, b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+    assert names(tmp_path) == ["elsewhere", "link"] and names(target.parent) == ["target"]
+
+
+TAKE = """
+import sys, time
+from pathlib import Path
+from revcd_cli.errors import UsageError
+from revcd_cli.system.files import exclusive
+try:
+    with exclusive(Path(sys.argv[1])):
+        print("held", flush=True)
+        time.sleep(float(sys.argv[2]))
+except UsageError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def test_a_second_process_is_refused_and_told_who_is_first(tmp_path: Path):
+    output = tmp_path / "out"
+    with exclusive(output):
+        result = run_python(TAKE, output, 0)
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.startswith(f"refused: {output}: another run (process {os.getpid()})")
+
+
+def test_the_right_to_an_output_ends_with_the_block(tmp_path: Path):
+    output = tmp_path / "out"
+    with exclusive(output):
+        pass
+    with pytest.raises(ValueError), exclusive(output):
+        raise ValueError
+    assert run_python(TAKE, output, 0).returncode == 0
+    assert names(tmp_path) == []
+
+
+def test_the_right_to_an_output_ends_with_a_process_that_is_killed(tmp_path: Path):
+    output = tmp_path / "out"
+    command = [sys.executable, "-c", TAKE, str(output), "60"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=f"process {holder.pid}"), exclusive(output):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with exclusive(output):
+        assert run_python(TAKE, output, 0).returncode == 1
+    assert names(tmp_path) == []
+
+
+def test_what_a_killed_run_left_of_an_output_is_removed_by_the_next(tmp_path: Path):
+    killed = """
+import os, signal, sys
+from pathlib import Path
+from revcd_cli.system.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as stream:
+    stream.write(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for name in ("out", "other"):
+        assert run_python(killed, tmp_path / name).returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 2
+    with exclusive(tmp_path / "out"):
+        assert sum(name.endswith(".tmp") for name in names(tmp_path)) == 1
+    with exclusive(tmp_path / "third", tmp_path / "other"):  # which the run writes beside its output
+        pass
+    assert names(tmp_path) == []
+
+
+def test_an_output_below_a_file_cannot_be_held(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RevcdError, match="cannot be written"), exclusive(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_lock_that_its_holder_removed_meanwhile_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    output, opened = tmp_path / "out", []
+    open_file = Path.open
+
+    def open_just_before_the_holder_ends(path: Path, *arguments):
+        stream = open_file(path, *arguments)
+        if not opened:
+            path.unlink()
+        opened.append(path)
+        return stream
+
+    monkeypatch.setattr(Path, "open", open_just_before_the_holder_ends)
+    with exclusive(output):
+        assert len(opened) == 2
+        assert run_python(TAKE, output, 0).returncode == 1
+
+
+def test_two_outputs_in_one_folder_can_be_written_at_once(tmp_path: Path):
+    with exclusive(tmp_path / "one"), exclusive(tmp_path / "two"):
+        assert len(names(tmp_path)) == 2
