@@ -6,7 +6,7 @@ A message says what is wrong, where, why, and what to do; `hint` is the last par
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _LONGEST = 2000  # characters of a message: an input that is quoted in it may have millions
@@ -74,6 +74,13 @@ class DownloadError(RevcdError):
 def shortened(text: str, most: int) -> str:
     """Return a text of at most `most` characters: its beginning and its end, if it has more."""
     return text if len(text) <= most else f"{text[: most * 2 // 3]} ... {text[-(most // 3 - 5) :]}"
+
+
+def listed(names: Sequence[str], most: int, *, total: int | None = None, separator: str = ", ") -> str:
+    """Return "a, b and 5 more": the first `most` names, then how many follow. total: default `len(names)`."""
+    total = len(names) if total is None else total
+    more = f" and {total - most:,} more" if total > most else ""
+    return separator.join(names[:most]) + more
 
 
 def brief(error: BaseException) -> str:

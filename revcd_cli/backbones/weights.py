@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError, brief
+from ..errors import WeightsError, brief, listed
 
 _SHOWN = 5  # names listed when a file does not fit
 _WRAPPERS = ("state_dict", "model")  # keys under which training programs keep the state dict
@@ -116,15 +116,14 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: Path, ig
         missing, unexpected = network.load_state_dict(state, strict=False)
         problems = [f"{name} is missing" for name in missing] + [f"{name} is not part of it" for name in unexpected]
     if problems:
-        more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise WeightsError(
-            f"{path}: does not fit the network: {'; '.join(problems[:_SHOWN])}{more}.",
+            f"{path}: does not fit the network: {listed(problems, _SHOWN, separator='; ')}.",
             hint="Give --backbone the timm tag of the network that the file was saved from.",
         )
     damaged = [name for name, value in state.items() if value.is_floating_point() and not _is_finite(value)]
     if damaged:
         raise WeightsError(
-            f"{path}: has NaN or infinite weights in {', '.join(damaged[:_SHOWN])} ({len(damaged)} tensors in all).",
+            f"{path}: has NaN or infinite weights in {listed(damaged, _SHOWN)}.",
             hint=_ANOTHER,
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InputFileError, did_you_mean
+from ...errors import InputFileError, did_you_mean, listed
 from ...system.files import write_bytes
 from .csv_table import CsvTable, expected, open_csv
 
@@ -135,7 +135,7 @@ def align(classes: ClassAttributes, attributes: Sequence[str]) -> ClassAttribute
         near = [f'"{name}"{did_you_mean(name, extra)}' for name in absent[:_LISTED]]
         raise InputFileError(
             classes.source,
-            f"lacks {len(absent)} of the model's {len(wanted)} attributes: {_listed(near, len(absent))}.",
+            f"lacks {len(absent)} of the model's {len(wanted)} attributes: {listed(near, _LISTED, total=len(absent))}.",
             line=classes.header_line,
             column=_column(classes, extra[0]) if extra else None,
             hint=f"Add the columns, or rename those that mean the same. Not known to the model: {_quoted(extra)}."
@@ -146,7 +146,7 @@ def align(classes: ClassAttributes, attributes: Sequence[str]) -> ClassAttribute
         near = [f'"{name}"{did_you_mean(name, wanted)}' for name in extra[:_LISTED]]
         raise InputFileError(
             classes.source,
-            f"has {len(extra)} attributes that the model does not know: {_listed(near, len(extra))}.",
+            f"has {len(extra)} attributes that the model does not know: {listed(near, _LISTED, total=len(extra))}.",
             line=classes.header_line,
             column=_column(classes, extra[0]),
             hint="Remove these columns.",
@@ -254,9 +254,5 @@ def _why_not(text: str) -> str:
     return 'not a plain number such as "0.5", "12" or "1e-3"'
 
 
-def _listed(names: Sequence[str], total: int) -> str:
-    return ", ".join(names[:_LISTED]) + (f" and {total - _LISTED} more" if total > _LISTED else "")
-
-
 def _quoted(names: Sequence[str]) -> str:
-    return _listed([f'"{name}"' for name in names[:_LISTED]], len(names))
+    return listed([f'"{name}"' for name in names[:_LISTED]], _LISTED, total=len(names))

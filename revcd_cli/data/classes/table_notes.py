@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...errors import listed
 from .attributes import ClassAttributes, class_key
 
 _LISTED = 5  # class names that a note lists
@@ -61,5 +62,4 @@ def _identical(classes: ClassAttributes) -> list[list[int]]:
 
 
 def _names(classes: ClassAttributes, rows: Sequence[int]) -> str:
-    more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
-    return ", ".join(f'"{classes.names[row]}"' for row in rows[:_LISTED]) + more
+    return listed([f'"{classes.names[row]}"' for row in rows[:_LISTED]], _LISTED, total=len(rows))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...config import BackboneRecord
-from ...errors import InputFileError, RevcdError
+from ...errors import InputFileError, RevcdError, listed
 from ..classes.attributes import class_key
 from ..features.feature_set import FeatureSet
 from ..features.files import read_features
@@ -196,7 +196,7 @@ def _locate_photos(rows: _Rows, images: Path | None) -> tuple[tuple[str, ...], P
         raise InputFileError(
             images,
             f"{len(absent):,} of the benchmark's {len(short):,} photos are not there, or several times: "
-            f"{', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}.",
+            f"{listed(absent, 3)}.",
         )
     return tuple(on_disk[path][0] for path in short), images
 

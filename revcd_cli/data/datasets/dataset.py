@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from ...config import BackboneRecord
-from ...errors import InputFileError
+from ...errors import InputFileError, listed
 from ..classes.attributes import ClassAttributes
 from ..features.feature_set import FeatureSet
 from .path_match import match_paths
 from .splits import Split, check_split, split_sha256
 
 TABLE_FILE = "attributes.csv"
-_NAMED = 3  # photos that a message names
+_NAMED = 3  # photos that a message lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def attach_features(dataset: Dataset, feature_set: FeatureSet) -> Dataset:
         raise InputFileError(
             dataset.source,
             f"{len(absent):,} of {len(used):,} photos have no row, or no row of their own, in the feature file: "
-            f"{', '.join(absent[:_NAMED])}{', ...' if len(absent) > _NAMED else ''}.",
+            f"{listed(absent, _NAMED)}.",
             hint="Extract features of exactly these photos: revcd extract FOLDER -o FILE",
         )
     features = np.full((len(rows), feature_set.features.shape[1]), np.nan, dtype=np.float32)

@@ -10,14 +10,14 @@ import numpy as np
 
 from ... import __version__
 from ...config import BackboneRecord
-from ...errors import ConfigError, InputFileError
+from ...errors import ConfigError, InputFileError, listed
 
 FORMAT = 1  # of feature files; raised when a reader of the old form would misunderstand the new one
 OK, FAILED = "ok", "failed"
 
 # What a feature file may grow by when it is read. Feature vectors hardly compress, so more is damage or an attack.
 _MAX_EXPANSION = 64
-_NAMED = 3  # paths that a message names before it says "and so on"
+_NAMED = 3  # paths that a message lists
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,10 @@ def check_rows(path: Path, features: FeatureSet, *, unique: bool = True) -> Feat
         raise InputFileError(path, f'status is "ok" or "failed" for each photo; found "{wrong[0]}".')
     bad = np.flatnonzero(features.ok & ~np.isfinite(features.features).all(axis=1))
     if len(bad):
-        names = _some([features.paths[row] or f"row {row + 1}" for row in bad[:_NAMED]], len(bad))
+        names = listed([features.paths[row] or f"row {row + 1}" for row in bad[:_NAMED]], _NAMED, total=len(bad))
         raise InputFileError(path, f"{len(bad):,} features are not finite (NaN or infinite): {names}.")
     if unique and len(set(features.paths)) != len(features):
         seen: set[str] = set()
         repeated = [name for name in features.paths if name in seen or seen.add(name)]
-        names = _some(repeated[:_NAMED], len(repeated))
-        raise InputFileError(path, f"{len(repeated):,} photos are listed more than once: {names}.")
+        raise InputFileError(path, f"{len(repeated):,} photos are listed more than once: {listed(repeated, _NAMED)}.")
     return features
-
-
-def _some(names: list[str], total: int) -> str:
-    return ", ".join(names) + (", ..." if total > len(names) else "")

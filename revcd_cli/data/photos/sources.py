@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from ...errors import RevcdError, UsageError
+from ...errors import RevcdError, UsageError, listed
 from .archives import archive_sources, is_archive_name, is_compressed_tar
 from .image_source import (
     ImageSource,
@@ -188,7 +188,7 @@ def _at_least_one(sources: Iterable[ImageSource], inputs: Sequence[str]) -> Iter
     for source in sources:
         yield source
     if source is None:
-        places = ", ".join("standard input" if given == _STDIN else given for given in inputs[:3])
+        places = listed(["standard input" if given == _STDIN else given for given in inputs], 3)
         raise RevcdError(
             f"{places}: no photo found.",
             hint=f"Readable are {SUPPORTED_TYPES}; in folders and archives by the suffixes {' '.join(PHOTO_SUFFIXES)}.",
