@@ -1,4 +1,4 @@
-"""What commands that test a model begin with: its data set, with features of the kind that it was trained on."""
+"""Opens the dataset and the model of a command, and extracts the image features that the dataset lacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,83 @@ if TYPE_CHECKING:
     from ..data.datasets.dataset import Dataset
 
 
+def open_dataset(
+    dataset: str,
+    *,
+    features: str | None,
+    images: Path | None,
+    data_root: Path | None,
+    missing: str,
+    seed: int = 0,
+    write_split: bool = True,
+) -> Dataset:
+    """Open a dataset and print its notes. The parameters are those of `data.datasets.open.open_dataset`."""
+    from ..data.datasets.open import open_dataset as read
+
+    opened = read(
+        dataset,
+        data_root=data_root,
+        features=features,
+        images=images,
+        seed=seed,
+        missing=missing,
+        write_split=write_split,
+    )
+    for text in opened.notes:
+        console.note(text)
+    return opened
+
+
+def extract_features(
+    dataset: Dataset,
+    *,
+    checkpoint: Checkpoint | None = None,
+    backbone: str = "auto",
+    weights: Path | None,
+    device: str,
+    precision: str,
+    tokens: bool = False,
+) -> Dataset:
+    """Return the dataset with features: its own, cached ones, or extracted ones, with a progress bar.
+
+    checkpoint: extract with the backbone that this model was trained on, instead of `backbone` and `tokens`.
+    """
+    from ..pipeline.extract.dataset_features import with_features, with_recorded_features
+
+    with console.progress("Extracting") as on_progress:
+        computing: dict[str, Any] = {
+            "weights": weights,
+            "device": device,
+            "precision": precision,
+            "on_progress": on_progress,
+            "on_note": console.note,
+        }
+        if checkpoint is not None:
+            return with_recorded_features(dataset, checkpoint, **computing)
+        return with_features(dataset, backbone=backbone, tokens=tokens, **computing)
+
+
+def open_with_features(
+    dataset: str,
+    *,
+    features: str | None,
+    images: Path | None,
+    data_root: Path | None,
+    missing: str,
+    seed: int = 0,
+    backbone: str,
+    weights: Path | None,
+    device: str,
+    precision: str,
+    tokens: bool = False,
+) -> Dataset:
+    """Open a dataset, print its notes, and extract the features that it lacks."""
+    opened = open_dataset(dataset, features=features, images=images, data_root=data_root, missing=missing, seed=seed)
+    return extract_features(
+        opened, backbone=backbone, weights=weights, device=device, precision=precision, tokens=tokens
+    )
+
+
 def open_with_model(
     dataset: str,
     model: str | None,
@@ -20,20 +97,15 @@ def open_with_model(
     images: Path | None,
     data_root: Path | None,
     missing: str,
-    **computing: Any,
+    weights: Path | None,
+    device: str,
+    precision: str,
 ) -> tuple[Checkpoint, Dataset]:
-    """Open a data set and a model, by default `DATASET.safetensors`; extract features if there are none.
-
-    computing: weights, device and precision of the backbone.
-    """
+    """Open a dataset and a model (default: `DATASET.safetensors`), and extract features as the model needs them."""
     from ..checkpoint.model_file import load_checkpoint
-    from ..data.datasets.open import open_dataset
-    from ..pipeline.extract.dataset_features import with_recorded_features
 
-    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, missing=missing)
-    for text in opened.notes:
-        console.note(text)
+    opened = open_dataset(dataset, features=features, images=images, data_root=data_root, missing=missing)
     checkpoint = load_checkpoint(model or f"{opened.name}.safetensors")
-    with console.progress("Extracting") as on_progress:
-        opened = with_recorded_features(opened, checkpoint, on_progress=on_progress, on_note=console.note, **computing)
-    return checkpoint, opened
+    return checkpoint, extract_features(
+        opened, checkpoint=checkpoint, weights=weights, device=device, precision=precision
+    )

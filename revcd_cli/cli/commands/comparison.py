@@ -90,19 +90,10 @@ def plan_comparison(
     return Plan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
 
 
-def compare(plan: Plan, dataset: Dataset, extraction: dict[str, Any], *, device: str, as_json: bool) -> None:
-    """Train and compare the methods; print, and write if asked, what came out. extraction: see `with_features`."""
+def compare(plan: Plan, dataset: Dataset, *, device: str, as_json: bool) -> None:
+    """Train and compare the methods; print the results, and write them if asked. dataset: with its features."""
     from ...pipeline.compare.compare import compare_methods
-    from ...pipeline.extract.dataset_features import with_features
     from ...reports.comparison.report import describe_comparison, write_comparison
-
-    for text in dataset.notes:
-        console.note(text)
-    tokens = plan.config.encoder.tokens == "spatial"
-    with console.progress("Extracting") as on_progress:
-        dataset = with_features(
-            dataset, **extraction, device=device, tokens=tokens, on_progress=on_progress, on_note=console.note
-        )
 
     def keep(results: list[MethodResult]) -> None:  # after each: what is measured is not lost when the next one fails
         if plan.output is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..opening import open_with_model
+from ..opening import open_with_features, open_with_model
 from ..options import (
     BackboneOption,
     DataRootOption,
@@ -99,15 +99,23 @@ def evaluate(
         refuse(
             {"--config": config, "--set": assignments}, "needs --baselines or --method: a model has its own settings."
         )
-    from ...data.datasets.open import open_dataset
-
     if comparing:
         plan = plan_comparison(
             methods, seeds, config, assignments or [], output, whole_table=whole_table, overwrite=overwrite
         )
-        opened = open_dataset(dataset, data_root=data_root, features=features, images=images, missing=missing)
-        extraction = {"backbone": backbone, "weights": weights, "precision": precision}
-        compare(plan, opened, extraction, device=device, as_json=output_format == "json")
+        opened = open_with_features(
+            dataset,
+            features=features,
+            images=images,
+            data_root=data_root,
+            missing=missing,
+            backbone=backbone,
+            weights=weights,
+            device=device,
+            precision=precision,
+            tokens=plan.config.encoder.tokens == "spatial",
+        )
+        compare(plan, opened, device=device, as_json=output_format == "json")
         return
     from ...pipeline.evaluate.diagnosis import diagnose, measure_confidence
     from ...pipeline.evaluate.evaluate import evaluation_scores

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..opening import extract_features, open_dataset
 from ..options import (
     BackboneOption,
     DataRootOption,
@@ -93,8 +94,6 @@ def train(
     from ...pipeline.settings import resolve_settings
 
     settings = resolve_settings(config, assignments or [])
-    from ...data.datasets.open import open_dataset
-
     if log_dir is not None and not dry_run:
         from ...reports.tensorboard import check_log_folder
 
@@ -116,23 +115,19 @@ def train(
     if dry_run:
         _print_settings(settings)
         return
-    from ...pipeline.extract.dataset_features import with_features
     from ...pipeline.train.train import check_model_output
     from ...pipeline.train.train import train as run
 
     output = check_model_output(output or Path(f"{opened.name}.safetensors"), resume=resume, overwrite=overwrite)
 
-    with console.progress("Extracting") as on_progress:
-        opened = with_features(
-            opened,
-            backbone=backbone,
-            weights=weights,
-            device=device,
-            precision=precision,
-            tokens=encoder.tokens == "spatial",
-            on_progress=on_progress,
-            on_note=console.note,
-        )
+    opened = extract_features(
+        opened,
+        backbone=backbone,
+        weights=weights,
+        device=device,
+        precision=precision,
+        tokens=encoder.tokens == "spatial",
+    )
     try:
         with console.progress("Training", unit="epochs") as on_progress, _scalars(log_dir) as log:
             summary = run(
@@ -162,8 +157,6 @@ def _scalars(folder: Path | None) -> AbstractContextManager[OnEpoch]:
 
 
 def _introduce(dataset: Dataset) -> None:
-    for text in dataset.notes:
-        console.note(text)
     split = dataset.split
     console.note(
         f"dataset {dataset.name} - {len(dataset.seen)} seen and {len(dataset.unseen)} unseen classes, "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..opening import open_with_features
 from ..options import (
     BackboneOption,
     DataRootOption,
@@ -81,26 +82,23 @@ def tune(
     if dry_run:
         _print_space(settings.config)
         return
-    from ...data.datasets.open import open_dataset
-    from ...pipeline.extract.dataset_features import with_features
     from ...pipeline.tune.tune import check_tune_output
     from ...pipeline.tune.tune import tune as run
 
     check_tune_output(output, resume=resume, overwrite=overwrite)
-    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, seed=seed, missing=missing)
-    for text in opened.notes:
-        console.note(text)
-    with console.progress("Extracting") as on_progress:
-        opened = with_features(
-            opened,
-            backbone=backbone,
-            weights=weights,
-            device=device,
-            precision=precision,
-            tokens=settings.config.encoder.tokens == "spatial",
-            on_progress=on_progress,
-            on_note=console.note,
-        )
+    opened = open_with_features(
+        dataset,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        seed=seed,
+        backbone=backbone,
+        weights=weights,
+        device=device,
+        precision=precision,
+        tokens=settings.config.encoder.tokens == "spatial",
+    )
     try:
         summary = run(
             opened,

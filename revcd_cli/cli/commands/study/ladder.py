@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...opening import open_with_features
 from ...options import (
     BackboneOption,
     DataRootOption,
@@ -72,26 +73,23 @@ def ladder(
     from ....pipeline.settings import resolve_settings
 
     resolve_settings(config, assignments or [])  # what is wrong there is said before any work is done
-    from ....data.datasets.open import open_dataset
-    from ....pipeline.extract.dataset_features import with_features
     from ....pipeline.study.ladder import FILES, describe_ladder, paper_preset, study_ladder, write_ladder
     from ....reports.evaluation.files import check_report_folder
 
     if output is not None:
         check_report_folder(output, FILES, overwrite=overwrite)
-    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, seed=seed, missing=missing)
-    for text in opened.notes:
-        console.note(text)
-    with console.progress("Extracting") as on_progress:
-        opened = with_features(
-            opened,
-            backbone=backbone,
-            weights=weights,
-            device=device,
-            precision=precision,
-            on_progress=on_progress,
-            on_note=console.note,
-        )
+    opened = open_with_features(
+        dataset,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        seed=seed,
+        backbone=backbone,
+        weights=weights,
+        device=device,
+        precision=precision,
+    )
     base = resolve_settings(config or paper_preset(opened)).config
 
     def keep(rows: list[Row]) -> None:  # after each: what is measured is not lost when the next one fails

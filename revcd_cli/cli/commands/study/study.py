@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...opening import open_with_model
+from ...opening import open_with_features, open_with_model
 from ...options import (
     BackboneOption,
     DataRootOption,
@@ -94,24 +94,22 @@ def cls_weight(
     from ....pipeline.settings import resolve_settings
 
     settings = resolve_settings(config, assignments or [])
-    from ....data.datasets.open import open_dataset
-    from ....pipeline.extract.dataset_features import with_features
     from ....pipeline.study.cls_weight import FILES, study_cls_weight
     from ....reports.evaluation.files import check_report_folder
 
     check_report_folder(output, FILES, overwrite=True)  # results of the same settings are gone on with
-    opened = open_dataset(dataset, data_root=data_root, features=features, images=images, seed=seed, missing=missing)
-    for text in opened.notes:
-        console.note(text)
-    with console.progress("Extracting") as on_progress:
-        opened = with_features(
-            opened,
-            backbone=backbone,
-            device=device,
-            precision=precision,
-            on_progress=on_progress,
-            on_note=console.note,
-        )
+    opened = open_with_features(
+        dataset,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        seed=seed,
+        backbone=backbone,
+        weights=None,
+        device=device,
+        precision=precision,
+    )
     with console.progress("Training", unit="trainings") as on_progress:
         results = study_cls_weight(
             opened,
