@@ -46,7 +46,6 @@ PENDING = {
     ("pipeline/study/denoise", "reports/evaluation/files"),
     ("pipeline/study/denoise", "reports/plots/denoise"),
     ("pipeline/study/ladder", "reports/comparison/report"),
-    ("pipeline/train/train", "reports/plots/training"),
     ("scoring/rows", "baselines/generative"),
     ("cli/terminal/console", "cli/terminal/tables"),
     ("reports/plots/denoise", "pipeline/study/denoise"),

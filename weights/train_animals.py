@@ -21,6 +21,7 @@ from revcd_cli.pipeline.evaluate.evaluate import evaluate
 from revcd_cli.pipeline.evaluate.split_scores import GZSLReport
 from revcd_cli.pipeline.extract.dataset_features import with_features
 from revcd_cli.pipeline.train.train import train
+from revcd_cli.reports.plots.training import write_learning_curves
 from revcd_cli.system.files import file_sha256, write_bytes
 
 HERE = Path(__file__).parent
@@ -43,10 +44,11 @@ def main(folder: str, comparison: str | None = None) -> None:
     dataset = open_dataset(folder, missing="mean")
     dataset = with_features(dataset, backbone="embedded", precision="float32", on_note=print)
     if not model.exists():
-        train(
+        summary = train(
             dataset, SETTINGS, model, seed=SEED, processes=None, resume=True, overwrite=True, on_epoch=print,
             on_note=print,
         )  # fmt: skip
+        write_learning_curves(summary, dataset.name)
     checkpoint = load_checkpoint(model)
     reports = [evaluate(checkpoint, dataset, whole_table=whole) for whole in (False, True)]
     methods = json.loads((Path(comparison) / "comparison.json").read_text())["methods"] if comparison else {}

@@ -117,6 +117,7 @@ def train(
         return
     from ...pipeline.train.train import check_model_output
     from ...pipeline.train.train import train as run
+    from ...reports.plots.training import write_learning_curves
 
     output = check_model_output(output or Path(f"{opened.name}.safetensors"), resume=resume, overwrite=overwrite)
 
@@ -145,6 +146,7 @@ def train(
     except KeyboardInterrupt:
         console.note("Add --resume to the same command to go on from the last saved epoch.")
         raise
+    write_learning_curves(summary, opened.name)
     _report(summary, dataset)
 
 

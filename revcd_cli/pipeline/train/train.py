@@ -1,6 +1,6 @@
-"""Training a model: `train` writes it, settings and learning curves beside it, and a state from which to go on.
+"""Train a model and write it with its settings; an interrupted training resumes from its saved state.
 
-Test rows are never read. How epochs, rule and calibration are chosen is in `training_run`.
+Test photos are never read. How epochs, rule and calibration are chosen is in `pipeline.train.run`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from ...config import Config
 from ...core.model import RevCD
 from ...data.datasets.dataset import Dataset
 from ...errors import RevcdError, UsageError
-from ...reports.plots.training import plot_training
 from ...system import files
 from ...system.runtime import choose_device
 from ..settings import save_config
@@ -38,7 +37,7 @@ class TrainSummary:
     epochs: int  # of the final model
     rule: str  # of the final model
     validation: dict[str, Any]  # S, U, H, T1, AUSUC over the folds at that epoch, {} without validation
-    history: list[dict[str, Any]]
+    history: list[dict[str, Any]]  # `EpochInfo.record` of every epoch, in order
     photos: int
     seconds: float
     sha256: str
@@ -57,7 +56,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> TrainSummary:
-    """Train on a data set that has features, write the model to `output`, and its settings and curves beside it.
+    """Train on a data set that has features, write the model to `output`, and its settings next to it.
 
     The state is saved on the way. `resume` goes on from it and ends with the same bytes as an uninterrupted run;
     without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models on
@@ -106,8 +105,6 @@ def train(
         )
         save_checkpoint(output, checkpoint)
         save_config(config, config_path(output))
-        title = f"{output.stem}, trained on {dataset.name}"
-        files.write_bytes(curves_path(output), plot_training(run.progress.history, run.epochs, title))
         state_path(output).unlink(missing_ok=True)
     return TrainSummary(
         output=output,
@@ -122,17 +119,20 @@ def train(
 
 
 def config_path(output: Path) -> Path:
-    """Return where a model's settings are written: beside it."""
+    """Return the file that holds a model's settings: NAME.config.toml, next to the model."""
     return output.with_suffix(".config.toml")
 
 
 def curves_path(output: Path) -> Path:
-    """Return where a model's learning curves are drawn: beside it."""
+    """Return the file for a model's learning curves: NAME.curves.png, next to the model.
+
+    `train` does not draw them; `reports.plots.training.write_learning_curves` does.
+    """
     return output.with_suffix(".curves.png")
 
 
 def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
-    """Return the path of the model to write, or raise `UsageError` if it, or what comes beside it, must not be."""
+    """Return the path of the model to write, or raise `UsageError` if it, its settings or its curves must not be."""
     if output.suffix in (".toml", ".png"):
         raise UsageError(f"{output}: a model's name cannot end in {output.suffix}.", hint="Call it NAME.safetensors.")
     overwrite = overwrite or (resume and state_path(output).exists())

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from ...pipeline.train.train import TrainSummary, curves_path
+from ...system.files import write_bytes
 from .figures import BOTH, SEEN, UNSEEN, new_figure, picture
 
 if TYPE_CHECKING:
@@ -19,6 +21,12 @@ _LOSSES = (
 )
 _FIGURES = (("S", SEEN), ("H", BOTH), ("U", UNSEEN))
 _SIZES = {"hair": {"linewidth": 0.6, "alpha": 0.5}, "mean": {"linewidth": 1.8}}
+
+
+def write_learning_curves(summary: TrainSummary, dataset: str) -> None:
+    """Draw the learning curves of a finished training to a PNG next to its model. dataset: its name, for the title."""
+    title = f"{summary.output.stem}, trained on {dataset}"
+    write_bytes(curves_path(summary.output), plot_training(summary.history, summary.epochs, title))
 
 
 def plot_training(history: Sequence[dict[str, Any]], chosen: int, title: str) -> bytes:

@@ -24,7 +24,7 @@ from revcd_cli.pipeline.compare.compare import compare_methods
 from revcd_cli.pipeline.train.parallel import choose_processes
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.state import state_path
-from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, config_path, curves_path, train
+from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, config_path, train
 from revcd_cli.pipeline.tune.tune import tune
 from revcd_cli.system import runtime
 from revcd_cli.system.files import file_sha256
@@ -75,9 +75,8 @@ def test_the_model_is_the_same_byte_for_byte(whole: Whole, tmp_path: Path, proce
     summary = trained(whole, output, processes=processes, on_epoch=events.append)
 
     assert told(summary) == told(whole.summary)
-    assert {path.name for path in tmp_path.iterdir()} == {f(output).name for f in (Path, config_path, curves_path)}
-    for beside in (config_path, curves_path):
-        assert file_sha256(beside(output)) == file_sha256(beside(whole.summary.output))
+    assert {path.name for path in tmp_path.iterdir()} == {f(output).name for f in (Path, config_path)}
+    assert file_sha256(config_path(output)) == file_sha256(config_path(whole.summary.output))
     assert [info.done for info in events] == list(range(1, len(events) + 1))
     for fold in {info.fold for info in events}:
         assert [info.epoch for info in events if info.fold == fold] == list(range(1, 5))

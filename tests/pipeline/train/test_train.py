@@ -100,8 +100,8 @@ def test_the_configuration_beside_a_model_gives_the_same_model(toy_model, tmp_pa
     assert model_sha256(toy_model.dataset, config, tmp_path / "m.safetensors") == file_sha256(toy_model.path)
 
 
-def test_a_finished_training_leaves_the_model_its_configuration_and_its_curves_and_nothing_else(toy_model):
-    left = ["toy.config.toml", "toy.curves.png", "toy.safetensors"]
+def test_a_finished_training_leaves_the_model_and_its_configuration_and_nothing_else(toy_model):
+    left = ["toy.config.toml", "toy.safetensors"]
     assert sorted(path.name for path in toy_model.path.parent.iterdir()) == left
 
 
