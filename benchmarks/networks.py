@@ -59,7 +59,7 @@ def network(data: TrainingRows) -> RevCD:
     """An untrained network with fitted preconditioning, every weight of it at work."""
     torch.manual_seed(0)
     model = RevCD(one_member(), FEATURES, ATTRIBUTES, len(data.prototypes)).eval().requires_grad_(False)
-    model.fit_closed_forms(data.features, data.labels, data.prototypes)
+    model.fit_preprocessing(data.features, data.labels, data.prototypes)
     for parameter in model.parameters():
         parameter.add_(0.02 * torch.randn_like(parameter))
     return model

@@ -16,9 +16,9 @@ from torch import Generator, Tensor
 from revcd_cli.config import InferenceConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import Estimate
-from revcd_cli.core.sample import ddpm_sample
+from revcd_cli.core.sample import ddpm_sample, sample_semantics
 from revcd_cli.core.trainer import Trainer
-from revcd_cli.scoring.scores import cosine_scores, sample_semantics
+from revcd_cli.scoring.cosine import cosine_scores
 from revcd_cli.system import runtime
 
 PHOTOS, CLASSES, SAMPLES, EPOCHS, ROUNDS = 64, 20, 16, 8, 2

@@ -19,7 +19,6 @@ from networks import in_turn, ratio
 from revcd_cli.backbones.backbone import load_backbone
 from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.data.photos.images import decode_rgb
-from revcd_cli.scoring.scores import class_scores
 
 ANIMALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "animals" / "images"
 CLASSES = (2_000, 10_000)
@@ -41,7 +40,7 @@ def main() -> None:
 
         def answers(length: int, table: torch.Tensor = table, seen: torch.Tensor = seen) -> torch.Tensor:
             config = dataclasses.replace(inference, shortlist=length)
-            scores = class_scores(checkpoint.model, x, table, config, [torch.Generator() for _ in x])
+            scores = checkpoint.model.score(x, table, config, [torch.Generator() for _ in x])
             return calibration.apply(scores, seen).topk(5).indices
 
         ways = {length: functools.partial(answers, length) for length in (0, *LENGTHS)}

@@ -28,7 +28,6 @@ from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.pipeline.train.parallel import run_units
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.unit import TrainingUnit
-from revcd_cli.scoring.ensemble import members_of
 from revcd_cli.system import runtime
 
 ROUNDS, WHOLE_ROUNDS = 5, 2
@@ -39,7 +38,7 @@ class PlainLoop:
 
     def __init__(self, model: RevCD, data: TrainingRows) -> None:
         self.model, self.data = model.requires_grad_(True).train(), data
-        model.fit_closed_forms(data.features, data.labels, data.prototypes)
+        model.fit_preprocessing(data.features, data.labels, data.prototypes)
         self.ema = copy.deepcopy(self.model)
         self.settings = self.model.config.train
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.settings.learning_rate)
@@ -80,8 +79,8 @@ def whole_model() -> None:
 
 def plainly(units: list[TrainingUnit]) -> None:
     for unit in units:
-        for member in members_of(unit.untrained()):
-            loop = PlainLoop(member, unit.rows())
+        for one in unit.untrained().networks:
+            loop = PlainLoop(one, unit.rows())
             for _ in range(unit.epochs):
                 loop.run_epoch()
 

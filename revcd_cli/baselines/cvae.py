@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..core.model import RevCD
-from .generative import Rival
+from .generative import GenerativeBaseline
 
 KL_WEIGHT = 1.0  # twice the variance of the decoder's Gaussian: what the evidence bound weighs the KL by, see `elbo`
 
 
-class ConditionalVAE(Rival):
+class ConditionalVAE(GenerativeBaseline):
     """Encoder q(h | s, c) = N(mean, diag exp log_variance), decoder p(s | h, c) = N(decoder(h, c), KL_WEIGHT/2 I).
 
     Sampling takes h from the prior N(0, I) and the mean of the decoder.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.model import RevCD
-from .generative import ConditionedNetwork, Rival
+from .generative import ConditionedNetwork, GenerativeBaseline
 
 PENALTY_WEIGHT = 10.0  # of the gradient penalty, as published
 
@@ -36,7 +36,7 @@ class Critic(nn.Module):
         return self.network(s, c).squeeze(-1)
 
 
-class ConditionalGAN(Rival):
+class ConditionalGAN(GenerativeBaseline):
     """The generator is the decoder; the critic is kept beside it for training only."""
 
     def __init__(self, revcd: RevCD) -> None:

@@ -16,7 +16,7 @@ from ..config import DenoiserConfig, InferenceConfig
 from ..core.denoiser import BatchNorm
 from ..core.loss import class_loss
 from ..core.model import RevCD
-from ..scoring.scores import cosine_scores
+from ..scoring.cosine import cosine_scores
 
 
 class ConditionedLayer(nn.Module):
@@ -52,7 +52,7 @@ class ConditionedNetwork(nn.Module):
         return self.out(x)
 
 
-class Rival(nn.Module):
+class GenerativeBaseline(nn.Module):
     """p(s | x) as s = decoder(h, c), h ~ N(0, I) in as many dimensions as RevCD's own noise has.
 
     It takes over the feature scaling, the preconditioning and the encoder of an untrained RevCD, and replaces the rest.
@@ -63,7 +63,6 @@ class Rival(nn.Module):
         self.config, self.n_attributes, self.n_classes = revcd.config, revcd.n_attributes, revcd.n_classes
         self.scaler, self.preconditioner, self.encoder = revcd.scaler, revcd.preconditioner, revcd.encoder
         self.decoder = self.network(self.n_attributes, self.n_attributes)
-        self.visual = None  # no visual prototypes stand beside a rival
         self.register_buffer("unit", torch.ones(()))  # spread over classes of the scores, which are divided by it
 
     def network(self, inputs: int, outputs: int) -> ConditionedNetwork:
@@ -71,7 +70,7 @@ class Rival(nn.Module):
         return ConditionedNetwork(inputs, outputs, self.config.encoder.width, self.config.denoiser)
 
     # How photos and descriptions enter is not like RevCD's, it is RevCD's.
-    fit_closed_forms = RevCD.fit_closed_forms
+    fit_preprocessing = RevCD.fit_preprocessing
     precondition = RevCD.precondition
     encode = RevCD.encode
 
@@ -80,6 +79,12 @@ class Rival(nn.Module):
         shape = (n_samples, self.n_attributes)
         noise = [torch.randn(shape, generator=generator, device=generator.device) for generator in generators]
         return self.decoder(torch.stack(noise).to(c), c.unsqueeze(1))
+
+    @torch.inference_mode()
+    def score(self, x: Tensor, s: Tensor, config: InferenceConfig, generators: Sequence[Generator]) -> Tensor:
+        """Score every class for every photo by the cosine rule; the arguments are those of `ZeroShotModel.score`."""
+        samples = self.sample(self.encode(x), generators, config.samples)
+        return cosine_scores(samples, self.precondition(s)) / self.unit
 
     def loss(self, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
         """Return what one batch minimises, a scalar; the arguments are those of `training_losses`."""
@@ -92,14 +97,3 @@ class Rival(nn.Module):
             return 0.0
         per_row = class_loss(s_0_hat, labels, prototypes, settings.cls_temperature)
         return settings.cls_weight * per_row.sum() / (labels >= 0).sum().clamp(min=1)
-
-
-@torch.inference_mode()
-def rival_scores(
-    model: Rival, x: Tensor, prototypes: Tensor, config: InferenceConfig, generators: Sequence[Generator]
-) -> Tensor:
-    """Score every class for every photo by the cosine rule; as `class_scores`, which has the arguments explained."""
-    samples, z = model.sample(model.encode(x), generators, config.samples), model.precondition(prototypes)
-    if config.space == "attributes":
-        samples, z = model.preconditioner.inverse(samples), prototypes
-    return cosine_scores(samples, z, config.average) / model.unit

@@ -5,23 +5,23 @@ from __future__ import annotations
 from ..core.loss import Losses
 from ..core.trainer import Trainer, TrainingRows
 from .gan import ConditionalGAN
-from .generative import Rival
+from .generative import GenerativeBaseline
 
 CRITIC_STEPS = 3  # per step of the generator
 _ADAM_BETAS = (0.5, 0.9)  # less momentum than usual: the loss itself moves while critic and generator take turns
 
 
-class RivalTrainer(Trainer):
+class GenerativeTrainer(Trainer):
     """Trains a rival; of the losses that `run_epoch` returns, only the total has a meaning."""
 
-    model: Rival
+    model: GenerativeBaseline
 
     def _losses(self) -> Losses:
         loss = self.model.loss(*self._batch(), self.z)
         return Losses(loss, *loss.new_zeros(len(Losses._fields) - 1))
 
 
-class GANTrainer(RivalTrainer):
+class GANTrainer(GenerativeTrainer):
     """Lets the critic make `CRITIC_STEPS` steps before each step of the generator.
 
     One optimiser serves both: it passes over parameters without a gradient, and each side's loss reaches its own only.

@@ -1,7 +1,7 @@
 """A trained model as one `.safetensors` file: weights and class table as tensors, everything else as JSON metadata.
 
 The metadata is readable without torch (`read_metadata`); loading the weights needs it. Layout of the JSON document
-under the metadata key "revcd", format 4:
+under the metadata key "revcd", format 5:
 
     format, config, classes {names, seen, attributes}, backbone, calibrations {rule: {gamma, temperature, ...}},
     dataset {name, split_sha256, photos}, metrics, seed, versions
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from ..core.model import RevCD
     from ..data.classes.attributes import ClassAttributes
+    from ..scoring.model import ZeroShotModel
 
-FORMAT = 4  # 1 had one calibration without a unit, 2 another kind of visual prototypes, 3 no relevance of attributes
+FORMAT = 5
+_OLDEST = 4  # the oldest format that `upgrade` reads
 _KEY = "revcd"
 _TABLE = "class_table"
 _HEADER_LIMIT = 100_000_000  # the safetensors format's own limit
@@ -53,7 +54,7 @@ class Calibration:
 
     def apply(self, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Return calibrated scores (N, C) from those of the model. seen: (C,) bool."""
-        from ..scoring.scores import calibrated
+        from ..scoring.calibration import calibrated
 
         return calibrated(scores, seen, self.gamma)
 
@@ -62,7 +63,7 @@ class Calibration:
 class Checkpoint:
     """A model with all that is needed to use it and to judge it."""
 
-    model: RevCD
+    model: ZeroShotModel
     classes: ClassAttributes  # every class of the training table, seen or not
     seen: frozenset[str]  # the names of the classes it was trained on
     backbone: BackboneRecord
@@ -141,9 +142,9 @@ def _parse_metadata(path: Path, data: bytes) -> dict[str, Any]:
             hint="A model is what `revcd train` writes. Backbone weights go to --weights.",
         ) from error
     found = document.get("format") if isinstance(document, dict) else None
-    if type(found) is not int or found != FORMAT:
+    if type(found) is not int or not _OLDEST <= found <= FORMAT:
         raise CheckpointError(
-            f"{path}: has model format {found!r}; this version reads {FORMAT}.",
+            f"{path}: has model format {found!r}; this version reads {_OLDEST} to {FORMAT}.",
             hint="Upgrade revcd." if isinstance(found, int) and found > FORMAT else "Copy or train it again.",
         )
     return document
@@ -171,7 +172,8 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from ..scoring.ensemble import build_model
+    from ..scoring.model import build_model
+    from .upgrade import upgrade_state
 
     path = find_checkpoint(name_or_path)
     try:
@@ -194,7 +196,8 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({brief(error)}).") from error
     if not seen <= set(classes.names):
         raise CheckpointError(f"{path}: names seen classes that are not in its class table.")
-    _load_state(path, model, {key.removeprefix("model."): value for key, value in tensors.items()})
+    state = {key.removeprefix("model."): value for key, value in tensors.items()}
+    _load_state(path, model, upgrade_state(state) if document["format"] == 4 else state)
     bad = [key for key, value in tensors.items() if not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{path}: holds weights that are not finite numbers ({', '.join(bad[:5])}).")
@@ -229,7 +232,7 @@ def _class_table(path: Path, document: dict[str, Any], values: np.ndarray, sha25
     return ClassAttributes(names, attributes, values, str(path), sha256)
 
 
-def _load_state(path: Path, model: RevCD, state: dict[str, torch.Tensor]) -> None:
+def _load_state(path: Path, model: ZeroShotModel, state: dict[str, torch.Tensor]) -> None:
     wanted = {key: value.shape for key, value in model.state_dict().items()}
     problems = [f"{key} is missing" for key in wanted if key not in state]
     problems += [f"{key} is not expected" for key in state if key not in wanted]

@@ -1,4 +1,7 @@
-"""RevCD as one module: everything that a checkpoint holds, from raw features to estimates of semantic vectors."""
+"""RevCD (paper section 3): the network with its preprocessing, from raw features to estimates of class descriptions.
+
+Symbols: B batch, D feature size, A attributes, W condition width.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Config
-from ..scoring.visual_prototypes import VisualPrototypes
 from .denoiser import Denoiser
 from .encoder import VisualEncoder
 from .objective import Estimate, output_width, to_estimate
@@ -17,9 +19,8 @@ from .schedule import NoiseSchedule
 class RevCD(nn.Module):
     """p(s | x): a diffusion over preconditioned class descriptions s, conditioned on an image feature x.
 
-    Symbols: B batch, D feature size, A attributes, W condition width.
-    n_classes: how many classes have photos in training; n_spatial: how many tokens, one after the other, a row of
-    features is; 0 for one pooled vector.
+    n_classes: how many seen classes there are; n_spatial: tokens in a row of features, 0 for one pooled vector. If
+    `config.precondition` names several views of the descriptions, this network has the first one.
     """
 
     def __init__(self, config: Config, feature_dim: int, n_attributes: int, n_classes: int, n_spatial: int = 0) -> None:
@@ -33,24 +34,17 @@ class RevCD(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(config.encoder.width))  # the condition "no photo"
         outputs = output_width(config.diffusion.objective, n_attributes)
         self.denoiser = Denoiser(config.denoiser, n_attributes, config.encoder.width, outputs)
-        self.visual = None
-        if config.prototypes.components > 0:
-            self.visual = VisualPrototypes(config.prototypes, feature_dim, n_attributes, n_classes, max(n_spatial, 1))
-        # Spread over classes of the scores by evidence, prototypes and cosine, which they are divided by: `fit_units`.
-        self.register_buffer("units", torch.ones(3))
 
-    def fit_closed_forms(self, features: Tensor, labels: Tensor, prototypes: Tensor) -> None:
-        """Fit what needs no steps: both affine doors and the visual prototypes.
+    def fit_preprocessing(self, features: Tensor, labels: Tensor, prototypes: Tensor) -> None:
+        """Fit the affine maps of features and descriptions, in closed form.
 
-        features: (N, D) of training photos; labels: (N,) into the seen classes' raw descriptions (C, A).
+        features: (N, D) of training photos; labels: (N,) into the seen classes' raw descriptions, prototypes (C, A).
         """
         if len(prototypes) != self.n_classes:
             raise ValueError(f"the model is for {self.n_classes} seen classes, and there are {len(prototypes)}")
         self.scaler.fit(features, labels)
-        if self.visual is not None:
-            self.visual.fit(features, labels, prototypes)
         settings = self.config.precondition
-        self.preconditioner.fit(prototypes, settings.views[0], settings.shrinkage)  # an ensemble has one for each
+        self.preconditioner.fit(prototypes, settings.views[0], settings.shrinkage)
 
     def precondition(self, s: Tensor) -> Tensor:
         """Bring raw class descriptions (..., A) into the space of the diffusion, where their mean square is about 1."""
@@ -60,7 +54,7 @@ class RevCD(nn.Module):
         return self.n_attributes**0.5 * nn.functional.normalize(z, dim=-1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Turn raw features (B, D) into conditions (B, W). Once per photo, whatever is sampled afterwards."""
+        """Turn raw features (B, D) into conditions (B, W): once per photo, however many steps follow."""
         return self.encoder(self.scaler(x))
 
     def estimate(self, s_t: Tensor, t: Tensor, c: Tensor) -> Estimate:

@@ -1,24 +1,64 @@
-"""Samplers of the reverse process (paper section 3.5, Algorithm 2, Eq. 18), as pure functions.
+"""Sampling class descriptions from image features (paper section 3.5, Algorithm 2, Eq. 18-22).
 
-A denoiser is any callable `(s_t, t) -> Estimate`, with s_t (..., A) and t an integer tensor that broadcasts against
-s_t's leading axes. Noise is the caller's: `noise()` returns a fresh tensor of s_t's shape, so that an answer can
-depend on the photo alone. Who wants to watch the chain passes `on_step(t, s_t)`, called for every s_t that is visited.
+`sample_semantics` is Algorithm 2 for a trained network; `ddpm_sample` and `ddim_sample` are its loop over the times as
+pure functions. They take the denoiser as a callable `(s_t, t) -> Estimate`, with s_t (..., A) and t an integer tensor
+that broadcasts against s_t's leading axes; the source of noise as `noise()`, which returns a new tensor of s_t's shape;
+and an observer `on_step(t, s_t)`, which is called for every s_t of the chain.
+Symbols: B photos, A attributes, K samples, H hidden width, W condition width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from .objective import Estimate
+from ..config import InferenceConfig
+from .inference_cache import condition_part, denoise_pairs, noisy_part
+from .model import RevCD
+from .objective import Estimate, to_estimate
 from .schedule import NoiseSchedule
 
 Denoise = Callable[[Tensor, Tensor], Estimate]
 Noise = Callable[[], Tensor]
 OnStep = Callable[[int, Tensor], None]
+
+
+@torch.inference_mode()
+def sample_semantics(
+    model: RevCD,
+    c: Tensor,
+    config: InferenceConfig,
+    generators: Sequence[Generator],
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Draw K preconditioned descriptions for each photo (Algorithm 2). Returns s_0 (B, K, A).
+
+    c: (B, W) conditions; generators: one for each photo, so that its samples do not depend on the rest of the batch;
+    on_step: called with (t, s_t) for every s_t (B, K, A) of the chain.
+    """
+    shape = (config.samples, model.n_attributes)
+    objective = model.config.diffusion.objective
+    # Guidance needs the network with and without the photo: both in one call, their conditions mapped once (Eq. 22).
+    branches = [c] if config.guidance_scale == 1 else [c, model.null.expand_as(c)]
+    conditions = condition_part(model.denoiser, torch.stack(branches).unsqueeze(2))  # (1 or 2, B, 1, H) each
+
+    def noise() -> Tensor:
+        drawn = [torch.randn(shape, generator=generator, device=generator.device) for generator in generators]
+        return torch.stack(drawn).to(c)  # (B, K, A)
+
+    def denoise(s_t: Tensor, t: Tensor) -> Estimate:
+        output = denoise_pairs(model.denoiser, noisy_part(model.denoiser, s_t, t), conditions)
+        alpha_bar = model.schedule.alpha_bar(t, s_t)
+        with_photo, *without = (to_estimate(objective, branch, s_t, alpha_bar) for branch in output)
+        estimate = with_photo.guided(*without, config.guidance_scale) if without else with_photo
+        return estimate.clipped(config.clip, s_t, alpha_bar) if config.clip else estimate
+
+    if config.sampler == "ddpm":
+        return ddpm_sample(denoise, model.schedule, noise, variance=config.variance, on_step=on_step)
+    return ddim_sample(denoise, model.schedule, noise, steps=config.steps, eta=config.eta, on_step=on_step)
 
 
 def timestep_path(timesteps: int, steps: int) -> list[int]:
@@ -38,14 +78,14 @@ def ddpm_sample(
 
     variance: "posterior" (sigma_q^2, the default) or "beta" (beta_t). Returns s_0, shaped as the noise.
     """
-    watch = on_step or _ignore
+    observe = on_step or _ignore
     s_t = noise()
     for step in range(schedule.timesteps, 0, -1):
-        watch(step, s_t)
+        observe(step, s_t)
         t = torch.tensor(step, device=s_t.device)
         mean = schedule.posterior_mean(denoise(s_t, t).s_0, s_t, t)
         if step == 1:
-            watch(0, mean)
+            observe(0, mean)
             return mean
         spread = schedule.posterior_variance(t, s_t) if variance == "posterior" else schedule.betas[step].to(s_t)
         s_t = mean + spread.sqrt() * noise()
@@ -65,15 +105,15 @@ def ddim_sample(
 
     One step reads the estimate of s_0 at t = T. Returns s_0, shaped as the noise.
     """
-    watch = on_step or _ignore
+    observe = on_step or _ignore
     s_t = noise()
     path = timestep_path(schedule.timesteps, steps)
     for now, after in pairwise(path):
-        watch(now, s_t)
+        observe(now, s_t)
         t = torch.tensor(now, device=s_t.device)
         estimate = denoise(s_t, t)
         if after == 0:
-            watch(0, estimate.s_0)
+            observe(0, estimate.s_0)
             return estimate.s_0
         ab_now, ab_after = (schedule.alphas_cumprod[k].to(s_t) for k in (now, after))
         sigma = eta * ((1 - ab_after) / (1 - ab_now)).sqrt() * (1 - ab_now / ab_after).sqrt()
@@ -84,4 +124,4 @@ def ddim_sample(
 
 
 def _ignore(t: int, s_t: Tensor) -> None:
-    """Watch nothing."""
+    """Do nothing at a step."""

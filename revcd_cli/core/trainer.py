@@ -65,7 +65,7 @@ class Trainer:
     def __init__(self, model: RevCD, rows: TrainingRows) -> None:
         self.model, self.rows = model.train(), rows
         self.settings = model.config.train
-        model.fit_closed_forms(rows.features, rows.labels, rows.prototypes)
+        model.fit_preprocessing(rows.features, rows.labels, rows.prototypes)
         self.z = model.precondition(rows.prototypes)
         # The network's own weights begin behind the scaler, so photos go through it once and not at every step.
         self.inputs = torch.cat([model.scaler(part) for part in rows.features.split(_ROWS_AT_ONCE)])

@@ -60,6 +60,11 @@ def sparing_penalty(curves: Sequence[SeenUnseenCurve], give_away: float) -> floa
     return float(gamma[kept][-1])
 
 
+def calibrated(scores: Tensor, seen: Tensor, gamma: float) -> Tensor:
+    """Subtract the penalty gamma from the scores (N, C) of the seen classes: calibrated stacking. seen: (C,) bool."""
+    return torch.where(seen, scores - gamma, scores)
+
+
 def score_unit(scores: Tensor) -> float:
     """Return the unit in which scores (N, C) of different models can be compared: their usual spread over classes."""
     unit = float(scores.double().std(1, correction=0).square().mean().sqrt()) if scores.numel() else 0.0

@@ -10,9 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from ..config import InferenceConfig
-from ..core.model import RevCD
-from .ensemble import Ensemble, members_of
-from .scores import sample_semantics
+from ..core.sample import sample_semantics
+from .model import ZeroShotModel
 
 _STEPS = 20  # of DDIM: fewer blur the samples into their mean, more change them hardly
 
@@ -26,7 +25,7 @@ class DrawnAttributes(NamedTuple):
 
 @torch.inference_mode()
 def drawn_attributes(
-    model: RevCD | Ensemble, x: Tensor, config: InferenceConfig, generators: Sequence[Generator]
+    model: ZeroShotModel, x: Tensor, config: InferenceConfig, generators: Sequence[Generator]
 ) -> DrawnAttributes:
     """Draw `config.samples` descriptions for each photo from every network of the model, by unguided DDIM.
 
@@ -36,8 +35,8 @@ def drawn_attributes(
     steps = min(_STEPS, model.config.diffusion.timesteps)
     settings = replace(config, steps=steps, sampler="ddim", eta=0.0, guidance_scale=1.0)
     drawn = [
-        member.preconditioner.inverse(sample_semantics(member, member.encode(x), settings, generators))
-        for member in members_of(model)
+        network.preconditioner.inverse(sample_semantics(network, network.encode(x), settings, generators))
+        for network in model.networks
     ]
     samples = torch.cat(drawn, dim=1)  # (B, M K, A)
     return DrawnAttributes(samples.mean(1), samples.std(1, correction=0))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn import Parameter
 
-from ..baselines.generative import Rival, rival_scores
 from ..config import InferenceConfig
-from ..core.model import RevCD
 from ..system.runtime import image_generator
 from .drawn_attributes import DrawnAttributes, drawn_attributes
-from .ensemble import Ensemble
-from .scores import class_scores
+from .model import ZeroShotModel
 
 ROWS_AT_ONCE = 256
+
+
+class ScoringModel(Protocol):
+    """A model that scores classes by their descriptions: `ZeroShotModel` and the generative baselines."""
+
+    def score(self, x: Tensor, s: Tensor, config: InferenceConfig, generators: Sequence[Generator]) -> Tensor: ...
+
+    def parameters(self) -> Iterator[Parameter]: ...
 
 
 def feature_keys(features: np.ndarray) -> list[bytes]:
@@ -25,7 +32,7 @@ def feature_keys(features: np.ndarray) -> list[bytes]:
 
 
 def score_rows(
-    model: RevCD | Rival,
+    model: ScoringModel,
     features: np.ndarray,
     prototypes: Tensor,
     config: InferenceConfig,
@@ -38,7 +45,6 @@ def score_rows(
     features: (N, D) float32; prototypes: (C, A) raw class descriptions; keys: by default the rows' own bytes.
     Returns (N, C) float32 on the CPU.
     """
-    score = rival_scores if isinstance(model, Rival) else class_scores
     device = next(model.parameters()).device
     # Classes described alike are scored once: computed apart, they could differ by a rounding and be told apart by it.
     distinct, where = prototypes.unique(dim=0, return_inverse=True)
@@ -49,19 +55,19 @@ def score_rows(
     for start in range(0, len(features), ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
         x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
-        scores[some] = score(model, x, distinct, config, generators).cpu()[:, where.cpu()]
+        scores[some] = model.score(x, distinct, config, generators).cpu()[:, where.cpu()]
     return scores
 
 
 def draw_rows(
-    model: RevCD | Ensemble,
+    model: ZeroShotModel,
     features: np.ndarray,
     config: InferenceConfig,
     *,
     seed: int,
     keys: Sequence[bytes] | None = None,
 ) -> DrawnAttributes:
-    """Draw the attributes of N feature rows (`core.semantics`): mean and spread (N, A) on the CPU, noise as above."""
+    """Draw the attributes of N feature rows (`drawn_attributes`): mean and spread (N, A) on the CPU, noise as above."""
     device = next(model.parameters()).device
     parts = []
     for start in range(0, max(len(features), 1), ROWS_AT_ONCE):
@@ -73,7 +79,7 @@ def draw_rows(
 
 def _photos(
     features: np.ndarray, seed: int, keys: Sequence[bytes] | None, device: torch.device
-) -> tuple[Tensor, list[torch.Generator]]:
+) -> tuple[Tensor, list[Generator]]:
     """Return a chunk of rows on the device, with a generator for each; keys are as large as features."""
     x = torch.from_numpy(np.ascontiguousarray(features)).to(device)
     return x, [image_generator(seed, key) for key in (feature_keys(features) if keys is None else keys)]

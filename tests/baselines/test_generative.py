@@ -1,8 +1,6 @@
-"""RevCD's rivals: losses against closed forms, and what samples may depend on. python -m pytest tests/core"""
+"""The generative baselines: losses against closed forms, and what samples depend on. pytest tests/baselines"""
 
 from __future__ import annotations
-
-import dataclasses
 
 import pytest
 import torch
@@ -11,15 +9,16 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from revcd_cli.baselines.cvae import ConditionalVAE, elbo, gaussian_kl
 from revcd_cli.baselines.gan import ConditionalGAN, gradient_penalty
-from revcd_cli.baselines.generative import Rival, rival_scores
-from revcd_cli.baselines.generative_trainer import GANTrainer, RivalTrainer
+from revcd_cli.baselines.generative import GenerativeBaseline
+from revcd_cli.baselines.generative_trainer import GANTrainer, GenerativeTrainer
 from revcd_cli.config import Config, InferenceConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import TrainingRows
 
 FEATURES, ATTRIBUTES, CLASSES = 9, 5, 8
-RIVALS = [ConditionalVAE, ConditionalGAN]
-TRAINERS = {ConditionalVAE: RivalTrainer, ConditionalGAN: GANTrainer}
+Kind = type[GenerativeBaseline]
+KINDS = [ConditionalVAE, ConditionalGAN]
+TRAINERS = {ConditionalVAE: GenerativeTrainer, ConditionalGAN: GANTrainer}
 
 
 def rows(count: int, width: int, seed: int = 1) -> Tensor:
@@ -39,9 +38,9 @@ def revcd(
     return RevCD(Config.from_dict(merged), features, attributes, classes)
 
 
-def rival(kind: type[Rival], **sections: dict[str, object]) -> Rival:
+def baseline(kind: Kind, **sections: dict[str, object]) -> GenerativeBaseline:
     model = kind(revcd(**sections)).double().eval()
-    model.fit_closed_forms(rows(30, FEATURES), torch.arange(30) % CLASSES, rows(CLASSES, ATTRIBUTES))
+    model.fit_preprocessing(rows(30, FEATURES), torch.arange(30) % CLASSES, rows(CLASSES, ATTRIBUTES))
     return model
 
 
@@ -97,7 +96,7 @@ def test_law_the_penalty_is_taken_between_the_real_and_the_fake_row() -> None:
 
 
 def test_law_the_critic_trains_nothing_of_the_generator_and_the_generator_nothing_of_the_critic() -> None:
-    model = rival(ConditionalGAN)
+    model = baseline(ConditionalGAN)
     x, s_0, labels = model.scaler(rows(6, FEATURES)), rows(6, ATTRIBUTES, seed=2), torch.arange(6)
     generator = [p for name, p in model.named_parameters() if not name.startswith("critic.")]
 
@@ -112,9 +111,11 @@ def test_law_the_critic_trains_nothing_of_the_generator_and_the_generator_nothin
     assert any(p.grad.abs().sum() > 0 for p in generator)
 
 
-@pytest.mark.parametrize("kind", RIVALS)
-def test_law_a_photo_s_samples_follow_from_its_own_generator_and_not_from_its_batch_mates(kind: type[Rival]) -> None:
-    model, x = rival(kind), rows(3, FEATURES, seed=3)
+@pytest.mark.parametrize("kind", KINDS)
+def test_law_a_photo_s_samples_follow_from_its_own_generator_and_not_from_its_batch_mates(
+    kind: Kind,
+) -> None:
+    model, x = baseline(kind), rows(3, FEATURES, seed=3)
     together = model.sample(model.encode(x), generators(4, 5, 6), 7)
 
     assert together.shape == (3, 7, ATTRIBUTES)
@@ -125,9 +126,9 @@ def test_law_a_photo_s_samples_follow_from_its_own_generator_and_not_from_its_ba
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])
-@pytest.mark.parametrize("kind", RIVALS)
-def test_law_a_condition_encoded_once_gives_what_encoding_for_every_sample_gives(kind: type[Rival], norm: str) -> None:
-    model, x = rival(kind, denoiser={"norm": norm}), rows(2, FEATURES, seed=3)
+@pytest.mark.parametrize("kind", KINDS)
+def test_law_a_condition_encoded_once_gives_what_encoding_for_every_sample_gives(kind: Kind, norm: str) -> None:
+    model, x = baseline(kind, denoiser={"norm": norm}), rows(2, FEATURES, seed=3)
     once = model.sample(model.encode(x), generators(1, 2), 4)
 
     noise = [torch.randn(4, ATTRIBUTES, generator=generator) for generator in generators(1, 2)]
@@ -136,35 +137,31 @@ def test_law_a_condition_encoded_once_gives_what_encoding_for_every_sample_gives
     torch.testing.assert_close(once, each_time)
 
 
-@pytest.mark.parametrize("kind", RIVALS)
-def test_photos_and_descriptions_enter_a_rival_as_they_enter_revcd(kind: type[Rival]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_photos_and_descriptions_enter_a_generative_baseline_as_they_enter_revcd(
+    kind: Kind,
+) -> None:
     original, x, s = revcd().double().eval(), rows(4, FEATURES), rows(8, ATTRIBUTES)
-    original.fit_closed_forms(rows(30, FEATURES), torch.arange(30) % CLASSES, s)
+    original.fit_preprocessing(rows(30, FEATURES), torch.arange(30) % CLASSES, s)
 
     assert torch.equal(kind(original).double().encode(x), original.encode(x))
     assert torch.equal(kind(original).double().precondition(s), original.precondition(s))
 
 
-@pytest.mark.parametrize("average", ["cosines", "samples"])
-@pytest.mark.parametrize("space", ["preconditioned", "attributes"])
-def test_scores_are_cosines_of_the_samples_with_the_descriptions(space: str, average: str) -> None:
-    model, x, s = rival(ConditionalVAE), rows(2, FEATURES, seed=3), rows(8, ATTRIBUTES)
-    config = dataclasses.replace(InferenceConfig(), samples=3, space=space, average=average)
+def test_scores_are_mean_cosines_of_the_samples_with_the_descriptions() -> None:
+    model, x, s = baseline(ConditionalVAE), rows(2, FEATURES, seed=3), rows(8, ATTRIBUTES)
 
-    scores = rival_scores(model, x, s, config, generators(1, 2))
+    scores = model.score(x, s, InferenceConfig(samples=3), generators(1, 2))
 
-    samples = model.sample(model.encode(x), generators(1, 2), 3)
-    targets = model.precondition(s) if space == "preconditioned" else s
-    samples = samples if space == "preconditioned" else model.preconditioner.inverse(samples)
-    drawn = samples.detach() if average == "cosines" else samples.detach().mean(1, keepdim=True)
+    samples, z = model.sample(model.encode(x), generators(1, 2), 3).detach(), model.precondition(s)
     for b in range(2):
         for c in range(8):
-            cosines = [torch.cosine_similarity(one, targets[c], dim=0) for one in drawn[b]]
+            cosines = [torch.cosine_similarity(one, z[c], dim=0) for one in samples[b]]
             assert float(scores[b, c]) == pytest.approx(float(sum(cosines) / len(cosines)))
 
 
 @pytest.mark.parametrize(("kind", "bound"), [(ConditionalVAE, 0.15), (ConditionalGAN, 0.45)])
-def test_law_the_mean_of_samples_of_a_gaussian_toy_is_its_posterior_mean(kind: type[Rival], bound: float) -> None:
+def test_law_the_mean_of_samples_of_a_gaussian_toy_is_its_posterior_mean(kind: Kind, bound: float) -> None:
     """s = x M + noise: after 240 steps the samples' mean is x M, within the bound as a share of x M's own size."""
     generator = torch.Generator().manual_seed(1)
     x, lift = torch.randn(512, 4, generator=generator), torch.randn(4, 3, generator=generator)
@@ -191,8 +188,8 @@ def test_law_the_mean_of_samples_of_a_gaussian_toy_is_its_posterior_mean(kind: t
     assert error() < bound < 0.6 < untrained
 
 
-@pytest.mark.parametrize("kind", RIVALS)
-def test_equal_seeds_train_equal_rivals(kind: type[Rival]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_seeds_train_equal_baselines(kind: Kind) -> None:
     def trained(seed: int) -> dict[str, Tensor]:
         data = TrainingRows(rows(32, FEATURES).float(), torch.arange(32) % CLASSES, rows(CLASSES, ATTRIBUTES).float())
         trainer = TRAINERS[kind](kind(revcd(train={"batch_size": 8, "epochs": 2})), data)
@@ -206,15 +203,17 @@ def test_equal_seeds_train_equal_rivals(kind: type[Rival]) -> None:
     assert all(torch.isfinite(value).all() for value in first.values())
 
 
-@pytest.mark.parametrize("kind", RIVALS)
-def test_the_classification_term_has_the_weight_of_the_settings_and_passes_over_mixtures(kind: type[Rival]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_classification_term_has_the_weight_of_the_settings_and_passes_over_mixtures(
+    kind: Kind,
+) -> None:
     prototypes, labels = rows(3, ATTRIBUTES), torch.tensor([0, 2, -1])
     s_0_hat, weight = rows(3, ATTRIBUTES, seed=2), 0.5
-    model = rival(kind, loss={"cls_weight": weight, "cls_temperature": 0.2})
+    model = baseline(kind, loss={"cls_weight": weight, "cls_temperature": 0.2})
 
     term = model.classification(s_0_hat, labels, prototypes)
 
     cosines = torch.cosine_similarity(s_0_hat[:, None], prototypes[None], dim=-1) / 0.2
     expected = -(cosines[0].log_softmax(0)[0] + cosines[1].log_softmax(0)[2]) / 2
     torch.testing.assert_close(term, weight * expected)
-    assert rival(kind).classification(s_0_hat, labels, prototypes) == 0
+    assert baseline(kind).classification(s_0_hat, labels, prototypes) == 0

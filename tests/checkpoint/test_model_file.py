@@ -30,8 +30,7 @@ from revcd_cli.checkpoint.model_file import (
 from revcd_cli.config import RULES, BackboneRecord, Config, InferenceConfig
 from revcd_cli.data.classes.attributes import ClassAttributes
 from revcd_cli.errors import CheckpointError
-from revcd_cli.scoring.ensemble import build_model, members_of
-from revcd_cli.scoring.scores import class_scores, fit_units
+from revcd_cli.scoring.model import build_model
 from revcd_cli.system.files import file_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +39,7 @@ CALIBRATIONS = {
     "cosine": Calibration(false_reject=0.1, false_accept=1 / 7),
 }
 N_CLASSES, N_ATTRIBUTES, FEATURE_DIM = 5, 6, 8
+NULL = "model.networks.0.null"
 SMALL = {
     "precondition": {"kind": "standardise"},
     "diffusion": {"timesteps": 20},
@@ -64,9 +64,11 @@ def make_checkpoint(settings: dict[str, Any] = SMALL) -> Checkpoint:
         torch.manual_seed(0)
         model = build_model(Config.from_dict(settings), FEATURE_DIM, N_ATTRIBUTES, 3)
     photos = torch.randn(20, FEATURE_DIM, generator=generator)
-    for member in members_of(model):
-        member.fit_closed_forms(photos, torch.arange(20) % 3, table[:3])
-    fit_units(model.eval(), photos, table[:3], model.config.inference, ("evidence", "prototype", "cosine"))
+    labels = torch.arange(20) % 3
+    model.prototypes.fit(photos, labels, table[:3])
+    for network in model.networks:
+        network.fit_preprocessing(photos, labels, table[:3])
+    model.eval().fit_units(photos, table[:3], model.config.inference, ("evidence", "prototype", "cosine"))
     names = ("grey wolf", 'the "blue" whale', "Ozelot, klein", "Ждун", "e")
     return Checkpoint(
         model=model,
@@ -129,7 +131,7 @@ def test_a_loaded_model_gives_identical_scores(tmp_path: Path, settings: dict, r
     def scores(checkpoint: Checkpoint) -> torch.Tensor:
         generators = [torch.Generator().manual_seed(k) for k in range(3)]
         table = torch.from_numpy(checkpoint.classes.values)
-        return class_scores(checkpoint.model.eval(), photos, table, InferenceConfig(rule=rule), generators)
+        return checkpoint.model.eval().score(photos, table, InferenceConfig(rule=rule), generators)
 
     assert torch.equal(scores(before), scores(after))
 
@@ -282,12 +284,18 @@ DAMAGE = {
     "an attribute less": (in_metadata(lambda d: d["classes"]["attributes"].pop()), "5 classes and 5 attributes"),
     "a class more": (in_metadata(lambda d: d["classes"]["names"].append("x")), "6 classes and 6 attributes"),
     "features wider": (in_metadata(lambda d: d["backbone"].update(feature_dim=10)), "expected (10,)"),
-    "tensor missing": (in_tensors(lambda t: t.pop("model.null")), "null is missing"),
+    "tensor missing": (in_tensors(lambda t: t.pop(NULL)), "null is missing"),
     "tensor extra": (in_tensors(lambda t: t.update({"model.odd": torch.zeros(1)})), "odd is not expected"),
-    "tensor misshaped": (in_tensors(lambda t: t.update({"model.null": torch.zeros(3)})), "null is (3,), expected (8,)"),
+    "tensor misshaped": (
+        in_tensors(lambda t: t.update({NULL: torch.zeros(3)})),
+        "null is (3,), expected (8,)",
+    ),
     "no class table": (in_tensors(lambda t: t.pop("class_table")), "no class table"),
-    "NaN weight": (in_tensors(lambda t: t["model.null"].fill_(float("nan"))), "not finite numbers (model.null)"),
-    "infinite weight": (in_tensors(lambda t: t["model.null"][:1].fill_(float("inf"))), "not finite numbers"),
+    "NaN weight": (
+        in_tensors(lambda t: t[NULL].fill_(float("nan"))),
+        "not finite numbers (model.networks.0.null)",
+    ),
+    "infinite weight": (in_tensors(lambda t: t[NULL][:1].fill_(float("inf"))), "not finite numbers"),
 }
 
 

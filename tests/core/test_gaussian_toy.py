@@ -14,8 +14,7 @@ from revcd_cli.config import Config, InferenceConfig
 from revcd_cli.core.loss import training_losses
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import Estimate
-from revcd_cli.core.sample import ddim_sample
-from revcd_cli.scoring.scores import sample_semantics
+from revcd_cli.core.sample import ddim_sample, sample_semantics
 
 W = torch.tensor([[0.8, 0.0], [0.3, -0.6]])
 SPREAD = 0.4

@@ -23,7 +23,7 @@ def revcd(**sections: dict[str, object]) -> RevCD:
     }
     merged = {name: small.get(name, {}) | sections.get(name, {}) for name in small | sections}
     model = RevCD(Config.from_dict(merged), FEATURES, ATTRIBUTES, CLASSES).double().eval()
-    model.fit_closed_forms(rows(30, FEATURES), LABELS, rows(8, ATTRIBUTES))
+    model.fit_preprocessing(rows(30, FEATURES), LABELS, rows(8, ATTRIBUTES))
     return model
 
 
@@ -67,7 +67,7 @@ def test_units_of_the_features_do_not_change_the_condition_of_a_standardised_mod
     model, x = revcd(encoder={"feature_scaling": "standard"}), rows(4, FEATURES, seed=3)
     before = model.encode(x)
 
-    model.fit_closed_forms(100 * rows(30, FEATURES) - 7, LABELS, rows(8, ATTRIBUTES))
+    model.fit_preprocessing(100 * rows(30, FEATURES) - 7, LABELS, rows(8, ATTRIBUTES))
 
     torch.testing.assert_close(model.encode(100 * x - 7), before)
 

@@ -131,7 +131,7 @@ def test_a_model_of_spatial_tokens_learns_from_them_and_scales_by_channel() -> N
     torch.manual_seed(0)
     model = RevCD(settings, N * C, 3, 4, N)
     x = rows().float()
-    model.fit_closed_forms(x, torch.arange(4), torch.randn(4, 3))
+    model.fit_preprocessing(x, torch.arange(4), torch.randn(4, 3))
 
     condition = model.encode(x)
     condition.sum().backward()

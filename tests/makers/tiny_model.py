@@ -1,4 +1,4 @@
-"""A small RevCD whose every weight is random, with photos and descriptions for it."""
+"""A small RevCD network and zero-shot model with random weights, and photos and descriptions for them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from torch import Generator, Tensor
 
 from revcd_cli.config import Config
 from revcd_cli.core.model import RevCD
+from revcd_cli.scoring.model import ZeroShotModel
+from revcd_cli.scoring.visual_prototypes import VisualPrototypes
 
 FEATURES, ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS = 9, 5, 6, 4, 20
 
 
 def revcd(objective: str = "v", norm: str = "layer", reading: str = "A", seed: int = 0) -> RevCD:
-    """A model of doubles in evaluation mode."""
+    """A network in double precision and evaluation mode."""
     torch.manual_seed(seed)
     config = Config.from_dict(
         {
@@ -26,8 +28,19 @@ def revcd(objective: str = "v", norm: str = "layer", reading: str = "A", seed: i
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(0.3 * torch.randn_like(parameter))
-    model.fit_closed_forms(photos(50), torch.arange(50) % CLASSES, prototypes(seed=5))
+    model.fit_preprocessing(*_training_photos())
     return model
+
+
+def zero_shot(network: RevCD) -> ZeroShotModel:
+    """A model of this one network, with visual prototypes."""
+    visual = VisualPrototypes(network.config.prototypes, FEATURES, ATTRIBUTES, CLASSES)
+    visual.double().fit(*_training_photos())
+    return ZeroShotModel(network.config, [network], visual).eval()
+
+
+def _training_photos() -> tuple[Tensor, Tensor, Tensor]:
+    return photos(50), torch.arange(50) % CLASSES, prototypes(seed=5)
 
 
 def photos(rows: int = PHOTOS, seed: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from revcd_cli.metrics.curve import SeenUnseenCurve, common_penalties, penalties_between, seen_unseen_curve
-from revcd_cli.scoring.scores import calibrated
+from revcd_cli.scoring.calibration import calibrated
 
 SEEN = torch.tensor([True, False, True, True, False])
 SETTINGS = [(seed, whole) for seed in range(4) for whole in (False, True)]

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from revcd_cli.metrics.curve import SeenUnseenCurve, seen_unseen_curve
 from revcd_cli.scoring.calibration import (
+    calibrated,
     fit_temperature,
     harmonic_penalty,
     rejection_threshold,
     score_unit,
     sparing_penalty,
 )
-from revcd_cli.scoring.scores import calibrated
 
 
 def scores_and_labels(temperature: float, rows: int = 5_000) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Generator
 
 from revcd_cli.config import Config
 from revcd_cli.scoring.drawn_attributes import attribute_reliability, drawn_attributes
-from revcd_cli.scoring.ensemble import Ensemble, build_model
+from revcd_cli.scoring.model import ZeroShotModel, build_model
 
 CONFIG = {
     "precondition": {"kind": "standardise+whiten"},
@@ -21,10 +21,10 @@ CONFIG = {
 
 
 @pytest.fixture
-def model() -> Ensemble:
+def model() -> ZeroShotModel:
     built = build_model(Config.from_dict(CONFIG), feature_dim=10, n_attributes=5, n_classes=8).eval()
-    for member in built.members:
-        member.fit_closed_forms(torch.randn(40, 10), torch.arange(40) % 8, 50 + 20 * torch.randn(8, 5))
+    for member in built.networks:
+        member.fit_preprocessing(torch.randn(40, 10), torch.arange(40) % 8, 50 + 20 * torch.randn(8, 5))
     return built
 
 
@@ -32,7 +32,7 @@ def seeds(*numbers: int) -> list[Generator]:
     return [Generator().manual_seed(number) for number in numbers]
 
 
-def test_what_is_drawn_from_a_photo_depends_on_its_own_noise_alone(model: Ensemble):
+def test_what_is_drawn_from_a_photo_depends_on_its_own_noise_alone(model: ZeroShotModel):
     x = torch.randn(3, 10)
     together = drawn_attributes(model, x, model.config.inference, seeds(5, 6, 7))
     alone = drawn_attributes(model, x[1:2], model.config.inference, seeds(6))
@@ -40,15 +40,15 @@ def test_what_is_drawn_from_a_photo_depends_on_its_own_noise_alone(model: Ensemb
     torch.testing.assert_close(together.spread[1:2], alone.spread)
 
 
-def test_attributes_are_drawn_in_the_values_of_the_class_table(model: Ensemble):
+def test_attributes_are_drawn_in_the_values_of_the_class_table(model: ZeroShotModel):
     """An untrained head (all zeros) leaves the noise: its mean is the table's mean, its spread the table's spread."""
     model.config = Config.from_dict({**CONFIG, "inference": {"samples": 4000}})
-    for member in model.members:
+    for member in model.networks:
         for parameter in member.denoiser.parameters():
             torch.nn.init.zeros_(parameter)
         assert member.config.diffusion.objective == "v"
     drawn = drawn_attributes(model, torch.randn(1, 10), model.config.inference, seeds(0))
-    means = torch.stack([member.preconditioner.mean for member in model.members]).mean(0)
+    means = torch.stack([member.preconditioner.mean for member in model.networks]).mean(0)
     torch.testing.assert_close(drawn.mean[0], means, atol=2.0, rtol=0)
     assert (drawn.spread > 0.1).all()
 

@@ -14,8 +14,17 @@ from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import OBJECTIVES, output_width, to_estimate, velocity, velocity_error
 from revcd_cli.scoring import evidence as evidence_module
 from revcd_cli.scoring.evidence import evidence_draws, evidence_scores
-from revcd_cli.scoring.scores import class_scores
-from tests.makers.tiny_model import ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS, generators, photos, prototypes, revcd
+from tests.makers.tiny_model import (
+    ATTRIBUTES,
+    CLASSES,
+    PHOTOS,
+    TIMESTEPS,
+    generators,
+    photos,
+    prototypes,
+    revcd,
+    zero_shot,
+)
 
 
 def slow_evidence(model: RevCD, x: Tensor, raw: Tensor, config: InferenceConfig) -> Iterator[list[float]]:
@@ -47,7 +56,7 @@ def test_evidence_equals_a_loop_over_photos_classes_and_draws(objective: str) ->
     with torch.no_grad():
         slow = torch.tensor(list(slow_evidence(model, photos(), prototypes(), config)), dtype=torch.float64)
 
-    torch.testing.assert_close(class_scores(model, photos(), prototypes(), config, generators()), slow)
+    torch.testing.assert_close(zero_shot(model).score(photos(), prototypes(), config, generators()), slow)
 
 
 def attentive() -> RevCD:
@@ -95,7 +104,7 @@ def test_evidence_of_every_network_equals_the_loop(reading: str, norm: str) -> N
     with torch.no_grad():
         slow = torch.tensor(list(slow_evidence(model, photos(), prototypes(), config)), dtype=torch.float64)
 
-    torch.testing.assert_close(class_scores(model, photos(), prototypes(), config, generators()), slow)
+    torch.testing.assert_close(zero_shot(model).score(photos(), prototypes(), config, generators()), slow)
 
 
 @pytest.mark.parametrize("reading", ["A", "B"])
@@ -137,7 +146,7 @@ def test_a_photo_that_says_nothing_gives_no_evidence() -> None:
 @pytest.mark.parametrize("floats", [1, 100, 200, 600, 1000])
 def test_working_in_pieces_does_not_change_the_evidence(floats: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, config = revcd(), InferenceConfig(rule="evidence", draws=3)
-    whole = class_scores(model, photos(), prototypes(), config, generators())
+    whole = zero_shot(model).score(photos(), prototypes(), config, generators())
     widest = 0
 
     def watch(_: nn.Module, __: tuple[Tensor, ...], hidden: Tensor) -> None:
@@ -147,7 +156,7 @@ def test_working_in_pieces_does_not_change_the_evidence(floats: int, monkeypatch
     model.denoiser.encoder[1].norm.register_forward_hook(watch)
     monkeypatch.setattr(evidence_module, "_ACTIVATION_FLOATS", {"cpu": floats})
 
-    torch.testing.assert_close(class_scores(model, photos(), prototypes(), config, generators()), whole)
+    torch.testing.assert_close(zero_shot(model).score(photos(), prototypes(), config, generators()), whole)
     assert widest <= max(floats, 3 * 16)  # one photo and one class is the least there is
 
 
@@ -185,8 +194,8 @@ def test_evidence_draws_nothing_from_the_photo_s_generator() -> None:
     model = revcd()
 
     first, second = (
-        class_scores(
-            model, photos(), prototypes(), InferenceConfig(rule="evidence", draws=3), generators(range(k, k + PHOTOS))
+        zero_shot(model).score(
+            photos(), prototypes(), InferenceConfig(rule="evidence", draws=3), generators(range(k, k + PHOTOS))
         )
         for k in (0, 50)
     )

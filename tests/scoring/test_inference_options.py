@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from revcd_cli.config import Config, InferenceConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import Estimate
 from revcd_cli.core.sample import ddpm_sample
 from revcd_cli.core.schedule import NoiseSchedule
-from revcd_cli.scoring.scores import class_scores, cosine_scores, sample_semantics
+from revcd_cli.scoring.model import ZeroShotModel
 
 PHOTOS, CLASSES, ATTRIBUTES, FEATURES, TIMESTEPS = 3, 5, 6, 8, 10
 
@@ -26,32 +25,12 @@ def revcd(**sections: Any) -> tuple[RevCD, Tensor, Tensor]:
     torch.manual_seed(0)
     model = RevCD(config, FEATURES, ATTRIBUTES, CLASSES)
     x, prototypes = torch.randn(PHOTOS, FEATURES), 3 * torch.rand(CLASSES, ATTRIBUTES) + 1
-    model.fit_closed_forms(x, torch.arange(PHOTOS), prototypes)
+    model.fit_preprocessing(x, torch.arange(PHOTOS), prototypes)
     return model.eval(), x, prototypes
 
 
 def generators() -> list[Generator]:
     return [Generator().manual_seed(seed) for seed in range(PHOTOS)]
-
-
-def test_the_cosine_of_the_mean_sample_is_its_cosine():
-    samples, z = torch.randn(PHOTOS, 4, ATTRIBUTES), torch.randn(CLASSES, ATTRIBUTES)
-    expected = F.cosine_similarity(samples.mean(1)[:, None], z[None], dim=-1)
-    torch.testing.assert_close(cosine_scores(samples, z, "samples"), expected)
-
-
-def test_of_one_sample_both_averages_are_the_same():
-    samples, z = torch.randn(PHOTOS, 1, ATTRIBUTES), torch.randn(CLASSES, ATTRIBUTES)
-    torch.testing.assert_close(cosine_scores(samples, z, "samples"), cosine_scores(samples, z, "cosines"))
-
-
-def test_in_the_space_of_attributes_samples_are_mapped_back_and_prototypes_are_the_table():
-    model, x, prototypes = revcd(precondition={"kind": "whiten", "unit_length": False})
-    config = InferenceConfig(rule="cosine", samples=2, space="attributes")
-    samples = sample_semantics(model, model.encode(x), config, generators())
-    attributes = torch.stack([model.preconditioner.inverse(of_photo) for of_photo in samples])
-    expected = F.cosine_similarity(attributes[:, :, None], prototypes, dim=-1).mean(1)
-    torch.testing.assert_close(class_scores(model, x, prototypes, config, generators()), expected)
 
 
 def test_clipping_bounds_the_clean_vector_and_keeps_the_noisy_one():
@@ -63,10 +42,11 @@ def test_clipping_bounds_the_clean_vector_and_keeps_the_noisy_one():
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_a_limit_that_nothing_reaches_changes_nothing(sampler: str):
-    model, x, prototypes = revcd()
+    network, x, prototypes = revcd()
+    model = ZeroShotModel(network.config, [network])
     free = InferenceConfig(rule="cosine", sampler=sampler, steps=TIMESTEPS, samples=1)
     bounded = InferenceConfig(rule="cosine", sampler=sampler, steps=TIMESTEPS, samples=1, clip=1e6)
-    one, other = (class_scores(model, x, prototypes, config, generators()) for config in (free, bounded))
+    one, other = (model.score(x, prototypes, config, generators()) for config in (free, bounded))
     torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from revcd_cli.config import Config, PrototypeConfig
-from revcd_cli.core.model import RevCD
 from revcd_cli.core.precondition import roots
+from revcd_cli.scoring.model import build_model
 from revcd_cli.scoring.visual_prototypes import VisualPrototypes
 
 FEATURES, ATTRIBUTES, CLASSES, PHOTOS = 6, 4, 5, 40
@@ -186,7 +186,7 @@ def test_a_class_without_photos_is_found_where_looks_follow_descriptions():
 
 def test_a_model_without_components_has_no_visual_prototypes():
     config = Config.from_dict({"prototypes": {"components": 0}, "encoder": {"width": 16}, "denoiser": {"width": 16}})
-    model = RevCD(config, FEATURES, ATTRIBUTES, CLASSES)
+    model = build_model(config, FEATURES, ATTRIBUTES, CLASSES)
 
-    assert model.visual is None
-    assert not any(name.startswith("visual") for name in model.state_dict())
+    assert model.prototypes is None
+    assert not any(name.startswith("prototypes.") for name in model.state_dict())

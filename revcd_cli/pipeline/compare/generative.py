@@ -11,15 +11,15 @@ from torch import Tensor
 
 from ...baselines.cvae import ConditionalVAE
 from ...baselines.gan import ConditionalGAN
-from ...baselines.generative import Rival
-from ...baselines.generative_trainer import GANTrainer, RivalTrainer
+from ...baselines.generative import GenerativeBaseline
+from ...baselines.generative_trainer import GANTrainer, GenerativeTrainer
 from ...config import Config
-from ...core.model import RevCD
 from ...core.trainer import Trainer
 from ...data.datasets.dataset import Dataset
 from ...scoring.calibration import score_unit
-from ...scoring.ensemble import Ensemble, EnsembleTrainer
+from ...scoring.model import ZeroShotModel
 from ...scoring.rows import score_rows
+from ...scoring.trainer import ModelTrainer
 from ..evaluate.evaluate import score_split
 from ..evaluate.split_scores import SplitScores
 from ..train.run import TrainingRun
@@ -27,11 +27,11 @@ from ..train.unit import TrainingUnit
 from ..train.validation import unit_rows
 from .fitted import Fitted
 
-_RIVALS: dict[str, tuple[type[Rival], type[RivalTrainer]]] = {
-    "cvae": (ConditionalVAE, RivalTrainer),
+_GENERATIVE: dict[str, tuple[type[GenerativeBaseline], type[GenerativeTrainer]]] = {
+    "cvae": (ConditionalVAE, GenerativeTrainer),
     "gan": (ConditionalGAN, GANTrainer),
 }
-TRAINED = ("revcd", "revcd-cosine", *_RIVALS)
+TRAINED = ("revcd", "revcd-cosine", *_GENERATIVE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,17 +40,19 @@ class MethodUnit(TrainingUnit):
 
     method: str
 
-    def untrained(self) -> RevCD | Ensemble | Rival:
+    def untrained(self) -> ZeroShotModel | GenerativeBaseline:
         model = super().untrained()
-        return _RIVALS[self.method][0](model).to(self.device) if self.method in _RIVALS else model
+        if self.method not in _GENERATIVE:
+            return model
+        return _GENERATIVE[self.method][0](model.networks[0]).to(self.device)
 
-    def make_trainer(self) -> Trainer | EnsembleTrainer:
-        if self.method not in _RIVALS:
+    def make_trainer(self) -> ModelTrainer | Trainer:
+        if self.method not in _GENERATIVE:
             return super().make_trainer()
-        return _RIVALS[self.method][1](self.untrained(), self.rows())
+        return _GENERATIVE[self.method][1](self.untrained(), self.rows())
 
-    def fit_units(self, model: RevCD | Ensemble | Rival) -> None:
-        if not isinstance(model, Rival):
+    def fit_units(self, model: ZeroShotModel | GenerativeBaseline) -> None:
+        if self.method not in _GENERATIVE:
             super().fit_units(model)
             return
         rows, prototypes = unit_rows(self.split), torch.from_numpy(self.dataset.classes.values[self.classes])
@@ -58,7 +60,7 @@ class MethodUnit(TrainingUnit):
         usual = score_rows(model, self.dataset.features[rows], prototypes, self.config.inference, seed=self.seed)
         model.unit.fill_(score_unit(usual))
 
-    def draw_attributes(self, model: RevCD | Ensemble | Rival, epoch: int, found: dict[str, Tensor]) -> None:
+    def draw_attributes(self, model: ZeroShotModel | GenerativeBaseline, epoch: int, found: dict[str, Tensor]) -> None:
         """Nothing is told of attributes here: methods are compared by their answers."""
 
 

@@ -7,15 +7,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ...baselines.generative import Rival
 from ...checkpoint.model_file import Checkpoint
 from ...config import InferenceConfig
-from ...core.model import RevCD
 from ...data.classes.attributes import align, class_key
 from ...data.datasets.dataset import Dataset
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError, UsageError
-from ...scoring.rows import score_rows
+from ...scoring.rows import ScoringModel, score_rows
 from ...system.runtime import choose_device
 from .split_scores import GZSLReport, SplitScores
 
@@ -37,7 +35,7 @@ def split_frame(dataset: Dataset, split: Split, candidates: np.ndarray) -> Split
 
 
 def score_split(
-    model: RevCD | Rival,
+    model: ScoringModel,
     dataset: Dataset,
     split: Split,
     config: InferenceConfig,

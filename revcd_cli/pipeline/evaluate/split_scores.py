@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...metrics.accuracy import harmonic_mean, mean_over_classes, per_class_accuracy
 from ...metrics.curve import SeenUnseenCurve, seen_unseen_curve
-from ...scoring.scores import calibrated
+from ...scoring.calibration import calibrated
 
 
 @dataclass(frozen=True)

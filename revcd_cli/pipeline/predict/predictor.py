@@ -21,8 +21,8 @@ from ...data.photos.images import ImageFailure
 from ...data.photos.sources import count_sources, iter_sources
 from ...errors import UsageError
 from ...scoring.calibration import rejection_scores
+from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
-from ...scoring.scores import rank
 from ..extract.stream import ExtractedPhoto, stream_features
 from .explanations import Descriptions, Drawn
 from .predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction

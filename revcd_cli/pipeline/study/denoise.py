@@ -16,14 +16,12 @@ import torch
 from torch.nn import functional as F
 
 from ...checkpoint.model_file import Checkpoint
-from ...core.sample import timestep_path
+from ...core.sample import sample_semantics, timestep_path
 from ...data.datasets.dataset import Dataset
 from ...errors import UsageError
 from ...reports.evaluation.files import check_report_folder
 from ...reports.plots.denoise import plot_denoise
-from ...scoring.ensemble import members_of
 from ...scoring.rows import ROWS_AT_ONCE, feature_keys
-from ...scoring.scores import sample_semantics
 from ...system import files
 from ...system.runtime import choose_device, image_generator
 from ..evaluate.evaluate import as_trained
@@ -85,7 +83,7 @@ def study_denoise(
     rows = choose_photos(dataset, photos, seed)
     if not len(rows):
         raise UsageError(f"{dataset.name} has no test photos to draw samples for.")
-    model = members_of(checkpoint.model)[0].to(choose_device(device).value)
+    model = checkpoint.model.networks[0].to(choose_device(device).value)
     prototypes = torch.from_numpy(dataset.classes.values).to(model.null.device)
     z = model.precondition(prototypes).cpu().numpy()
     plane = fit_plane(z)
@@ -139,7 +137,7 @@ def draw_chains(
     on_progress: OnProgress | None = None,
 ) -> np.ndarray:
     """Run the full chain of Algorithm 2 once for each photo. features: (M, D). Returns s_t at `times`: (P, M, A)."""
-    model = members_of(checkpoint.model)[0]
+    model = checkpoint.model.networks[0]
     config = replace(model.config.inference, rule="cosine", sampler="ddpm", samples=1)
     device, keys = model.null.device, feature_keys(features)
     chains = np.empty((len(times), len(features), model.n_attributes), dtype=np.float32)

@@ -22,7 +22,7 @@ from torch import Tensor
 from ...config import Config
 from ...data.datasets.dataset import Dataset
 from ...errors import RevcdError
-from ...scoring.ensemble import member_configs
+from ...scoring.model import network_configs
 from ...system import runtime
 from .unit import Step, TrainingUnit
 
@@ -42,7 +42,7 @@ def choose_processes(dataset: Dataset, config: Config, device: torch.device, fol
     if device.type != "cpu":
         return 1
     rows = len(dataset.split.trainval) // config.train.batch_size
-    steps = (folds + 1) * config.train.epochs * max(1, rows) * len(member_configs(config))
+    steps = (folds + 1) * config.train.epochs * max(1, rows) * len(network_configs(config))
     room = runtime.memory_size() // 2 // (_PROCESS_BYTES + _COPIES * dataset.features.nbytes)
     return max(1, min(runtime.choose_threads().value, folds + 1, 1 + steps // _STEPS_WORTH, room))
 

@@ -22,11 +22,10 @@ from torch import Tensor
 
 from ...checkpoint.model_file import Calibration
 from ...config import Config
-from ...core.model import RevCD
 from ...data.datasets.dataset import Dataset
 from ...errors import UsageError
 from ...scoring.drawn_attributes import attribute_reliability
-from ...scoring.ensemble import Ensemble, round_weights
+from ...scoring.model import ZeroShotModel, round_weights
 from ...system import runtime
 from ..evaluate.evaluate import split_frame
 from .parallel import choose_processes, run_units
@@ -167,7 +166,7 @@ class TrainingRun:
         weights = self.final_unit.key(self.epochs)
         self.found = {name: value for name, value in self.found.items() if name.startswith(f"{weights}.")}
 
-    def finish(self) -> RevCD | Ensemble:
+    def finish(self) -> ZeroShotModel:
         """Train on all of trainval and return the averaged model, its scores in their units."""
         unit = self.final_unit
         weights = f"{unit.key(self.epochs)}."

@@ -20,6 +20,7 @@ from ...system.files import read_sealed, write_sealed
 from ..fingerprint import differences
 
 _KEY = "revcd-state"
+_FORMAT = 2  # 1 (not written down) named the tensors of one network and of several differently
 
 
 @dataclass
@@ -46,13 +47,15 @@ def state_path(output: Path) -> Path:
 def save_state(output: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     """Write the state; the file before it is replaced only when this one is whole."""
     plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    write_sealed(state_path(output), safetensors.torch.save(plain, {_KEY: json.dumps(asdict(progress))}))
+    document = json.dumps({"format": _FORMAT} | asdict(progress))
+    write_sealed(state_path(output), safetensors.torch.save(plain, {_KEY: document}))
 
 
 def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dict[str, Tensor]] | None:
     """Return the state that was saved for this output, or None if there is none.
 
-    Raises `UsageError`, listing the differences, if it belongs to a training with other settings or data.
+    Raises `UsageError`, listing the differences, if it belongs to a training with other settings or data, and
+    `CheckpointError` if it cannot be read or another version of revcd has written it.
     """
     path = state_path(output)
     if not path.exists():
@@ -60,7 +63,13 @@ def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dic
     try:
         content = read_sealed(path)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        progress = Progress(**json.loads(header["__metadata__"][_KEY]))
+        document = json.loads(header["__metadata__"][_KEY])
+        if document.pop("format", 1) != _FORMAT and "fingerprint" in document:
+            raise CheckpointError(
+                f"{path}: was saved by another version of revcd, and this version cannot resume it.",
+                hint="Finish the training with that version, or delete the file to begin again.",
+            )
+        progress = Progress(**document)
         tensors = safetensors.torch.load(content)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(

@@ -16,9 +16,9 @@ import torch
 
 from ...checkpoint.model_file import Checkpoint, save_checkpoint
 from ...config import Config
-from ...core.model import RevCD
 from ...data.datasets.dataset import Dataset
 from ...errors import RevcdError, UsageError
+from ...scoring.model import ZeroShotModel
 from ...system import files
 from ...system.runtime import choose_device
 from ..settings import save_config
@@ -153,6 +153,6 @@ def check_features(dataset: Dataset) -> None:
         )
 
 
-def _check_weights(model: RevCD) -> None:
+def _check_weights(model: ZeroShotModel) -> None:
     if not all(value.isfinite().all() for value in model.state_dict().values()):
         raise RevcdError("The weights are not finite after the last step.", hint=DIVERGED)

@@ -18,14 +18,13 @@ import torch
 from torch import Tensor
 
 from ...config import Config
-from ...core.model import RevCD
 from ...core.trainer import Trainer, TrainingRows
 from ...data.datasets.dataset import Dataset
 from ...data.datasets.splits import Split
 from ...errors import RevcdError
-from ...scoring.ensemble import Ensemble, EnsembleTrainer, build_model, build_trainer
+from ...scoring.model import ZeroShotModel, build_model
 from ...scoring.rows import draw_rows
-from ...scoring.scores import fit_units
+from ...scoring.trainer import ModelTrainer
 from ...system import runtime
 from ..evaluate.evaluate import score_split
 from .validation import own_figures, unit_rows
@@ -128,7 +127,7 @@ class TrainingUnit:
                 state, last_save = trainer.state() if info.epoch < self.epochs else {}, time.monotonic()
             yield Step(info, found, state)
 
-    def _epoch(self, trainer: Trainer | EnsembleTrainer, epoch: int) -> tuple[EpochInfo, dict[str, Tensor]]:
+    def _epoch(self, trainer: ModelTrainer | Trainer, epoch: int) -> tuple[EpochInfo, dict[str, Tensor]]:
         losses = trainer.run_epoch(epoch, self._epoch_seed(epoch))
         loss, rec, noise, cls = (float(part) for part in losses)
         info = EpochInfo(
@@ -154,7 +153,7 @@ class TrainingUnit:
         """Return the name of something found after an epoch."""
         return ".".join(str(part) for part in (self.name, epoch, *names))
 
-    def measure(self, model: RevCD | Ensemble, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
+    def measure(self, model: ZeroShotModel, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
         """Add the fold's scores by every rule to what was found, and return its figures by the first."""
         figures: dict[str, float | None] = {}
         self.fit_units(model)
@@ -168,7 +167,7 @@ class TrainingUnit:
         self.draw_attributes(model, epoch, found)
         return figures
 
-    def draw_attributes(self, model: RevCD | Ensemble, epoch: int, found: dict[str, Tensor]) -> None:
+    def draw_attributes(self, model: ZeroShotModel, epoch: int, found: dict[str, Tensor]) -> None:
         """Add what the model draws from some photos of each class that plays unseen: a mean for each class, (U, A)."""
         rows, means = self.split.test_unseen, []
         for label in np.unique(self.dataset.labels[rows]):
@@ -178,18 +177,18 @@ class TrainingUnit:
             )
         found[self.key(epoch, "drawn")] = torch.stack(means)
 
-    def fit_units(self, model: RevCD | Ensemble) -> None:
+    def fit_units(self, model: ZeroShotModel) -> None:
         """Set the units of this model's scores, from photos and classes that trained it, test photos never."""
         features = torch.from_numpy(self.dataset.features[unit_rows(self.split)]).to(self.device)
         prototypes = torch.from_numpy(self.dataset.classes.values[self.classes]).to(self.device)
-        fit_units(model, features, prototypes, self.config.inference, scored_rules(self.config))
+        model.fit_units(features, prototypes, self.config.inference, scored_rules(self.config))
 
     @property
     def classes(self) -> np.ndarray:
         """Classes with photos to train on, (C,)."""
         return np.unique(self.dataset.labels[self.split.trainval])
 
-    def untrained(self) -> RevCD | Ensemble:
+    def untrained(self) -> ZeroShotModel:
         """Return the model with its first weights and nothing fitted."""
         dataset = self.dataset
         torch.manual_seed(self._epoch_seed(-1))
@@ -208,9 +207,9 @@ class TrainingUnit:
             torch.from_numpy(dataset.classes.values[classes]).to(self.device),
         )
 
-    def make_trainer(self) -> Trainer | EnsembleTrainer:
+    def make_trainer(self) -> ModelTrainer | Trainer:
         """Return what trains the untrained model, its closed forms fitted."""
-        return build_trainer(self.untrained(), self.rows())
+        return ModelTrainer(self.untrained(), self.rows())
 
     def _epoch_seed(self, epoch: int) -> int:
         """Return the seed of an epoch of this unit; -1 is that of the first weights."""

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ...config import Config, InferenceConfig
-from ...core.model import RevCD
 from ...data.datasets.dataset import Dataset
-from ...scoring.ensemble import Ensemble
+from ...scoring.model import ZeroShotModel
 from ..train.run import TrainingRun
 from ..train.unit import EpochInfo, TrainingUnit
 from ..train.validation import Verdict
@@ -34,7 +33,7 @@ class TrialUnit(TrainingUnit):
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise OutOfBudget
 
-    def measure(self, model: RevCD | Ensemble, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
+    def measure(self, model: ZeroShotModel, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
         # The number of the variant takes the place of the epoch, of which only the last one is measured.
         for number, variant in enumerate(self.variants):
             self.check_budget()

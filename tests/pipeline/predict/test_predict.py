@@ -22,7 +22,6 @@ from revcd_cli.data.photos.images import decode_rgb
 from revcd_cli.errors import CheckpointError, ConfigError, RevcdError, UsageError
 from revcd_cli.pipeline.predict.predictions import Prediction
 from revcd_cli.pipeline.predict.predictor import Predictor
-from revcd_cli.scoring.scores import class_scores
 from revcd_cli.system.runtime import image_generator
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -115,8 +114,7 @@ def test_a_score_is_that_of_the_feature_less_the_seen_penalty_of_the_rule(
     data, checkpoint = (photos / "cat.jpg").read_bytes(), predictor.checkpoint
     feature = predictor.backbone(predictor.backbone.transform(decode_rgb(data))[None])
     key = hashlib.sha256(data).digest()
-    by_hand = class_scores(
-        checkpoint.model,
+    by_hand = checkpoint.model.score(
         feature,
         torch.from_numpy(checkpoint.classes.values),
         inference,

@@ -15,7 +15,7 @@ from revcd_cli.data.classes.attributes import read_attribute_csv
 from revcd_cli.data.features.files import FeatureSet, write_features
 from revcd_cli.errors import RevcdError, UsageError
 from revcd_cli.pipeline.tables.check import check_input
-from revcd_cli.scoring.ensemble import build_model
+from revcd_cli.scoring.model import build_model
 
 TABLE = "class,stripes,hooves,wings\nzebra,9,8,0\nhorse,1,8,0\nbat,0,0.5,9\nfox,2,0,0\n"
 BACKBONE = BackboneRecord(tag="tiny", weights_sha256="ab", preprocessing={}, feature_dim=3, precision="float32")

@@ -177,11 +177,10 @@ def test_tables_of_one_or_two_classes_are_no_trouble(rows: dict[str, list[float]
 def test_the_shipped_model_compares_as_its_networks_do():
     torch = pytest.importorskip("torch")
     from revcd_cli.checkpoint.model_file import load_checkpoint
-    from revcd_cli.scoring.ensemble import members_of
 
     checkpoint, known = load_checkpoint("animals"), read_descriptions("animals")
     values = checkpoint.classes.values
-    parts = [member.precondition(torch.from_numpy(values)) for member in members_of(checkpoint.model)]
+    parts = [network.precondition(torch.from_numpy(values)) for network in checkpoint.model.networks]
     units = [torch.nn.functional.normalize(part, dim=-1) for part in parts]
     expected = sum(unit @ unit.T for unit in units) / len(units)
     mine = known.units(values)

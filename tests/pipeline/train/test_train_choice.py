@@ -15,14 +15,13 @@ from torch import Tensor
 
 from revcd_cli.checkpoint.model_file import load_checkpoint, read_metadata
 from revcd_cli.config import Config
-from revcd_cli.core.model import RevCD
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.pipeline.evaluate.evaluate import score_split
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.train import TrainSummary, train
 from revcd_cli.pipeline.train.unit import TrainingUnit
 from revcd_cli.pipeline.train.validation import Verdict, judge
-from revcd_cli.scoring.ensemble import Ensemble, members_of
+from revcd_cli.scoring.model import ZeroShotModel
 from revcd_cli.scoring.rows import score_rows
 
 Key = tuple[int, str, float]  # epoch, rule, share of the prototypes
@@ -39,9 +38,9 @@ class Choice(NamedTuple):
 class Copies(TrainingUnit):
     """A fold whose networks are put aside instead of scored."""
 
-    copies: dict[int, RevCD | Ensemble]  # by epoch
+    copies: dict[int, ZeroShotModel]  # by epoch
 
-    def measure(self, model: RevCD | Ensemble, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
+    def measure(self, model: ZeroShotModel, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
         self.copies[epoch] = copy.deepcopy(model)
         return {}
 
@@ -132,9 +131,11 @@ def test_scores_have_the_spread_of_one_over_the_classes_and_photos_that_trained(
     dataset, config = make_toy(), small_config(precondition={"kind": kind}, train={"epochs": 2})
     model = load_checkpoint(train(dataset, config, tmp_path / "m.safetensors", device="cpu").output).model
     prototypes = torch.from_numpy(dataset.classes.values[list(dataset.seen)])
-    for member in members_of(model):
-        for rule in ("evidence", "prototype") if member.visual else ("evidence",):
-            inference = dataclasses.replace(config.inference, rule=rule)
-            scores = score_rows(member, dataset.features[dataset.split.trainval], prototypes, inference, seed=0)
-            spread = [torch.tensor(row, dtype=torch.float64).var(correction=0) for row in scores.tolist()]
-            assert float(sum(spread) / len(spread)) == pytest.approx(1, rel=1e-4)
+    parts = [("evidence", [number]) for number in range(len(model.networks))] + [("prototype", [])]
+    for rule, numbers in parts:
+        one = ZeroShotModel(model.config, [model.networks[number] for number in numbers], model.prototypes)
+        one.evidence_units, one.prototype_unit = model.evidence_units[numbers], model.prototype_unit
+        inference = dataclasses.replace(config.inference, rule=rule)
+        scores = score_rows(one, dataset.features[dataset.split.trainval], prototypes, inference, seed=0)
+        spread = [torch.tensor(row, dtype=torch.float64).var(correction=0) for row in scores.tolist()]
+        assert float(sum(spread) / len(spread)) == pytest.approx(1, rel=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import pickle
 import signal
@@ -26,7 +27,7 @@ from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, train
 from revcd_cli.pipeline.train.unit import Step, TrainingUnit
-from revcd_cli.system.files import file_sha256
+from revcd_cli.system.files import file_sha256, write_sealed
 
 ROOT = Path(__file__).resolve().parents[3]
 RANDOM = {  # everything that draws numbers or keeps counters takes part
@@ -211,6 +212,18 @@ def test_a_damaged_state_is_named_and_nothing_is_guessed(toy_model, tmp_path: Pa
         train(toy_model.dataset, toy_model.config, output, resume=True)
     assert str(state_path(output)) in caught.value.message and "Delete it" in caught.value.hint
     assert state_path(output).read_bytes() == data
+
+
+def test_the_state_of_another_version_is_refused_in_plain_words(toy_model, tmp_path: Path):
+    output = tmp_path / "m.safetensors"
+    old = safetensors.torch.save(
+        {"state.final/model.units": torch.ones(3)},
+        {"revcd-state": json.dumps({"fingerprint": {}, "epochs": 4, "rule": "evidence", "prototype_share": 0.5})},
+    )
+    write_sealed(state_path(output), old)
+    with pytest.raises(CheckpointError, match="was saved by another version of revcd") as caught:
+        train(toy_model.dataset, toy_model.config, output, resume=True)
+    assert str(state_path(output)) in caught.value.message and "delete the file" in caught.value.hint
 
 
 def test_a_truncated_state_is_refused(toy_model, tmp_path: Path):

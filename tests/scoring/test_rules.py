@@ -11,10 +11,24 @@ from torch import Generator, Tensor
 from revcd_cli.config import InferenceConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.precondition import roots
-from revcd_cli.scoring.calibration import score_unit
+from revcd_cli.core.sample import sample_semantics
+from revcd_cli.errors import UsageError
+from revcd_cli.scoring.calibration import calibrated, score_unit
+from revcd_cli.scoring.cosine import cosine_scores
 from revcd_cli.scoring.evidence import evidence_scores
-from revcd_cli.scoring.scores import calibrated, class_scores, cosine_scores, fit_units, rank, sample_semantics
-from tests.makers.tiny_model import ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS, generators, photos, prototypes, revcd
+from revcd_cli.scoring.joint import rank
+from revcd_cli.scoring.model import ZeroShotModel
+from tests.makers.tiny_model import (
+    ATTRIBUTES,
+    CLASSES,
+    PHOTOS,
+    TIMESTEPS,
+    generators,
+    photos,
+    prototypes,
+    revcd,
+    zero_shot,
+)
 
 RULES = [
     InferenceConfig(rule="evidence", draws=5),
@@ -32,42 +46,42 @@ every_rule = pytest.mark.parametrize(
 @every_rule
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 def test_a_photo_alone_or_in_a_batch_gives_the_same_scores(config: InferenceConfig, norm: str) -> None:
-    model = revcd(norm=norm)
+    model = zero_shot(revcd(norm=norm))
 
-    together = class_scores(model, photos(), prototypes(), config, generators())
+    together = model.score(photos(), prototypes(), config, generators())
 
     for k in range(PHOTOS):
-        alone = class_scores(model, photos()[k : k + 1], prototypes(), config, generators([k]))
+        alone = model.score(photos()[k : k + 1], prototypes(), config, generators([k]))
         torch.testing.assert_close(alone[0], together[k])
 
 
 @every_rule
 def test_order_of_the_photos_does_not_change_their_scores(config: InferenceConfig) -> None:
-    model, order = revcd(), [2, 0, 3, 1]
+    model, order = zero_shot(revcd()), [2, 0, 3, 1]
 
-    together = class_scores(model, photos(), prototypes(), config, generators())
+    together = model.score(photos(), prototypes(), config, generators())
 
-    shuffled = class_scores(model, photos()[order], prototypes(), config, generators(order))
+    shuffled = model.score(photos()[order], prototypes(), config, generators(order))
     torch.testing.assert_close(shuffled, together[order])
 
 
 @every_rule
 def test_permuting_the_classes_permutes_the_scores(config: InferenceConfig) -> None:
-    model, order = revcd(), [5, 0, 3, 1, 4, 2]
+    model, order = zero_shot(revcd()), [5, 0, 3, 1, 4, 2]
 
-    scores = class_scores(model, photos(), prototypes(), config, generators())
+    scores = model.score(photos(), prototypes(), config, generators())
 
-    permuted = class_scores(model, photos(), prototypes()[order], config, generators())
+    permuted = model.score(photos(), prototypes()[order], config, generators())
     torch.testing.assert_close(permuted, scores[:, order])
 
 
 @every_rule
 def test_scores_of_a_class_do_not_depend_on_its_rivals(config: InferenceConfig) -> None:
-    model = revcd()
+    model = zero_shot(revcd())
 
-    few = class_scores(model, photos(), prototypes()[:2], config, generators())
+    few = model.score(photos(), prototypes()[:2], config, generators())
 
-    torch.testing.assert_close(few, class_scores(model, photos(), prototypes(), config, generators())[:, :2])
+    torch.testing.assert_close(few, model.score(photos(), prototypes(), config, generators())[:, :2])
 
 
 def test_cosine_score_is_the_mean_over_samples_of_the_cosine() -> None:
@@ -128,13 +142,13 @@ def test_samples_of_one_photo_differ_and_return_with_the_same_seeds() -> None:
     assert (first[:, 0] - first[:, 1]).abs().max() > 1e-6
 
 
-def test_raw_prototypes_and_features_pass_the_model_s_own_preconditioning() -> None:
-    model, config = revcd(), InferenceConfig(rule="evidence", draws=3)
+def test_raw_prototypes_and_features_pass_the_network_s_own_preprocessing() -> None:
+    network, config = revcd(), InferenceConfig(rule="evidence", draws=3)
 
-    whole = class_scores(model, photos(), prototypes(), config, generators())
+    whole = zero_shot(network).score(photos(), prototypes(), config, generators())
 
-    scaled, z = (roots(photos()) - model.scaler.shift) @ model.scaler.basis, model.precondition(prototypes())
-    torch.testing.assert_close(evidence_scores(model, model.encoder(scaled), z, config), whole)
+    scaled, z = (roots(photos()) - network.scaler.shift) @ network.scaler.basis, network.precondition(prototypes())
+    torch.testing.assert_close(evidence_scores(network, network.encoder(scaled), z, config), whole)
 
 
 def test_calibration_subtracts_the_penalty_from_seen_classes_only() -> None:
@@ -167,22 +181,22 @@ def test_asking_for_more_classes_than_there_are_gives_them_all() -> None:
 
 @every_rule
 def test_scoring_leaves_the_model_and_its_mode_unchanged(config: InferenceConfig) -> None:
-    model: Any = revcd(norm="batch")
+    model: Any = zero_shot(revcd(norm="batch"))
     before: dict[str, Tensor] = {name: value.clone() for name, value in model.state_dict().items()}
 
-    class_scores(model, photos(), prototypes(), config, generators())
+    model.score(photos(), prototypes(), config, generators())
 
     assert not model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def scores_by(model: RevCD, rule: str, **settings: Any) -> Tensor:
-    return class_scores(model, photos(), prototypes(), InferenceConfig(rule=rule, draws=5, **settings), generators())
+def scores_by(model: ZeroShotModel, rule: str, **settings: Any) -> Tensor:
+    return model.score(photos(), prototypes(), InferenceConfig(rule=rule, draws=5, **settings), generators())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_joint_scores_are_the_weighted_mean_of_their_parts(share: float) -> None:
-    model = revcd()
+    model = zero_shot(revcd())
 
     joint = scores_by(model, "joint", prototype_share=share)
 
@@ -191,7 +205,7 @@ def test_joint_scores_are_the_weighted_mean_of_their_parts(share: float) -> None
 
 @pytest.mark.parametrize("length", [1, 2, CLASSES - 1])
 def test_a_shortlist_keeps_the_scores_of_the_classes_that_are_best_by_prototypes(length: int) -> None:
-    model, share = revcd(), 0.3
+    model, share = zero_shot(revcd()), 0.3
     whole, evidence, first = (
         scores_by(model, rule, prototype_share=share) for rule in ("joint", "evidence", "prototype")
     )
@@ -208,60 +222,68 @@ def test_a_shortlist_keeps_the_scores_of_the_classes_that_are_best_by_prototypes
 
 @pytest.mark.parametrize("length", [0, CLASSES, 1000])
 def test_a_shortlist_that_is_not_shorter_than_the_table_changes_nothing(length: int) -> None:
-    model = revcd()
+    model = zero_shot(revcd())
 
     assert torch.equal(scores_by(model, "joint", shortlist=length), scores_by(model, "joint", shortlist=0))
 
 
 def test_shortlists_do_not_depend_on_the_photos_beside_or_the_order_of_the_classes() -> None:
-    model, config = revcd(), InferenceConfig(rule="joint", draws=5, shortlist=2)
-    together = class_scores(model, photos(), prototypes(), config, generators())
+    model, config = zero_shot(revcd()), InferenceConfig(rule="joint", draws=5, shortlist=2)
+    together = model.score(photos(), prototypes(), config, generators())
 
     for k in range(PHOTOS):
-        alone = class_scores(model, photos()[k : k + 1], prototypes().flip(0), config, generators([k]))
+        alone = model.score(photos()[k : k + 1], prototypes().flip(0), config, generators([k]))
         torch.testing.assert_close(alone[0].flip(0), together[k])
 
 
 def test_without_visual_prototypes_joint_scores_are_the_evidence() -> None:
-    model = revcd()
-    model.visual = None
+    model = zero_shot(revcd())
+    model.prototypes = None
 
     assert torch.equal(scores_by(model, "joint", prototype_share=0.7), scores_by(model, "evidence"))
 
 
 @pytest.mark.parametrize("rule", ["evidence", "prototype"])
 def test_fitted_units_make_the_spread_over_classes_one(rule: str) -> None:
-    model, config = revcd(), InferenceConfig(draws=5, samples=3)
+    model, config = zero_shot(revcd()), InferenceConfig(draws=5, samples=3)
     before = scores_by(model, rule)
 
-    fit_units(model, photos(), prototypes(), config, [rule])
+    model.fit_units(photos(), prototypes(), config, [rule])
 
     after = scores_by(model, rule)
     torch.testing.assert_close(after * score_unit(before), before)
     assert score_unit(after) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("rule", ["prototype"])
+def test_a_rule_that_the_model_has_no_parts_for_is_refused_in_words(rule: str) -> None:
+    model = ZeroShotModel(revcd().config, [revcd()])
+
+    with pytest.raises(UsageError, match="needs visual prototypes"):
+        scores_by(model, rule)
+
+
 def test_fitting_units_twice_is_fitting_them_once() -> None:
-    model, config, rules = revcd(), InferenceConfig(draws=5), ["evidence", "prototype"]
-    fit_units(model, photos(), prototypes(), config, rules)
-    once = model.units.clone()
+    model, config, rules = zero_shot(revcd()), InferenceConfig(draws=5), ["evidence", "prototype"]
+    model.fit_units(photos(), prototypes(), config, rules)
+    once = {name: value.clone() for name, value in model.named_buffers()}
 
-    fit_units(model, photos(), prototypes(), config, rules)
+    model.fit_units(photos(), prototypes(), config, rules)
 
-    assert torch.equal(model.units, once)
-    assert float(once[2]) == 1  # the cosine was not asked for
+    assert all(torch.equal(value, once[name]) for name, value in model.named_buffers())
+    assert once["cosine_units"].tolist() == [1]  # the cosine was not asked for
 
 
 def test_a_part_whose_scores_are_scaled_mixes_as_before() -> None:
-    model, config, rules = revcd(), InferenceConfig(draws=5), ["evidence", "prototype"]
-    fit_units(model, photos(), prototypes(), config, rules)
+    model, config, rules = zero_shot(revcd()), InferenceConfig(draws=5), ["evidence", "prototype"]
+    model.fit_units(photos(), prototypes(), config, rules)
     before = scores_by(model, "joint")
 
-    class Louder(type(model.visual)):
+    class Louder(type(model.prototypes)):
         def forward(self, x: Tensor, z: Tensor) -> Tensor:
             return 1000 * super().forward(x, z)
 
-    model.visual.__class__ = Louder
-    fit_units(model, photos(), prototypes(), config, rules)
+    model.prototypes.__class__ = Louder
+    model.fit_units(photos(), prototypes(), config, rules)
 
     torch.testing.assert_close(scores_by(model, "joint"), before)

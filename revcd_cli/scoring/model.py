@@ -1,0 +1,141 @@
+"""The zero-shot model: RevCD networks and visual prototypes, and a score for every class by one of four rules.
+
+"cosine" is the paper's rule: samples of the diffusion are compared with the class descriptions (Eq. 23-24). "evidence"
+reads the same networks as classifiers. "prototype" compares the photo with the visual prototype of each description.
+"joint" is the weighted mean of these two, which both estimate log p(s | x) - log p(s).
+Symbols: B photos, C classes, A attributes, D feature size, M networks.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ..config import Config, InferenceConfig
+from ..core.model import RevCD
+from ..core.sample import sample_semantics
+from ..errors import UsageError
+from .calibration import score_unit
+from .cosine import cosine_scores
+from .evidence import evidence_scores
+from .joint import joint_scores
+from .visual_prototypes import VisualPrototypes
+
+
+class ZeroShotModel(nn.Module):
+    """Networks whose scores are averaged, with visual prototypes beside them; one network is a model, too.
+
+    Networks that see the same descriptions centred and whitened make different errors on classes without photos, far
+    more so than networks that differ by their seed alone (docs/results.md). Scores of each network, and of the
+    prototypes, are divided by their usual spread over classes, so that they can be added (`fit_units`).
+    """
+
+    networks: Sequence[RevCD]
+    evidence_units: Tensor
+    cosine_units: Tensor
+    prototype_unit: Tensor
+
+    def __init__(self, config: Config, networks: Sequence[RevCD], prototypes: VisualPrototypes | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.networks = nn.ModuleList(networks)  # type: ignore[assignment]
+        self.prototypes = prototypes
+        self.register_buffer("evidence_units", torch.ones(len(networks)))
+        self.register_buffer("cosine_units", torch.ones(len(networks)))
+        self.register_buffer("prototype_unit", torch.ones(()))
+
+    @torch.inference_mode()
+    def score(self, x: Tensor, s: Tensor, config: InferenceConfig, generators: Sequence[Generator]) -> Tensor:
+        """Score every class for every photo by `config.rule`; higher is better. Returns (B, C).
+
+        x: (B, D) raw features; s: (C, A) raw class descriptions; generators: one for each photo, so that its scores do
+        not depend on the rest of the batch. The networks draw from them one after the other.
+        """
+        if config.rule == "prototype":
+            return self._prototype_scores(x, s)
+        if config.rule == "cosine":
+            return self._mean_scores("cosine", config, generators, x, s)
+        evidence = functools.partial(self._mean_scores, "evidence", config, generators)
+        if config.rule == "evidence":
+            return evidence(x, s)
+        share = 0.0 if self.prototypes is None else config.prototype_share
+        return joint_scores(x, s, evidence, self._prototype_scores, share, config.shortlist)
+
+    @torch.inference_mode()
+    def fit_units(self, x: Tensor, s: Tensor, config: InferenceConfig, rules: Sequence[str]) -> None:
+        """Set the units of the scores by these rules to their spread over classes.
+
+        x: (N, D) features of some training photos; s: (C, A) raw descriptions of the classes they train.
+        """
+        for rule in rules:
+            if rule == "prototype":
+                self.prototype_unit.fill_(1)
+                self.prototype_unit.fill_(score_unit(self._prototype_scores(x, s)))
+                continue
+            units = self._units(rule)
+            for number in range(len(self.networks)):
+                units[number] = 1
+                generators = [Generator(x.device).manual_seed(0) for _ in x]
+                units[number] = score_unit(self._network_scores(number, rule, config, generators, x, s))
+
+    def _mean_scores(
+        self, rule: str, config: InferenceConfig, generators: Sequence[Generator], x: Tensor, s: Tensor
+    ) -> Tensor:
+        networks = range(len(self.networks))
+        scores = [self._network_scores(number, rule, config, generators, x, s) for number in networks]
+        return functools.reduce(torch.add, scores) / len(scores)
+
+    def _network_scores(
+        self, number: int, rule: str, config: InferenceConfig, generators: Sequence[Generator], x: Tensor, s: Tensor
+    ) -> Tensor:
+        network = self.networks[number]
+        z, c = network.precondition(s), network.encode(x)  # (C, A), (B, W)
+        if rule == "cosine":
+            scores = cosine_scores(sample_semantics(network, c, config, generators), z)
+        else:
+            scores = evidence_scores(network, c, z, config)
+        return scores / self._units(rule)[number]
+
+    def _prototype_scores(self, x: Tensor, s: Tensor) -> Tensor:
+        if self.prototypes is None:
+            raise UsageError(
+                "The rule prototype needs visual prototypes, and this model has none.",
+                hint="Choose another rule, or train with prototypes.components above 0.",
+            )
+        scores: Tensor = self.prototypes(x, s)
+        return scores / self.prototype_unit
+
+    def _units(self, rule: str) -> Tensor:
+        return self.cosine_units if rule == "cosine" else self.evidence_units
+
+
+def network_configs(config: Config) -> list[Config]:
+    """Return the settings of each network: every view of the descriptions, `train.members` times."""
+    views = [
+        replace(config, precondition=replace(config.precondition, kind=view)) for view in config.precondition.views
+    ]
+    return views * config.train.members
+
+
+def build_model(
+    config: Config, feature_dim: int, n_attributes: int, n_classes: int, n_spatial: int = 0
+) -> ZeroShotModel:
+    """Return the untrained model that the settings describe; the sizes are those of `RevCD`."""
+    networks = [RevCD(each, feature_dim, n_attributes, n_classes, n_spatial) for each in network_configs(config)]
+    prototypes = None
+    if config.prototypes.components > 0:
+        prototypes = VisualPrototypes(config.prototypes, feature_dim, n_attributes, n_classes, max(n_spatial, 1))
+    return ZeroShotModel(config, networks, prototypes)
+
+
+@torch.no_grad()
+def round_weights(model: nn.Module) -> None:
+    """Round weight matrices to half precision: the file is half as large, and training's own noise is larger."""
+    for parameter in model.parameters():
+        rounded = parameter.half().to(parameter)
+        if parameter.ndim > 1 and rounded.isfinite().all():
+            parameter.copy_(rounded)
