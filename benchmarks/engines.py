@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from revcd_cli.backbones.backbone import EMBEDDED_ARCHITECTURE, embedded_network
 from revcd_cli.backbones.program.record import record
 from revcd_cli.backbones.source import embedded_weights
-from revcd_cli.system import runtime
+from revcd_cli.system.memory import keep_freed_memory
+from revcd_cli.system.threads import stream_count, stream_pool, use_threads
 
 SIDES = {"resnet101": 224, EMBEDDED_ARCHITECTURE: 260}
 PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -48,7 +49,7 @@ def in_streams(run: Callable[[Tensor], Tensor]) -> Way:
             return run(images).float()
 
     def way(batches: list[Tensor]) -> list[Tensor]:
-        with runtime.stream_pool(runtime.streams(torch.device("cpu"), torch.get_num_threads())) as pool:
+        with stream_pool(stream_count(torch.device("cpu"), torch.get_num_threads())) as pool:
             return list(pool.map(step, batches))
 
     return way
@@ -72,7 +73,7 @@ def openvino_program(network: nn.Module, dtype: torch.dtype, photo: Tensor, shap
         hint.performance_mode(): hint.PerformanceMode.THROUGHPUT,
         hint.inference_precision(): kind,
         properties.inference_num_threads(): torch.get_num_threads(),
-        properties.num_streams(): runtime.streams(torch.device("cpu"), torch.get_num_threads()),
+        properties.num_streams(): stream_count(torch.device("cpu"), torch.get_num_threads()),
     }
     return openvino.Core().compile_model(model, "CPU", settings)
 
@@ -128,8 +129,8 @@ def main() -> None:
     if "openvino" in given.engines and importlib.util.find_spec("openvino") is None:
         print("openvino is not installed, and left out; pip install openvino")
         given.engines.remove("openvino")
-    runtime.keep_memory()
-    runtime.use_threads()
+    keep_freed_memory()
+    use_threads()
     for name in given.networks:
         for precision in given.precisions:
             compare(given, name, precision)

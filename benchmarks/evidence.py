@@ -19,7 +19,7 @@ from revcd_cli.config import InferenceConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import velocity
 from revcd_cli.scoring.evidence import evidence_draws, evidence_scores
-from revcd_cli.system import runtime
+from revcd_cli.system.memory import keep_freed_memory
 
 ROUNDS = 5
 CONFIG = InferenceConfig(rule="evidence")
@@ -53,7 +53,7 @@ def pair_by_pair(model: RevCD, x: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def main() -> None:
-    runtime.keep_memory()
+    keep_freed_memory()
     print(f"{torch.get_num_threads()} threads, {CONFIG.draws} draws, default widths")
     data = rows(1024)
     model = network(data)

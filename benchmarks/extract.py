@@ -167,13 +167,13 @@ def forward(given: argparse.Namespace) -> tuple[float, dict]:
     import torch
 
     from revcd_cli.pipeline.extract.stream import default_batch_size
-    from revcd_cli.system import runtime
+    from revcd_cli.system.threads import stream_pool
 
     loaded = backbone(given)
     size, count = default_batch_size(loaded), sum(1 for _ in given.photos.glob("*/*"))
     images = torch.randint(0, 256, (size, *loaded.record.preprocessing["input_size"]), dtype=torch.uint8)
     batches = [images] * (count // size)
-    with runtime.stream_pool(loaded.streams) as pool:
+    with stream_pool(loaded.streams) as pool:
         list(pool.map(loaded, batches[: loaded.streams]))
         started = time.perf_counter()
         done = sum(map(len, pool.map(loaded, batches)))

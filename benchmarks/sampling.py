@@ -19,7 +19,7 @@ from revcd_cli.core.objective import Estimate
 from revcd_cli.core.sample import ddpm_sample, sample_semantics
 from revcd_cli.core.trainer import Trainer
 from revcd_cli.scoring.cosine import cosine_scores
-from revcd_cli.system import runtime
+from revcd_cli.system.memory import keep_freed_memory
 
 PHOTOS, CLASSES, SAMPLES, EPOCHS, ROUNDS = 64, 20, 16, 8, 2
 NOISE = 2.5  # so much that some photos are named wrongly
@@ -52,7 +52,7 @@ def full_chain(model: RevCD, x: Tensor, guidance: float, first_seed: int = 0) ->
 
 
 def main() -> None:
-    runtime.keep_memory()
+    keep_freed_memory()
     data = rows(2000, CLASSES, NOISE)
     model = network(data).requires_grad_(True)
     trainer = Trainer(model, data)

@@ -28,7 +28,8 @@ from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.pipeline.train.parallel import run_units
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.unit import TrainingUnit
-from revcd_cli.system import runtime
+from revcd_cli.system.memory import keep_freed_memory
+from revcd_cli.system.threads import one_thread
 
 ROUNDS, WHOLE_ROUNDS = 5, 2
 
@@ -97,7 +98,7 @@ def one_network() -> None:
         data = rows(photos)
         plain, trainer = PlainLoop(network(data), data), Trainer(network(data).requires_grad_(True), data)
         ways = {"plain": plain.run_epoch, "revcd": functools.partial(trainer.run_epoch, 0, 0)}
-        with runtime.one_thread():
+        with one_thread():
             seconds = in_turn(ways, ROUNDS)
         plain_s, ours = (statistics.median(seconds[name]) for name in ways)
         each = 1000 * ours / trainer.steps_per_epoch
@@ -107,7 +108,7 @@ def one_network() -> None:
 
 def main() -> None:
     whole_model()
-    runtime.keep_memory()
+    keep_freed_memory()
     one_network()
 
 

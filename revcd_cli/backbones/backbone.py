@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from ..config import BackboneRecord
 from ..errors import UsageError, WeightsError
-from ..system import runtime
+from ..system.device import Chosen, choose_device, to_device
 from ..system.files import file_sha256
+from ..system.memory import keep_freed_memory
+from ..system.precision import choose_precision, precision_name
+from ..system.threads import stream_count, use_threads
 from .preprocess import Preprocessing
 from .program.cache import load_program, program_file, save_program
 from .program.steps import Program, rounding_cosine
@@ -34,7 +37,7 @@ class Backbone:
     """A frozen network with pooled features or spatial tokens, and the preprocessing that belongs to it.
 
     record: what is stored beside the features. note: one line that says which backbone this is and why.
-    device, precision, threads: `runtime.Choice`, each with its reason. streams: how many threads should call it at the
+    device, precision, threads: `Chosen`, each with its reason. streams: how many threads should call it at the
     same time where there are many batches. least_side: see `Preprocessing`.
     """
 
@@ -44,14 +47,14 @@ class Backbone:
         record: BackboneRecord,
         note: str,
         *,
-        device: runtime.Choice[torch.device],
-        precision: runtime.Choice[torch.dtype],
-        threads: runtime.Choice[int],
+        device: Chosen[torch.device],
+        precision: Chosen[torch.dtype],
+        threads: Chosen[int],
     ) -> None:
-        runtime.keep_memory()
+        keep_freed_memory()
         self.record, self.note = record, note
         self.device, self.precision, self.threads = device, precision, threads
-        self.streams = runtime.streams(device.value, threads.value)
+        self.streams = stream_count(device.value, threads.value)
         self._preprocessing = Preprocessing(record.preprocessing)
         self.least_side = self._preprocessing.least_side
         if isinstance(network, Program):
@@ -74,7 +77,7 @@ class Backbone:
         with torch.inference_mode():
             if images.dtype == torch.uint8:
                 images = self._preprocessing.normalised(images)
-            features = self.network(runtime.to_device(images, self.device.value, self.precision.value))
+            features = self.network(to_device(images, self.device.value, self.precision.value))
         if features.shape != (len(images), self.record.feature_dim):
             raise UsageError(
                 f"{self.record.tag}: gives {tuple(features.shape[1:])} values for a photo, not one vector.",
@@ -116,8 +119,8 @@ def load_recorded(
 def _load(
     tag: str, weights: Path | None, device: str, precision: str, tokens: bool, trained_on: BackboneRecord | None
 ) -> Backbone:
-    where = runtime.choose_device(device)  # cheap, so a mistyped option is told before anything is fetched or read
-    how = runtime.choose_precision(precision, where.value)
+    where = choose_device(device)  # cheap, so a mistyped option is told before anything is fetched or read
+    how = choose_precision(precision, where.value)
     source = decide_source(tag, weights)
     check_weights_file(source.path)  # before it is read as a whole: it may be missing, or a pipe that blocks
     sha256 = file_sha256(source.path)
@@ -131,14 +134,14 @@ def _load(
     network, about = load_program(kept) or _built(source, tokens, trained_on, kept)
     is_faithful = about.pop("is_faithful", True)
     if precision == "auto" and how.value != torch.float32 and not is_faithful:
-        lower = runtime.precision_name(how.value)
-        how = runtime.Choice(torch.float32, f"float32 ({lower} is faster, but not faithful enough in this network)")
-    record = BackboneRecord(tag=source.tag, weights_sha256=sha256, precision=runtime.precision_name(how.value), **about)
+        lower = precision_name(how.value)
+        how = Chosen(torch.float32, f"float32 ({lower} is faster, but not faithful enough in this network)")
+    record = BackboneRecord(tag=source.tag, weights_sha256=sha256, precision=precision_name(how.value), **about)
     name = f"{EMBEDDED} ({EMBEDDED_ARCHITECTURE}, " if source.tag == EMBEDDED else f"{source.tag} ("
     n_channels = record.feature_dim // max(record.tokens, 1)
     size = f"{record.tokens} tokens of {n_channels}-d" if tokens else f"{n_channels}-d"
     note = f"backbone {name}{size}): {source.why}"
-    return Backbone(network, record, note, device=where, precision=how, threads=runtime.use_threads())
+    return Backbone(network, record, note, device=where, precision=how, threads=use_threads())
 
 
 def _built(

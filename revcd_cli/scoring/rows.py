@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import Parameter
 
 from ..config import InferenceConfig
-from ..system.runtime import image_generator
+from ..system.image_noise import image_generator
 from .drawn_attributes import DrawnAttributes, drawn_attributes
 from .model import ZeroShotModel
 

@@ -1,4 +1,4 @@
-"""The machine: device, precision, threads, and files.
+"""The machine: device, precision, threads, memory, micro-benchmarks and files.
 
 May import `config` and `errors`.
 """

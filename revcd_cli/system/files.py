@@ -1,4 +1,4 @@
-"""The one way in which revcd writes files, hashes them, and keeps two runs from one output."""
+"""Write files atomically, compute checksums, and lock an output against a second run."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from ..errors import RevcdError, UsageError
 
 _CHUNK = 1 << 20
+_LOCK_PATIENCE = 0.1  # seconds in which a run that is about to end may release its lock
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file's bytes, read in pieces."""
+    """Return the hexadecimal sha256 of a file, read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def check_output(path: Path, *, overwrite: bool) -> Path:
-    """Return the path to write to, or raise `UsageError` if it must not be written.
+    """Return the path to write to, with `~` expanded, or raise `UsageError` if it must not be written.
 
-    Call it before any work is done. A missing parent folder is created when writing begins.
+    Call it before any work is done. Missing parent folders are created by `atomic_write`.
     """
     path = path.expanduser()
     if path.is_dir():
@@ -46,11 +47,11 @@ def check_output(path: Path, *, overwrite: bool) -> Path:
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Yield a binary stream; the file appears at `path` whole when the block ends, or not at all.
+    """Yield a binary stream; its content replaces the file at `path` when the block ends without an exception.
 
-    The bytes go to a temporary file in the same folder, which replaces the old one in one step. A symbolic link is
-    followed (its target is replaced), the mode follows the umask or the file that was there, and on any failure,
-    a full disk included, the old file stays and the temporary one is removed.
+    The bytes go to a temporary file in the same folder, which is then renamed. A symbolic link is followed (its target
+    is replaced). The mode is that of the old file, or follows the umask. After any failure, a full disk included, the
+    old file is unchanged and the temporary file is removed. Raises `RevcdError` if the file cannot be written.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -86,83 +87,66 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def write_sealed(path: Path, content: bytes) -> None:
-    """Write, atomically, what revcd keeps for itself: behind a line with its sha256, so that all damage shows."""
+def write_checksummed(path: Path, content: bytes) -> None:
+    """Write a file of revcd's own atomically, with the sha256 of its content on the first line."""
     write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
-def read_sealed(path: Path) -> bytes:
-    """Return what `write_sealed` was given. Raises ValueError for anything else, OSError if it cannot be read."""
-    seal, _, content = path.read_bytes().partition(b"\n")
-    if hashlib.sha256(content).hexdigest().encode() != seal:
+def read_checksummed(path: Path) -> bytes:
+    """Return the content that `write_checksummed` wrote. Raises ValueError if the checksum is wrong, or OSError."""
+    checksum, _, content = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != checksum:
         raise ValueError("its checksum is wrong")
     return content
 
 
 def _temporary_prefix(target: Path) -> str:
-    """Return the start of a temporary file's name: it tells whose it is, and is short however long the name is."""
+    """Return the start of the temporary file's name: specific to the target, and short for long names too."""
     return f".revcd-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
 
 
 @contextlib.contextmanager
 def exclusive(output: Path, *beside: Path) -> Iterator[None]:
-    """Hold the right to produce `output`; a second run that asks for it at the same time is refused.
+    """Hold a lock on `output`. Raises `UsageError`, naming the other process, if another run holds it.
 
-    The lock is the operating system's, so it ends with the process, however that ends. Temporary files that a killed
-    run left of this output, or of what it writes `beside` it, are removed.
+    It is a lock of the operating system on the file `.NAME.lock` beside the output, so it ends with the process, also
+    after SIGKILL. Temporary files that a killed run left of this output, or of the files that it writes `beside` it,
+    are removed.
     """
-    lock = output.with_name(f".{output.name}.lock")
+    from filelock import FileLock, Timeout
+
+    path = output.with_name(f".{output.name}.lock")
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        stream = _open_locked(lock)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=_LOCK_PATIENCE, on_acquired=_write_process_id)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"{output}: another run (process {_read_process_id(path)}) is writing this output.",
+            hint="Wait for it, stop it, or choose another output.",
+        ) from None
     except OSError as error:
         raise RevcdError(f"{output}: cannot be written ({error.strerror or error}).") from error
-    with stream:
-        if not stream.writable():
-            holder = stream.read().strip() or "unknown"
-            raise UsageError(
-                f"{output}: another run (process {holder}) is writing this output.",
-                hint="Wait for it, stop it, or choose another output.",
-            )
-        for target in (Path(os.path.realpath(path)) for path in (output, *beside)):
+    try:
+        for target in (Path(os.path.realpath(each)) for each in (output, *beside)):
             for leftover in target.parent.glob(f"{_temporary_prefix(target)}*.tmp"):
                 leftover.unlink(missing_ok=True)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                lock.unlink()
+        yield
+    finally:
+        # filelock leaves the file. It is removed while the lock is held: a process that opened it before notices, when
+        # it gets the lock, that the file has no name any more, and opens a new one.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        lock.release()
 
 
-def _open_locked(lock: Path) -> TextIO:
-    """Return the lock file, open for writing with this process's number in it, or for reading if another holds it."""
-    while True:
-        stream = lock.open("a+")
-        if not _try_lock(stream.fileno()):
-            stream.close()
-            return lock.open("r")
-        # The holder before may have removed the file between our opening and our locking it.
-        if lock.exists() and os.path.samestat(os.fstat(stream.fileno()), lock.stat()):
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
-            return stream
-        stream.close()
+def _write_process_id(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
 
 
-def _try_lock(descriptor: int) -> bool:
+def _read_process_id(path: Path) -> str:
     try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        return path.read_text("utf-8").strip() or "unknown"
+    except OSError:  # Windows: a locked file cannot be read
+        return "unknown"

@@ -1,4 +1,4 @@
-"""Whether the network may be used at all. Standard library only."""
+"""Whether network access is switched off. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def is_offline() -> bool:
-    """Tell whether the user forbids the network: HF_HUB_OFFLINE, which `--offline` sets too."""
+    """Return whether HF_HUB_OFFLINE is set; the option `--offline` sets it."""
     return os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE")

@@ -1,8 +1,8 @@
-"""What is found out by trying, on the machine that will do the work, and remembered for the next run there.
+"""Cached micro-benchmarks of this machine: whether a lower precision is faster, and which batch size is fastest.
 
-A processor's name says little: the same units are fast in one place and emulated in another. A trial takes less than
-half a second. Its answer is kept in the user's cache, so that later runs begin at once and decide alike; where nothing
-can be kept, each run tries for itself.
+The model name of a CPU is not enough: the same instructions run on fast units on one machine and are emulated on
+another. A micro-benchmark takes less than half a second. Its result is stored in the user's cache, so that later runs
+start at once and decide alike. Where the cache cannot be written, each run measures again.
 """
 
 from __future__ import annotations
@@ -18,47 +18,48 @@ from typing import Any
 
 import platformdirs
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from ..errors import RevcdError
 from . import files
 
-_WORTH = 1.25  # times as fast: below this a lower precision is not worth what it rounds
+_MIN_SPEEDUP = 1.25  # below this, a lower precision is not worth its rounding errors
 _ROUNDS = 4
-_PATIENCE = 0.1  # seconds that one round may take in a precision before the trial is over for it
+_MAX_EXCESS = 0.1  # seconds by which a round may exceed float32's before the micro-benchmark stops
 
-# Kernel side, channels in and out, map side, groups: the layers in which residual and mobile networks spend their time.
+# Kernel side, input and output channels, side of the map, groups: layers that dominate residual and mobile networks.
 _LAYERS = ((3, 128, 128, 28, 1), (1, 512, 128, 28, 1), (3, 144, 144, 56, 144))
 
 
-def trials_file() -> Path:
-    """Return the file in which answers are kept."""
+def cache_file() -> Path:
+    """Return the file that stores the results."""
     return Path(platformdirs.user_cache_dir("revcd")) / "trials"
 
 
-def remembered(question: Sequence[Any], find_out: Callable[[], Any]) -> Any:
-    """Return the answer (plain JSON) to a question about this machine, found out now or in an earlier run."""
-    key = hashlib.sha256(json.dumps([machine(), *question]).encode()).hexdigest()[:24]
-    known = _known()
+def cached(question: Sequence[Any], measure: Callable[[], Any]) -> Any:
+    """Return the result (plain JSON) for a question about this machine, measured now or in an earlier run."""
+    key = hashlib.sha256(json.dumps([machine_id(), *question]).encode()).hexdigest()[:24]
+    known = _read_cache()
     if key not in known:
-        answer = find_out()
+        result = measure()
         try:
-            files.write_sealed(trials_file(), json.dumps({**_known(), key: answer}, indent=1).encode())
+            files.write_checksummed(cache_file(), json.dumps({**_read_cache(), key: result}, indent=1).encode())
         except (RevcdError, OSError):
-            return answer
-        known = {key: answer}
+            return result
+        known = {key: result}
     return known[key]
 
 
-def _known() -> dict[str, Any]:
+def _read_cache() -> dict[str, Any]:
     try:
-        return json.loads(files.read_sealed(trials_file()))
+        return json.loads(files.read_checksummed(cache_file()))
     except (OSError, ValueError):
         return {}
 
 
-def machine() -> str:
-    """Return what decides how fast something is here: the processor, the threads, the versions."""
+def machine_id() -> str:
+    """Return a text that differs between machines of different speed: CPU, threads and the version of torch."""
     name = platform.processor() or platform.machine()
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
@@ -69,21 +70,21 @@ def machine() -> str:
     return f"{name} {os.cpu_count()} {torch.get_num_threads()} {torch.__version__}"
 
 
-def speed_ratio(device: torch.device, dtype: torch.dtype) -> float:
-    """Return how many times as fast as in float32 a few typical layers are in this type; 0 if they fail.
+def speedup(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the time of a few typical layers in float32 divided by their time in `dtype`; 0 if they fail.
 
-    Both are timed in turn, so that what else the machine does falls on both, and the best of a few rounds counts.
+    The two types alternate, so that other load affects both alike, and the best of a few rounds counts.
     """
     best: dict[torch.dtype, float] = {}
     threads = torch.get_num_threads()
     if device.type == "cpu":
-        torch.set_num_threads(1)  # several would wait for one another where other programs run, and measure that
+        torch.set_num_threads(1)  # with more, the time would depend on other programs
     try:
         runs = {kind: _layers(device, kind) for kind in (torch.float32, dtype)}
         for _ in range(_ROUNDS):
             for kind, run in runs.items():
                 best[kind] = min(best.get(kind, float("inf")), _seconds(run, device))
-            if best[dtype] > _PATIENCE + best[torch.float32]:
+            if best[dtype] > _MAX_EXCESS + best[torch.float32]:
                 break
     except (RuntimeError, NotImplementedError):
         return 0.0
@@ -92,30 +93,31 @@ def speed_ratio(device: torch.device, dtype: torch.dtype) -> float:
     return best[torch.float32] / best[dtype]
 
 
-def is_worth(ratio: float) -> bool:
-    """Say whether a lower precision that is so many times as fast should be used."""
-    return ratio >= _WORTH
+def is_worthwhile(ratio: float) -> bool:
+    """Return whether a lower precision with this speedup should be used."""
+    return ratio >= _MIN_SPEEDUP
 
 
 def _layers(device: torch.device, dtype: torch.dtype) -> Callable[[], None]:
     generator = torch.Generator().manual_seed(0)
-    layers = []
+    layers: list[tuple[Tensor, Tensor, int, int]] = []
     for kernel, channels, out, side, groups in _LAYERS:
         x = torch.randn(2 if device.type == "cpu" else 64, channels, side, side, generator=generator)
         weight = torch.randn(out, channels // groups, kernel, kernel, generator=generator)
-        layers.append((*(t.to(device, dtype, memory_format=torch.channels_last) for t in (x, weight)), kernel, groups))
+        x, weight = (tensor.to(device, dtype, memory_format=torch.channels_last) for tensor in (x, weight))
+        layers.append((x, weight, kernel, groups))
 
     def run() -> None:
         with torch.inference_mode():
             for x, weight, kernel, groups in layers:
                 functional.conv2d(x, weight, padding=kernel // 2, groups=groups).relu_()
 
-    run()  # the first time the library looks for its way
+    run()  # warm-up: the libraries select their kernels
     return run
 
 
 def _seconds(run: Callable[[], None], device: torch.device) -> float:
-    # On a processor one thread computes: its own time does not count what other programs take.
+    # On a CPU one thread computes; its own CPU time does not include other programs.
     clock = time.thread_time if device.type == "cpu" else time.perf_counter
     started = clock()
     run()
@@ -124,18 +126,18 @@ def _seconds(run: Callable[[], None], device: torch.device) -> float:
     return clock() - started
 
 
-def best_size(rate: Callable[[int], float], sizes: Sequence[int], gain: float = 1.03) -> int:
-    """Return the first of the rising sizes after which the rate no longer rises by `gain`.
+def best_batch_size(rate: Callable[[int], float], sizes: Sequence[int], gain: float = 1.03) -> int:
+    """Return the first of the increasing sizes after which the rate no longer grows by the factor `gain`.
 
-    rate: photos a second in batches of that size; raises MemoryError or RuntimeError where they do not fit.
+    rate: photos per second in batches of a size; raises MemoryError or RuntimeError if they do not fit into memory.
     """
     best, highest = sizes[0], 0.0
     for size in sizes:
         try:
-            found = rate(size)
-        except (MemoryError, RuntimeError):  # torch.OutOfMemoryError, and what torch raises in main memory
+            measured = rate(size)
+        except (MemoryError, RuntimeError):  # torch.OutOfMemoryError, and torch's error for main memory
             break
-        if found < gain * highest:
+        if measured < gain * highest:
             break
-        best, highest = size, found
+        best, highest = size, measured
     return best

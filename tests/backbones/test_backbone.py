@@ -19,8 +19,10 @@ from revcd_cli.backbones.backbone import Backbone, embedded_network, load_backbo
 from revcd_cli.backbones.source import embedded_weights
 from revcd_cli.config import BackboneRecord
 from revcd_cli.errors import UsageError, WeightsError
-from revcd_cli.system import runtime
+from revcd_cli.system.device import Chosen
 from revcd_cli.system.files import file_sha256
+from revcd_cli.system.image_noise import image_generator
+from revcd_cli.system.precision import precision_name
 
 TAG = "test_resnet.r160_in1k"
 
@@ -44,7 +46,7 @@ def photo() -> Image.Image:
 
 def features_of(path: Path, tag: str = TAG) -> torch.Tensor:
     backbone = load_backbone(tag, weights=path, precision="float32")
-    images = torch.randn(2, *backbone.record.preprocessing["input_size"], generator=runtime.image_generator(0, b"x"))
+    images = torch.randn(2, *backbone.record.preprocessing["input_size"], generator=image_generator(0, b"x"))
     return backbone(images)
 
 
@@ -65,7 +67,7 @@ def test_the_embedded_backbone_describes_itself_in_plain_values():
     assert record.weights_sha256 == file_sha256(embedded_weights())
     assert record.preprocessing["input_size"] == [3, 260, 260]
     assert record == BackboneRecord(**json.loads(json.dumps(record.to_dict())))
-    assert record.precision == runtime.precision_name(backbone.precision.value)
+    assert record.precision == precision_name(backbone.precision.value)
     assert backbone.note.startswith("backbone embedded (tf_efficientnet_lite2, 1280-d): ") and "\n" not in backbone.note
 
 
@@ -80,7 +82,7 @@ def test_the_embedded_backbone_takes_no_weights_from_elsewhere(weights):
 def test_features_are_what_timms_own_classifier_sees(tmp_path, tag):
     full = network(tag)
     torch.save(full.state_dict(), tmp_path / "full.pth")
-    images = torch.randn(2, *full.pretrained_cfg["input_size"], generator=runtime.image_generator(0, b"x"))
+    images = torch.randn(2, *full.pretrained_cfg["input_size"], generator=image_generator(0, b"x"))
     with torch.no_grad():
         expected = full.forward_head(full.forward_features(images), pre_logits=True)
     torch.testing.assert_close(features_of(tmp_path / "full.pth", tag), expected, atol=1e-5, rtol=1e-4)
@@ -107,7 +109,7 @@ def test_weights_without_a_tag_are_the_papers_network(weights):
 
 def test_a_photos_features_do_not_depend_on_its_batch_mates(weights):
     backbone = load_backbone(TAG, weights=weights, precision="float32")
-    images = torch.randn(8, 3, 160, 160, generator=runtime.image_generator(0, b"batch"))
+    images = torch.randn(8, 3, 160, 160, generator=image_generator(0, b"batch"))
     alone = torch.cat([backbone(image[None]) for image in images])
     torch.testing.assert_close(backbone(images), alone, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(backbone(images.flip(0)), alone.flip(0), atol=1e-5, rtol=1e-4)
@@ -137,7 +139,7 @@ def test_bfloat16_features_point_where_float32_ones_do(photo):
 
 
 def test_bfloat16_is_automatic_only_where_it_leaves_the_features_as_they_are(weights, monkeypatch):
-    monkeypatch.setattr("revcd_cli.system.probes.remembered", lambda question, find_out: 2.0)  # twice as fast
+    monkeypatch.setattr("revcd_cli.system.probes.cached", lambda question, find_out: 2.0)  # twice as fast
     embedded = load_backbone("embedded")
     assert (embedded.precision.value, embedded.record.precision) == (torch.float32, "float32")
     assert "not faithful" in embedded.precision.reason
@@ -174,9 +176,9 @@ def test_an_unknown_tag_is_a_usage_error_with_the_nearest_one(tag, nearest):
 
 def test_a_network_that_gives_maps_is_refused_at_its_first_batch(weights):
     record = load_backbone(TAG, weights=weights).record
-    cpu = runtime.Choice(torch.device("cpu"), "")
-    exact = runtime.Choice(torch.float32, "")
-    maps = Backbone(torch.nn.Conv2d(3, 4, 1), record, "", device=cpu, precision=exact, threads=runtime.Choice(1, ""))
+    cpu = Chosen(torch.device("cpu"), "")
+    exact = Chosen(torch.float32, "")
+    maps = Backbone(torch.nn.Conv2d(3, 4, 1), record, "", device=cpu, precision=exact, threads=Chosen(1, ""))
     with pytest.raises(UsageError, match="not one vector"):
         maps(torch.zeros(1, 3, 8, 8))
 

@@ -16,7 +16,7 @@ from revcd_cli.backbones.backbone import Backbone, load_backbone, load_recorded
 from revcd_cli.backbones.tokens import TokenNetwork
 from revcd_cli.config import BackboneRecord
 from revcd_cli.errors import UsageError
-from revcd_cli.system import runtime
+from revcd_cli.system.image_noise import image_generator
 
 TAG = "test_resnet.r160_in1k"
 
@@ -34,7 +34,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def photos(size: list[int] | tuple[int, ...], count: int = 2) -> Tensor:
-    return torch.randn(count, *size, generator=runtime.image_generator(0, b"photos"))
+    return torch.randn(count, *size, generator=image_generator(0, b"photos"))
 
 
 def apart(features: Tensor, record: BackboneRecord) -> Tensor:

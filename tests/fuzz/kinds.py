@@ -77,7 +77,7 @@ KINDS = (
     Kind("journal manifest", samples.manifests, (texts.edit_json,), readers.journal("manifest.json"), 0.5),
     Kind("training state", samples.states, _TENSORS, readers.state, 0.4),
     Kind("tune record", samples.records, (texts.edit_json, texts.edit_text), readers.record, 0.5),
-    Kind("cached trials", samples.caches, (texts.edit_json,), readers.cache, 0.3),
+    Kind("cached micro-benchmarks", samples.caches, (texts.edit_json,), readers.cache, 0.3),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 

@@ -31,7 +31,7 @@ from revcd_cli.pipeline.settings import resolve_settings, to_toml
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import train
 from revcd_cli.pipeline.tune import tune
-from revcd_cli.system import probes as trials
+from revcd_cli.system import probes
 from tests.makers import feature_files
 
 from . import samples
@@ -197,6 +197,6 @@ def record(data: bytes, folder: Path, number: int) -> object:
 
 def cache(data: bytes, folder: Path, number: int) -> object:
     """Ask for what an earlier run found out."""
-    trials.trials_file().parent.mkdir(parents=True, exist_ok=True)
-    trials.trials_file().write_bytes(data)
-    return [trials.remembered([question], lambda answer=answer: answer) + 1 for question, answer in samples.QUESTIONS]
+    probes.cache_file().parent.mkdir(parents=True, exist_ok=True)
+    probes.cache_file().write_bytes(data)
+    return [probes.remembered([question], lambda answer=answer: answer) + 1 for question, answer in samples.QUESTIONS]

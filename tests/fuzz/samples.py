@@ -34,7 +34,7 @@ from revcd_cli.pipeline.train import run as training_run
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import EpochInfo, train
 from revcd_cli.pipeline.tune.tune import tune
-from revcd_cli.system import probes as trials
+from revcd_cli.system import probes
 from tests.makers import benchmark_files, feature_files
 from tests.makers.feature_folder import SMALL, make_feature_folder
 from tests.makers.pictures import WIDE, animated, encoded, photo, premultiplied, senseless_exif, turned
@@ -306,13 +306,13 @@ QUESTIONS = (("batch size of a backbone", 16), ("ratio of a precision", 0.5))
 
 @functools.cache
 def caches() -> list[bytes]:
-    """What is remembered of trials on this machine."""
+    """The cache of micro-benchmarks of this machine."""
     kept = os.environ.get("XDG_CACHE_HOME")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
         for question, answer in QUESTIONS:
-            trials.remembered([question], lambda answer=answer: answer)
-        content = trials.trials_file().read_bytes()
+            probes.remembered([question], lambda answer=answer: answer)
+        content = probes.cache_file().read_bytes()
     os.environ.pop("XDG_CACHE_HOME")
     os.environ |= {"XDG_CACHE_HOME": kept} if kept else {}
     return [content]

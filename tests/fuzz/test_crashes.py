@@ -26,7 +26,7 @@ from revcd_cli.data.photos.image_source import failed_source
 from revcd_cli.data.photos.images import ImageFailure
 from revcd_cli.errors import InputFileError, RevcdError, WeightsError, brief
 from revcd_cli.pipeline.extract.journal import Journal
-from revcd_cli.system import probes as trials
+from revcd_cli.system import probes
 from tests.fuzz import samples
 from tests.fuzz.containers import in_zip
 from tests.makers.benchmark_files import splits, write
@@ -211,6 +211,6 @@ def test_a_record_of_a_search_that_makes_no_sense_is_refused(tmp_path: Path, fie
 @pytest.mark.parametrize("change", [lambda data: data.replace(b"5", b'"x"'), lambda data: data[:-3], bytes.upper])
 def test_a_damaged_memory_of_trials_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
-    assert trials.remembered(["a"], lambda: 5) == 5
-    trials.trials_file().write_bytes(change(trials.trials_file().read_bytes()))
-    assert trials.remembered(["a"], lambda: 6) == 6
+    assert probes.remembered(["a"], lambda: 5) == 5
+    probes.cache_file().write_bytes(change(probes.cache_file().read_bytes()))
+    assert probes.remembered(["a"], lambda: 6) == 6

@@ -1,4 +1,4 @@
-"""Writing: a file is there whole or not at all, and one run at a time writes it."""
+"""Files: writing is atomic, and one run at a time writes an output."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_existing_output_needs_overwrite(tmp_path: Path):
     assert check_output(path, overwrite=True) == path
 
 
-def test_a_home_folder_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_tilde_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert check_output(Path("~/out"), overwrite=False) == tmp_path / "out"
 
@@ -68,7 +68,7 @@ def test_a_home_folder_is_written_out(tmp_path: Path, monkeypatch: pytest.Monkey
     ("place", "words"),
     [("folder", "is a folder"), ("pipe", "not a regular file"), ("file/out", "is a file, so nothing can be written")],
 )
-def test_what_is_no_file_to_write_is_refused_with_and_without_overwrite(
+def test_a_path_that_is_not_a_regular_file_is_refused_with_and_without_overwrite(
     tmp_path: Path, place: str, words: str, overwrite: bool
 ):
     (tmp_path / "folder").mkdir()
@@ -85,7 +85,7 @@ def test_the_folders_of_an_output_are_made(tmp_path: Path):
     assert names(tmp_path / "a" / "b") == ["out"]
 
 
-def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path):
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path):
     path = tmp_path / "out"
     path.write_bytes(b"old")
     with atomic_write(path) as stream:
@@ -123,7 +123,7 @@ except RevcdError as error:
 
 
 @pytest.mark.parametrize("size", [5_000, 3_000_000])
-def test_where_no_more_can_be_written_the_old_file_survives(tmp_path: Path, size: int):
+def test_on_a_full_disk_the_old_file_survives(tmp_path: Path, size: int):
     path = tmp_path / "out"
     path.write_bytes(b"old")
     result = run_python(FULL_DISK, path, size)
@@ -187,7 +187,7 @@ def test_a_second_process_is_refused_and_told_who_is_first(tmp_path: Path):
     assert result.stderr.startswith(f"refused: {output}: another run (process {os.getpid()})")
 
 
-def test_the_right_to_an_output_ends_with_the_block(tmp_path: Path):
+def test_the_lock_of_an_output_ends_with_the_block(tmp_path: Path):
     output = tmp_path / "out"
     with exclusive(output):
         pass
@@ -197,7 +197,7 @@ def test_the_right_to_an_output_ends_with_the_block(tmp_path: Path):
     assert names(tmp_path) == []
 
 
-def test_the_right_to_an_output_ends_with_a_process_that_is_killed(tmp_path: Path):
+def test_the_lock_of_an_output_ends_with_a_process_that_is_killed(tmp_path: Path):
     output = tmp_path / "out"
     command = [sys.executable, "-c", TAKE, str(output), "60"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
@@ -211,7 +211,7 @@ def test_the_right_to_an_output_ends_with_a_process_that_is_killed(tmp_path: Pat
     assert names(tmp_path) == []
 
 
-def test_what_a_killed_run_left_of_an_output_is_removed_by_the_next(tmp_path: Path):
+def test_temporary_files_that_a_killed_run_left_of_an_output_are_removed_by_the_next(tmp_path: Path):
     killed = """
 import os, signal, sys
 from pathlib import Path
@@ -236,21 +236,30 @@ def test_an_output_below_a_file_cannot_be_held(tmp_path: Path):
         pass
 
 
-def test_a_lock_that_its_holder_removed_meanwhile_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    output, opened = tmp_path / "out", []
-    open_file = Path.open
+CONTEND = """
+import os, sys, time
+from pathlib import Path
+from revcd_cli.errors import UsageError
+from revcd_cli.system.files import exclusive
+output, inside, wanted = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+end = time.monotonic() + 40
+while wanted and time.monotonic() < end:
+    try:
+        with exclusive(output):
+            os.close(os.open(inside, os.O_CREAT | os.O_EXCL))  # fails if another process is inside
+            inside.unlink()
+            wanted -= 1
+    except UsageError:
+        pass
+sys.exit(wanted)
+"""
 
-    def open_just_before_the_holder_ends(path: Path, *arguments):
-        stream = open_file(path, *arguments)
-        if not opened:
-            path.unlink()
-        opened.append(path)
-        return stream
 
-    monkeypatch.setattr(Path, "open", open_just_before_the_holder_ends)
-    with exclusive(output):
-        assert len(opened) == 2
-        assert run_python(TAKE, output, 0).returncode == 1
+def test_processes_that_contend_for_an_output_hold_it_one_at_a_time(tmp_path: Path):
+    command = [sys.executable, "-c", CONTEND, str(tmp_path / "out"), str(tmp_path / "inside"), "50"]
+    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    assert names(tmp_path) == []
 
 
 def test_two_outputs_in_one_folder_can_be_written_at_once(tmp_path: Path):

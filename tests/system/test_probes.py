@@ -1,4 +1,4 @@
-"""Trials: what is chosen follows from what was measured, and is remembered for this machine alone."""
+"""Micro-benchmarks: the choice follows the measurement, which is cached for this machine only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import pytest
 import torch
 
-from revcd_cli.system import files, probes, runtime
+from revcd_cli.system import files, precision, probes
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(probes, "trials_file", lambda: tmp_path / "cache" / "trials.json")
+def cache_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(probes, "cache_file", lambda: tmp_path / "cache" / "trials.json")
     return tmp_path / "cache" / "trials.json"
 
 
@@ -27,51 +27,51 @@ def place(tmp_path, monkeypatch):
     ],
 )
 def test_bfloat16_is_automatic_exactly_where_it_is_clearly_faster(monkeypatch, ratio, expected):
-    monkeypatch.setattr(probes, "speed_ratio", lambda device, dtype: ratio)
-    choice = runtime.choose_precision("auto", CPU)
+    monkeypatch.setattr(probes, "speedup", lambda device, dtype: ratio)
+    choice = precision.choose_precision("auto", CPU)
     assert (choice.value, choice.reason) == expected
 
 
-def test_a_real_trial_gives_a_finite_ratio_and_leaves_the_threads_alone():
+def test_a_real_micro_benchmark_gives_a_finite_ratio_and_leaves_the_threads_alone():
     before = torch.get_num_threads()
-    ratio = probes.speed_ratio(CPU, torch.bfloat16)
+    ratio = probes.speedup(CPU, torch.bfloat16)
     assert 0 < ratio < 1000
     assert torch.get_num_threads() == before
 
 
 def test_float32_is_as_fast_as_itself():
-    assert 0.2 < probes.speed_ratio(CPU, torch.float32) < 5
+    assert 0.2 < probes.speedup(CPU, torch.float32) < 5
 
 
-def test_a_type_that_the_device_cannot_compute_is_never_worth_it():
-    assert not probes.is_worth(probes.speed_ratio(CPU, torch.int8))
+def test_a_type_that_the_device_cannot_compute_is_never_worthwhile():
+    assert not probes.is_worthwhile(probes.speedup(CPU, torch.int8))
 
 
-def test_an_answer_is_found_out_once_for_each_question_and_machine(monkeypatch):
+def test_a_question_is_measured_once_on_each_machine(monkeypatch):
     asked = []
 
-    def find_out() -> int:
+    def measure() -> int:
         asked.append(1)
         return len(asked)
 
-    assert [probes.remembered(["a", 1], find_out) for _ in range(3)] == [1, 1, 1]
-    assert probes.remembered(["a", 2], find_out) == 2
-    monkeypatch.setattr(probes, "machine", lambda: "another")
-    assert probes.remembered(["a", 1], find_out) == 3
+    assert [probes.cached(["a", 1], measure) for _ in range(3)] == [1, 1, 1]
+    assert probes.cached(["a", 2], measure) == 2
+    monkeypatch.setattr(probes, "machine_id", lambda: "another")
+    assert probes.cached(["a", 1], measure) == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff"])
-def test_an_unreadable_memory_is_begun_anew(place, content):
-    place.parent.mkdir()
-    place.write_bytes(content)
-    assert probes.remembered(["a"], lambda: 5) == 5
-    assert list(json.loads(files.read_sealed(place)).values()) == [5]
+def test_an_unreadable_cache_is_replaced(cache_path, content):
+    cache_path.parent.mkdir()
+    cache_path.write_bytes(content)
+    assert probes.cached(["a"], lambda: 5) == 5
+    assert list(json.loads(files.read_checksummed(cache_path)).values()) == [5]
 
 
-def test_where_nothing_can_be_kept_each_run_finds_out_for_itself(place):
-    place.parent.write_text("a file")
+def test_without_a_writable_cache_each_run_measures(cache_path):
+    cache_path.parent.write_text("a file")
     answers = iter([1, 2])
-    assert [probes.remembered(["a"], lambda: next(answers)) for _ in range(2)] == [1, 2]
+    assert [probes.cached(["a"], lambda: next(answers)) for _ in range(2)] == [1, 2]
 
 
 SIZES = (4, 8, 16, 32)
@@ -88,4 +88,4 @@ def test_the_batch_grows_while_that_pays_and_fits(rates, best):
             raise torch.OutOfMemoryError("out of memory")
         return found
 
-    assert probes.best_size(rate, SIZES) == best
+    assert probes.best_batch_size(rate, SIZES) == best

@@ -45,13 +45,13 @@ def save_program(path: Path, program: Program, about: dict[str, Any]) -> None:
     tensors = {name: tensor.contiguous() for name, tensor in program.tensors.items()}
     content = safetensors.torch.save(tensors, {"revcd": text})
     with contextlib.suppress(RevcdError, OSError):
-        files.write_sealed(path, content)
+        files.write_checksummed(path, content)
 
 
 def load_program(path: Path) -> tuple[Program, dict[str, Any]] | None:
     """Return a program that was kept, and the words about it, or None."""
     try:
-        content = files.read_sealed(path)
+        content = files.read_checksummed(path)
     except (OSError, ValueError):
         return None
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])

@@ -69,14 +69,16 @@ def _places() -> dict[str, Any]:
 def _computing() -> dict[str, Any]:
     """Say what would be computed with. A broken torch is what this command is asked about, so it may not stop it."""
     try:
-        from ...system import runtime
+        from ...system.device import choose_device
+        from ...system.precision import choose_precision
+        from ...system.threads import choose_threads
     except (ImportError, OSError) as error:
         return {"device": f"none: torch cannot be loaded ({error})", "precision": None, "threads": None}
-    device = runtime.choose_device()
+    device = choose_device()
     return {
         "device": device.reason,
-        "precision": runtime.choose_precision("auto", device.value).reason,
-        "threads": runtime.choose_threads().reason,
+        "precision": choose_precision("auto", device.value).reason,
+        "threads": choose_threads().reason,
     }
 
 

@@ -17,7 +17,7 @@ import torch
 from ...config import Config
 from ...data.datasets.dataset import Dataset
 from ...errors import UsageError, did_you_mean
-from ...system.runtime import choose_device
+from ...system.device import choose_device
 from ..evaluate.evaluate import tested_classes
 from ..train.train import check_features
 from .baselines import BASELINES, BOUNDS, fit_baseline

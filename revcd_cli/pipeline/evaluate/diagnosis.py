@@ -17,7 +17,7 @@ from ...metrics.accuracy import confusion_matrix
 from ...metrics.reliability import Reliability, reliability
 from ...scoring.drawn_attributes import attribute_reliability
 from ...scoring.rows import draw_rows
-from ...system.runtime import choose_device
+from ...system.device import choose_device
 from .evaluate import as_trained
 from .split_scores import Answers, SplitScores
 from .worst_classes import ClassMistakes, worst_classes

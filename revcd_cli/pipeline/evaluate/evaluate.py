@@ -14,7 +14,7 @@ from ...data.datasets.dataset import Dataset
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError, UsageError
 from ...scoring.rows import ScoringModel, score_rows
-from ...system.runtime import choose_device
+from ...system.device import choose_device
 from .split_scores import GZSLReport, SplitScores
 
 

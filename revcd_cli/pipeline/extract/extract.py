@@ -20,7 +20,7 @@ from ...data.features.mat import check_mat_size
 from ...data.photos.sources import ImageSource, count_sources, iter_sources
 from ...errors import RevcdError, UsageError
 from ...system import files
-from ...system.runtime import choose_device
+from ...system.device import choose_device
 from .journal import Journal, unfinished_settings
 from .stream import ExtractedPhoto, OnNote, default_batch_size, stream_features, tried_batch_size
 

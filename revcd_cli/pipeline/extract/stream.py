@@ -28,7 +28,8 @@ from torch import Tensor
 from ...backbones.backbone import Backbone
 from ...data.photos.images import MAX_BYTES, ImageFailure, decode_rgb
 from ...data.photos.sources import ImageSource
-from ...system import probes, runtime
+from ...system import probes
+from ...system.threads import stream_pool
 
 THUMBNAIL_SIDE = 320  # pixels; the whole photos of a look-ahead could take gigabytes
 _MOST_WORKERS = 16
@@ -98,7 +99,7 @@ def _computed(forward: _Forward, batches: Iterator[list[_Decoded]], streams: int
     if len(first) < 2:  # a few photos: all threads for the one batch
         yield from itertools.chain.from_iterable(map(forward, first))
         return
-    with runtime.stream_pool(streams) as pool:
+    with stream_pool(streams) as pool:
         running: deque[Future[list[ExtractedPhoto]]] = deque()
         for batch in itertools.chain(first, batches):
             running.append(pool.submit(forward, batch))
@@ -129,7 +130,7 @@ def tried_batch_size(backbone: Backbone) -> int:
         return size / (time.perf_counter() - started)
 
     sizes = _SIZES_ON_CPU if device.type == "cpu" else _SIZES
-    return probes.remembered(question, lambda: probes.best_size(rate, sizes))
+    return probes.cached(question, lambda: probes.best_batch_size(rate, sizes))
 
 
 def _watched(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:

@@ -26,7 +26,7 @@ from ...errors import InputFileError, UsageError
 from ...reports.evaluation.files import check_report_folder
 from ...reports.plots.figures import plot_cls_weight
 from ...system import files
-from ...system.runtime import choose_device
+from ...system.device import choose_device
 from ..evaluate.evaluate import evaluate
 from ..extract.extract import OnProgress
 from ..fingerprint import differences, features_sha256

@@ -23,7 +23,8 @@ from ...reports.evaluation.files import check_report_folder
 from ...reports.plots.denoise import plot_denoise
 from ...scoring.rows import ROWS_AT_ONCE, feature_keys
 from ...system import files
-from ...system.runtime import choose_device, image_generator
+from ...system.device import choose_device
+from ...system.image_noise import image_generator
 from ..evaluate.evaluate import as_trained
 from ..extract.extract import OnProgress
 

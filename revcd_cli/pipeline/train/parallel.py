@@ -23,7 +23,8 @@ from ...config import Config
 from ...data.datasets.dataset import Dataset
 from ...errors import RevcdError
 from ...scoring.model import network_configs
-from ...system import runtime
+from ...system.memory import memory_size
+from ...system.threads import choose_threads
 from .unit import Step, TrainingUnit
 
 Start = tuple[int, dict[str, Tensor]]  # epochs that are done, and the state after them
@@ -43,8 +44,8 @@ def choose_processes(dataset: Dataset, config: Config, device: torch.device, fol
         return 1
     rows = len(dataset.split.trainval) // config.train.batch_size
     steps = (folds + 1) * config.train.epochs * max(1, rows) * len(network_configs(config))
-    room = runtime.memory_size() // 2 // (_PROCESS_BYTES + _COPIES * dataset.features.nbytes)
-    return max(1, min(runtime.choose_threads().value, folds + 1, 1 + steps // _STEPS_WORTH, room))
+    room = memory_size() // 2 // (_PROCESS_BYTES + _COPIES * dataset.features.nbytes)
+    return max(1, min(choose_threads().value, folds + 1, 1 + steps // _STEPS_WORTH, room))
 
 
 def run_units(

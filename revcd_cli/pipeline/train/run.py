@@ -26,7 +26,7 @@ from ...data.datasets.dataset import Dataset
 from ...errors import UsageError
 from ...scoring.drawn_attributes import attribute_reliability
 from ...scoring.model import ZeroShotModel, round_weights
-from ...system import runtime
+from ...system.threads import one_thread
 from ..evaluate.evaluate import split_frame
 from .parallel import choose_processes, run_units
 from .state import Progress, load_state, save_state, state_path
@@ -175,7 +175,7 @@ class TrainingRun:
         model = unit.untrained().eval().requires_grad_(False)
         model.load_state_dict(_section(self.found, weights))
         round_weights(model)
-        with runtime.one_thread():
+        with one_thread():
             unit.fit_units(model)
         return model
 

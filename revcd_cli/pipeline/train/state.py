@@ -1,6 +1,6 @@
 """The state of an unfinished training: what `--resume` goes on from.
 
-It lies beside the output as `<output>.state`, one sealed file (see `files.write_sealed`), replaced whole each time.
+It lies beside the output as `<output>.state`, written with `files.write_checksummed`, and is replaced whole each time.
 What the run depends on is written into it as a fingerprint; a run with another fingerprint does not touch it.
 """
 
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ...errors import CheckpointError, UsageError, brief
-from ...system.files import read_sealed, write_sealed
+from ...system.files import read_checksummed, write_checksummed
 from ..fingerprint import differences
 
 _KEY = "revcd-state"
@@ -48,7 +48,7 @@ def save_state(output: Path, progress: Progress, tensors: dict[str, Tensor]) -> 
     """Write the state; the file before it is replaced only when this one is whole."""
     plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
     document = json.dumps({"format": _FORMAT} | asdict(progress))
-    write_sealed(state_path(output), safetensors.torch.save(plain, {_KEY: document}))
+    write_checksummed(state_path(output), safetensors.torch.save(plain, {_KEY: document}))
 
 
 def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dict[str, Tensor]] | None:
@@ -61,7 +61,7 @@ def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dic
     if not path.exists():
         return None
     try:
-        content = read_sealed(path)
+        content = read_checksummed(path)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         document = json.loads(header["__metadata__"][_KEY])
         if document.pop("format", 1) != _FORMAT and "fingerprint" in document:

@@ -20,7 +20,7 @@ from ...data.datasets.dataset import Dataset
 from ...errors import RevcdError, UsageError
 from ...scoring.model import ZeroShotModel
 from ...system import files
-from ...system.runtime import choose_device
+from ...system.device import choose_device
 from ..settings import save_config
 from .run import OnEpoch, TrainingRun
 from .state import state_path

@@ -25,7 +25,7 @@ from ...errors import RevcdError
 from ...scoring.model import ZeroShotModel, build_model
 from ...scoring.rows import draw_rows
 from ...scoring.trainer import ModelTrainer
-from ...system import runtime
+from ...system.threads import one_thread
 from ..evaluate.evaluate import score_split
 from .validation import own_figures, unit_rows
 
@@ -109,12 +109,12 @@ class TrainingUnit:
         """
         if done >= self.epochs:
             return
-        with runtime.one_thread():
+        with one_thread():
             trainer, last_save = self.make_trainer(), time.monotonic()
         if saved:
             trainer.restore(saved)
         for epoch in range(done, self.epochs):
-            with runtime.one_thread():
+            with one_thread():
                 info, found = self._epoch(trainer, epoch)
             if not math.isfinite(info.loss):
                 if self.ahead:

@@ -21,7 +21,7 @@ from ...config import Config
 from ...data.datasets.dataset import Dataset
 from ...errors import InputFileError, RevcdError, UsageError, brief
 from ...system import files
-from ...system.runtime import choose_device
+from ...system.device import choose_device
 from ..fingerprint import differences
 from ..settings import to_toml
 from ..train.run import TrainingRun

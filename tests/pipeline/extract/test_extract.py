@@ -23,7 +23,7 @@ from revcd_cli.data.photos.sources import ImageSource, iter_sources
 from revcd_cli.errors import RevcdError, UsageError
 from revcd_cli.pipeline.extract.extract import extract, stream_features
 from revcd_cli.system import files
-from revcd_cli.system.runtime import choose_device
+from revcd_cli.system.device import choose_device
 
 TINY = "test_resnet.r160_in1k"
 COLOURS = [(40 * red, 40 * green, 90) for red in range(6) for green in range(6)]
@@ -277,7 +277,7 @@ def test_for_many_photos_the_batch_size_is_tried_and_recorded(
     weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("revcd_cli.pipeline.extract.extract._WORTH_A_TRIAL", 30)
-    monkeypatch.setattr("revcd_cli.system.probes.best_size", lambda rate, sizes: 5 if rate(sizes[0]) > 0 else 0)
+    monkeypatch.setattr("revcd_cli.system.probes.best_batch_size", lambda rate, sizes: 5 if rate(sizes[0]) > 0 else 0)
     notes: list[str] = []
     extract([str(photos)], tmp_path / "f.npz", backbone=TINY, weights=weights, device="cpu", on_note=notes.append)
     assert any("batch 5" in note for note in notes)

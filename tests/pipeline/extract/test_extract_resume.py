@@ -237,7 +237,7 @@ def test_what_was_chosen_automatically_stays_as_the_first_run_had_it(
     manifest = json.loads((tmp_path / "f.parquet.partial" / "manifest.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
         other = {"bfloat16": 1.0}.get(manifest["backbone"]["precision"], 2.0)  # what a trial would decide otherwise now
-        patch.setattr("revcd_cli.system.probes.remembered", lambda question, find_out: other)
+        patch.setattr("revcd_cli.system.probes.cached", lambda question, find_out: other)
         summary = run(tmp_path / "f.parquet", batch_size=None)
     assert summary.reused == 2 * ROWS
     run(tmp_path / "anew.parquet")

@@ -22,7 +22,7 @@ from revcd_cli.data.photos.images import decode_rgb
 from revcd_cli.errors import CheckpointError, ConfigError, RevcdError, UsageError
 from revcd_cli.pipeline.predict.predictions import Prediction
 from revcd_cli.pipeline.predict.predictor import Predictor
-from revcd_cli.system.runtime import image_generator
+from revcd_cli.system.image_noise import image_generator
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 EVERY_CLASS = 50

@@ -23,7 +23,7 @@ from revcd_cli.pipeline.study.cls_weight import study_cls_weight
 from revcd_cli.pipeline.study.denoise import choose_photos, fit_plane, study_denoise
 from revcd_cli.pipeline.train.train import train
 from revcd_cli.reports.plots.figures import plot_cls_weight
-from revcd_cli.system.runtime import image_generator
+from revcd_cli.system.image_noise import image_generator
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -21,12 +21,13 @@ from revcd_cli.config import Config
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.errors import RevcdError
 from revcd_cli.pipeline.compare.compare import compare_methods
+from revcd_cli.pipeline.train import parallel
 from revcd_cli.pipeline.train.parallel import choose_processes
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, config_path, train
 from revcd_cli.pipeline.tune.tune import tune
-from revcd_cli.system import runtime
+from revcd_cli.system.device import Chosen
 from revcd_cli.system.files import file_sha256
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -179,16 +180,16 @@ def test_no_process_outlives_the_training(make_toy, small_config, tmp_path: Path
 
 def test_there_are_as_many_processes_as_pay(make_toy, small_config, monkeypatch: pytest.MonkeyPatch):
     dataset, small, large = make_toy(), small_config(), small_config(train={"epochs": 10_000})
-    monkeypatch.setattr(runtime, "choose_threads", lambda: runtime.Choice(4, "4 threads"))
+    monkeypatch.setattr(parallel, "choose_threads", lambda: Chosen(4, "4 threads"))
 
     assert choose_processes(dataset, large, CPU, 5) == 4  # as many as threads
     assert choose_processes(dataset, large, CPU, 2) == 3  # as many as trainings
     assert choose_processes(dataset, large, CPU, 0) == 1
     assert choose_processes(dataset, small, CPU, 5) == 1  # too little to do
     assert choose_processes(dataset, large, torch.device("cuda"), 5) == 1
-    monkeypatch.setattr(runtime, "memory_size", lambda: 2**31)
+    monkeypatch.setattr(parallel, "memory_size", lambda: 2**31)
     assert choose_processes(dataset, large, CPU, 5) == 2  # as many as fit
-    monkeypatch.setattr(runtime, "memory_size", lambda: 2**20)
+    monkeypatch.setattr(parallel, "memory_size", lambda: 2**20)
     assert choose_processes(dataset, large, CPU, 5) == 1
 
 
