@@ -27,7 +27,7 @@ from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, train
 from revcd_cli.pipeline.train.unit import Step, TrainingUnit
-from revcd_cli.system.files import file_sha256, write_sealed
+from revcd_cli.system.files import file_sha256, write_checksummed
 
 ROOT = Path(__file__).resolve().parents[3]
 RANDOM = {  # everything that draws numbers or keeps counters takes part
@@ -220,7 +220,7 @@ def test_the_state_of_another_version_is_refused_in_plain_words(toy_model, tmp_p
         {"state.final/model.units": torch.ones(3)},
         {"revcd-state": json.dumps({"fingerprint": {}, "epochs": 4, "rule": "evidence", "prototype_share": 0.5})},
     )
-    write_sealed(state_path(output), old)
+    write_checksummed(state_path(output), old)
     with pytest.raises(CheckpointError, match="was saved by another version of revcd") as caught:
         train(toy_model.dataset, toy_model.config, output, resume=True)
     assert str(state_path(output)) in caught.value.message and "delete the file" in caught.value.hint
