@@ -1,37 +1,36 @@
-"""Resumable downloads over HTTP with the standard library.
+"""Resumable downloads over HTTP, with checksums.
 
-The bytes arrive in `NAME.part` beside the target; `NAME.part.json` remembers which version of the file they belong to.
-The next attempt asks for the rest of that version (Range with If-Range), and starts over if the server has another one
-or cannot continue. The target appears in one step, whole and verified, or not at all.
+The bytes are appended to `NAME.part` beside the target; `NAME.part.json` stores which version of the file they belong
+to. The next attempt requests the rest of that version (Range with If-Range), and starts over if the server has another
+version or does not support ranges. The complete and verified file is renamed to the target.
 """
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import shutil
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ... import __version__
 from ...errors import DownloadError, UsageError
-from ...system.files import exclusive, file_sha256, write_bytes
+from ...system.files import atomic_write, exclusive, file_sha256, write_bytes
 from ...system.offline import is_offline
-from .transport import build_opener
+from .transport import Response, TransportError, get
 
 _CHUNK = 1 << 18
-_SPARE_BYTES = 64 << 20  # left free on the disk, beside what is fetched
+_SPARE_BYTES = 64 << 20  # that stay free on the disk
 
 ProgressCallback = Callable[[int, int | None, int], None]
 
 
 def human_size(n_bytes: int) -> str:
+    """Return a size such as "1.25 GB" or "0.3 MB"."""
     return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
@@ -44,18 +43,20 @@ def download(
     on_progress: ProgressCallback | None = None,
     timeout: float = 30.0,
 ) -> Path:
-    """Fetch a http, https or file address to `target`, continuing an earlier attempt, and return `target`.
+    """Download an http, https or file address to `target`, resuming an earlier attempt, and return `target`.
 
-    `timeout` is the longest silence, in seconds, of a server that is connected; connecting itself takes at most
-    1.5 seconds. `on_progress` receives (bytes so far, bytes in all or None, 0). The checksums are hexadecimal.
-    Raises `DownloadError`; its hint says what is kept if the connection broke.
+    sha256, md5: expected checksums, hexadecimal. on_progress: called with (bytes so far, total bytes or None, 0).
+    timeout: longest silence of a connected server in seconds; connecting may take 1.5 seconds. Raises `UsageError` for
+    another kind of address, and `DownloadError`; its hint says what is kept if the connection broke.
     """
     if _scheme(url) != "file" and is_offline():
-        raise DownloadError(f"{url}: not fetched, because the network is switched off (HF_HUB_OFFLINE or --offline).")
+        raise DownloadError(f"{url}: not downloaded: the network is switched off (HF_HUB_OFFLINE or --offline).")
     try:
         with exclusive(target):
             part = _Part(target, url)
-            if not part.complete:
+            if _scheme(url) == "file":
+                _copy(part, on_progress)
+            elif not part.complete:
                 _fetch(part, timeout, on_progress)
             _verify(part, {"sha256": sha256, "md5": md5})
             part.path.replace(target)
@@ -72,27 +73,27 @@ def _scheme(url: str) -> str:
         if scheme == "file" or (scheme in ("http", "https") and parts.hostname):
             return scheme
     raise UsageError(
-        f"{url}: is not an address that can be fetched.", hint="It begins with https://, http:// or file://."
+        f"{url}: is not an address that can be downloaded.", hint="It begins with https://, http:// or file://."
     )
 
 
 class _Part:
-    """The bytes that have arrived, and what is known of the file they belong to.
+    """The bytes downloaded so far, and the version of the file they belong to.
 
-    Bytes without a validator (an ETag or a date of change) are dropped: nothing tells whether the rest would fit them.
+    Bytes without a validator (an ETag or a modification date) are dropped, as the rest may be of another version.
     """
 
     def __init__(self, target: Path, url: str) -> None:
         self.url = url
         self.path = target.with_name(f"{target.name}.part")
-        self.memory = target.with_name(f"{target.name}.part.json")
-        self.validator, self.total = self._recall()
+        self.record = target.with_name(f"{target.name}.part.json")
+        self.validator, self.total = self._read_record()
         if self.validator is None or (self.total is not None and self.size > self.total):
             self.discard()
 
-    def _recall(self) -> tuple[str | None, int | None]:
+    def _read_record(self) -> tuple[str | None, int | None]:
         with suppress(OSError, ValueError):
-            known = json.loads(self.memory.read_text("utf-8"))
+            known = json.loads(self.record.read_text("utf-8"))
             if isinstance(known, dict) and known.get("url") == self.url:
                 return known.get("validator"), known.get("total")
         return None, None
@@ -107,17 +108,29 @@ class _Part:
 
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)
-        self.memory.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)
         self.validator = self.total = None
 
-    def remember(self, validator: str | None, total: int | None) -> None:
+    def write_record(self, validator: str | None, total: int | None) -> None:
         self.validator, self.total = validator, total
         known = {"url": self.url, "validator": validator, "total": total}
-        write_bytes(self.memory, json.dumps(known).encode())
+        write_bytes(self.record, json.dumps(known).encode())
+
+
+def _copy(part: _Part, on_progress: ProgressCallback | None) -> None:
+    """Copy a file of this machine, given as a file address, to the part."""
+    source = Path(url2pathname(urlsplit(part.url).path))
+    try:
+        stream, total = source.open("rb"), source.stat().st_size
+    except OSError as error:
+        raise DownloadError(f"{part.url}: cannot be read ({error.strerror or error}).") from error
+    with stream, atomic_write(part.path) as target:
+        _check_space(part.path, total)
+        _append(iter(lambda: stream.read(_CHUNK), b""), target, 0, total, on_progress)
 
 
 def _fetch(part: _Part, timeout: float, on_progress: ProgressCallback | None) -> None:
-    response = _ask(part, timeout)
+    response = _request(part, timeout)
     if response is None:
         return
     with response:
@@ -125,57 +138,59 @@ def _fetch(part: _Part, timeout: float, on_progress: ProgressCallback | None) ->
         done = part.size
         total = done + int(length) if length.isdigit() else None
         _check_space(part.path, total and total - done)
-        part.remember(_validator(response.headers), total)
+        part.write_record(_validator(response.headers), total)
         with part.path.open("ab") as stream:
-            trouble = _receive(response, stream, done, total, on_progress)
+            try:
+                received = _append(response.chunks(), stream, done, total, on_progress)
+                trouble = "it ended too early" if total is not None and received < total else ""
+            except TransportError as error:
+                trouble = str(error)
     if trouble:
         raise _broken(part, trouble)
 
 
-def _receive(
-    response: Any, stream: BinaryIO, done: int, total: int | None, on_progress: ProgressCallback | None
-) -> str | None:
-    """Write the body to the stream. Return what cut it short, or None."""
-    while True:
-        try:
-            piece = response.read1(_CHUNK)
-        except (OSError, http.client.HTTPException) as error:
-            return str(error) or type(error).__name__
-        if not piece:
-            return "it ended too early" if total is not None and done < total else None
-        stream.write(piece)
-        done += len(piece)
+def _append(
+    chunks: Iterator[bytes], stream: BinaryIO, done: int, total: int | None, on_progress: ProgressCallback | None
+) -> int:
+    """Append the chunks to the stream, which has `done` bytes of `total`. Return its bytes afterwards."""
+    for chunk in chunks:
+        stream.write(chunk)
+        done += len(chunk)
         if on_progress:
             on_progress(done, total, 0)
+    return done
 
 
-def _ask(part: _Part, timeout: float) -> Any:
-    """Return the response whose body continues the part, or None if the part is all there is."""
+def _request(part: _Part, timeout: float) -> Response | None:
+    """Return the response whose body continues the part, or None if the part is complete."""
     headers = {"User-Agent": f"revcd/{__version__}", "Accept-Encoding": "identity"}
-    if part.size:
+    if part.size and part.validator:
         headers |= {"Range": f"bytes={part.size}-", "If-Range": part.validator}
     try:
-        response = build_opener().open(urllib.request.Request(part.url, headers=headers), timeout=timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code != 416 or not part.size:
-            raise DownloadError(f"{part.url}: the server answers {error.code} {error.reason}.") from error
-        if error.headers.get("Content-Range") == f"bytes */{part.size}":
-            return None
-        part.discard()
-        return _ask(part, timeout)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DownloadError(f"{part.url}: cannot be reached ({getattr(error, 'reason', None) or error}).") from error
-    if part.size and response.status != 206:  # another version of the file, or a server that cannot continue
-        part.discard()
-    elif part.size and not response.headers.get("Content-Range", "").startswith(f"bytes {part.size}-"):
+        response = get(part.url, headers, timeout)
+    except TransportError as error:
+        raise DownloadError(f"{part.url}: cannot be reached ({error}).") from error
+    if response.status == 416 and part.size:
         response.close()
+        if response.headers.get("Content-Range") == f"bytes */{part.size}":
+            return None
+    elif response.status not in (200, 206):
+        response.close()
+        raise DownloadError(f"{part.url}: the server answers {response.status} {response.reason}.")
+    elif response.status == 200:  # another version of the file, or a server without ranges
         part.discard()
-        return _ask(part, timeout)
-    return response
+        return response
+    elif response.headers.get("Content-Range", "").startswith(f"bytes {part.size}-"):
+        return response
+    else:
+        response.close()
+        if not part.size:
+            raise DownloadError(f"{part.url}: the server sends a range of the file that was not requested.")
+    part.discard()
+    return _request(part, timeout)
 
 
-def _validator(headers: http.client.HTTPMessage) -> str | None:
+def _validator(headers: Mapping[str, str]) -> str | None:
     etag = headers.get("ETag", "")
     if etag and not etag.startswith("W/"):  # a weak one does not promise equal bytes
         return etag
@@ -187,7 +202,7 @@ def _broken(part: _Part, reason: str) -> DownloadError:
     kept = f"{human_size(part.size)} are kept; the same command continues from there."
     return DownloadError(
         f"{part.url}: the connection broke after {human_size(part.size)}{of_all} ({reason}).",
-        hint=kept if part.validator else "This server cannot continue a download; the same command starts it again.",
+        hint=kept if part.validator else "This server cannot resume a download; the same command starts it again.",
     )
 
 
@@ -195,8 +210,8 @@ def _check_space(path: Path, n_bytes: int | None) -> None:
     free = shutil.disk_usage(path.parent).free
     if n_bytes and free < n_bytes + _SPARE_BYTES:
         raise DownloadError(
-            f"{path.parent}: {human_size(n_bytes)} are to be fetched and {human_size(free)} are free.",
-            hint="Make room, or choose another folder.",
+            f"{path.parent}: the download takes {human_size(n_bytes)}, and {human_size(free)} are free.",
+            hint="Free some space, or choose another folder.",
         )
 
 
@@ -208,15 +223,15 @@ def _verify(part: _Part, expected: dict[str, str | None]) -> None:
         if actual != digest.casefold():
             part.discard()
             raise DownloadError(
-                f"{part.url}: what arrived is not the expected file "
+                f"{part.url}: the downloaded file is not the expected file "
                 f"({algorithm} {actual[:12]}…, expected {digest[:12]}…).",
-                hint="It was removed. Try again; if that repeats, the file at this address is another one or damaged.",
+                hint="It was removed. Try again; if that repeats, the file at this address differs or is damaged.",
             )
 
 
 def _md5(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()

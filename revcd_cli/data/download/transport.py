@@ -1,69 +1,116 @@
-"""The web client behind downloads: urllib with a hard limit on connecting, and redirects to web addresses only."""
+"""The HTTP client of the downloads: httpx, with a limit on connecting and redirects to web addresses only."""
 
 from __future__ import annotations
 
-import http.client
+import queue
+import ssl
 import threading
-import urllib.error
-import urllib.request
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-_CONNECT_SECONDS = 1.5  # name resolution, TCP and TLS together: a machine without network must answer within two
+if TYPE_CHECKING:
+    import httpx
 
-
-class _Deadline:
-    """Connect within a hard limit: name resolution and the TLS handshake obey no timeout of a socket."""
-
-    def connect(self) -> None:
-        failures: list[BaseException] = []
-        late = threading.Event()
-
-        def attempt() -> None:
-            try:
-                super(_Deadline, self).connect()
-            except BaseException as error:
-                failures.append(error)
-            if late.is_set():
-                self.close()
-
-        worker = threading.Thread(target=attempt, daemon=True)
-        worker.start()
-        worker.join(_CONNECT_SECONDS)
-        if worker.is_alive():
-            late.set()
-            raise TimeoutError(f"no connection within {_CONNECT_SECONDS} seconds")
-        if failures:
-            raise failures[0]
+_CONNECT_SECONDS = 1.5  # name resolution, TCP and TLS together: without a network a command must fail within two
+_MAX_REDIRECTS = 10
 
 
-class _HTTPConnection(_Deadline, http.client.HTTPConnection):
-    pass
+class TransportError(Exception):
+    """A request failed, or the connection broke; the message is the reason in a few words."""
 
 
-class _HTTPSConnection(_Deadline, http.client.HTTPSConnection):
-    pass
+class Response:
+    """An HTTP response whose body is read in chunks. Use it as a context manager, which closes the connection."""
+
+    def __init__(self, client: httpx.Client, response: httpx.Response) -> None:
+        self.status, self.reason = response.status_code, response.reason_phrase
+        self.headers: Mapping[str, str] = response.headers  # names in any case
+        self._client, self._response = client, response
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body as it arrives. Raises `TransportError` if it ends early or the server is silent too long."""
+        import httpx
+
+        try:
+            yield from self._response.iter_raw()
+        except httpx.HTTPError as error:
+            raise TransportError(_reason(error)) from error
+
+    def close(self) -> None:
+        self._response.close()
+        self._client.close()
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
 
-class _HTTPHandler(urllib.request.HTTPHandler):
-    def http_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(_HTTPConnection, request)
+def get(url: str, headers: Mapping[str, str], timeout: float) -> Response:
+    """Send a GET request to an http or https address, follow redirects, and return the response.
+
+    timeout: the longest silence of a connected server, in seconds. Proxies are those of the environment, certificates
+    those of the system. Raises `TransportError`.
+    """
+    import httpx
+
+    try:
+        client = httpx.Client(headers=dict(headers), timeout=timeout, verify=ssl.create_default_context())
+    except (ImportError, ValueError) as error:  # a proxy of a kind that httpx does not know, or not without socksio
+        raise TransportError(_reason(error)) from error
+    try:
+        request = client.build_request("GET", url)
+        for _ in range(_MAX_REDIRECTS):
+            response = _send(client, request)
+            if not response.has_redirect_location:
+                return Response(client, response)
+            target, redirected = response.headers["Location"], response.next_request
+            response.close()
+            if redirected is None or redirected.url.scheme not in ("http", "https"):
+                raise TransportError(f"it redirects to {target}, which is not a web address")
+            request = redirected
+        raise TransportError(f"it redirects more than {_MAX_REDIRECTS} times")
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        client.close()
+        raise TransportError(_reason(error)) from error
+    except BaseException:
+        client.close()
+        raise
 
 
-class _HTTPSHandler(urllib.request.HTTPSHandler):
-    def https_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(_HTTPSConnection, request)
+def _send(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    """Send a request; a connection that is not established in time is left to its daemon thread.
+
+    httpx's own timeouts do not cover name resolution, and begin anew for each address and for TLS.
+    """
+    connected, late = threading.Event(), threading.Event()
+    outcome: queue.SimpleQueue[httpx.Response | BaseException] = queue.SimpleQueue()
+
+    def trace(event: str, details: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            connected.set()
+
+    def run() -> None:
+        try:
+            outcome.put(client.send(request, stream=True))
+        except BaseException as error:
+            outcome.put(error)
+        connected.set()
+        if late.is_set():
+            client.close()
+
+    request.extensions = {**request.extensions, "trace": trace}
+    threading.Thread(target=run, daemon=True, name="revcd-download").start()
+    if not connected.wait(_CONNECT_SECONDS):
+        late.set()
+        raise TransportError(f"no connection within {_CONNECT_SECONDS} seconds")
+    result = outcome.get()
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects to web addresses only: urllib would go on to ftp, too."""
-
-    def redirect_request(self, request: Any, stream: Any, code: int, reason: str, headers: Any, url: str) -> Any:
-        if urlsplit(url).scheme.casefold() not in ("http", "https"):
-            raise urllib.error.URLError(f"it redirects to {url}, which is not a web address")
-        return super().redirect_request(request, stream, code, reason, headers, url)
-
-
-def build_opener() -> urllib.request.OpenerDirector:
-    """Return an opener for http, https and file addresses. Proxies are taken from the environment."""
-    return urllib.request.build_opener(_HTTPHandler, _HTTPSHandler, _Redirects)
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

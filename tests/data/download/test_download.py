@@ -1,4 +1,4 @@
-"""Downloads against a real web server on this machine, which cuts, changes and refuses as a bad network does."""
+"""Downloads from a web server on this machine, which breaks connections, changes the file and refuses requests."""
 
 from __future__ import annotations
 
@@ -196,11 +196,24 @@ def test_an_old_target_stays_until_the_new_one_is_whole(site: Site, tmp_path: Pa
 
 
 @pytest.mark.parametrize("elsewhere", ["file:///etc/hostname", "ftp://127.0.0.1/file.bin"])
-def test_a_redirect_off_the_web_is_refused(site: Site, tmp_path: Path, elsewhere: str):
+def test_a_redirect_to_another_kind_of_address_is_refused(site: Site, tmp_path: Path, elsewhere: str):
     site.redirect = elsewhere
     with pytest.raises(DownloadError, match=r"[Rr]edirect"):
         download(site.address, tmp_path / "file.bin")
     assert _names(tmp_path) == set()
+
+
+def test_redirects_in_a_circle_end(site: Site, tmp_path: Path):
+    site.redirect = site.address
+    with pytest.raises(DownloadError, match="redirects more than 10 times"):
+        download(site.address, tmp_path / "file.bin")
+
+
+def test_a_proxy_of_an_unknown_kind_is_an_error(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("http_proxy", "gopher://127.0.0.1:1")
+    with pytest.raises(DownloadError, match="proxy"):
+        download(site.address, tmp_path / "file.bin")
 
 
 def test_a_redirect_on_the_web_is_followed(site: Site, tmp_path: Path):
