@@ -14,7 +14,7 @@ from revcd_cli.config import BackboneRecord, Config
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import TrainingRows
 from revcd_cli.data.classes.attributes import ClassAttributes
-from revcd_cli.data.datasets.dataset import Dataset, make_dataset
+from revcd_cli.data.datasets.dataset import FeaturedDataset, add_features, make_dataset
 from revcd_cli.data.datasets.splits import Split
 
 FEATURES, ATTRIBUTES, CLASSES = 1280, 85, 50  # of the shipped model
@@ -35,14 +35,14 @@ def rows(photos: int, classes: int = CLASSES, noise: float = 1.0) -> TrainingRow
     return TrainingRows(features, labels, prototypes)
 
 
-def dataset(photos: int, unseen: int = 10) -> Dataset:
+def dataset(photos: int, unseen: int = 10) -> FeaturedDataset:
     """The same photos as a data set, beside classes of which there are only descriptions."""
     data = rows(photos)
     table = torch.cat([data.prototypes, torch.rand(unseen, ATTRIBUTES, generator=torch.Generator().manual_seed(1))])
     names = tuple(f"class {number}" for number in range(len(table)))
     paths = [f"{names[label]}/{number}.jpg" for number, label in enumerate(data.labels.tolist())]
     nothing = np.arange(0)
-    return make_dataset(
+    photos_of_classes = make_dataset(
         name="made up",
         classes=ClassAttributes(names, tuple(f"trait {k}" for k in range(ATTRIBUTES)), table.numpy(), "", ""),
         labels=data.labels.numpy(),
@@ -50,9 +50,9 @@ def dataset(photos: int, unseen: int = 10) -> Dataset:
         keys=paths,
         split=Split(np.arange(photos), nothing, nothing),
         source="made up",
-        features=data.features.numpy(),
-        backbone=BackboneRecord(tag="made up", weights_sha256="", preprocessing={}, feature_dim=FEATURES),
     )
+    backbone = BackboneRecord(tag="made up", weights_sha256="", preprocessing={}, feature_dim=FEATURES)
+    return add_features(photos_of_classes, data.features.numpy(), backbone)
 
 
 def network(data: TrainingRows) -> RevCD:

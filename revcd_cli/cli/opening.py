@@ -9,7 +9,7 @@ from .terminal import console
 
 if TYPE_CHECKING:
     from ..checkpoint.model_file import Checkpoint
-    from ..data.datasets.dataset import Dataset
+    from ..data.datasets.dataset import Dataset, FeaturedDataset
 
 
 def open_dataset(
@@ -48,7 +48,7 @@ def extract_features(
     device: str,
     precision: str,
     tokens: bool = False,
-) -> Dataset:
+) -> FeaturedDataset:
     """Return the dataset with features: its own, cached ones, or extracted ones, with a progress bar.
 
     checkpoint: extract with the backbone that this model was trained on, instead of `backbone` and `tokens`.
@@ -81,7 +81,7 @@ def open_with_features(
     device: str,
     precision: str,
     tokens: bool = False,
-) -> Dataset:
+) -> FeaturedDataset:
     """Open a dataset, print its notes, and extract the features that it lacks."""
     opened = open_dataset(dataset, features=features, images=images, data_root=data_root, missing=missing, seed=seed)
     return extract_features(
@@ -100,7 +100,7 @@ def open_with_model(
     weights: Path | None,
     device: str,
     precision: str,
-) -> tuple[Checkpoint, Dataset]:
+) -> tuple[Checkpoint, FeaturedDataset]:
     """Open a dataset and a model (default: `DATASET.safetensors`), and extract features as the model needs them."""
     from ..checkpoint.model_file import load_checkpoint
 

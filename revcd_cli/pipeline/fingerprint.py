@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..data.datasets.dataset import Dataset
+from ..data.datasets.dataset import FeaturedDataset
 
 
-def features_sha256(dataset: Dataset) -> str:
+def features_sha256(dataset: FeaturedDataset) -> str:
     """Return the sha256 of the features of all photos in the split, each with its key; their order does not matter."""
     rows = np.concatenate([part for _, part in dataset.split.parts()]).tolist()
     each = (hashlib.sha256(dataset.keys[row].encode() + b"\0" + dataset.features[row].tobytes()) for row in rows)
     return hashlib.sha256(b"".join(sorted(digest.digest() for digest in each))).hexdigest()
 
 
-def describe_data(dataset: Dataset) -> dict[str, Any]:
+def describe_data(dataset: FeaturedDataset) -> dict[str, Any]:
     """Return, as plain JSON values, which photos and features a result is about."""
     return {
         "dataset": {
@@ -25,7 +25,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
             "split_sha256": dataset.split_sha256,
             "features_sha256": features_sha256(dataset),
         },
-        "backbone": dataset.backbone.to_dict() if dataset.backbone else None,
+        "backbone": dataset.backbone.to_dict(),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 
 from revcd_cli.config import BackboneRecord, Config
 from revcd_cli.data.classes.attributes import ClassAttributes
-from revcd_cli.data.datasets.dataset import Dataset, make_dataset
+from revcd_cli.data.datasets.dataset import Dataset, FeaturedDataset, add_features, make_dataset
 from revcd_cli.data.datasets.splits import Split
 from revcd_cli.pipeline.train.train import train
 
@@ -32,12 +33,12 @@ SMALL = {
 
 
 class ToyModel(NamedTuple):
-    dataset: Dataset
+    dataset: FeaturedDataset
     config: Config
     path: Path
 
 
-def _make_toy(n_seen: int = 6, n_unseen: int = 2) -> Dataset:
+def _make_toy(n_seen: int = 6, n_unseen: int = 2) -> FeaturedDataset:
     """Features are one linear map of the class description, plus noise; classes differ in how many photos they have."""
     generator = np.random.default_rng(1)
     names = tuple(f"class {number}" for number in range(n_seen + n_unseen))
@@ -48,7 +49,7 @@ def _make_toy(n_seen: int = 6, n_unseen: int = 2) -> Dataset:
     place = np.concatenate([np.arange(count) for count in np.bincount(labels)])
     is_test, is_unseen = place < 3 + labels % 3, labels >= n_seen
     keys = [f"{names[label]}/{number}.jpg" for label, number in zip(labels, place, strict=True)]
-    return make_dataset(
+    dataset = make_dataset(
         name="toy",
         classes=ClassAttributes(names, tuple(f"trait {k}" for k in range(N_ATTRIBUTES)), values, "toy.csv", "00"),
         labels=labels,
@@ -58,9 +59,13 @@ def _make_toy(n_seen: int = 6, n_unseen: int = 2) -> Dataset:
             np.flatnonzero(~is_unseen & ~is_test), np.flatnonzero(~is_unseen & is_test), np.flatnonzero(is_unseen)
         ),
         source="toy.csv",
-        features=features,
-        backbone=BACKBONE,
     )
+    return add_features(dataset, features, BACKBONE)
+
+
+def without_features(dataset: Dataset) -> Dataset:
+    """Return the same dataset as it is before features are extracted."""
+    return Dataset(**{field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)})
 
 
 def _small_config(**sections: dict[str, Any]) -> Config:
@@ -68,7 +73,7 @@ def _small_config(**sections: dict[str, Any]) -> Config:
 
 
 @pytest.fixture(scope="session")
-def make_toy() -> Callable[..., Dataset]:
+def make_toy() -> Callable[..., FeaturedDataset]:
     """make_toy(n_seen=6, n_unseen=2): a new data set, always the same."""
     return _make_toy
 

@@ -13,7 +13,7 @@ from ..terminal.drawing import plus_minus
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ...data.datasets.dataset import Dataset
+    from ...data.datasets.dataset import FeaturedDataset
     from ...pipeline.compare.compare import MethodResult
 
 
@@ -90,7 +90,7 @@ def plan_comparison(
     return Plan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
 
 
-def compare(plan: Plan, dataset: Dataset, *, device: str, as_json: bool) -> None:
+def compare(plan: Plan, dataset: FeaturedDataset, *, device: str, as_json: bool) -> None:
     """Train and compare the methods; print the results, and write them if asked. dataset: with its features."""
     from ...pipeline.compare.compare import compare_methods
     from ...reports.comparison.report import describe_comparison, write_comparison

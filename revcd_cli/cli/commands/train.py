@@ -91,6 +91,7 @@ def train(
     revcd train --dataset my-animals/
     revcd train --dataset cub --features res101.mat --seed 1 -o cub.safetensors
     """
+    from ...data.datasets.dataset import FeaturedDataset
     from ...pipeline.settings import resolve_settings
 
     settings = resolve_settings(config, assignments or [])
@@ -110,7 +111,7 @@ def train(
     )
     _introduce(opened)
     encoder = settings.config.encoder
-    if opened.backbone is not None:
+    if isinstance(opened, FeaturedDataset):
         encoder.check_features(opened.backbone.tokens)
     if dry_run:
         _print_settings(settings)

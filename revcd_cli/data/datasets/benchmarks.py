@@ -19,7 +19,7 @@ from ..features.feature_set import FeatureSet
 from ..features.files import read_features
 from ..formats.mat_file import load_mat, mat_variables, numbers_from_one, texts
 from ..photos.class_folders import class_of_photo, list_photos, short_path
-from .dataset import Dataset, attach_features, make_dataset
+from .dataset import Dataset, add_features, attach_features, make_dataset
 from .published_split import PublishedSplit, read_published_split
 from .registry import FEATURES_FILE
 from .splits import Split
@@ -63,12 +63,14 @@ def read_benchmark(folder: Path, *, name: str, features: str | None = None, imag
         keys=[str(row) for row in range(len(rows.labels))],  # the published row: the same whatever the features
         split=split,
         source=published.path,
-        features=rows.features,
-        backbone=rows.backbone,
         images_root=images_root,
         notes=[note for note in notes if note],
     )
-    return dataset if extracted is None else attach_features(dataset, extracted)
+    if extracted is not None:
+        return attach_features(dataset, extracted)
+    if rows.features is None or rows.backbone is None:
+        return dataset
+    return add_features(dataset, rows.features, rows.backbone)
 
 
 def _find_features(folder: Path, features: str | None) -> Path | None:

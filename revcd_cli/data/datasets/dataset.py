@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...config import BackboneRecord
-from ...errors import InputFileError, listed
+from ...errors import InputFileError, UsageError, listed
 from ..classes.attributes import ClassAttributes
 from ..features.feature_set import FeatureSet
 from .path_match import match_paths
@@ -32,8 +32,6 @@ class Dataset:
     paths: tuple[str, ...]  # (N,) relative to `images_root`; "" where the file does not say
     split: Split
     split_sha256: str
-    features: np.ndarray | None = None  # (N, D) float32; rows outside the split may be NaN
-    backbone: BackboneRecord | None = None  # what the features are from
     images_root: Path | None = None
     notes: tuple[str, ...] = ()  # what the user should be told
     keys: tuple[str, ...] = ()  # (N,) what identifies a row on every machine: draws and hashes use it
@@ -50,6 +48,14 @@ class Dataset:
         return tuple(sorted(set(range(len(self.classes.names))) - set(self.seen)))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FeaturedDataset(Dataset):
+    """A `Dataset` with an image feature for each photo of its split."""
+
+    features: np.ndarray  # (N, D) float32; rows outside the split may be NaN
+    backbone: BackboneRecord  # that computed them
+
+
 def make_dataset(
     *,
     name: str,
@@ -60,8 +66,6 @@ def make_dataset(
     split: Split,
     source: Path | str,
     lines: np.ndarray | None = None,
-    features: np.ndarray | None = None,
-    backbone: BackboneRecord | None = None,
     images_root: Path | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
@@ -74,8 +78,6 @@ def make_dataset(
         paths=tuple(paths),
         split=split,
         split_sha256=split_sha256(keys, [classes.names[label] for label in labels], split),
-        features=features,
-        backbone=backbone,
         images_root=images_root,
         notes=tuple(notes),
         keys=tuple(keys),
@@ -83,7 +85,20 @@ def make_dataset(
     )
 
 
-def attach_features(dataset: Dataset, feature_set: FeatureSet) -> Dataset:
+def add_features(dataset: Dataset, features: np.ndarray, backbone: BackboneRecord) -> FeaturedDataset:
+    """Return the dataset with these features, (N, D), one for each of its rows in order."""
+    own = {field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)}
+    return FeaturedDataset(**own, features=features, backbone=backbone)
+
+
+def require_features(dataset: Dataset) -> FeaturedDataset:
+    """Return the dataset itself, or raise `UsageError` if it has no features."""
+    if not isinstance(dataset, FeaturedDataset):
+        raise UsageError("The dataset has no features yet; extract them first.")
+    return dataset
+
+
+def attach_features(dataset: Dataset, feature_set: FeatureSet) -> FeaturedDataset:
     """Return the data set with features joined by path: the whole path, or what two paths have in common at their end.
 
     Photos whose extraction failed leave the split, with a note. Raises `InputFileError` with counts and the first names
@@ -105,11 +120,11 @@ def attach_features(dataset: Dataset, feature_set: FeatureSet) -> Dataset:
         )
     features = np.full((len(rows), feature_set.features.shape[1]), np.nan, dtype=np.float32)
     features[rows >= 0] = feature_set.features[rows[rows >= 0]]
-    kept = dataclasses.replace(dataset, features=features, backbone=feature_set.backbone)
+    kept = add_features(dataset, features, feature_set.backbone)
     return _without_failures(kept, [feature_set.reason[row] if row >= 0 else "" for row in rows.tolist()])
 
 
-def _without_failures(dataset: Dataset, reasons: Sequence[str]) -> Dataset:
+def _without_failures(dataset: FeaturedDataset, reasons: Sequence[str]) -> FeaturedDataset:
     finite = np.isfinite(dataset.features).all(axis=1)
     split = dataclasses.replace(dataset.split, **{name: part[finite[part]] for name, part in dataset.split.parts()})
     before, after = (sum(len(part) for _, part in each.parts()) for each in (dataset.split, split))

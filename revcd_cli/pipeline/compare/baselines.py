@@ -19,7 +19,7 @@ from ...baselines.preprocessing import Scorer, Setting
 from ...baselines.probe import CONSE_GRID, PROBE_GRID, conse, linear_probe
 from ...config import Config
 from ...core.trainer import TrainingRows
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.splits import Split
 from ...scoring.calibration import score_unit
 from ..evaluate.evaluate import split_frame
@@ -31,7 +31,7 @@ _ROWS_AT_ONCE = 1024
 
 Fit = Callable[[TrainingRows, Sequence[Setting], int], Iterator[Scorer]]
 # (dataset, split, candidates, settings, seed) -> the split's test photos, in units, scored by each setting in order
-Attempt = Callable[[Dataset, Split, np.ndarray, Sequence[Setting], int], Iterator[SplitScores]]
+Attempt = Callable[[FeaturedDataset, Split, np.ndarray, Sequence[Setting], int], Iterator[SplitScores]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Baseline:
     seeded: bool = False  # whether its outcome depends on a seed, apart from the folds
 
 
-def fit_baseline(dataset: Dataset, config: Config, baseline: Baseline, seed: int) -> Fitted:
+def fit_baseline(dataset: FeaturedDataset, config: Config, baseline: Baseline, seed: int) -> Fitted:
     """Choose a setting and a seen penalty over the folds of `seed`. No test photo is read before `Fitted.scores`."""
     folds = draw_folds(dataset, config.train, seed)
     candidates = np.array(dataset.seen)
@@ -61,7 +61,7 @@ def fit_baseline(dataset: Dataset, config: Config, baseline: Baseline, seed: int
     return Fitted(settings=dict(setting), gamma=gamma, validation=figures, scores=scores)
 
 
-def training_rows(dataset: Dataset, split: Split) -> TrainingRows:
+def training_rows(dataset: FeaturedDataset, split: Split) -> TrainingRows:
     """Return the training photos of a split; their labels count its seen classes in the order of the class table."""
     seen, labels = np.unique(dataset.labels[split.trainval], return_inverse=True)
     prototypes = torch.from_numpy(dataset.classes.values[seen])
@@ -72,7 +72,7 @@ def _by_description(fit: Fit) -> Attempt:
     """Return the attempt of a method that scores any class by its description."""
 
     def attempt(
-        dataset: Dataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+        dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
     ) -> Iterator[SplitScores]:
         frame, table = split_frame(dataset, split, candidates), torch.from_numpy(dataset.classes.values)
         rows = training_rows(dataset, split)
@@ -88,7 +88,7 @@ def _by_description(fit: Fit) -> Attempt:
 
 
 def _probe(
-    dataset: Dataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+    dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
 ) -> Iterator[SplitScores]:
     """Score photos of seen classes among the seen classes, the only ones that a probe knows."""
     rows, seen = training_rows(dataset, split), np.unique(dataset.labels[split.trainval])
@@ -99,7 +99,7 @@ def _probe(
 
 
 def _oracle(
-    dataset: Dataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+    dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
 ) -> Iterator[SplitScores]:
     """Score photos by the mean photos of the classes that have any, whatever other candidates there are."""
     seen, unseen = (np.unique(dataset.labels[part]) for part in (split.trainval, split.test_unseen))
@@ -119,12 +119,12 @@ def _in_units(frame: SplitScores, scores_seen: Tensor, scores_unseen: Tensor, us
 
 
 @torch.no_grad()
-def _score(scorer: Scorer, dataset: Dataset, rows: np.ndarray, prototypes: Tensor) -> Tensor:
+def _score(scorer: Scorer, dataset: FeaturedDataset, rows: np.ndarray, prototypes: Tensor) -> Tensor:
     chunks = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)]
     return torch.cat([scorer(_photos(dataset, some), prototypes) for some in chunks])
 
 
-def _photos(dataset: Dataset, rows: np.ndarray) -> Tensor:
+def _photos(dataset: FeaturedDataset, rows: np.ndarray) -> Tensor:
     """Return one vector a photo (N, D); of spatial tokens, which no baseline reads, their mean."""
     features, tokens = torch.from_numpy(dataset.features[rows]), dataset.backbone.tokens
     return features.unflatten(1, (tokens, -1)).mean(1) if tokens else features

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError, did_you_mean
 from ...system.device import choose_device
 from ..evaluate.evaluate import tested_classes
@@ -46,7 +46,7 @@ class MethodResult:
 
 
 def compare_methods(
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     config: Config,
     seeds: Sequence[int],
     methods: Sequence[str] = EVERYTHING,
@@ -100,7 +100,7 @@ def is_seeded(method: str) -> bool:
 
 
 def fit_method(
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     config: Config,
     method: str,
     seed: int,
@@ -117,7 +117,7 @@ def fit_method(
 
 
 def _result(
-    fitted: Fitted, dataset: Dataset, method: str, seed: int, started: float, test: bool, whole_table: bool
+    fitted: Fitted, dataset: FeaturedDataset, method: str, seed: int, started: float, test: bool, whole_table: bool
 ) -> MethodResult:
     figures = plain = candidates = None
     if test:

@@ -15,7 +15,7 @@ from ...baselines.generative import GenerativeBaseline
 from ...baselines.generative_trainer import GANTrainer, GenerativeTrainer
 from ...config import Config
 from ...core.trainer import Trainer
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...scoring.calibration import score_unit
 from ...scoring.model import ZeroShotModel
 from ...scoring.rows import score_rows
@@ -68,7 +68,13 @@ class _MethodRun(TrainingRun):
     """The training of a model, for any method; nothing of it is saved."""
 
     def __init__(
-        self, dataset: Dataset, config: Config, method: str, seed: int, device: torch.device, processes: int | None
+        self,
+        dataset: FeaturedDataset,
+        config: Config,
+        method: str,
+        seed: int,
+        device: torch.device,
+        processes: int | None,
     ) -> None:
         super().__init__(dataset, config, None, seed, device, processes=processes)
         self.method = method
@@ -89,7 +95,7 @@ def single_network(config: Config) -> Config:
 
 
 def fit_trained(
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     config: Config,
     method: str,
     seed: int,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...checkpoint.model_file import Calibration, Checkpoint
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.accuracy import confusion_matrix
 from ...metrics.reliability import Reliability, reliability
 from ...scoring.drawn_attributes import attribute_reliability
@@ -65,7 +65,12 @@ class Diagnosis:
 
 
 def diagnose(
-    checkpoint: Checkpoint, dataset: Dataset, scores: SplitScores, *, rule: str | None = None, device: str = "auto"
+    checkpoint: Checkpoint,
+    dataset: FeaturedDataset,
+    scores: SplitScores,
+    *,
+    rule: str | None = None,
+    device: str = "auto",
 ) -> Diagnosis:
     """Look behind the scores that `evaluation_scores` returned for this model, data set and rule."""
     calibration = _calibration(checkpoint, rule)
@@ -116,7 +121,7 @@ def calibration_bins(answers: Answers, seen: Tensor) -> dict[str, Reliability]:
 
 
 def attributes_of_photos(
-    checkpoint: Checkpoint, dataset: Dataset, *, device: str = "auto"
+    checkpoint: Checkpoint, dataset: FeaturedDataset, *, device: str = "auto"
 ) -> tuple[tuple[AttributeReliability, ...], dict[str, int]]:
     """Return how well test photos show each attribute, and how many photos of seen and of unseen classes were read.
 

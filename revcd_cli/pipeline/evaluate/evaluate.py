@@ -10,9 +10,9 @@ import torch
 from ...checkpoint.model_file import Checkpoint
 from ...config import InferenceConfig
 from ...data.classes.attributes import align, class_key
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import Dataset, FeaturedDataset, require_features
 from ...data.datasets.splits import Split
-from ...errors import InputFileError, LeakError, UsageError
+from ...errors import InputFileError, LeakError
 from ...scoring.rows import ScoringModel, score_rows
 from ...system.device import choose_device
 from .split_scores import GZSLReport, SplitScores
@@ -36,7 +36,7 @@ def split_frame(dataset: Dataset, split: Split, candidates: np.ndarray) -> Split
 
 def score_split(
     model: ScoringModel,
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     split: Split,
     config: InferenceConfig,
     *,
@@ -64,7 +64,7 @@ def tested_classes(dataset: Dataset) -> np.ndarray:
 
 def evaluate(
     checkpoint: Checkpoint,
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     *,
     rule: str | None = None,
     seed: int | None = None,
@@ -78,7 +78,7 @@ def evaluate(
 
 def evaluation_scores(
     checkpoint: Checkpoint,
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     *,
     rule: str | None = None,
     seed: int | None = None,
@@ -101,14 +101,13 @@ def evaluation_scores(
     return scores, calibration.gamma
 
 
-def as_trained(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:
+def as_trained(checkpoint: Checkpoint, dataset: FeaturedDataset) -> FeaturedDataset:
     """Return the data set with its attributes in the model's order, if the model can be tested on it.
 
     Raises `LeakError` as `refuse_leaks` does, and `InputFileError` for features of another kind.
     """
     refuse_leaks(checkpoint, dataset)
-    if dataset.features is None or dataset.backbone is None:
-        raise UsageError("The data set has no features yet; extract them first.")
+    dataset = require_features(dataset)
     difference = checkpoint.backbone.difference(dataset.backbone)
     if difference:
         raise InputFileError(

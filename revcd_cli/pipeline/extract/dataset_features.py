@@ -18,7 +18,7 @@ import platformdirs
 from ...backbones.backbone import Backbone, load_backbone, load_recorded
 from ...checkpoint.model_file import Checkpoint
 from ...config import BackboneRecord
-from ...data.datasets.dataset import Dataset, attach_features
+from ...data.datasets.dataset import Dataset, FeaturedDataset, attach_features
 from ...data.features.files import read_features
 from ...data.photos.image_source import ImageSource, file_source
 from ...errors import RevcdError
@@ -43,12 +43,12 @@ def with_features(
     tokens: bool = False,
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
-) -> Dataset:
+) -> FeaturedDataset:
     """Return the data set with features: its own, cached ones, or newly extracted ones by this backbone.
 
     tokens: extract spatial tokens, not pooled vectors.
     """
-    if dataset.features is not None:
+    if isinstance(dataset, FeaturedDataset):
         return dataset
     load = functools.partial(
         load_backbone, backbone, weights=weights, device=device, precision=precision, tokens=tokens
@@ -65,9 +65,9 @@ def with_recorded_features(
     precision: str = "auto",
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
-) -> Dataset:
+) -> FeaturedDataset:
     """Return the data set with features of the kind that the model was trained on."""
-    if dataset.features is not None:
+    if isinstance(dataset, FeaturedDataset):
         return dataset
     load = functools.partial(load_recorded, checkpoint.backbone, weights=weights, device=device, precision=precision)
     return _extracted(dataset, load, on_progress, on_note)
@@ -78,7 +78,7 @@ def _extracted(
     load: Callable[[], Backbone],
     on_progress: OnProgress | None,
     on_note: Callable[[str], None] | None,
-) -> Dataset:
+) -> FeaturedDataset:
     if dataset.images_root is None:
         raise RevcdError(
             f"{dataset.name} has neither features nor photos here.",

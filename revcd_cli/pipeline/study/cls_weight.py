@@ -21,7 +21,7 @@ import numpy as np
 from ... import __version__
 from ...checkpoint.model_file import load_checkpoint
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...errors import InputFileError, UsageError
 from ...reports.evaluation.files import check_report_folder
 from ...reports.plots.figures import plot_cls_weight
@@ -49,7 +49,7 @@ class WeightResult:
 
 
 def study_cls_weight(
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     config: Config,
     output: Path,
     *,
@@ -102,7 +102,7 @@ def _with_weight(config: Config, weight: float) -> Config:
 
 
 def _measure(
-    dataset: Dataset, config: Config, model: Path, seed: int, test: bool, device: str, processes: int | None
+    dataset: FeaturedDataset, config: Config, model: Path, seed: int, test: bool, device: str, processes: int | None
 ) -> dict[str, float | None]:
     """Train in a folder of its own, which is removed afterwards; an interrupted training there is gone on with."""
     summary = train(dataset, config, model, seed=seed, device=device, processes=processes, resume=True)
@@ -113,7 +113,7 @@ def _measure(
     return {name: figures[name] for name in FIGURES}
 
 
-def _settings(dataset: Dataset, config: Config, test: bool, device: str) -> dict[str, Any]:
+def _settings(dataset: FeaturedDataset, config: Config, test: bool, device: str) -> dict[str, Any]:
     """Return all that the results depend on, beside weight and seed."""
     values = config.to_dict()
     del values["loss"]["cls_weight"]
@@ -196,5 +196,5 @@ def _describe(result: WeightResult) -> str:
     return f"weight {result.weight:g}, seed {result.seed}: {'  '.join(figures)}"
 
 
-def _title(dataset: Dataset, test: bool) -> str:
+def _title(dataset: FeaturedDataset, test: bool) -> str:
     return f"{dataset.name}, {'test photos' if test else 'validation part of the seen classes'}"

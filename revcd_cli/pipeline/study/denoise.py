@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ...checkpoint.model_file import Checkpoint
 from ...core.sample import sample_semantics, timestep_path
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
 from ...reports.evaluation.files import check_report_folder
 from ...reports.plots.denoise import plot_denoise
@@ -63,7 +63,7 @@ class ChainSamples:
 
 def study_denoise(
     checkpoint: Checkpoint,
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     output: Path,
     *,
     photos: int = 20,
@@ -107,7 +107,7 @@ def study_denoise(
     return samples
 
 
-def choose_photos(dataset: Dataset, photos: int, seed: int) -> np.ndarray:
+def choose_photos(dataset: FeaturedDataset, photos: int, seed: int) -> np.ndarray:
     """Draw up to `photos` test rows of each class; a class's draw does not depend on the other classes."""
     tested = np.sort(np.concatenate([dataset.split.test_seen, dataset.split.test_unseen]))
     of_class = {label: tested[dataset.labels[tested] == label] for label in np.unique(dataset.labels[tested]).tolist()}
@@ -159,7 +159,7 @@ def draw_chains(
     return chains
 
 
-def _table(samples: ChainSamples, dataset: Dataset) -> bytes:
+def _table(samples: ChainSamples, dataset: FeaturedDataset) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["step", "t", "photo", "class", "seen", "x", "y", "cosine"])
@@ -167,7 +167,7 @@ def _table(samples: ChainSamples, dataset: Dataset) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")  # a file name need not be text
 
 
-def _lines(samples: ChainSamples, dataset: Dataset) -> Iterator[list[object]]:
+def _lines(samples: ChainSamples, dataset: FeaturedDataset) -> Iterator[list[object]]:
     for step, t in enumerate(samples.times):
         for photo, row in enumerate(samples.rows.tolist()):
             name = dataset.classes.names[dataset.labels[row]]

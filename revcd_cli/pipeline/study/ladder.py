@@ -15,7 +15,7 @@ from typing import Any
 
 from ... import __version__
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
 from ...reports.comparison.report import spread
 from ...system.files import write_bytes
@@ -85,7 +85,7 @@ def rungs(base: Config, assignments: Sequence[str] = (), steps: Sequence[Step] =
 
 
 def study_ladder(
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     base: Config,
     seeds: Sequence[int],
     *,
@@ -134,7 +134,7 @@ def row_figures(row: Row, measured: str) -> dict[str, Any]:
     return {name: asdict(spread([(getattr(run, measured) or {}).get(name) for run in row.runs])) for name in FIGURES}
 
 
-def describe_ladder(rows: Sequence[Row], dataset: Dataset, base: Config, test: bool) -> dict[str, Any]:
+def describe_ladder(rows: Sequence[Row], dataset: FeaturedDataset, base: Config, test: bool) -> dict[str, Any]:
     """Return the ladder as plain JSON values, with all that is needed to repeat it."""
     measured = ("validation", *(("test", "plain") if test else ()))
     return {
@@ -159,7 +159,7 @@ def write_ladder(folder: Path, document: dict[str, Any]) -> None:
     write_bytes(folder / FILES[0], text.encode())
 
 
-def paper_preset(dataset: Dataset) -> str:
+def paper_preset(dataset: FeaturedDataset) -> str:
     """Return the preset of the paper's settings for a data set: its own, or that of animals."""
     own = f"paper-{dataset.name.lower()}"
     return own if own in ("paper-cub", "paper-sun") else "paper-awa2"

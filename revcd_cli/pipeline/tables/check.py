@@ -13,7 +13,7 @@ import numpy as np
 from ...checkpoint.model_file import load_checkpoint
 from ...data.classes.attributes import read_attribute_csv
 from ...data.classes.table_notes import table_notes
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import Dataset, FeaturedDataset
 from ...data.datasets.open import open_dataset
 from ...data.datasets.registry import SPLITS_FILE, find_benchmark
 from ...data.features.files import SUFFIXES, read_features
@@ -115,13 +115,12 @@ def _check_dataset(source: str, data_root: Path | None, features: str | None, mi
         "photos_per_class": span(per_class[per_class > 0]),
         "split_sha256": dataset.split_sha256,
     }
-    if dataset.features is not None:
+    if isinstance(dataset, FeaturedDataset):
         used = np.sort(np.concatenate([rows for _, rows in split.parts()]))
         facts["width"] = dataset.features.shape[1]
         warnings += _feature_warnings(dataset.features[used], [dataset.paths[row] for row in used])
-    if dataset.backbone is not None:
         facts["backbone"] = dataset.backbone.tag
-    if dataset.features is None and dataset.images_root is not None:
+    elif dataset.images_root is not None:
         absent = [name for name in dataset.paths if name and not (dataset.images_root / name).is_file()]
         if absent:
             warnings.append(listed(f"photos that are not in {dataset.images_root}", absent))

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...errors import RevcdError
 from ...scoring.model import network_configs
 from ...system.memory import memory_size
@@ -34,7 +34,7 @@ _PROCESS_BYTES = 400 * 2**20  # of one process without data
 _COPIES = 8  # of the features, with what fitting closed forms takes
 
 
-def choose_processes(dataset: Dataset, config: Config, device: torch.device, folds: int) -> int:
+def choose_processes(dataset: FeaturedDataset, config: Config, device: torch.device, folds: int) -> int:
     """Return how many of the trainings that a model takes should run at a time, see `run_units`.
 
     On a processor as many as there are threads to use, if their data fit into memory and there is enough to do: a

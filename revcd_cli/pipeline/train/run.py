@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...checkpoint.model_file import Calibration
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
 from ...scoring.drawn_attributes import attribute_reliability
 from ...scoring.model import ZeroShotModel, round_weights
@@ -49,7 +49,7 @@ class TrainingRun:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: FeaturedDataset,
         config: Config,
         output: Path | None,
         seed: int,

@@ -16,7 +16,7 @@ import torch
 
 from ...checkpoint.model_file import Checkpoint, save_checkpoint
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset, require_features
 from ...errors import RevcdError, UsageError
 from ...scoring.model import ZeroShotModel
 from ...system import files
@@ -44,7 +44,7 @@ class TrainSummary:
 
 
 def train(
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     config: Config,
     output: Path,
     *,
@@ -141,10 +141,9 @@ def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
     return files.check_output(output, overwrite=overwrite)
 
 
-def check_features(dataset: Dataset) -> None:
+def check_features(dataset: FeaturedDataset) -> None:
     """Raise unless there are features, and those of the training photos are numbers."""
-    if dataset.features is None or dataset.backbone is None:
-        raise UsageError("The data set has no features yet; extract them first.")
+    require_features(dataset)
     bad = ~np.isfinite(dataset.features[dataset.split.trainval]).all(axis=1)
     if bad.any():
         raise RevcdError(

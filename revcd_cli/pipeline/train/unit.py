@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...config import Config
 from ...core.trainer import Trainer, TrainingRows
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.splits import Split
 from ...errors import RevcdError
 from ...scoring.model import ZeroShotModel, build_model
@@ -81,7 +81,7 @@ def scored_rules(config: Config) -> tuple[str, ...]:
 class TrainingUnit:
     """One training on one split of a data set that has features."""
 
-    dataset: Dataset
+    dataset: FeaturedDataset
     config: Config
     seed: int
     device: torch.device

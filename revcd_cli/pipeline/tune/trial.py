@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...config import Config, InferenceConfig
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...scoring.model import ZeroShotModel
 from ..train.run import TrainingRun
 from ..train.unit import EpochInfo, TrainingUnit
@@ -46,7 +46,7 @@ class TrialRun(TrainingRun):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: FeaturedDataset,
         config: Config,
         seed: int,
         device: torch.device,

@@ -18,7 +18,7 @@ import torch
 
 from ... import __version__
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset, require_features
 from ...errors import InputFileError, RevcdError, UsageError, brief
 from ...system import files
 from ...system.device import choose_device
@@ -81,7 +81,7 @@ class TuneSummary:
 
 
 def tune(
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     config: Config,
     output: Path,
     *,
@@ -104,8 +104,7 @@ def tune(
     validate on.
     """
     output, record = check_tune_output(output, resume=resume, overwrite=overwrite)
-    if dataset.features is None:
-        raise UsageError("The data set has no features yet; extract them first.")
+    require_features(dataset)
     where = choose_device(device).value
     with files.exclusive(output, record), torch.random.fork_rng():
         whole = TrainingRun(dataset, config, None, seed, where)
@@ -159,7 +158,7 @@ class _Search:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: FeaturedDataset,
         config: Config,
         seed: int,
         device: torch.device,
@@ -281,7 +280,7 @@ class _Search:
         return result
 
 
-def _toml(config: Config, best: TrialResult, start: TrialResult, dataset: Dataset) -> str:
+def _toml(config: Config, best: TrialResult, start: TrialResult, dataset: FeaturedDataset) -> str:
     def shown(result: TrialResult) -> str:
         return (
             " ".join(f"{name} {100 * value:.1f}" for name, value in result.figures.items() if value is not None)

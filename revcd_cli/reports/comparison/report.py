@@ -13,7 +13,7 @@ from typing import Any
 
 from ... import __version__
 from ...config import Config
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...pipeline.compare.baselines import BOUNDS
 from ...pipeline.compare.compare import FIGURES, MethodResult, is_seeded
 from ...pipeline.fingerprint import describe_data
@@ -51,7 +51,7 @@ def summarise(results: Sequence[MethodResult], measured: str = "test") -> dict[s
     return summary
 
 
-def describe_comparison(results: Sequence[MethodResult], dataset: Dataset, config: Config) -> dict[str, Any]:
+def describe_comparison(results: Sequence[MethodResult], dataset: FeaturedDataset, config: Config) -> dict[str, Any]:
     """Return the comparison as plain JSON values, with all that is needed to repeat it."""
     summaries = {measured: summarise(results, measured) for measured in _MEASURED}
     return {

@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import __version__
 from ...checkpoint.model_file import Checkpoint
-from ...data.datasets.dataset import Dataset
+from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
@@ -30,7 +30,7 @@ _MOST_POINTS = 200  # of the curve in metrics.json; su_curve.csv has them all
 def describe(
     report: GZSLReport,
     checkpoint: Checkpoint,
-    dataset: Dataset,
+    dataset: FeaturedDataset,
     *,
     rule: str | None = None,
     curve: SeenUnseenCurve | None = None,

@@ -17,6 +17,7 @@ from revcd_cli.errors import ConfigError, InputFileError, LeakError, UsageError
 from revcd_cli.pipeline.evaluate.evaluate import evaluate, score_split
 from revcd_cli.pipeline.evaluate.split_scores import GZSLReport
 from revcd_cli.scoring.rows import feature_keys, score_rows
+from tests.makers.toy import without_features
 
 SEED = 0
 
@@ -273,7 +274,7 @@ def test_an_attribute_more_is_refused_by_name(checkpoint: Checkpoint, dataset: D
 
 def test_a_data_set_without_features_is_refused(checkpoint: Checkpoint, dataset: Dataset):
     with pytest.raises(UsageError, match="no features"):
-        evaluate(checkpoint, dataclasses.replace(dataset, features=None, backbone=None))
+        evaluate(checkpoint, without_features(dataset))
 
 
 def test_classes_described_alike_have_exactly_the_same_score(checkpoint: Checkpoint, dataset: Dataset):

@@ -19,6 +19,7 @@ from revcd_cli.pipeline.evaluate.evaluate import evaluate
 from revcd_cli.pipeline.settings import resolve_settings
 from revcd_cli.pipeline.train.train import EpochInfo, train
 from revcd_cli.system.files import exclusive, file_sha256
+from tests.makers.toy import without_features
 
 
 def test_rows(dataset: Dataset) -> np.ndarray:
@@ -225,7 +226,7 @@ def test_an_existing_model_is_kept_unless_overwrite_says_otherwise(toy_model, tm
 
 
 def test_a_data_set_without_features_is_refused(toy_model, tmp_path: Path):
-    bare = dataclasses.replace(toy_model.dataset, features=None, backbone=None)
+    bare = without_features(toy_model.dataset)
     with pytest.raises(UsageError, match="no features"):
         train(bare, toy_model.config, tmp_path / "m.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -30,6 +30,7 @@ from revcd_cli.pipeline.tune.search_space import (
     with_settings,
 )
 from revcd_cli.pipeline.tune.tune import RUNGS, TrialResult, TuneSummary, promoted, tune
+from tests.makers.toy import without_features
 
 TRIALS = 5
 
@@ -293,7 +294,7 @@ def test_what_cannot_be_searched_is_refused_before_any_trial(make_toy, config, s
     for dataset, settings, name, says in (
         (make_toy(2, 1), config, "a.toml", "nothing to validate on"),
         (make_toy(), small_config(train={"validation_classes": 0.0}), "a.toml", "nothing to validate on"),
-        (dataclasses.replace(make_toy(), features=None, backbone=None), config, "a.toml", "no features"),
+        (without_features(make_toy()), config, "a.toml", "no features"),
         (make_toy(), config, "a.json", "settings are TOML"),
     ):
         with pytest.raises(UsageError, match=says):
