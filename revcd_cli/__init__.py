@@ -1,36 +1,57 @@
-"""revcd: recognise classes of which nobody has a photo.
+"""Zero-shot image classification: name the classes that photos show, also classes without training photos.
 
     from revcd_cli import Predictor
 
     for prediction in Predictor.from_checkpoint("animals").predict(["photo.jpg"]):
         print(prediction.path, prediction.best.name, prediction.best.probability)
 
-The names below are loaded on first use, so that `import revcd_cli` costs nothing.
+The names below are imported on first use, so that `import revcd_cli` loads no library.
 """
 
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editors
+    from .checkpoint.model_file import load_checkpoint
+    from .errors import RevcdError
+    from .pipeline.evaluate.evaluate import evaluate
+    from .pipeline.extract.extract import extract
+    from .pipeline.predict.predictions import Candidate, Prediction
+    from .pipeline.predict.predictor import Predictor
+    from .pipeline.train.train import train
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "Predictor": ".pipeline.predict.predictor",
-    "Prediction": ".pipeline.predict.predictions",
+__all__ = [
+    "Candidate",
+    "Prediction",
+    "Predictor",
+    "RevcdError",
+    "__version__",
+    "evaluate",
+    "extract",
+    "load_checkpoint",
+    "train",
+]
+
+_MODULES = {
     "Candidate": ".pipeline.predict.predictions",
-    "extract": ".pipeline.extract.extract",
-    "train": ".pipeline.train.train",
-    "evaluate": ".pipeline.evaluate.evaluate",
-    "load_checkpoint": ".checkpoint.model_file",
+    "Prediction": ".pipeline.predict.predictions",
+    "Predictor": ".pipeline.predict.predictor",
     "RevcdError": ".errors",
+    "evaluate": ".pipeline.evaluate.evaluate",
+    "extract": ".pipeline.extract.extract",
+    "load_checkpoint": ".checkpoint.model_file",
+    "train": ".pipeline.train.train",
 }
-__all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name], __name__), name)
+    return getattr(importlib.import_module(_MODULES[name], __name__), name)
 
 
 def __dir__() -> list[str]:

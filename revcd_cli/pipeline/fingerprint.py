@@ -1,4 +1,4 @@
-"""What a result depends on: to be recorded with it, and to be compared before interrupted work is gone on with."""
+"""Fingerprints of data and settings: recorded with each result, and checked before interrupted work is resumed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..data.datasets.dataset import FeaturedDataset
 
 
 def features_sha256(dataset: FeaturedDataset) -> str:
-    """Return the sha256 of the features of all photos in the split, each with its key; their order does not matter."""
+    """Return the sha256 of the features and keys of all photos in the split; independent of the order of the rows."""
     rows = np.concatenate([part for _, part in dataset.split.parts()]).tolist()
     each = (hashlib.sha256(dataset.keys[row].encode() + b"\0" + dataset.features[row].tobytes()) for row in rows)
     return hashlib.sha256(b"".join(sorted(digest.digest() for digest in each))).hexdigest()
 
 
 def describe_data(dataset: FeaturedDataset) -> dict[str, Any]:
-    """Return, as plain JSON values, which photos and features a result is about."""
+    """Return the dataset, its split and features, and the backbone, as JSON values to record with a result."""
     return {
         "dataset": {
             "name": dataset.name,
@@ -30,7 +30,7 @@ def describe_data(dataset: FeaturedDataset) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return one sentence for each leaf in which two nested dictionaries differ."""
+    """Return one phrase for each value in which two nested dictionaries differ."""
     found = []
     for key in sorted(old.keys() | new.keys()):
         before, now = old.get(key), new.get(key)

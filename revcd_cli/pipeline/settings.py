@@ -1,4 +1,4 @@
-"""From defaults, a TOML file and `--set a.b=c` to one configuration, with the origin of every value."""
+"""Read and write settings: defaults, a TOML file or preset, and `--set`, each value with its origin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from ..config import Config
 from ..errors import ConfigError, InputFileError, UsageError, brief, did_you_mean
@@ -22,7 +24,7 @@ _PRESETS = Path(__file__).parent.parent / "presets"
 
 @dataclass(frozen=True)
 class Setting:
-    """One value and where it comes from: "default", the preset's or the file's name, or "--set"."""
+    """One setting. origin: "default", "preset NAME", the name of the file, or "--set"."""
 
     name: str  # such as "train.epochs"
     value: Any
@@ -31,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """A resolved configuration."""
+    """A configuration with the origin of each of its values."""
 
     config: Config
     origins: dict[str, str]  # of the values that are not defaults
@@ -49,14 +51,15 @@ class Settings:
 
 
 def preset_names() -> list[str]:
-    """Return the names that `--config` takes beside files."""
+    """Return the names of the presets, which `--config` takes as it takes a file."""
     return ["default", *sorted(path.stem for path in _PRESETS.glob("*.toml"))]
 
 
 def resolve_settings(file: Path | str | None = None, assignments: Sequence[str] = ()) -> Settings:
-    """Layer `--set` over a TOML file or preset over the defaults.
+    """Return the configuration: defaults, overridden by a TOML file or preset, overridden by `--set` assignments.
 
-    Unknown names are errors that give the nearest known one.
+    Raises `UsageError` for a file that cannot be read, `InputFileError` for an error in it, and `ConfigError` for an
+    error in an assignment. An unknown name is an error that suggests the nearest known one.
     """
     file = _find(file)
     values: dict[str, Any] = {}
@@ -74,27 +77,24 @@ def resolve_settings(file: Path | str | None = None, assignments: Sequence[str] 
 
 
 def to_toml(config: Config) -> str:
-    """Write a configuration as TOML that `--config` reads back."""
-    lines: list[str] = []
-    for section, values in config.to_dict().items():
-        lines += [f"[{section}]", *(f"{key} = {_toml_value(value)}" for key, value in values.items()), ""]
-    return "\n".join(lines)
+    """Return a configuration as TOML, one line for each setting, that `--config` reads back."""
+    return tomli_w.dumps(config.to_dict())
 
 
 def flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield "section.key" and value of every entry of a nested dictionary."""
+    """Yield ("section.key", value) for each entry of a nested dictionary."""
     for section, entries in values.items():
         for key, value in entries.items() if isinstance(entries, dict) else ():
             yield f"{section}.{key}", value
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write the resolved configuration beside a model."""
+    """Write a configuration to a TOML file."""
     write_bytes(path, to_toml(config).encode())
 
 
 def _find(name: Path | str | None) -> Path | None:
-    """Return the file that `--config` means; a file of that name goes before a preset."""
+    """Return the file that `--config` names, None for the defaults. A file takes precedence over a preset."""
     if name is None or (str(name) == "default" and not Path(name).exists()):
         return None
     path, preset = Path(name).expanduser(), _PRESETS / f"{name}.toml"
@@ -118,7 +118,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _check(values: dict[str, Any], file: Path) -> None:
-    """Raise now, with the file's name, what is wrong in the file alone."""
+    """Raise `InputFileError`, which names the file, if its values alone are not valid."""
     try:
         Config.from_dict(values)
     except ConfigError as error:
@@ -138,9 +138,3 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
 def _put(values: dict[str, Any], name: str, value: Any) -> None:
     section, _, key = name.partition(".")
     values.setdefault(section, {})[key] = value
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -1,4 +1,4 @@
-"""Defaults, a file and `--set`: which one wins, where each value is said to be from, and what is refused how."""
+"""Settings: precedence of defaults, file and `--set`, the origin of each value, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_every_setting_is_listed_once_with_its_value():
     assert len(list(resolve_settings())) == len(listed)
 
 
-def test_set_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path):
+def test_set_overrides_the_file_and_the_file_the_default(tmp_path: Path):
     file = write(tmp_path, "[train]\nepochs = 3\nmixup = 0.5\n")
     settings = resolve_settings(file, ["train.epochs=7", "encoder.skip=false"])
     values = {setting.name: (setting.value, setting.origin) for setting in settings}
@@ -70,13 +70,13 @@ def test_the_last_of_two_assignments_wins():
     assert resolve_settings(None, ["train.epochs=7", "train.epochs=9"]).config.train.epochs == 9
 
 
-def test_a_value_of_the_file_is_from_the_file_even_if_it_is_the_default(tmp_path: Path):
+def test_a_value_in_the_file_has_the_file_as_origin_even_if_it_equals_the_default(tmp_path: Path):
     file = write(tmp_path, f"[train]\nepochs = {Config().train.epochs}\n")
     assert resolve_settings(file).origins == {"train.epochs": str(file)}
 
 
 @pytest.mark.parametrize("config", [Config(), all_other()], ids=["defaults", "nothing default"])
-def test_what_is_written_as_toml_is_read_back_the_same(config: Config, tmp_path: Path):
+def test_a_configuration_written_as_toml_is_read_back_the_same(config: Config, tmp_path: Path):
     file = write(tmp_path, to_toml(config))
     settings = resolve_settings(file)
     assert settings.config == config
@@ -89,7 +89,7 @@ def test_numbers_keep_all_their_digits(tmp_path: Path):
     assert resolve_settings(write(tmp_path, to_toml(config))).config == config
 
 
-def test_a_saved_configuration_is_one_that_config_accepts(tmp_path: Path):
+def test_a_saved_configuration_is_accepted_by_config(tmp_path: Path):
     save_config(all_other(), tmp_path / "model.toml")
     assert resolve_settings(tmp_path / "model.toml").config == all_other()
 
@@ -103,6 +103,12 @@ def test_every_setting_can_be_set_on_the_command_line():
     settings = resolve_settings(None, assignments)
     assert settings.config == all_other()
     assert {setting.origin for setting in settings} == {"--set"}
+
+
+def test_a_configuration_is_written_with_one_line_for_each_setting():
+    config = all_other()
+    lines = [line for line in to_toml(config).splitlines() if line and not line.startswith("[")]
+    assert [line.split(" = ")[0] for line in lines] == [key for values in config.to_dict().values() for key in values]
 
 
 @pytest.mark.parametrize("text", ["linear", '"linear"', " linear ", "'linear'"])
@@ -123,7 +129,7 @@ def test_a_word_needs_no_quotes(text: str):
         (b"\xff\xfe[\x00t\x00", ("not valid TOML",)),
     ],
 )
-def test_what_is_wrong_in_the_file_is_said_with_its_name(tmp_path: Path, text: str | bytes, words: tuple[str, ...]):
+def test_an_error_in_the_file_names_the_file(tmp_path: Path, text: str | bytes, words: tuple[str, ...]):
     file = write(tmp_path, text)
     with pytest.raises(InputFileError) as caught:
         resolve_settings(file)
@@ -131,20 +137,20 @@ def test_what_is_wrong_in_the_file_is_said_with_its_name(tmp_path: Path, text: s
     assert all(word in caught.value.message for word in words)
 
 
-def test_set_does_not_excuse_what_is_wrong_in_the_file(tmp_path: Path):
+def test_an_invalid_value_in_the_file_is_an_error_even_if_set_overrides_it(tmp_path: Path):
     with pytest.raises(InputFileError, match=r"train\.epochs"):
         resolve_settings(write(tmp_path, "[train]\nepochs = 0\n"), ["train.epochs=5"])
 
 
 @pytest.mark.parametrize("name", ["absent.toml", "."])
-def test_a_file_that_cannot_be_read_is_a_wrong_call(tmp_path: Path, name: str):
+def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path, name: str):
     with pytest.raises(UsageError, match="cannot be read") as caught:
         resolve_settings(tmp_path / name)
     assert str(tmp_path / name) in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["train.epochs", "epochs=3", "a.b.c=3", "=3", ""])
-def test_an_assignment_that_is_none_is_shown_with_an_example(text: str):
+def test_a_malformed_assignment_is_quoted_with_an_example(text: str):
     with pytest.raises(ConfigError, match=r"section\.name=value") as caught:
         resolve_settings(None, [text])
     assert f'"{text}"' in caught.value.message and "train.epochs=20" in caught.value.hint
@@ -162,21 +168,21 @@ def test_an_assignment_that_is_none_is_shown_with_an_example(text: str):
         ("diffusion.objective=w", ("diffusion.objective must be one of v, x0, eps, both", '"w"')),
     ],
 )
-def test_what_is_wrong_in_an_assignment_names_the_setting_and_the_value(text: str, words: tuple[str, ...]):
+def test_an_error_in_an_assignment_names_the_setting_and_the_value(text: str, words: tuple[str, ...]):
     with pytest.raises(ConfigError) as caught:
         resolve_settings(None, [text])
     assert all(word in caught.value.message for word in words)
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_a_preset_is_a_valid_configuration_and_says_where_its_values_are_from(name: str):
+def test_a_preset_is_a_valid_configuration_and_the_origin_of_its_values(name: str):
     settings = resolve_settings(name)
     assert set(settings.origins.values()) == (set() if name == "default" else {f"preset {name}"})
     assert (settings.config == Config()) == (name == "default")
     assert resolve_settings(name, ["train.epochs=7"]).origins["train.epochs"] == "--set"
 
 
-def test_a_file_goes_before_a_preset_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_takes_precedence_over_a_preset_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for name in preset_names():
         Path(name).write_text("[train]\nepochs = 3\n")
