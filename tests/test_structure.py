@@ -40,13 +40,7 @@ ROOMS["__main__"] = BASE | {"cli"}
 
 # Imports against the direction that are still to be mended, as (module, imported module).
 PENDING = {
-    ("pipeline/study/cls_weight", "reports/evaluation/files"),
-    ("pipeline/study/cls_weight", "reports/plots/figures"),
-    ("pipeline/study/denoise", "reports/evaluation/files"),
-    ("pipeline/study/denoise", "reports/plots/denoise"),
-    ("pipeline/study/ladder", "reports/comparison/report"),
     ("cli/terminal/console", "cli/terminal/tables"),
-    ("reports/plots/denoise", "pipeline/study/denoise"),
 }
 
 HEAVY = {"torch", "torchvision", "timm", "numpy", "scipy", "PIL", "pyarrow", "matplotlib", "safetensors", "jinja2"}

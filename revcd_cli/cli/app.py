@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from .commands import classes, data, evaluate, extract, info, models, predict, train, tune
-from .commands.study import study
+from .commands.study import app as study
 from .terminal import console
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}

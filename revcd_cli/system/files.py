@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +43,14 @@ def check_output(path: Path, *, overwrite: bool) -> Path:
                 raise UsageError(f"{path}: {parent} is a file, so nothing can be written below it.")
             break
     return path
+
+
+def check_output_folder(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
+    """Raise `UsageError` if files with these names cannot be written to the folder. Call it before any work is done."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; the results go to a folder.")
+    for name in names:
+        check_output(folder / name, overwrite=overwrite)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from revcd_cli.__main__ import main
-from revcd_cli.cli.commands.study.study import DEFAULT_WEIGHTS, parse_weights
+from revcd_cli.cli.commands.study.cls_weight import DEFAULT_WEIGHTS, parse_weights
 from tests.makers.feature_folder import SMALL, data_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ def test_the_sweep_prints_the_rows_that_it_writes(options, split, animals: Path,
     assert b"<svg" in (output / "cls_weight.svg").read_bytes()
     again = (output / "cls_weight.svg").read_bytes()
     assert main([*arguments, "--weights", "0,0.5"]) == 0
-    assert "4 of 4 trainings are there already" in capsys.readouterr().err
+    assert "4 of 4 trainings are done" in capsys.readouterr().err
     assert (output / "cls_weight.svg").read_bytes() == again
 
 

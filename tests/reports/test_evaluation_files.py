@@ -19,8 +19,8 @@ from revcd_cli.metrics.curve import SeenUnseenCurve, seen_unseen_curve
 from revcd_cli.pipeline.evaluate.evaluate import GZSLReport, evaluate, evaluation_scores
 from revcd_cli.pipeline.evaluate.split_scores import ClassAccuracy
 from revcd_cli.pipeline.fingerprint import features_sha256
-from revcd_cli.reports.evaluation.files import FILES, check_report_folder, curve_points, describe, write_report
-from revcd_cli.system.files import file_sha256
+from revcd_cli.reports.evaluation.files import FILES, curve_points, describe, write_report
+from revcd_cli.system.files import check_output_folder, file_sha256
 
 AWKWARD = GZSLReport(
     acc_seen=1 / 3,
@@ -166,15 +166,15 @@ def test_a_figure_that_is_no_number_is_an_error_and_the_old_report_stays(toy_mod
 def test_an_existing_report_needs_overwrite(tmp_path: Path, name: str):
     (tmp_path / name).write_text("old")
     with pytest.raises(UsageError, match="exists already") as caught:
-        check_report_folder(tmp_path, FILES, overwrite=False)
+        check_output_folder(tmp_path, FILES, overwrite=False)
     assert name in caught.value.message
-    check_report_folder(tmp_path, FILES, overwrite=True)
+    check_output_folder(tmp_path, FILES, overwrite=True)
 
 
 def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
-    check_report_folder(tmp_path / "new" / "report", FILES, overwrite=False)
+    check_output_folder(tmp_path / "new" / "report", FILES, overwrite=False)
     (tmp_path / "notes.txt").write_text("mine")
-    check_report_folder(tmp_path, FILES, overwrite=False)
+    check_output_folder(tmp_path, FILES, overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -182,4 +182,4 @@ def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
 def test_a_file_is_no_report_folder(tmp_path: Path, overwrite: bool):
     (tmp_path / "file").write_text("old")
     with pytest.raises(UsageError, match="is a file"):
-        check_report_folder(tmp_path / "file", FILES, overwrite=overwrite)
+        check_output_folder(tmp_path / "file", FILES, overwrite=overwrite)

@@ -23,7 +23,7 @@ from ..options import (
     expand_short,
 )
 from ..terminal import console, drawing
-from .comparison import BaselinesOption, MethodsOption, SeedsOption, WholeTableOption, compare, plan_comparison, refuse
+from .compare import BaselinesOption, MethodsOption, SeedsOption, WholeTableOption, compare, plan_comparison, refuse
 from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -119,11 +119,12 @@ def evaluate(
         return
     from ...pipeline.evaluate.diagnosis import diagnose, measure_confidence
     from ...pipeline.evaluate.evaluate import evaluation_scores
-    from ...reports.evaluation.files import check_report_folder, describe
+    from ...reports.evaluation.files import describe
     from ...reports.evaluation.report import FILES, PAGE, write_evaluation
+    from ...system.files import check_output_folder
 
     if output is not None:
-        check_report_folder(output, FILES, overwrite=overwrite)
+        check_output_folder(output, FILES, overwrite=overwrite)
     checkpoint, opened = open_with_model(
         dataset,
         model,

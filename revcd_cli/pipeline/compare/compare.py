@@ -17,6 +17,7 @@ import torch
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError, did_you_mean
+from ...metrics.summary import METRIC_NAMES
 from ...system.device import choose_device
 from ..evaluate.evaluate import tested_classes
 from ..train.train import check_features
@@ -27,7 +28,6 @@ from .generative import TRAINED, fit_trained
 METHODS = (*TRAINED, *BASELINES)
 # What `--baselines` runs. RevCD by the paper's rule is apart: it is there to be compared with cvae and gan alone.
 EVERYTHING = ("revcd", *(name for name in BASELINES if name not in BOUNDS), "cvae", "gan", *BOUNDS)
-FIGURES = ("S", "U", "H", "T1", "AUSUC")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ def _result(
 def _summary(result: MethodResult) -> str:
     figures = result.validation if result.test is None else result.test
     shown = "  ".join(
-        f"{name} {'-' if figures.get(name) is None else format(100 * figures[name], '.1f')}" for name in FIGURES
+        f"{name} {'-' if figures.get(name) is None else format(100 * figures[name], '.1f')}" for name in METRIC_NAMES
     )
     chosen = ", ".join(f"{name} {value}" for name, value in result.settings.items())
     which = result.method if result.seed is None else f"{result.method}, seed {result.seed}"

@@ -1,7 +1,7 @@
-"""The study of the classification loss (paper section 4.3, Fig. 4): S and U of a model trained with each lambda_3.
+"""Study of the classification loss (paper section 4.3, Fig. 4): S and U of models trained with different lambda_3.
 
-The results are a CSV that grows by one row per training. Beside it, cls_weight.json holds what all rows have in
-common; rows are gone on with only where that is the same.
+Results are written to cls_weight.csv, one row per training. cls_weight.json holds the settings that all rows share; a
+study resumes only if these are unchanged.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from ...checkpoint.model_file import load_checkpoint
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import InputFileError, UsageError
-from ...reports.evaluation.files import check_report_folder
-from ...reports.plots.figures import plot_cls_weight
+from ...metrics.summary import METRIC_NAMES
 from ...system import files
 from ...system.device import choose_device
 from ..evaluate.evaluate import evaluate
@@ -32,20 +31,20 @@ from ..extract.extract import OnProgress
 from ..fingerprint import differences, features_sha256
 from ..train.train import train
 
-FILES = ("cls_weight.csv", "cls_weight.json", "cls_weight.png", "cls_weight.svg")
-FIGURES = ("S", "U", "H", "T1")
-_COLUMNS = ("weight", "seed", *FIGURES, "split")
-_WORK = ".cls_weight"  # folder of the model that is being trained
+FILES = ("cls_weight.csv", "cls_weight.json")
+_METRICS = METRIC_NAMES[:4]  # all but AUSUC
+_COLUMNS = ("weight", "seed", *_METRICS, "split")
+_WORK = ".cls_weight"  # subfolder for the model in training
 
 
 @dataclass(frozen=True)
 class WeightResult:
-    """What one training came to; figures: S, U, H, T1 as shares, None where there was no photo."""
+    """The metrics of one training. figures: S, U, H, T1 as shares of 1; None where there are no photos."""
 
     weight: float
     seed: int
     figures: dict[str, float | None]
-    split: str  # "validation" | "test": the photos that were measured on
+    split: str  # "validation" | "test": the photos measured
 
 
 def study_cls_weight(
@@ -62,26 +61,29 @@ def study_cls_weight(
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> list[WeightResult]:
-    """Train once for every weight and seed, measure, and write the files of `FILES` to the folder `output`.
+    """Train a model for each weight and seed, measure it, and write `FILES` to the folder `output`.
 
-    Validation figures are those at the epoch that validation chose; with `test`, the final model's on test photos.
-    Returns all results in the folder, by weight and seed; those already there are not repeated unless `overwrite`.
-    processes: as for `train`. Raises `UsageError` if the folder holds results of other settings.
+    Measures validation metrics at the epoch that validation chose; with `test`, those of the final model on test
+    photos. Trainings whose results are in the folder are skipped unless `overwrite`. Returns all results in the folder,
+    ordered by weight and seed. processes: as for `train`. Raises `UsageError` if the folder holds results of other
+    settings.
     """
     note = on_note or (lambda text: None)
-    configs = {weight: _with_weight(config, weight) for weight in weights}  # a bad weight ends the study at once
+    configs = {
+        weight: _with_weight(config, weight) for weight in weights
+    }  # raises for an invalid weight before any training
     if not test and (config.train.validation_classes == 0 or len(dataset.seen) < 3):
         raise UsageError(
-            "There is no validation part to measure on: it needs three seen classes and train.validation_classes > 0.",
-            hint="With --test, test photos are measured on; then no weight may be chosen by the result.",
+            "There are no validation photos: validation needs three seen classes and train.validation_classes > 0.",
+            hint="--test measures test photos instead; then do not choose a weight by the result.",
         )
-    check_report_folder(output, FILES, overwrite=True)
+    files.check_output_folder(output, FILES, overwrite=True)
     with files.exclusive(output / FILES[0]):
         results = _open_results(output, _settings(dataset, config, test, device), overwrite)
         wanted = [(weight, seed) for weight in sorted(configs) for seed in seeds]
         missing = [pair for pair in wanted if pair not in results]
         if len(missing) < len(wanted):
-            note(f"{len(wanted) - len(missing)} of {len(wanted)} trainings are there already.")
+            note(f"Resuming: {len(wanted) - len(missing)} of {len(wanted)} trainings are done.")
         for done, (weight, seed) in enumerate(missing):
             if on_progress:
                 on_progress(done, len(missing), 0)
@@ -90,11 +92,7 @@ def study_cls_weight(
             results[weight, seed] = WeightResult(weight, seed, figures, "test" if test else "validation")
             _write_results(output, results)
             note(_describe(results[weight, seed]))
-        ordered = [results[pair] for pair in sorted(results)]
-        png, svg = plot_cls_weight([vars(result) for result in ordered], _title(dataset, test))
-        files.write_bytes(output / FILES[2], png)
-        files.write_bytes(output / FILES[3], svg)
-    return ordered
+        return [results[pair] for pair in sorted(results)]
 
 
 def _with_weight(config: Config, weight: float) -> Config:
@@ -104,17 +102,17 @@ def _with_weight(config: Config, weight: float) -> Config:
 def _measure(
     dataset: FeaturedDataset, config: Config, model: Path, seed: int, test: bool, device: str, processes: int | None
 ) -> dict[str, float | None]:
-    """Train in a folder of its own, which is removed afterwards; an interrupted training there is gone on with."""
+    """Train a temporary model, resuming an interrupted training, and return its metrics; its folder is removed."""
     summary = train(dataset, config, model, seed=seed, device=device, processes=processes, resume=True)
     figures = summary.validation
     if test:
         figures = evaluate(load_checkpoint(model), dataset, device=device).headline()
     shutil.rmtree(model.parent)
-    return {name: figures[name] for name in FIGURES}
+    return {name: figures[name] for name in _METRICS}
 
 
 def _settings(dataset: FeaturedDataset, config: Config, test: bool, device: str) -> dict[str, Any]:
-    """Return all that the results depend on, beside weight and seed."""
+    """Return everything that determines the results, other than weight and seed."""
     values = config.to_dict()
     del values["loss"]["cls_weight"]
     return {
@@ -131,7 +129,7 @@ def _settings(dataset: FeaturedDataset, config: Config, test: bool, device: str)
 
 
 def _open_results(output: Path, settings: dict[str, Any], overwrite: bool) -> dict[tuple[float, int], WeightResult]:
-    """Return the results that are there, or begin anew."""
+    """Return the results in the folder; start a new study if there are none, or with `overwrite`."""
     table, sidecar = output / FILES[0], output / FILES[1]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     if table.exists() and not overwrite:
@@ -144,7 +142,7 @@ def _open_results(output: Path, settings: dict[str, Any], overwrite: bool) -> di
             hint="Add --overwrite to replace them, or choose another folder.",
         )
     shutil.rmtree(output / _WORK, ignore_errors=True)
-    _write_results(output, {})  # before the settings change: no old row may ever stand beside new settings
+    _write_results(output, {})  # before the settings change, so that old rows never appear with new settings
     document = {"settings_sha256": digest, "settings": settings}
     files.write_bytes(sidecar, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
     return {}
@@ -157,7 +155,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
         document = None
     if not isinstance(document, dict):
         raise UsageError(
-            f"{path}: does not tell the settings of {FILES[0]} beside it, so nothing can be added there.",
+            f"{path}: does not hold the settings of {FILES[0]}, so rows cannot be added to it.",
             hint="Add --overwrite to replace both, or choose another folder.",
         )
     return document
@@ -170,13 +168,13 @@ def _read_results(path: Path) -> dict[tuple[float, int], WeightResult]:
             read = [_from_row(row) for row in reader]
         except (KeyError, TypeError, ValueError) as error:
             raise InputFileError(
-                path, "is not a row of this study.", line=reader.line_num, hint="Add --overwrite to begin again."
+                path, "is not a row of this study.", line=reader.line_num, hint="Add --overwrite to start a new study."
             ) from error
     return {(result.weight, result.seed): result for result in read}
 
 
 def _from_row(row: dict[str, str]) -> WeightResult:
-    figures = {name: float(row[name]) if row[name] else None for name in FIGURES}
+    figures = {name: float(row[name]) if row[name] else None for name in _METRICS}
     return WeightResult(float(row["weight"]), int(row["seed"]), figures, row["split"])
 
 
@@ -185,7 +183,7 @@ def _write_results(output: Path, results: dict[tuple[float, int], WeightResult])
     writer = csv.writer(rows, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for _, result in sorted(results.items()):
-        writer.writerow([result.weight, result.seed, *(result.figures[name] for name in FIGURES), result.split])
+        writer.writerow([result.weight, result.seed, *(result.figures[name] for name in _METRICS), result.split])
     files.write_bytes(output / FILES[0], rows.getvalue().encode())
 
 
@@ -194,7 +192,3 @@ def _describe(result: WeightResult) -> str:
         f"{name} {'-' if value is None else format(100 * value, '.1f')}" for name, value in result.figures.items()
     )
     return f"weight {result.weight:g}, seed {result.seed}: {'  '.join(figures)}"
-
-
-def _title(dataset: FeaturedDataset, test: bool) -> str:
-    return f"{dataset.name}, {'test photos' if test else 'validation part of the seen classes'}"

@@ -1,15 +1,11 @@
-"""The study of the chain (paper section 4.2, Fig. 3): where samples of seen and unseen classes lie at steps of it.
+"""Study of the denoising chain (paper section 4.2, Fig. 3): class descriptions sampled for test photos, at steps t.
 
-Symbols: P panels, M photos, C classes, A attributes.
+Symbols: P panels (steps shown), M photos, C classes, A attributes, D image features.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,16 +15,11 @@ from ...checkpoint.model_file import Checkpoint
 from ...core.sample import sample_semantics, timestep_path
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
-from ...reports.evaluation.files import check_report_folder
-from ...reports.plots.denoise import plot_denoise
 from ...scoring.rows import ROWS_AT_ONCE, feature_keys
-from ...system import files
 from ...system.device import choose_device
 from ...system.image_noise import image_generator
 from ..evaluate.evaluate import as_trained
 from ..extract.extract import OnProgress
-
-FILES = ("denoise.csv", "denoise.png", "denoise.svg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +28,7 @@ class Plane:
 
     mean: np.ndarray  # (A,)
     axes: np.ndarray  # (A, 2)
-    explained: tuple[float, float]  # share of the descriptions' variance along each axis
+    explained: tuple[float, float]  # share of the variance of the descriptions along each axis
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Project (..., A) to (..., 2)."""
@@ -46,17 +37,19 @@ class Plane:
 
 @dataclass(frozen=True, eq=False)
 class ChainSamples:
-    """One chain per photo, seen at P times."""
+    """One denoising chain per photo, recorded at P timesteps and projected to a `Plane`."""
 
     times: tuple[int, ...]  # (P,) from T to 0
-    rows: np.ndarray  # (M,) rows of the data set
+    rows: np.ndarray  # (M,) rows of the dataset
     labels: np.ndarray  # (M,) classes
-    seen: np.ndarray  # (M,) bool
-    points: np.ndarray  # (P, M, 2) in the plane
-    cosines: np.ndarray  # (P, M) with the description of the photo's own class, in the space of the diffusion
+    seen: np.ndarray  # (M,) bool: whether the class is seen
+    points: np.ndarray  # (P, M, 2) samples in the plane
+    cosines: np.ndarray  # (P, M) with the description of the photo's class, both preconditioned
+    prototypes: np.ndarray  # (C, 2) class descriptions in the plane
+    explained: tuple[float, float]  # see `Plane`
 
     def mean_cosine(self, step: int, seen: bool) -> float | None:
-        """Return the mean cosine over the photos of seen or of unseen classes, None where there are none."""
+        """Return the mean cosine over photos of seen or unseen classes; None if there are none."""
         some = self.cosines[step, self.seen == seen]
         return float(some.mean()) if len(some) else None
 
@@ -64,51 +57,44 @@ class ChainSamples:
 def study_denoise(
     checkpoint: Checkpoint,
     dataset: FeaturedDataset,
-    output: Path,
     *,
     photos: int = 20,
     panels: int = 6,
     seed: int = 0,
     device: str = "auto",
-    overwrite: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ChainSamples:
-    """Draw one chain for up to `photos` test photos of each class and write the files of `FILES` to `output`.
+    """Run one denoising chain for each of up to `photos` test photos per class; record it at `panels` timesteps.
 
-    The chains of an ensemble are those of its first network, as is the space that they are in.
-
-    Raises `LeakError` and `UsageError` as `evaluate` does.
+    Of an ensemble, the first network is used. Raises `LeakError` and `UsageError` as `evaluate` does.
     """
-    check_report_folder(output, FILES, overwrite=overwrite)
     dataset = as_trained(checkpoint, dataset)
     rows = choose_photos(dataset, photos, seed)
     if not len(rows):
-        raise UsageError(f"{dataset.name} has no test photos to draw samples for.")
+        raise UsageError(f"{dataset.name} has no test photos.")
     model = checkpoint.model.networks[0].to(choose_device(device).value)
     prototypes = torch.from_numpy(dataset.classes.values).to(model.null.device)
     z = model.precondition(prototypes).cpu().numpy()
     plane = fit_plane(z)
     times = tuple(timestep_path(model.schedule.timesteps, panels - 1))
     if len(set(times)) < panels:
-        raise UsageError(f"The model has only {model.schedule.timesteps} steps, too few for {panels} panels.")
+        raise UsageError(f"The model has {model.schedule.timesteps} steps, too few for {panels} panels.")
     labels = dataset.labels[rows]
     chains = draw_chains(checkpoint, dataset.features[rows], times, seed=seed, on_progress=on_progress)
-    samples = ChainSamples(
+    return ChainSamples(
         times=times,
         rows=rows,
         labels=labels,
         seen=np.isin(labels, dataset.seen),
         points=plane(chains),
         cosines=F.cosine_similarity(torch.from_numpy(chains), torch.from_numpy(z[labels]), dim=-1).numpy(),
+        prototypes=plane(z),
+        explained=plane.explained,
     )
-    png, svg = plot_denoise(samples, plane(z), dataset.classes.names, plane.explained, dataset.name)
-    for name, data in zip(FILES, (_table(samples, dataset), png, svg), strict=True):
-        files.write_bytes(output / name, data)
-    return samples
 
 
 def choose_photos(dataset: FeaturedDataset, photos: int, seed: int) -> np.ndarray:
-    """Draw up to `photos` test rows of each class; a class's draw does not depend on the other classes."""
+    """Choose up to `photos` random test rows per class; the choice for a class does not depend on other classes."""
     tested = np.sort(np.concatenate([dataset.split.test_seen, dataset.split.test_unseen]))
     of_class = {label: tested[dataset.labels[tested] == label] for label in np.unique(dataset.labels[tested]).tolist()}
     drawn = [np.random.default_rng((seed, label)).permutation(rows)[:photos] for label, rows in of_class.items()]
@@ -116,12 +102,12 @@ def choose_photos(dataset: FeaturedDataset, photos: int, seed: int) -> np.ndarra
 
 
 def fit_plane(z: np.ndarray) -> Plane:
-    """Fit the plane on preconditioned class descriptions (C, A) alone; no sample moves it."""
+    """Fit the plane to preconditioned class descriptions (C, A), by principal component analysis."""
     mean = z.mean(0)
     _, sizes, directions = np.linalg.svd(z - mean, full_matrices=False)
     axes = np.zeros((z.shape[1], 2), dtype=z.dtype)
     found = directions[:2].T  # fewer than two where there are fewer classes or attributes
-    # A principal component has no sign of its own; this one makes the picture the same everywhere.
+    # The sign of a principal component is arbitrary; fix it, so that plots agree between machines.
     axes[:, : found.shape[1]] = found * np.sign(found[np.abs(found).argmax(0), np.arange(found.shape[1])])
     shares = np.zeros(2)
     shares[: found.shape[1]] = sizes[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
@@ -137,7 +123,7 @@ def draw_chains(
     seed: int,
     on_progress: OnProgress | None = None,
 ) -> np.ndarray:
-    """Run the full chain of Algorithm 2 once for each photo. features: (M, D). Returns s_t at `times`: (P, M, A)."""
+    """Run the full chain of Algorithm 2 once per photo. features: (M, D). Returns s_t at `times`: (P, M, A)."""
     model = checkpoint.model.networks[0]
     config = replace(model.config.inference, rule="cosine", sampler="ddpm", samples=1)
     device, keys = model.null.device, feature_keys(features)
@@ -157,21 +143,3 @@ def draw_chains(
         generators = [image_generator(seed, key) for key in keys[some]]
         sample_semantics(model, condition, config, generators, on_step=keep)
     return chains
-
-
-def _table(samples: ChainSamples, dataset: FeaturedDataset) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "t", "photo", "class", "seen", "x", "y", "cosine"])
-    writer.writerows(_lines(samples, dataset))
-    return text.getvalue().encode("utf-8", "backslashreplace")  # a file name need not be text
-
-
-def _lines(samples: ChainSamples, dataset: FeaturedDataset) -> Iterator[list[object]]:
-    for step, t in enumerate(samples.times):
-        for photo, row in enumerate(samples.rows.tolist()):
-            name = dataset.classes.names[dataset.labels[row]]
-            seen = str(bool(samples.seen[photo])).lower()
-            x, y = samples.points[step, photo].tolist()
-            where = dataset.paths[row] or row
-            yield [step, t, where, name, seen, f"{x:.6g}", f"{y:.6g}", f"{samples.cosines[step, photo]:.6g}"]

@@ -1,35 +1,30 @@
-"""The ladder: from the paper's RevCD to the defaults in named steps, each trained and measured in the same way.
+"""The ladder: an ablation study from the settings of the paper to the defaults, one named change at a time.
 
-A step keeps what the steps before it set and moves some settings to their defaults; the last step is the defaults. Add
-a step by adding a line to `STEPS`.
+Each step keeps the changes of the steps before it and sets further settings to their defaults; the last step has the
+defaults. To add a step, add a line to `STEPS`.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from ... import __version__
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
-from ...reports.comparison.report import spread
-from ...system.files import write_bytes
-from ..compare.compare import FIGURES, MethodResult, compare_methods
-from ..fingerprint import describe_data
+from ...metrics.summary import METRIC_NAMES, MeanStd, mean_and_std
+from ..compare.compare import MethodResult, compare_methods
 from ..settings import resolve_settings
 
-FILES = ("ladder.json",)
-BESIDE = ("ridge", "eszsl", "sae", "conse", "class-norm", "linear-probe", "prototype-oracle")
+# Baselines and bounds that are measured after the steps.
+BASELINES = ("ridge", "eszsl", "sae", "conse", "class-norm", "linear-probe", "prototype-oracle")
 
 
 @dataclass(frozen=True)
-class Step:
-    """One rung: `changes` are settings by dotted name; `defaults` are settings or whole sections that become so."""
+class AblationStep:
+    """One change. changes: settings by dotted name; defaults: settings or sections that are set to their defaults."""
 
     name: str
     changes: dict[str, Any]
@@ -38,36 +33,36 @@ class Step:
 
 _COSINE = ("samples", "steps", "sampler", "variance", "clip", "eta", "guidance_scale")
 STEPS = (
-    Step("the paper: one sample by the full chain, cosine", {}),
-    Step("+ mean of several samples in one step", {}, tuple(f"inference.{name}" for name in _COSINE)),
-    Step("+ validated seen penalty", {}, ("train.penalty", "train.give_away")),
-    Step("+ evidence rule", {"inference.rule": "evidence"}),
-    Step("+ descriptions of one length", {}, ("precondition.unit_length",)),
-    Step("+ default preconditioning", {}, ("precondition",)),
-    Step("+ default objective and schedule", {}, ("diffusion", "loss")),
-    Step("+ default encoder", {}, ("encoder",)),
-    Step("+ default denoiser", {}, ("denoiser",)),
-    Step("+ default optimisation, epochs by validation", {}, ("train",)),
-    Step("+ visual prototypes, joint rule", {"inference.rule": "joint"}, ("prototypes",)),
-    Step("the defaults: rule by validation", {}, tuple(Config().to_dict())),
+    AblationStep("the paper: one sample by the full chain, cosine", {}),
+    AblationStep("+ mean of several samples in one step", {}, tuple(f"inference.{name}" for name in _COSINE)),
+    AblationStep("+ validated seen penalty", {}, ("train.penalty", "train.give_away")),
+    AblationStep("+ evidence rule", {"inference.rule": "evidence"}),
+    AblationStep("+ descriptions of one length", {}, ("precondition.unit_length",)),
+    AblationStep("+ default preconditioning", {}, ("precondition",)),
+    AblationStep("+ default objective and schedule", {}, ("diffusion", "loss")),
+    AblationStep("+ default encoder", {}, ("encoder",)),
+    AblationStep("+ default denoiser", {}, ("denoiser",)),
+    AblationStep("+ default optimisation, epochs by validation", {}, ("train",)),
+    AblationStep("+ visual prototypes, joint rule", {"inference.rule": "joint"}, ("prototypes",)),
+    AblationStep("the defaults: rule by validation", {}, tuple(Config().to_dict())),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the table: a rung or, beside the ladder, a baseline or a bound."""
+class StepResult:
+    """The measurements of a step, or of a baseline or a bound."""
 
     name: str
-    overrides: dict[
-        str, Any
-    ]  # of a rung, by dotted name: where it differs from the rung before it (the first: from the preset)
-    runs: tuple[MethodResult, ...]
+    overrides: dict[str, Any]  # of a step: its settings that differ from the step before (the first: from the preset)
+    runs: tuple[MethodResult, ...]  # one per seed
 
 
-def rungs(base: Config, assignments: Sequence[str] = (), steps: Sequence[Step] = STEPS) -> list[tuple[str, Config]]:
-    """Return the name and the configuration of every rung that differs from the one before it.
+def step_configs(
+    base: Config, assignments: Sequence[str] = (), steps: Sequence[AblationStep] = STEPS
+) -> list[tuple[str, Config]]:
+    """Return the name and the settings of each step; a step that changes nothing is left out.
 
-    base: the first rung; assignments: `--set a.b=c`, which every rung is given on top.
+    base: the settings of the first step; assignments: `--set a.b=c`, applied to every step.
     """
     values, found = base.to_dict(), []
     for step in steps:
@@ -90,77 +85,55 @@ def study_ladder(
     seeds: Sequence[int],
     *,
     assignments: Sequence[str] = (),
-    beside: Sequence[str] = BESIDE,
+    baselines: Sequence[str] = BASELINES,
     test: bool = False,
     device: str = "auto",
     processes: int | None = 1,
     on_progress: Callable[[int, int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
-    on_row: Callable[[list[Row]], None] | None = None,
-) -> list[Row]:
-    """Train and measure every rung and, beside them, the methods `beside`; on_row is called with the rows so far.
+    on_result: Callable[[list[StepResult]], None] | None = None,
+) -> list[StepResult]:
+    """Train and measure each step, then the baselines. on_result is called after each, with the results so far.
 
-    Figures are those of validation; with `test`, of test photos too. Raises `UsageError` without validation.
+    Measures validation metrics; with `test`, also test metrics. Raises `UsageError` if there are no validation photos
+    and no `test`.
     """
-    ladder = rungs(base, assignments)
-    for name, config in ladder:
+    steps = step_configs(base, assignments)
+    for name, config in steps:
         if not test and (config.train.validation_classes == 0 or len(dataset.seen) < 3):
             raise UsageError(
                 f'There is nothing to validate "{name}" on: it needs three seen classes and train.validation_classes '
                 "above 0.",
-                hint="With --test, test photos are measured on; then nothing may be chosen by the result.",
+                hint="--test measures test photos instead; then do not choose settings by the result.",
             )
-    # What stands beside the ladder has no settings of RevCD, but its validation's: those of the last rung.
-    wanted = [(name, "revcd", config) for name, config in ladder] + [(name, name, ladder[-1][1]) for name in beside]
-    rows: list[Row] = []
+    # Baselines have no settings of RevCD, except those of validation, which they take from the last step.
+    wanted = [(name, "revcd", config) for name, config in steps] + [(name, name, steps[-1][1]) for name in baselines]
+    results: list[StepResult] = []
     before = base
     for name, method, config in wanted:
         started = time.monotonic()
-        results = compare_methods(dataset, config, seeds, [method], device=device, processes=processes, test=test)
-        changed = _differences(before, config) if method == "revcd" else {}
-        rows.append(Row(name=name, overrides=changed, runs=tuple(results)))
+        runs = compare_methods(dataset, config, seeds, [method], device=device, processes=processes, test=test)
+        changed = _changed_settings(before, config) if method == "revcd" else {}
+        results.append(StepResult(name=name, overrides=changed, runs=tuple(runs)))
         before = config
         if on_note:
             on_note(f"{name}: {time.monotonic() - started:.0f} s")
-        if on_row:
-            on_row(rows)
+        if on_result:
+            on_result(results)
         if on_progress:
-            on_progress(len(rows), len(wanted), 0)
-    return rows
+            on_progress(len(results), len(wanted), 0)
+    return results
 
 
-def row_figures(row: Row, measured: str) -> dict[str, Any]:
-    """Return {"mean", "std"} of each figure over a row's runs. measured: "validation", "test" or "plain"."""
-    return {name: asdict(spread([(getattr(run, measured) or {}).get(name) for run in row.runs])) for name in FIGURES}
-
-
-def describe_ladder(rows: Sequence[Row], dataset: FeaturedDataset, base: Config, test: bool) -> dict[str, Any]:
-    """Return the ladder as plain JSON values, with all that is needed to repeat it."""
-    measured = ("validation", *(("test", "plain") if test else ()))
+def summarise_step(result: StepResult, measured: str) -> dict[str, MeanStd]:
+    """Return each metric over the seeds. measured: "validation", "test", or "plain" (test without a seen penalty)."""
     return {
-        "revcd": __version__,
-        **describe_data(dataset),
-        "config": base.to_dict(),  # of the first rung
-        "rows": [
-            {
-                "name": row.name,
-                "overrides": row.overrides,
-                **{each: row_figures(row, each) for each in measured},
-                "runs": [asdict(run) for run in row.runs],
-            }
-            for row in rows
-        ],
+        name: mean_and_std([(getattr(run, measured) or {}).get(name) for run in result.runs]) for name in METRIC_NAMES
     }
 
 
-def write_ladder(folder: Path, document: dict[str, Any]) -> None:
-    """Write ladder.json, whole or not at all."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_bytes(folder / FILES[0], text.encode())
-
-
 def paper_preset(dataset: FeaturedDataset) -> str:
-    """Return the preset of the paper's settings for a data set: its own, or that of animals."""
+    """Return the name of the preset with the settings of the paper for a dataset; paper-awa2 if it has none."""
     own = f"paper-{dataset.name.lower()}"
     return own if own in ("paper-cub", "paper-sun") else "paper-awa2"
 
@@ -173,7 +146,7 @@ def _assigned(values: dict[str, Any], assignments: Sequence[str]) -> Config:
     return Config.from_dict(merged)
 
 
-def _differences(before: Config, config: Config) -> dict[str, Any]:
+def _changed_settings(before: Config, config: Config) -> dict[str, Any]:
     old, new = before.to_dict(), config.to_dict()
     return {
         f"{section}.{key}": value

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 from ... import __version__
-from ...pipeline.compare.compare import FIGURES
+from ...metrics.summary import METRIC_NAMES
 from ..pages import page_bytes, page_environment
 
 
 def comparison_page(document: dict[str, Any]) -> bytes:
     """Return the page. document: of `comparison_report.describe_comparison`."""
     results = document["results"]
-    best = {name: _best(document["methods"], name) for name in FIGURES}
+    best = {name: _best(document["methods"], name) for name in METRIC_NAMES}
     methods = [
         {
             "name": method,
@@ -25,7 +25,7 @@ def comparison_page(document: dict[str, Any]) -> bytes:
                     "points": _points(results, method, "test", name),
                     "best": method in best[name],
                 }
-                for name in FIGURES
+                for name in METRIC_NAMES
             ],
             "validated": entry["validation"]["H"] | {"points": _points(results, method, "validation", "H")},
         }
@@ -38,7 +38,7 @@ def comparison_page(document: dict[str, Any]) -> bytes:
             version=__version__,
             document=document,
             methods=methods,
-            figures=FIGURES,
+            figures=METRIC_NAMES,
             candidates=next((each["candidates"] for each in results if (each["candidates"] or {}).get("unseen")), None),
             runs=[result | {"settings": json.dumps(result["settings"])} for result in results],
         )

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
+from ...metrics.summary import METRIC_NAMES, MeanStd, mean_and_std
 from ...pipeline.compare.baselines import BOUNDS
-from ...pipeline.compare.compare import FIGURES, MethodResult, is_seeded
+from ...pipeline.compare.compare import MethodResult, is_seeded
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
 from .page import comparison_page
@@ -24,22 +24,7 @@ FILES = ("comparison.json", "comparison.csv", "comparison.html")
 _MEASURED = ("test", "plain", "validation")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Mean and sample standard deviation of a figure over seeds; None where they are not defined."""
-
-    mean: float | None
-    std: float | None
-
-
-def spread(values: Sequence[float | None]) -> Spread:
-    """Return mean and standard deviation; no mean where a value is missing, no deviation of a single value."""
-    if None in values:
-        return Spread(mean=None, std=None)
-    return Spread(mean=statistics.fmean(values), std=statistics.stdev(values) if len(values) > 1 else None)
-
-
-def summarise(results: Sequence[MethodResult], measured: str = "test") -> dict[str, dict[str, Spread]]:
+def summarise(results: Sequence[MethodResult], measured: str = "test") -> dict[str, dict[str, MeanStd]]:
     """Return S, U, H, T1 and AUSUC of every method over its seeds, in the order of the results.
 
     measured: "test", "plain" (test photos, no seen penalty) or "validation".
@@ -47,7 +32,7 @@ def summarise(results: Sequence[MethodResult], measured: str = "test") -> dict[s
     summary = {}
     for method in dict.fromkeys(result.method for result in results):
         of_method = [getattr(result, measured) or {} for result in results if result.method == method]
-        summary[method] = {name: spread([figures.get(name) for figures in of_method]) for name in FIGURES}
+        summary[method] = {name: mean_and_std([figures.get(name) for figures in of_method]) for name in METRIC_NAMES}
     return summary
 
 
@@ -94,10 +79,10 @@ def write_comparison(folder: Path, document: dict[str, Any]) -> None:
     """Write all of `FILES` (the CSV has a row for each method and seed), each whole or not at all."""
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
-    columns = [f"{measured} {name}" for measured in _MEASURED for name in FIGURES]
+    columns = [f"{measured} {name}" for measured in _MEASURED for name in METRIC_NAMES]
     writer.writerow(["method", "seed", "gamma", *columns, "settings"])
     for result in document["results"]:
-        figures = [(result[measured] or {}).get(name) for measured in _MEASURED for name in FIGURES]
+        figures = [(result[measured] or {}).get(name) for measured in _MEASURED for name in METRIC_NAMES]
         plain = [result[name] for name in ("method", "seed", "gamma")]
         writer.writerow([*plain, *figures, json.dumps(result["settings"])])
     whole, table, page = (folder / name for name in FILES)

@@ -14,12 +14,11 @@ import numpy as np
 from ... import __version__
 from ...checkpoint.model_file import Checkpoint
 from ...data.datasets.dataset import FeaturedDataset
-from ...errors import UsageError
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
 from ...pipeline.evaluate.evaluate import GZSLReport
 from ...pipeline.fingerprint import describe_data
-from ...system.files import check_output, write_bytes
+from ...system.files import write_bytes
 from ..plots.figures import plot_su_curve
 
 FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png", "su_curve.svg")
@@ -70,14 +69,6 @@ def thinned(points: dict[str, list[float]], most: int) -> dict[str, list[float]]
     count = len(points["gamma"])
     kept = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
     return {name: [column[k] for k in kept] for name, column in points.items()}
-
-
-def check_report_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
-    """Raise `UsageError` if files of these names could not be written there, before any work is done."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; the results go to a folder.")
-    for name in names:
-        check_output(folder / name, overwrite=overwrite)
 
 
 def write_report(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None = None) -> None:

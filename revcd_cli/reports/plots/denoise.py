@@ -25,16 +25,14 @@ _MAX_NAMED = 12  # classes that are named in the picture
 
 def plot_denoise(
     samples: ChainSamples,
-    prototypes: np.ndarray,
     names: Sequence[str],
-    explained: tuple[float, float],
     title: str,
 ) -> tuple[bytes, bytes]:
-    """Draw one panel for each time: the density of seen and of unseen samples, and their classes' descriptions.
+    """Draw one panel per timestep: the density of seen and unseen samples, and the descriptions of their classes.
 
-    prototypes: (C, 2) descriptions in the plane of the samples; names: (C,); explained: share of the descriptions'
-    variance along each axis. Returns PNG and SVG.
+    names: (C,) classes. Returns PNG and SVG.
     """
+    prototypes, explained = samples.prototypes, samples.explained
     shown = np.unique(samples.labels)
     is_seen = np.isin(shown, samples.labels[samples.seen])
     columns = min(3, len(samples.times))

@@ -20,10 +20,10 @@ from revcd_cli.config import RULES, Config
 from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.errors import UsageError
+from revcd_cli.metrics.summary import METRIC_NAMES, mean_and_std
 from revcd_cli.pipeline.compare.baselines import BASELINES, Baseline, training_rows
 from revcd_cli.pipeline.compare.compare import (
     EVERYTHING,
-    FIGURES,
     METHODS,
     MethodResult,
     compare_methods,
@@ -31,7 +31,7 @@ from revcd_cli.pipeline.compare.compare import (
     is_seeded,
 )
 from revcd_cli.pipeline.evaluate.evaluate import tested_classes as classes_with_photos
-from revcd_cli.reports.comparison.report import describe_comparison, spread, summarise, write_comparison
+from revcd_cli.reports.comparison.report import describe_comparison, summarise, write_comparison
 
 CPU = torch.device("cpu")
 TRAINED = ("revcd", "revcd-cosine", "cvae", "gan")
@@ -60,7 +60,7 @@ def results(make_toy, config: Config) -> list[MethodResult]:
 
 
 def result(method: str, seed: int, *figures: float | None) -> MethodResult:
-    test = dict(zip(FIGURES, figures, strict=True))
+    test = dict(zip(METRIC_NAMES, figures, strict=True))
     return MethodResult(
         method=method, seed=seed, settings={}, gamma=0.0, validation={}, test=test, plain=test,
         candidates={"seen": 1, "unseen": 1}, seconds=0.0,
@@ -164,12 +164,12 @@ def test_every_method_has_its_figures(results: list[MethodResult]):
             continue
         assert each.candidates == {"seen": 6, "unseen": 2}
         for figures in (each.test, each.plain):
-            s, u, h, t1, area = (figures[name] for name in FIGURES)
+            s, u, h, t1, area = (figures[name] for name in METRIC_NAMES)
             assert all(0 <= value <= 1 + 1e-9 for value in (s, u, t1, area))
             assert h == pytest.approx(2 * s * u / (s + u) if s + u else 0)
         # T1 and the area do not know the penalty.
         assert (each.test["T1"], each.test["AUSUC"]) == (each.plain["T1"], each.plain["AUSUC"])
-        assert set(each.validation) == set(FIGURES)
+        assert set(each.validation) == set(METRIC_NAMES)
     rules = {each.method: each.settings["rule"] for each in results if each.method in TRAINED}
     assert rules["revcd"] in RULES
     assert {rules[name] for name in ("revcd-cosine", "cvae", "gan")} == {"cosine"}
@@ -239,7 +239,7 @@ def test_mean_and_spread_are_over_the_seeds_of_a_method():
     assert summary["a"]["S"].mean == pytest.approx(0.6)
     assert summary["a"]["S"].std == pytest.approx(statistics.stdev([0.5, 0.7]))
     assert summary["b"]["U"].mean == 1 and summary["b"]["U"].std is None
-    assert spread([0.5, None]).mean is None  # a figure that a seed does not have has no mean
+    assert mean_and_std([0.5, None]).mean is None  # a seed without this metric leaves no mean
 
 
 @pytest.mark.parametrize("methods", [("revcd", "vae"), ("gan", "gan")])

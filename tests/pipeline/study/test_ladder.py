@@ -1,4 +1,4 @@
-"""The ladder: it begins at the paper's settings, ends at the defaults, and reads no test photo unless asked."""
+"""The ladder study begins at the settings of the paper, ends at the defaults, and reads test photos only if asked."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ import pytest
 
 from revcd_cli.config import Config
 from revcd_cli.errors import UsageError
-from revcd_cli.pipeline.compare.compare import FIGURES, compare_methods
+from revcd_cli.metrics.summary import METRIC_NAMES, MeanStd
+from revcd_cli.pipeline.compare.compare import compare_methods
 from revcd_cli.pipeline.settings import resolve_settings
-from revcd_cli.pipeline.study.ladder import (
-    STEPS,
-    describe_ladder,
-    paper_preset,
-    row_figures,
-    rungs,
-    study_ladder,
-    write_ladder,
-)
+from revcd_cli.pipeline.study.ladder import STEPS, paper_preset, step_configs, study_ladder, summarise_step
+from revcd_cli.reports.studies import describe_ladder, write_ladder
 
 SMALL = (
     "diffusion.timesteps=20", "encoder.n_tokens=4", "encoder.width=16", "encoder.heads=2", "encoder.feedforward=32",
@@ -38,15 +32,15 @@ def paper() -> Config:
 @pytest.mark.parametrize("preset", ["paper-awa2", "paper-cub", "paper-sun"])
 def test_the_ladder_begins_at_the_preset_and_ends_at_the_defaults(preset: str):
     base = resolve_settings(preset).config
-    ladder = rungs(base)
-    assert ladder[0] == (STEPS[0].name, base)
-    assert ladder[-1] == (STEPS[-1].name, Config())
-    assert [name for name, _ in ladder] == [step.name for step in STEPS]  # no step is without effect
+    steps = step_configs(base)
+    assert steps[0] == (STEPS[0].name, base)
+    assert steps[-1] == (STEPS[-1].name, Config())
+    assert [name for name, _ in steps] == [step.name for step in STEPS]  # every step changes something
 
 
 def test_a_step_changes_what_it_says_and_nothing_else(paper: Config):
     before = paper.to_dict()
-    for step, (_, config) in zip(STEPS[1:], rungs(paper)[1:], strict=True):
+    for step, (_, config) in zip(STEPS[1:], step_configs(paper)[1:], strict=True):
         now, touched = config.to_dict(), {*step.defaults, *step.changes}
         for section, entries in now.items():
             for key, value in entries.items():
@@ -55,53 +49,57 @@ def test_a_step_changes_what_it_says_and_nothing_else(paper: Config):
         before = now
 
 
-def test_what_set_gives_holds_on_every_rung(paper: Config):
-    assert {config.train.epochs for _, config in rungs(paper, ["train.epochs=3"])} == {3}
+def test_set_applies_to_every_step(paper: Config):
+    assert {config.train.epochs for _, config in step_configs(paper, ["train.epochs=3"])} == {3}
 
 
-def test_rungs_that_set_makes_alike_are_climbed_once(paper: Config):
-    names = [name for name, _ in rungs(paper, ["precondition.unit_length=true"])]
+def test_a_step_that_changes_nothing_under_set_is_left_out(paper: Config):
+    names = [name for name, _ in step_configs(paper, ["precondition.unit_length=true"])]
     assert "+ descriptions of one length" not in names and len(names) == len(STEPS) - 1
 
 
 @pytest.mark.parametrize(("name", "preset"), [("cub", "paper-cub"), ("SUN", "paper-sun"), ("mine", "paper-awa2")])
-def test_the_paper_s_settings_for_a_data_set(make_toy, name: str, preset: str):
+def test_the_preset_of_the_paper_for_a_dataset(make_toy, name: str, preset: str):
     assert paper_preset(dataclasses.replace(make_toy(), name=name)) == preset
 
 
-def test_without_the_test_photos_every_rung_and_baseline_has_validated_figures(make_toy, paper: Config, tmp_path: Path):
+def test_steps_and_baselines_have_validation_metrics_without_test_photos(make_toy, paper: Config, tmp_path: Path):
     dataset = make_toy()
     features = dataset.features.copy()
     features[np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])] = np.nan
     blind, told = dataclasses.replace(dataset, features=features), []
-    rows = study_ladder(
-        blind, paper, (0,), assignments=SMALL, beside=("ridge", "linear-probe"), device="cpu",
-        on_row=lambda rows: told.append(len(rows)),
+    results = study_ladder(
+        blind, paper, (0,), assignments=SMALL, baselines=("ridge", "linear-probe"), device="cpu",
+        on_result=lambda results: told.append(len(results)),
     )  # fmt: skip
-    assert [row.name for row in rows] == [*(name for name, _ in rungs(paper, SMALL)), "ridge", "linear-probe"]
-    assert told == list(range(1, len(rows) + 1))
-    assert all(run.test is None for row in rows for run in row.runs)
-    assert all(row_figures(row, "validation")["H"]["mean"] is not None for row in rows[:-1])
-    assert rows[0].overrides["train.epochs"] == 1  # what --set changed of the preset
-    assert rows[-2].overrides == {}
-    write_ladder(tmp_path, describe_ladder(rows, blind, paper, test=False))
+    assert [result.name for result in results] == [
+        *(name for name, _ in step_configs(paper, SMALL)),
+        "ridge",
+        "linear-probe",
+    ]
+    assert told == list(range(1, len(results) + 1))
+    assert all(run.test is None for result in results for run in result.runs)
+    assert all(summarise_step(result, "validation")["H"].mean is not None for result in results[:-1])
+    assert results[0].overrides["train.epochs"] == 1  # changed by --set from the preset
+    assert results[-2].overrides == {}
+    write_ladder(tmp_path, describe_ladder(results, blind, paper, test=False))
     read = json.loads((tmp_path / "ladder.json").read_text("utf-8"))
-    assert [row["name"] for row in read["rows"]] == [row.name for row in rows]
+    assert [row["name"] for row in read["rows"]] == [result.name for result in results]
     assert Config.from_dict(read["config"]) == paper
     assert set(read["rows"][0]) == {"name", "overrides", "validation", "runs"}
 
 
-def test_with_the_test_a_rung_is_what_the_comparison_finds_for_its_settings(make_toy, paper: Config):
+def test_with_test_photos_a_step_has_the_metrics_of_a_comparison_with_its_settings(make_toy, paper: Config):
     quick = [*SMALL, "inference.steps=1", "inference.sampler=ddim"]
-    rows = study_ladder(make_toy(), paper, (1,), assignments=quick, beside=("eszsl",), test=True, device="cpu")
-    ladder = rungs(paper, quick)
-    for row, (method, config) in ((rows[2], ("revcd", ladder[2][1])), (rows[-1], ("eszsl", ladder[-1][1]))):
+    results = study_ladder(make_toy(), paper, (1,), assignments=quick, baselines=("eszsl",), test=True, device="cpu")
+    steps = step_configs(paper, quick)
+    for result, (method, config) in ((results[2], ("revcd", steps[2][1])), (results[-1], ("eszsl", steps[-1][1]))):
         (expected,) = compare_methods(make_toy(), config, (1,), (method,), device="cpu")
-        assert row.runs[0].test == expected.test
-        assert row_figures(row, "test")["S"] == {"mean": expected.test["S"], "std": None}
-        assert list(row_figures(row, "plain")) == list(FIGURES)
+        assert result.runs[0].test == expected.test
+        assert summarise_step(result, "test")["S"] == MeanStd(mean=expected.test["S"], std=None)
+        assert list(summarise_step(result, "plain")) == list(METRIC_NAMES)
 
 
-def test_a_ladder_without_validation_needs_the_test(make_toy, paper: Config):
+def test_without_validation_photos_the_ladder_needs_test_photos(make_toy, paper: Config):
     with pytest.raises(UsageError, match="nothing to validate"):
         study_ladder(make_toy(), paper, (0,), assignments=["train.validation_classes=0"])

@@ -1,4 +1,4 @@
-"""The paper's two studies: their numbers are those of the plain pipeline, and their pictures can be opened."""
+"""The studies of the paper: their numbers agree with `train` and `evaluate`, and their plots can be opened."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from revcd_cli.pipeline.study.cls_weight import study_cls_weight
 from revcd_cli.pipeline.study.denoise import choose_photos, fit_plane, study_denoise
 from revcd_cli.pipeline.train.train import train
 from revcd_cli.reports.plots.figures import plot_cls_weight
+from revcd_cli.reports.studies import write_cls_weight_plots, write_denoise
 from revcd_cli.system.image_noise import image_generator
 
 
@@ -45,7 +46,7 @@ def config(small_config):
 
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
-    """Which (weight, seed) were really trained."""
+    """The (weight, seed) pairs that were trained."""
     done = []
 
     def counted(dataset, config, output, *, seed, **options):
@@ -57,9 +58,10 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
 
 
 @pytest.mark.parametrize("test", [False, True])
-def test_each_row_is_what_training_with_that_weight_gives(test: bool, make_toy, config, tmp_path: Path):
+def test_each_row_has_the_metrics_of_a_training_with_its_weight(test: bool, make_toy, config, tmp_path: Path):
     dataset = make_toy()
-    study_cls_weight(dataset, config, tmp_path / "study", weights=[0.5, 0.0], seeds=[0, 1], test=test, device="cpu")
+    folder = tmp_path / "study"
+    results = study_cls_weight(dataset, config, folder, weights=[0.5, 0.0], seeds=[0, 1], test=test, device="cpu")
     rows = read_csv(tmp_path / "study/cls_weight.csv")
     assert [(float(row["weight"]), int(row["seed"])) for row in rows] == [(0, 0), (0, 1), (0.5, 0), (0.5, 1)]
     for row in rows:
@@ -72,12 +74,13 @@ def test_each_row_is_what_training_with_that_weight_gives(test: bool, make_toy, 
             name: figures[name] for name in ("S", "U", "H", "T1")
         }
         assert row["split"] == ("test" if test else "validation")
+    write_cls_weight_plots(tmp_path / "study", results, dataset.name)
     check_pictures(tmp_path / "study", "cls_weight")
     names = {path.name for path in (tmp_path / "study").iterdir()}
     assert names == {"cls_weight.csv", "cls_weight.json", "cls_weight.png", "cls_weight.svg"}
 
 
-def test_the_order_of_the_weights_and_a_stop_between_them_do_not_matter(make_toy, config, tmp_path: Path, trainings):
+def test_results_do_not_depend_on_the_order_of_weights_or_on_resuming(make_toy, config, tmp_path: Path, trainings):
     dataset = make_toy()
     study_cls_weight(dataset, config, tmp_path / "once", weights=[0.0, 0.1, 1.0], seeds=[0], device="cpu")
     study_cls_weight(dataset, config, tmp_path / "twice", weights=[1.0], seeds=[0], device="cpu")
@@ -87,7 +90,7 @@ def test_the_order_of_the_weights_and_a_stop_between_them_do_not_matter(make_toy
         assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes()
 
 
-def test_an_interrupted_training_keeps_the_rows_before_it(make_toy, config, tmp_path: Path, trainings, monkeypatch):
+def test_an_interrupted_study_keeps_its_finished_rows(make_toy, config, tmp_path: Path, trainings, monkeypatch):
     def interrupted(*arguments, **options):
         if trainings:
             raise KeyboardInterrupt
@@ -103,7 +106,7 @@ def test_an_interrupted_training_keeps_the_rows_before_it(make_toy, config, tmp_
     assert [result.weight for result in results] == [0.0, 1.0]
 
 
-def test_results_of_other_settings_are_neither_mixed_nor_lost(
+def test_results_of_other_settings_are_kept_unless_overwritten(
     make_toy, config, small_config, tmp_path: Path, trainings
 ):
     study_cls_weight(make_toy(), config, tmp_path, weights=[0.0], seeds=[0], device="cpu")
@@ -129,16 +132,16 @@ def test_results_of_other_settings_are_neither_mixed_nor_lost(
         ("cls_weight.json", "[]", UsageError),
     ],
 )
-def test_files_that_are_not_the_studys_are_refused(name, content, error, make_toy, config, tmp_path: Path):
+def test_damaged_result_files_are_refused(name, content, error, make_toy, config, tmp_path: Path):
     study_cls_weight(make_toy(), config, tmp_path, weights=[0.0], seeds=[0], device="cpu")
     (tmp_path / name).write_text(content)
     with pytest.raises(error, match=name):
         study_cls_weight(make_toy(), config, tmp_path, weights=[0.0], seeds=[0], device="cpu")
 
 
-def test_what_cannot_be_measured_is_refused_before_any_training(make_toy, config, small_config, tmp_path, trainings):
+def test_invalid_requests_are_refused_before_any_training(make_toy, config, small_config, tmp_path, trainings):
     unchecked = small_config(train={"validation_classes": 0.0})
-    with pytest.raises(UsageError, match="no validation part"):
+    with pytest.raises(UsageError, match="no validation photos"):
         study_cls_weight(make_toy(), unchecked, tmp_path / "a", weights=[0.0], seeds=[0])
     with pytest.raises(ConfigError, match="cls_weight"):
         study_cls_weight(make_toy(), config, tmp_path / "a", weights=[0.0, -1.0], seeds=[0])
@@ -148,7 +151,7 @@ def test_what_cannot_be_measured_is_refused_before_any_training(make_toy, config
 
 @pytest.mark.parametrize("weights", [[0.0], [0.3], [0.0, 1.0], [0.1, 1.0], [k / 10 for k in range(12)]])
 @pytest.mark.parametrize("unseen", [0.4, None])
-def test_any_set_of_weights_can_be_drawn_and_is_drawn_the_same_again(weights: list[float], unseen: float | None):
+def test_plots_of_any_weights_are_valid_and_repeat_byte_for_byte(weights: list[float], unseen: float | None):
     figures = {"S": 0.9, "U": unseen, "H": unseen, "T1": unseen}
     results = [{"weight": weight, "seed": seed, "figures": figures} for weight in weights for seed in (0, 1)]
     png, svg = plot_cls_weight(results, "a $strange_{ name, test photos")
@@ -159,13 +162,15 @@ def test_any_set_of_weights_can_be_drawn_and_is_drawn_the_same_again(weights: li
 
 @pytest.fixture(scope="module")
 def denoised(toy_model, tmp_path_factory: pytest.TempPathFactory):
-    """(folder, samples) of the chains of the toy model."""
+    """(folder, samples) of the denoising chains of the toy model."""
     folder = tmp_path_factory.mktemp("denoise")
     checkpoint = load_checkpoint(toy_model.path)
-    return folder, study_denoise(checkpoint, toy_model.dataset, folder, photos=4, panels=6, seed=5, device="cpu")
+    samples = study_denoise(checkpoint, toy_model.dataset, photos=4, panels=6, seed=5, device="cpu")
+    write_denoise(folder, samples, toy_model.dataset)
+    return folder, samples
 
 
-def test_the_points_are_those_of_one_photos_chain_run_alone(toy_model, denoised):
+def test_points_and_cosines_are_those_of_the_chain_of_each_photo_run_alone(toy_model, denoised):
     folder, samples = denoised
     dataset, model = toy_model.dataset, load_checkpoint(toy_model.path).model
     z = model.precondition(torch.from_numpy(dataset.classes.values))
@@ -197,7 +202,7 @@ def test_the_points_are_those_of_one_photos_chain_run_alone(toy_model, denoised)
             assert float(row["cosine"]) == pytest.approx(float(torch.cosine_similarity(chain[t][0], own, 0)), abs=1e-4)
 
 
-def test_the_rows_name_test_photos_with_their_classes(toy_model, denoised):
+def test_rows_name_test_photos_and_their_classes(toy_model, denoised):
     folder, samples = denoised
     dataset = toy_model.dataset
     tested = {dataset.paths[row]: "true" for row in dataset.split.test_seen}
@@ -214,7 +219,7 @@ def test_the_rows_name_test_photos_with_their_classes(toy_model, denoised):
     check_pictures(folder, "denoise")
 
 
-def test_photos_of_a_class_do_not_depend_on_the_other_classes(make_toy):
+def test_the_photos_chosen_for_a_class_do_not_depend_on_other_classes(make_toy):
     dataset = make_toy()
     fewer = dataclasses.replace(dataset.split, test_unseen=dataset.split.test_unseen[:0])
     chosen = choose_photos(dataset, 3, 0)
@@ -226,7 +231,7 @@ def test_photos_of_a_class_do_not_depend_on_the_other_classes(make_toy):
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 4), (5, 1), (6, 4)])
-def test_the_plane_of_any_descriptions_is_finite_and_flipped_one_way(shape: tuple[int, int]):
+def test_the_plane_is_finite_and_its_signs_do_not_depend_on_the_order_of_classes(shape: tuple[int, int]):
     z = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     plane = fit_plane(z)
     assert plane(z).shape == (shape[0], 2)
@@ -236,21 +241,18 @@ def test_the_plane_of_any_descriptions_is_finite_and_flipped_one_way(shape: tupl
 
 
 @pytest.mark.parametrize("photos", [1, 2])
-def test_a_picture_of_too_few_samples_for_a_density_is_still_drawn(photos: int, toy_model, tmp_path: Path):
+def test_a_plot_with_too_few_samples_for_a_density_is_drawn(photos: int, toy_model, tmp_path: Path):
     unseen = toy_model.dataset.split.test_unseen
     checkpoint = load_checkpoint(toy_model.path)
-    samples = study_denoise(checkpoint, toy_model.dataset, tmp_path, photos=photos, panels=2, device="cpu")
+    samples = study_denoise(checkpoint, toy_model.dataset, photos=photos, panels=2, device="cpu")
+    write_denoise(tmp_path, samples, toy_model.dataset)
     assert (~samples.seen).sum() == photos * len(np.unique(toy_model.dataset.labels[unseen]))
     check_pictures(tmp_path, "denoise")
 
 
-def test_the_study_of_the_chain_refuses_what_it_cannot_do(toy_model, make_toy, tmp_path: Path):
+def test_the_denoise_study_refuses_too_many_panels_and_other_datasets(toy_model, make_toy):
     checkpoint = load_checkpoint(toy_model.path)
     with pytest.raises(UsageError, match="50 steps"):
-        study_denoise(checkpoint, toy_model.dataset, tmp_path, panels=60)
+        study_denoise(checkpoint, toy_model.dataset, panels=60)
     with pytest.raises(LeakError):
-        study_denoise(checkpoint, make_toy(n_seen=5), tmp_path)
-    (tmp_path / "denoise.png").write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"denoise\.png"):
-        study_denoise(checkpoint, toy_model.dataset, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["denoise.png"]
+        study_denoise(checkpoint, make_toy(n_seen=5))

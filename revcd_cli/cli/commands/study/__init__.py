@@ -1,4 +1,4 @@
-"""The commands `revcd study cls-weight`, `denoise` and `ladder`.
+"""The commands `revcd study cls-weight`, `denoise` and `ladder`, one file each.
 
-Like every command, each is a thin layer over `pipeline.study`.
+Each calls a function of `pipeline.study`, writes its results with `reports.studies`, and prints a table.
 """

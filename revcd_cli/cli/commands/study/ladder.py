@@ -1,4 +1,4 @@
-"""`revcd study ladder`: what each step from the paper's settings to the defaults is worth."""
+"""`revcd study ladder`: an ablation study from the settings of the paper to the defaults."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ...options import (
     expand_short,
 )
 from ...terminal import console
-from ..comparison import percent
+from ..compare import percent_over_seeds
 from ..train import SetOption
 
 if TYPE_CHECKING:
-    from ....pipeline.study.ladder import Row
+    from ....pipeline.study.ladder import StepResult
 
 
 def ladder(
@@ -36,18 +36,18 @@ def ladder(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for ladder.json.", callback=expand_short),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Trainings per rung, from --seed on.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Trainings per step, from --seed on.")] = 1,
     seed: SeedOption = 0,
     test: Annotated[
-        bool, typer.Option("--test", help="Measure on test photos too. Do not choose by these figures.")
+        bool, typer.Option("--test", help="Measure test photos too. Do not choose settings by these results.")
     ] = False,
     config: Annotated[
         str | None,
         typer.Option(
             "--config",
             metavar="NAME|FILE",
-            help="Settings of the first rung.",
-            show_default="paper-cub, paper-sun or paper-awa2, by data set",
+            help="Settings of the first step.",
+            show_default="paper-cub, paper-sun or paper-awa2, by dataset",
         ),
     ] = None,
     assignments: SetOption = None,
@@ -61,10 +61,10 @@ def ladder(
     precision: PrecisionOption = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Climb from the paper's RevCD to the default settings step by step, beside the baselines and two bounds.
+    """Run an ablation study: change the settings of the paper to the defaults step by step, and measure each step.
 
-    Every rung is trained and judged on validation, which plays with the seen classes alone; with --test, on test photos
-    too. --set holds on every rung. Writes ladder.json after each row.
+    The baselines and two bounds are measured too. Measures on validation photos of held-out seen classes; with --test,
+    also on test photos. --set applies to every step. Writes ladder.json after each step.
 
     \b
     revcd study ladder --dataset my-animals/ -o study/
@@ -72,12 +72,13 @@ def ladder(
     """
     from ....pipeline.settings import resolve_settings
 
-    resolve_settings(config, assignments or [])  # what is wrong there is said before any work is done
-    from ....pipeline.study.ladder import FILES, describe_ladder, paper_preset, study_ladder, write_ladder
-    from ....reports.evaluation.files import check_report_folder
+    resolve_settings(config, assignments or [])  # report errors in them before any work is done
+    from ....pipeline.study.ladder import paper_preset, study_ladder
+    from ....reports.studies import LADDER_FILES, describe_ladder, write_ladder
+    from ....system.files import check_output_folder
 
     if output is not None:
-        check_report_folder(output, FILES, overwrite=overwrite)
+        check_output_folder(output, LADDER_FILES, overwrite=overwrite)
     opened = open_with_features(
         dataset,
         features=features,
@@ -92,12 +93,12 @@ def ladder(
     )
     base = resolve_settings(config or paper_preset(opened)).config
 
-    def keep(rows: list[Row]) -> None:  # after each: what is measured is not lost when the next one fails
+    def save(results: list[StepResult]) -> None:  # after each step, so that a failure loses only the current one
         if output is not None:
-            write_ladder(output, describe_ladder(rows, opened, base, test))
+            write_ladder(output, describe_ladder(results, opened, base, test))
 
-    with console.progress("Climbing", unit="rows") as on_progress:
-        rows = study_ladder(
+    with console.progress("Training", unit="steps") as on_progress:
+        results = study_ladder(
             opened,
             base,
             range(seed, seed + seeds),
@@ -107,20 +108,24 @@ def ladder(
             processes=None,
             on_progress=on_progress,
             on_note=console.note,
-            on_row=keep,
+            on_result=save,
         )
-    _print(rows, test)
+    _print(results, test)
     if output is not None:
-        console.note(f"Written to {output}: {', '.join(FILES)}")
+        console.note(f"Written to {output}: {', '.join(LADDER_FILES)}")
 
 
-def _print(rows: list[Row], test: bool) -> None:
-    from ....pipeline.compare.compare import FIGURES
-    from ....pipeline.study.ladder import row_figures
+def _print(results: list[StepResult], test: bool) -> None:
+    from ....metrics.summary import METRIC_NAMES
+    from ....pipeline.study.ladder import summarise_step
 
     parts = ("validation", "test") if test else ("validation",)
-    columns = [f"{part} {name}" if test else name for part in parts for name in FIGURES]
-    lines = [
-        [row.name, *(percent(**figure) for part in parts for figure in row_figures(row, part).values())] for row in rows
+    columns = [f"{part} {name}" if test else name for part in parts for name in METRIC_NAMES]
+    rows = [
+        [
+            result.name,
+            *(percent_over_seeds(m.mean, m.std) for part in parts for m in summarise_step(result, part).values()),
+        ]
+        for result in results
     ]
-    console.result_table(["", *columns], lines, right=columns)
+    console.result_table(["", *columns], rows, right=columns)

@@ -1,4 +1,4 @@
-"""`revcd evaluate --baselines` and `--method`: RevCD beside its rivals, each trained on the way, in one table."""
+"""`revcd evaluate --baselines` and `--method`: train RevCD and baselines, and compare them in one table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def parse_methods(text: str) -> tuple[str, ...]:
-    """Read "revcd,cvae" as names; which there are is checked where they are known."""
+    """Parse "revcd,cvae" as names. `check_methods` checks that they exist."""
     return tuple(name.strip() for name in text.split(","))
 
 
@@ -28,30 +28,30 @@ MethodsOption = Annotated[
         "--method",
         parser=parse_methods,
         metavar="NAME[,NAME]",
-        help="Train and compare these instead of measuring a model: revcd, revcd-cosine, cvae, gan, ridge, eszsl, sae, "
-        "conse, class-norm, linear-probe, prototype-oracle.",
+        help="Train and compare these methods instead of measuring a model: revcd, revcd-cosine, cvae, gan, ridge, "
+        "eszsl, sae, conse, class-norm, linear-probe, prototype-oracle.",
     ),
 ]
 BaselinesOption = Annotated[
-    bool, typer.Option("--baselines", help="Train and compare all of them (but revcd-cosine), RevCD included.")
+    bool, typer.Option("--baselines", help="Train and compare all methods except revcd-cosine.")
 ]
 SeedsOption = Annotated[
     int,
     typer.Option(
-        "--seeds", min=1, metavar="N", help="With --baselines or --method: trainings of each, with seeds 0 to N-1."
+        "--seeds", min=1, metavar="N", help="With --baselines or --method: trainings per method, with seeds 0 to N-1."
     ),
 ]
 WholeTableOption = Annotated[
     bool,
     typer.Option(
-        "--whole-table", help="Let every class of the table be an answer, not only those with photos in the split."
+        "--whole-table", help="Use every class of the table as a candidate, not only those with photos in the split."
     ),
 ]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be compared, and where the figures go."""
+class ComparisonPlan:
+    """A checked request: the methods to compare, and where to write the results."""
 
     config: Config
     methods: tuple[str, ...]
@@ -61,7 +61,7 @@ class Plan:
 
 
 def refuse(options: dict[str, Any], why: str) -> None:
-    """Raise `BadParameter` for the first of these options that was given."""
+    """Raise `BadParameter` for the first of these options that has a value."""
     for name, value in options.items():
         if value:
             raise typer.BadParameter(why, param_hint=name)
@@ -76,26 +76,26 @@ def plan_comparison(
     *,
     whole_table: bool,
     overwrite: bool,
-) -> Plan:
-    """Check all that can be checked before any work is done. methods: None is every one of `--baselines`."""
+) -> ComparisonPlan:
+    """Check the request before any work is done. methods: None means those of `--baselines`."""
     from ...pipeline.compare.compare import EVERYTHING, check_methods
     from ...pipeline.settings import resolve_settings
     from ...reports.comparison.report import FILES
-    from ...reports.evaluation.files import check_report_folder
+    from ...system.files import check_output_folder
 
     methods = EVERYTHING if methods is None else methods
     check_methods(methods)
     if output is not None:
-        check_report_folder(output, FILES, overwrite=overwrite)
-    return Plan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
+        check_output_folder(output, FILES, overwrite=overwrite)
+    return ComparisonPlan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
 
 
-def compare(plan: Plan, dataset: FeaturedDataset, *, device: str, as_json: bool) -> None:
+def compare(plan: ComparisonPlan, dataset: FeaturedDataset, *, device: str, as_json: bool) -> None:
     """Train and compare the methods; print the results, and write them if asked. dataset: with its features."""
     from ...pipeline.compare.compare import compare_methods
     from ...reports.comparison.report import describe_comparison, write_comparison
 
-    def keep(results: list[MethodResult]) -> None:  # after each: what is measured is not lost when the next one fails
+    def save(results: list[MethodResult]) -> None:  # after each method, so that a failure loses only the current one
         if plan.output is not None:
             write_comparison(plan.output, describe_comparison(results, dataset, plan.config))
 
@@ -110,7 +110,7 @@ def compare(plan: Plan, dataset: FeaturedDataset, *, device: str, as_json: bool)
             whole_table=plan.whole_table,
             on_progress=on_progress,
             on_note=console.note,
-            on_result=keep,
+            on_result=save,
         )
     document = describe_comparison(results, dataset, plan.config)
     if plan.output is not None:
@@ -121,13 +121,15 @@ def compare(plan: Plan, dataset: FeaturedDataset, *, device: str, as_json: bool)
         _print(document, plan)
 
 
-def _print(document: dict[str, Any], plan: Plan) -> None:
-    names, plain = ("S", "U", "H", "T1", "AUSUC"), ("S", "U")
+def _print(document: dict[str, Any], plan: ComparisonPlan) -> None:
+    from ...metrics.summary import METRIC_NAMES
+
+    plain = METRIC_NAMES[:2]
     rows = [
         [
             method,
-            *(percent(**entry["test"][name]) for name in names),
-            *(percent(**entry["plain"][name]) for name in plain),
+            *(percent_over_seeds(**entry["test"][name]) for name in METRIC_NAMES),
+            *(percent_over_seeds(**entry["plain"][name]) for name in plain),
             f"{entry['runs']}{'' if entry['seeded'] else ' (no seed)'}",
         ]
         for method, entry in document["methods"].items()
@@ -135,7 +137,7 @@ def _print(document: dict[str, Any], plan: Plan) -> None:
     unpenalised = [f"{name} unpenalised" for name in plain]
     optional = ("runs", *reversed(unpenalised))
     console.result_table(
-        ["method", *names, *unpenalised, "runs"], rows, right=(*names, *unpenalised), optional=optional
+        ["method", *METRIC_NAMES, *unpenalised, "runs"], rows, right=(*METRIC_NAMES, *unpenalised), optional=optional
     )
     dataset = document["dataset"]
     counts = next((result["candidates"] for result in document["results"] if result["candidates"]["unseen"]), None)
@@ -147,6 +149,6 @@ def _print(document: dict[str, Any], plan: Plan) -> None:
     )
 
 
-def percent(mean: float | None, std: float | None) -> str:
-    """Write a mean and its spread over seeds, shares of 1, in percent."""
+def percent_over_seeds(mean: float | None, std: float | None) -> str:
+    """Format a mean and its standard deviation over seeds, shares of 1, as percentages."""
     return console.percent(mean) if std is None else f"{console.percent(mean)} {plus_minus()} {console.percent(std)}"

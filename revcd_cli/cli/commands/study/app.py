@@ -1,0 +1,18 @@
+"""The command group `revcd study`."""
+
+from __future__ import annotations
+
+import typer
+
+from .cls_weight import cls_weight
+from .denoise import denoise
+from .ladder import ladder
+
+app = typer.Typer(
+    help="Repeat two experiments of the paper, and run an ablation study from its settings to the defaults.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.command("ladder")(ladder)
+app.command("cls-weight")(cls_weight)
+app.command("denoise")(denoise)
