@@ -1,4 +1,4 @@
-"""`revcd tune`: better settings, chosen on validation alone."""
+"""`revcd tune`: hyperparameter search on validation folds."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ...pipeline.tune.tune import TrialResult, TuneSummary
+    from ...pipeline.tune.record import TrialResult
+    from ...pipeline.tune.tune import TuneSummary
 
-_SHOWN = 8  # of the best trials
-_FIGURES = ("S", "U", "H", "T1", "AUSUC")
+_SHOWN = 8  # trials in the table
 
 TunedOption = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help="TOML file to write.", callback=expand_short)
@@ -57,20 +57,16 @@ def tune(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an earlier search, or add trials to it.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what may be changed, and its range; try nothing.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier search, or add trials to it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the search space and exit.")] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Search for better settings on validation: some seen classes play unseen, and test photos are never read.
+    """Search for better settings on validation folds that hold out seen classes. Test photos are never read.
 
-    Trial 0 is the starting point: the defaults, or --config and --set. The others change some settings at random. Many
-    trials get one fold of validation and half their epochs, the better third two folds, the best all of them. What
-    needs no training, such as the noise band, is tried on the networks of the last round. Every trial is kept beside
-    the output, in NAME.jsonl.
+    Needs optuna: pip install 'revcd[tune]'. Trial 0 is the starting point: the defaults, or --config and --set. Ten
+    trials change some of its settings at random; TPE proposes the others. Each trial trains on one fold for half its
+    epochs; the best third continues with two folds, and the best third of these with all folds. Settings that need no
+    training, such as the noise band, are tried on the networks of all folds. All results are kept in NAME.jsonl.
 
     \b
     revcd tune --dataset my-animals/ --budget 60 -o tuned.toml
@@ -82,9 +78,10 @@ def tune(
     if dry_run:
         _print_space(settings.config)
         return
-    from ...pipeline.tune.tune import check_tune_output
+    from ...pipeline.tune.tune import check_optuna, check_tune_output
     from ...pipeline.tune.tune import tune as run
 
+    check_optuna()
     check_tune_output(output, resume=resume, overwrite=overwrite)
     opened = open_with_features(
         dataset,
@@ -115,7 +112,7 @@ def tune(
             on_note=console.note,
         )
     except KeyboardInterrupt:
-        console.note("Add --resume to the same command to go on after the last finished trial.")
+        console.note("Add --resume to the same command to continue after the last result.")
         raise
     _report(summary, dataset)
 
@@ -123,7 +120,7 @@ def tune(
 def _print_space(config: Config) -> None:
     from ...pipeline.tune.search_space import describe_space
 
-    console.result_table(["setting", "start", "drawn from", ""], describe_space(config))
+    console.result_table(["setting", "start", "values", ""], describe_space(config))
 
 
 def _line(result: TrialResult) -> str:
@@ -142,32 +139,34 @@ def _changes(result: TrialResult) -> str:
 
 
 def _report(summary: TuneSummary, dataset: str) -> None:
-    last = [result for result in summary.results if result.rung == summary.best.rung]
+    from ...metrics.summary import METRIC_NAMES
+
+    last = [result for result in summary.results if result.stage == summary.best.stage]
     ranked = sorted(last, key=lambda result: (-result.merit, result.trial))[:_SHOWN]
     if summary.start not in ranked:
         ranked.append(summary.start)
     rows = [
         [
             str(result.trial),
-            *(console.percent(result.figures.get(name)) for name in _FIGURES),
+            *(console.percent(result.figures.get(name)) for name in METRIC_NAMES),
             result.rule,
             f"{result.seconds:.0f}",
             _changes(result),
         ]
         for result in ranked
     ]
-    columns = ["trial", *_FIGURES, "rule", "seconds", "changed"]
+    columns = ["trial", *METRIC_NAMES, "rule", "seconds", "changed"]
     console.result_table(
-        columns, rows, right=("trial", *_FIGURES, "seconds"), optional=("seconds", "rule", "T1", "AUSUC")
+        columns, rows, right=("trial", *METRIC_NAMES, "seconds"), optional=("seconds", "rule", "T1", "AUSUC")
     )
     merits = {result.trial: result.merit for result in summary.results if result.figures.get("H") is not None}
     if drawn := drawing.sparkline([merits[trial] for trial in sorted(merits)]):
-        console.note(f"H of the trials, from the first to the last: {drawn}")
+        console.note(f"H of the trials in order: {drawn}")
     if not summary.complete:
-        console.note("The budget ended the search; with --resume and a larger one it goes on.")
+        console.note("The budget ended the search; --resume with a larger budget continues it.")
     tried = len({result.trial for result in summary.results})
     console.note(
-        f"{tried} settings tried in {summary.seconds:.0f} s; those shown on {summary.best.folds} validation folds. "
-        f"Every trial is in {summary.record}"
+        f"{tried} trials in {summary.seconds:.0f} s; those shown ran on {summary.best.folds} validation folds. "
+        f"All results are in {summary.record}"
     )
     console.note(f"Written to {summary.output}. Next: revcd train --dataset {dataset} --config {summary.output}")

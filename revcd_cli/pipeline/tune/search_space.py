@@ -1,100 +1,117 @@
-"""What `revcd tune` may change: settings that need a training each, and settings that only need scoring again.
+"""The search space of `revcd tune`: settings that need a training, and how an optuna trial chooses them.
 
-Trial 0 is the starting point itself. In every other trial each setting keeps its starting value with probability one
-half, so that a trial is a change of some settings rather than of all.
+Trial 0 has the starting values. In the trials after it, each setting keeps its starting value with probability 0.5, so
+that the search explores around a good configuration. Later trials are proposed by optuna.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...config import Config, InferenceConfig
+from ...config import Config
 from ..settings import flat
+from .rescoring import BANDS, GUIDANCE
 
-KEEP = 0.5  # probability that a setting keeps its starting value
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few values."""
-
-    values: tuple[Any, ...]
-
-    def draw(self, generator: random.Random) -> Any:
-        return generator.choice(self.values)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in self.values)
+KEEP = 0.5  # probability that a random trial keeps a starting value
 
 
-@dataclass(frozen=True)
-class LogUniform:
-    """A positive number whose logarithm is uniform, to two digits."""
+class LogRange(NamedTuple):
+    """A positive number whose logarithm is uniform; it is rounded to two digits."""
 
     low: float
     high: float
 
-    def draw(self, generator: random.Random) -> float:
-        return float(f"{math.exp(generator.uniform(math.log(self.low), math.log(self.high))):.2g}")
 
-    def __str__(self) -> str:
-        return f"{self.low:g} .. {self.high:g}, uniform in the logarithm"
+Values = tuple[Any, ...] | LogRange
 
-
-TRAINED: dict[str, Choice | LogUniform] = {
-    "precondition.kind": Choice(("centre", "whiten", "centre+whiten", "standardise+whiten")),
-    "precondition.shrinkage": Choice((0.1, 0.3, 0.6)),
-    "loss.cls_weight": Choice((0.0, 0.01, 0.1)),
-    "loss.drop_condition": Choice((0.1, 0.2, 0.3)),
-    "encoder.tokens": Choice(("chunk", "single", "views")),
-    "encoder.dropout": Choice((0.0, 0.1, 0.3)),
-    "prototypes.noise": Choice((0.05, 0.1, 0.2, 0.4)),
-    "prototypes.relevance": Choice((0.0, 0.5, 1.0, 2.0)),
-    "prototypes.within_shrinkage": Choice((0.5, 0.8, 0.95)),
-    "denoiser.width": Choice((256, 512, 1024)),
-    "denoiser.dropout": Choice((0.0, 0.1, 0.3)),
-    "train.epochs": Choice((10, 20, 40)),
-    "train.learning_rate": LogUniform(2e-4, 4e-3),
-    "train.weight_decay": LogUniform(1e-3, 0.3),
-    "train.mixup": Choice((0.0, 0.3, 0.6)),
+TRAINED: dict[str, Values] = {
+    "precondition.kind": ("centre", "whiten", "centre+whiten", "standardise+whiten"),
+    "precondition.shrinkage": (0.1, 0.3, 0.6),
+    "loss.cls_weight": (0.0, 0.01, 0.1),
+    "loss.drop_condition": (0.1, 0.2, 0.3),
+    "encoder.tokens": ("chunk", "single", "views"),
+    "encoder.dropout": (0.0, 0.1, 0.3),
+    "prototypes.noise": (0.05, 0.1, 0.2, 0.4),
+    "prototypes.relevance": (0.0, 0.5, 1.0, 2.0),
+    "prototypes.within_shrinkage": (0.5, 0.8, 0.95),
+    "denoiser.width": (256, 512, 1024),
+    "denoiser.dropout": (0.0, 0.1, 0.3),
+    "train.epochs": (10, 20, 40),
+    "train.learning_rate": LogRange(2e-4, 4e-3),
+    "train.weight_decay": LogRange(1e-3, 0.3),
+    "train.mixup": (0.0, 0.3, 0.6),
 }
-# Tried on trained networks, without training them again. The rules "evidence" and "cosine" do not know each other's.
-BANDS = ((0.1, 1.0), (0.1, 0.4), (0.4, 0.7), (0.4, 1.0), (0.7, 1.0))  # inference.band_low and band_high
-GUIDED = ((1.0, 16), (1.5, 16), (2.5, 16))  # inference.guidance_scale and samples
 
 
 def describe_space(base: Config) -> list[tuple[str, str, str, str]]:
-    """Return for each setting its name, its starting value, what may be drawn, and whether that takes a training."""
+    """Return for each setting its name, its starting value, its possible values, and "trained" or "scored again"."""
     start = dict(flat(base.to_dict()))
-    rows = [(name, str(start[name]), str(dimension), "trained") for name, dimension in TRAINED.items()]
-    for names, pairs in ((("band_low", "band_high"), BANDS), (("guidance_scale", "samples"), GUIDED)):
+    rows = [(name, str(start[name]), _describe(values), "trained") for name, values in TRAINED.items()]
+    for names, pairs in ((("band_low", "band_high"), BANDS), (("guidance_scale", "samples"), GUIDANCE)):
         values = ", ".join(f"{one:g} and {other:g}" for one, other in pairs)
         now = " and ".join(f"{start[f'inference.{name}']:g}" for name in names)
         rows.append((" and ".join(f"inference.{name}" for name in names), now, values, "scored again"))
     return rows
 
 
-def draw_settings(base: Config, trial: int, seed: int, *, spatial: bool = False) -> dict[str, Any]:
-    """Return what a trial changes, by dotted name; nothing for trial 0. It follows from (seed, trial) alone.
+def _describe(values: Values) -> str:
+    if isinstance(values, LogRange):
+        return f"{values.low:g} .. {values.high:g}, uniform in the logarithm"
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 
-    spatial: the features are tokens of places in the photo, which leave no choice of `encoder.tokens`.
+
+class SearchSpace:
+    """The settings of `TRAINED` around a starting point, as parameters of optuna.
+
+    spatial: the features are tokens of places in a photo, for which `encoder.tokens` is fixed.
     """
-    if trial == 0:
-        return {}
-    start, drawn = dict(flat(base.to_dict())), {}
-    for name, dimension in TRAINED.items():
-        digest = hashlib.sha256(f"tune/{seed}/{trial}/{name}".encode()).digest()
-        generator = random.Random(int.from_bytes(digest[:8], "little"))
-        if generator.random() < KEEP or (name == "encoder.tokens" and spatial):
-            continue
-        value = dimension.draw(generator)
-        if value != start[name]:
-            drawn[name] = value
-    return drawn
+
+    def __init__(self, base: Config, *, spatial: bool = False) -> None:
+        self._start = {name: value for name, value in flat(base.to_dict()) if name in TRAINED}
+        if spatial:
+            self._start.pop("encoder.tokens", None)
+
+    def start_parameters(self) -> dict[str, Any]:
+        """Return the starting point as parameters; a number outside its range is moved to the nearest bound."""
+        return {name: self._parameter(name, value) for name, value in self._start.items()}
+
+    def random_parameters(self, seed: int, trial: int) -> dict[str, Any]:
+        """Return random parameters near the starting point; they depend on (seed, trial) alone."""
+        generator = random.Random(f"tune/{seed}/{trial}")
+        parameters = self.start_parameters()
+        for name in parameters:
+            if generator.random() < KEEP:
+                continue
+            values = TRAINED[name]
+            if isinstance(values, LogRange):
+                parameters[name] = math.exp(generator.uniform(*map(math.log, values)))
+            else:
+                parameters[name] = generator.choice(values)
+        return parameters
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Let an optuna trial choose, and return the settings that differ from the starting point, by dotted name."""
+        changed = {}
+        for name, start in self._start.items():
+            values = TRAINED[name]
+            if isinstance(values, LogRange):
+                parameter = trial.suggest_float(name, *values, log=True)
+                value = start if parameter == self._parameter(name, start) else float(f"{parameter:.2g}")
+            else:
+                value = trial.suggest_categorical(name, tuple(dict.fromkeys((start, *values))))
+            if value != start:
+                changed[name] = value
+        return changed
+
+    @staticmethod
+    def _parameter(name: str, value: Any) -> Any:
+        values = TRAINED[name]
+        return min(max(value, values.low), values.high) if isinstance(values, LogRange) else value
 
 
 def with_settings(base: Config, settings: dict[str, Any]) -> Config:
@@ -104,31 +121,3 @@ def with_settings(base: Config, settings: dict[str, Any]) -> Config:
         section, _, key = name.partition(".")
         values[section][key] = value
     return Config.from_dict(values)
-
-
-def scored_variants(base: InferenceConfig) -> list[InferenceConfig]:
-    """Return the ways to score a trained model, the starting point first.
-
-    The settings of "evidence" and those of "cosine" do not touch each other's scores, so both change at once.
-    """
-    bands = list(dict.fromkeys([(base.band_low, base.band_high), *BANDS]))
-    quick = base.sampler == "ddim" and base.steps == 1  # a longer chain costs too much to run many times
-    guided = list(dict.fromkeys([(base.guidance_scale, base.samples), *(GUIDED if quick else ())]))
-    more = max(len(bands), len(guided))
-    return [
-        replace(base, band_low=low, band_high=high, guidance_scale=scale, samples=samples)
-        for (low, high), (scale, samples) in zip(
-            bands + bands[:1] * (more - len(bands)), guided + guided[:1] * (more - len(guided)), strict=True
-        )
-    ]
-
-
-def scored_settings(chosen: InferenceConfig, base: InferenceConfig, rule: str) -> dict[str, Any]:
-    """Return, by dotted name, what the chosen way to score changes that matters to its rule."""
-    names = {"evidence": ("band_low", "band_high"), "cosine": ("guidance_scale", "samples")}
-    names["joint"] = names["evidence"]
-    return {
-        f"inference.{name}": getattr(chosen, name)
-        for name in names.get(rule, ())
-        if getattr(chosen, name) != getattr(base, name)
-    }

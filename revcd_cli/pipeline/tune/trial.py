@@ -1,4 +1,4 @@
-"""One trial of a search for settings: the validation part of a training, its networks scored in several ways."""
+"""One trial of a hyperparameter search: validation without the final training, scored with several settings."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from ...scoring.model import ZeroShotModel
 from ..train.run import TrainingRun
 from ..train.unit import EpochInfo, TrainingUnit
 from ..train.validation import Verdict
-from .search_space import scored_variants
+from .rescoring import scored_variants
 
 
 class OutOfBudget(Exception):
-    """The budget ended within a trial."""
+    """The time budget ended within a trial."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrialUnit(TrainingUnit):
-    """One fold of a trial, whose networks may be scored in several ways."""
+    """One validation fold of a trial. Its networks are scored with each of `variants`."""
 
     variants: Sequence[InferenceConfig]
     deadline: float | None  # on the monotonic clock
 
     def check_budget(self) -> None:
+        """Raise `OutOfBudget` after the deadline."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise OutOfBudget
 
     def measure(self, model: ZeroShotModel, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
-        # The number of the variant takes the place of the epoch, of which only the last one is measured.
+        """Score the networks with each variant. Only the last epoch is measured: keys hold the variant's number."""
         for number, variant in enumerate(self.variants):
             self.check_budget()
             TrainingUnit.measure(replace(self, config=replace(self.config, inference=variant)), model, number, found)
@@ -42,7 +43,10 @@ class TrialUnit(TrainingUnit):
 
 
 class TrialRun(TrainingRun):
-    """The validation of one trial; nothing of it is saved."""
+    """The validation of one trial; it saves nothing.
+
+    deadline: on the monotonic clock; n_folds: the first folds of validation; rescored: try all inference settings.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,7 @@ class TrialRun(TrainingRun):
         self.deadline = deadline
         super().__init__(dataset, config, None, seed, device, self._check_budget, processes)
         self.folds = self.folds[:n_folds]
-        self.best: tuple[InferenceConfig, str, Verdict]  # way to score, rule, and the verdict on them; after `validate`
+        self.best: tuple[InferenceConfig, str, Verdict]  # inference settings, rule and their metrics; after `validate`
 
     def unit(self, fold: int) -> TrialUnit:
         return TrialUnit(**vars(super().unit(fold)), variants=self.variants, deadline=self.deadline)
@@ -69,10 +73,11 @@ class TrialRun(TrainingRun):
         self.unit(info.fold).check_budget()
 
     def decide(self) -> None:
+        """Choose the inference settings and the rule with the best validation metrics."""
         verdicts = {
             (number, *choice): self.verdict(number, *choice)
             for number in range(len(self.variants))
             for choice in self.choices
         }
-        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # the first of equals
+        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # ties: the first
         self.best = self.variants[chosen[0]], chosen[1], verdicts[chosen]

@@ -1,83 +1,66 @@
-"""Settings chosen on validation: random search, in which few folds and epochs decide what is worth more of them.
+"""Hyperparameter search on validation folds with optuna: TPE proposes trials, successive halving stops poor ones.
 
-Only the validation part of `training_run` is used: folds inside trainval, and never a test photo. Every trial is a line
-of a JSON Lines file beside the output, so that a search can be gone on with, and looked into.
+Test photos are never read. `record` keeps the results. A search with a seed is repeated exactly by its results, so
+`resume` runs optuna from trial 0 and takes the recorded results instead of training. (The journal storage of optuna
+keeps the reports of a trial that was killed, and counts them when it prunes later trials.)
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ... import __version__
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset, require_features
-from ...errors import InputFileError, RevcdError, UsageError, brief
+from ...errors import InputFileError, RevcdError, UsageError
 from ...system import files
 from ...system.device import choose_device
-from ..fingerprint import differences
 from ..settings import to_toml
 from ..train.run import TrainingRun
-from ..train.validation import merit
-from .search_space import draw_settings, scored_settings, with_settings
+from .record import TrialResult, read_record, write_record
+from .rescoring import scored_settings
+from .search_space import TRAINED, SearchSpace, with_settings
 from .trial import OutOfBudget, TrialRun
 
-KEPT = 1 / 3  # share of the trials that go on to the next rung, beside the starting point
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+RANDOM_TRIALS = 10  # trials near the starting point, before TPE has enough results to model
+REDUCTION = 3  # one in so many trials reaches the next stage
 
 
 @dataclass(frozen=True)
-class Rung:
-    """How much is spent on each trial that came so far."""
+class Stage:
+    """A resource level of successive halving (a "rung")."""
 
     folds: float  # share of the validation folds
-    epochs: float  # share of the trial's epochs
-    budget: float  # share of the budget that may be spent by the end of the rung
-    rescored: bool  # whether the networks are scored in every way, which can take as long as the training
+    epochs: float  # share of the epochs of the trial
+    rescored: bool  # whether to try all inference settings, which can take as long as the training
 
 
-RUNGS = (Rung(0.2, 0.5, 0.4, False), Rung(0.4, 1.0, 0.65, False), Rung(1.0, 1.0, 1.0, True))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialResult:
-    """One trial on one rung."""
-
-    trial: int  # 0 is the starting point
-    rung: int
-    folds: int
-    epochs: int
-    settings: dict[str, Any]  # what it changes, by dotted name, with the best way to score it
-    rule: str = ""  # by which it was best
-    figures: dict[str, float | None] = field(default_factory=dict)  # S, U, H, T1, AUSUC; none if it failed
-    error: str = ""
-    seed: int
-    seconds: float
-
-    @property
-    def merit(self) -> float:
-        """What the search maximises: see `validation.merit`."""
-        return merit(self.figures)
+STAGES = (Stage(0.2, 0.5, False), Stage(0.4, 1.0, False), Stage(1.0, 1.0, True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSummary:
-    """What a search came to. All results of the last rung that was reached are comparable."""
+    """The outcome of a search. All results of the last stage reached are comparable."""
 
     best: TrialResult
-    start: TrialResult  # the starting point, on the same rung
-    results: tuple[TrialResult, ...]  # of all rungs
+    start: TrialResult  # the starting point, at the same stage
+    results: tuple[TrialResult, ...]  # of all trials and stages
     config: Config
     output: Path
     record: Path
-    seconds: float  # of all trials, those of earlier runs too
-    complete: bool  # False where the budget ended it
+    seconds: float  # of all trials, including those before a resume
+    complete: bool  # False if the budget ended the search
 
 
 def tune(
@@ -95,15 +78,17 @@ def tune(
     on_trial: Callable[[TrialResult], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> TuneSummary:
-    """Search for better settings than those of `config` and write the best to `output` as TOML.
+    """Search for better settings than `config` and write the best to `output` as TOML.
 
-    budget: seconds of all trials together; when it ends, so does the search, with what is known by then. The starting
-    point is tried first on every rung, so that the best is never worse on the same folds. Without a budget, equal seeds
-    give equal results (on a CPU), and `resume` ends with what an uninterrupted search would have found; more trials may
-    be asked for then. processes: of the folds of one trial, as for `train`. Raises `UsageError` if there is nothing to
-    validate on.
+    budget: seconds for all trials together. The starting point passes through all stages first, so the best is never
+    worse than it on the same folds. Without a budget, equal seeds give equal results (on a CPU), and a resumed search
+    gives those of an uninterrupted one; it may have more trials. processes: for the folds of one trial, as in `train`.
+    Raises `UsageError` without optuna, and if there is nothing to validate on.
     """
     output, record = check_tune_output(output, resume=resume, overwrite=overwrite)
+    check_optuna()
+    import optuna
+
     require_features(dataset)
     where = choose_device(device).value
     with files.exclusive(output, record), torch.random.fork_rng():
@@ -112,13 +97,14 @@ def tune(
             raise UsageError(
                 "There is nothing to validate on: that needs three seen classes and train.validation_classes > 0."
             )
-        header = {"revcd": __version__, "search": whole.progress.fingerprint}
+        identity = {**whole.progress.fingerprint, "optuna": optuna.__version__}
+        header = {"revcd": __version__, "search": json.loads(json.dumps(identity))}
         search = _Search(dataset, config, seed, where, processes, budget, len(whole.folds), record, header)
-        if resume:
-            search.take_over(on_note or (lambda text: None))
+        if resume and record.exists():
+            search.load(on_note or (lambda text: None))
         complete = search.run(trials, on_trial or (lambda result: None))
-        last = max(result.rung for result in search.results.values())
-        comparable = [result for result in search.results.values() if result.rung == last]
+        last = max(result.stage for result in search.results.values())
+        comparable = [result for result in search.results.values() if result.stage == last]
         best = max(comparable, key=lambda result: (result.merit, -result.trial))
         tuned = with_settings(config, best.settings)
         files.write_bytes(output, _toml(tuned, best, search.results[0, last], dataset).encode())
@@ -134,6 +120,14 @@ def tune(
     )
 
 
+def check_optuna() -> None:
+    """Raise `UsageError` if optuna is not installed."""
+    if importlib.util.find_spec("optuna") is None:
+        raise UsageError(
+            "revcd tune searches with optuna, which is not installed.", hint="Install it: pip install 'revcd[tune]'"
+        )
+
+
 def check_tune_output(output: Path, *, resume: bool, overwrite: bool) -> tuple[Path, Path]:
     """Return the paths of the settings and of the record, or raise `UsageError` if they must not be written."""
     if output.suffix != ".toml":
@@ -142,19 +136,13 @@ def check_tune_output(output: Path, *, resume: bool, overwrite: bool) -> tuple[P
     if record.exists() and not (resume or overwrite):
         raise UsageError(
             f"{record}: holds an earlier search.",
-            hint="Add --resume to go on with it, --overwrite to begin again, or choose another -o.",
+            hint="Add --resume to continue it, --overwrite to start a new one, or choose another -o.",
         )
     return files.check_output(output, overwrite=overwrite or (resume and record.exists())), record
 
 
-def promoted(results: Sequence[TrialResult]) -> list[int]:
-    """Return the trials of one rung that go on to the next: the starting point, and of the others the best."""
-    others = sorted((result for result in results if result.trial), key=lambda result: (-result.merit, result.trial))
-    return [0, *(result.trial for result in others[: math.ceil(len(others) * KEPT)] if not result.error)]
-
-
 class _Search:
-    """The trials that were made, and how to make more."""
+    """The results so far, and the means to get more."""
 
     def __init__(
         self,
@@ -169,60 +157,102 @@ class _Search:
         header: dict[str, Any],
     ) -> None:
         self.dataset, self.config, self.seed, self.device, self.processes = dataset, config, seed, device, processes
-        self.budget, self.folds, self.record = budget, folds, record
-        self.header = json.loads(json.dumps(header))  # as the record gives it back: tuples are lists there
-        self.results: dict[tuple[int, int], TrialResult] = {}  # by trial and rung
+        self.budget, self.folds, self.record, self.header = budget, folds, record, header
+        self.space = SearchSpace(config, spatial=dataset.backbone.tokens > 0)
+        self.results: dict[tuple[int, int], TrialResult] = {}  # by trial and stage
 
     @property
     def spent(self) -> float:
+        """Seconds of all trials."""
         return sum(result.seconds for result in self.results.values())
 
-    def run(self, trials: int, on_trial: Callable[[TrialResult], None]) -> bool:
-        """Make what is missing of the search; return whether nothing is missing any more."""
-        complete = True
-        for number, rung in enumerate(RUNGS):
-            below = [result for result in self.results.values() if result.rung == number - 1 and result.trial < trials]
-            for trial in range(trials) if number == 0 else promoted(below):
-                if (trial, number) in self.results:
-                    continue
-                if trial and self.budget is not None and self.spent > rung.budget * self.budget:
-                    complete = False
-                    break
-                try:
-                    result = self.measure(trial, number)
-                except OutOfBudget:
-                    return False
-                self.results[trial, number] = result
-                self.save()
-                on_trial(result)
-        return complete
+    def load(self, note: Callable[[str], None]) -> None:
+        """Read the results of an earlier run. Raises as `read_record` does."""
+        results = read_record(self.record, self.header, self.config, len(STAGES))
+        self.results = {(result.trial, result.stage): result for result in results}
+        note(f"Resuming after {len(self.results)} results, which took {self.spent:.0f} s.")
 
-    def measure(self, trial: int, number: int) -> TrialResult:
-        """Train and judge one trial on one rung."""
-        started, rung = time.monotonic(), RUNGS[number]
-        settings = draw_settings(self.config, trial, self.seed, spatial=self.dataset.backbone.tokens > 0)
-        n_folds = max(1, round(rung.folds * self.folds))
+    def run(self, trials: int, on_trial: Callable[[TrialResult], None]) -> bool:
+        """Run the trials that have no results yet; return False if the budget ended before all were run."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        recorded = max((trial + 1 for trial, _ in self.results), default=0)
+        for _ in range(max(trials, recorded)):
+            try:
+                self.run_trial(study, on_trial)
+            except OutOfBudget:
+                return False
+        return True
+
+    def run_trial(self, study: Study, on_trial: Callable[[TrialResult], None]) -> None:
+        """Take the next trial through the stages until it is pruned. Raises `OutOfBudget`."""
+        from optuna.trial import TrialState
+
+        trial = self.next_trial(study)
+        settings = self.space.suggest(trial)
+        for stage in range(len(STAGES)):
+            result = self.results.get((trial.number, stage))
+            if result is None:
+                result = self.measure(trial.number, stage, settings)
+                self.results[trial.number, stage] = result
+                write_record(self.record, self.header, self.results.values())
+                on_trial(result)
+            elif {name: value for name, value in result.settings.items() if name in TRAINED} != settings:
+                raise InputFileError(
+                    self.record,
+                    f"trial {trial.number} has other settings than this search gives it.",
+                    hint="Delete it to start a new search.",
+                )
+            trial.report(result.merit, REDUCTION**stage)
+            if stage == len(STAGES) - 1:
+                study.tell(trial, result.merit)
+            elif (trial.should_prune() or result.error) and trial.number:  # the starting point is never pruned
+                study.tell(trial, state=TrialState.PRUNED)
+                return
+
+    def next_trial(self, study: Study) -> Trial:
+        """Return the next trial: the starting point, then random ones near it, then those that TPE proposes."""
+        from optuna.samplers import TPESampler
+
+        number = len(study.get_trials(deepcopy=False))
+        if number == 0:
+            study.enqueue_trial(self.space.start_parameters())
+        elif number <= RANDOM_TRIALS:
+            study.enqueue_trial(self.space.random_parameters(self.seed, number))
+        # A new sampler for each trial, so that its proposal depends on the seed and the results before it alone.
+        study.sampler = TPESampler(seed=(self.seed * 1_000_003 + number) % 2**32, multivariate=True)
+        return study.ask()
+
+    def measure(self, trial: int, stage: int, settings: dict[str, Any]) -> TrialResult:
+        """Train and validate one trial at one stage. Raises `OutOfBudget`."""
+        started, level = time.monotonic(), STAGES[stage]
+        n_folds = max(1, round(level.folds * self.folds))
         deadline = None
-        if self.budget is not None and (trial or number):  # there is always one result
+        if self.budget is not None and self.results:  # the first result is always measured
+            if self.spent > self.budget:
+                raise OutOfBudget
             deadline = started + self.budget - self.spent
         config = with_settings(self.config, settings)
-        epochs = max(1, round(rung.epochs * config.train.epochs))
+        epochs = max(1, round(level.epochs * config.train.epochs))
         config = replace(config, train=replace(config.train, epochs=epochs, evaluate_every=epochs))
         found: dict[str, Any] = {}
         try:
             run = TrialRun(
                 self.dataset, config, self.seed, self.device, deadline, n_folds,
-                rescored=rung.rescored, processes=self.processes,
+                rescored=level.rescored, processes=self.processes,
             )  # fmt: skip
             run.validate(lambda text: None, ahead=False)
             chosen, rule, verdict = run.best
-            settings |= scored_settings(chosen, self.config.inference, rule)
+            settings = settings | scored_settings(chosen, self.config.inference, rule)
             found = {"rule": rule, "figures": verdict.figures}
-        except RevcdError as error:  # such as a loss that is not finite: the trial loses
+        except RevcdError as error:  # such as a loss that is not finite: the trial has the lowest merit
             found = {"error": error.message}
         return TrialResult(
             trial=trial,
-            rung=number,
+            stage=stage,
             folds=n_folds,
             epochs=epochs,
             settings=settings,
@@ -230,54 +260,6 @@ class _Search:
             seconds=round(time.monotonic() - started, 3),
             **found,
         )
-
-    def save(self) -> None:
-        """Write the record anew, whole or not at all."""
-        lines = [self.header, *({**asdict(result), "merit": result.merit} for result in self.results.values())]
-        text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
-        files.write_bytes(self.record, text.encode())
-
-    def take_over(self, note: Callable[[str], None]) -> None:
-        """Read the trials of an earlier run, if there are any. Raises `UsageError` if they are of another search."""
-        if not self.record.exists():
-            return
-        number = 1
-        try:
-            first, *lines = self.record.read_text(encoding="utf-8").splitlines()
-            earlier = json.loads(first)["search"]
-            for number, line in enumerate(lines, 2):  # noqa: B007 (used in the error)
-                result = self._result(json.loads(line))
-                self.results[result.trial, result.rung] = result
-        except Exception as error:  # a line that `save` did not write may hold anything
-            raise InputFileError(
-                self.record,
-                f"is not the record of a search ({brief(error)}).",
-                line=number,
-                hint="Delete it to begin again.",
-            ) from error
-        changed = differences(earlier, self.header["search"])
-        if changed:
-            raise UsageError(
-                f"{self.record}: belongs to another search: {'; '.join(changed[:5])}.",
-                hint="Use the same settings and data, choose another -o, or add --overwrite to begin again.",
-            )
-        note(f"Going on after {len(self.results)} trials that took {self.spent:.0f} s.")
-
-    def _result(self, values: dict[str, Any]) -> TrialResult:
-        """Return the result that a line holds. Raises for one that `save` would not have written."""
-        merit_then = values.pop("merit")
-        result = TrialResult(**values)
-        numbers = [value for value in result.figures.values() if value is not None] + [result.seconds]
-        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-            raise TypeError("a figure is no number")
-        if {type(getattr(result, name)) for name in ("trial", "rung", "folds", "epochs", "seed")} != {int}:
-            raise TypeError("a count is no whole number")
-        if result.rung not in range(len(RUNGS)) or result.trial < 0 or type(result.error) is not str:
-            raise ValueError(f"there is no trial {result.trial} on rung {result.rung}")
-        if result.merit != merit_then:
-            raise ValueError("the figures are not those of its merit")
-        with_settings(self.config, result.settings)
-        return result
 
 
 def _toml(config: Config, best: TrialResult, start: TrialResult, dataset: FeaturedDataset) -> str:
