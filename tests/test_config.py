@@ -1,4 +1,4 @@
-"""Settings: what is accepted, what is refused, and that the refusal names the setting and the value."""
+"""Config: defaults, ranges, choices and contradictions; an error names the setting and the value."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def test_an_empty_document_is_the_default_configuration():
     assert Config.from_dict({}) == Config()
 
 
-def test_what_is_not_mentioned_takes_its_default():
+def test_settings_that_are_not_given_have_their_default():
     config = Config.from_dict({"train": {"epochs": 3}})
     assert config.train == dataclasses.replace(Config().train, epochs=3)
     assert config.encoder == Config().encoder
 
 
-def test_a_configuration_survives_being_written_as_json():
+def test_a_configuration_is_the_same_after_json():
     config = Config.from_dict({"train": {"learning_rate": 0.1 + 0.2}, "encoder": {"skip": False, "tokens": "views"}})
     document = json.loads(json.dumps(config.to_dict(), allow_nan=False))
     assert document == config.to_dict()
@@ -81,14 +81,14 @@ def test_a_value_out_of_range_is_named_with_the_range(name: str, value: float, s
 
 
 @pytest.mark.parametrize(("section", "key"), NUMBERS)
-def test_every_number_has_a_lower_end_above_minus_one(section: str, key: str):
+def test_every_number_refuses_minus_one(section: str, key: str):
     kind = type(Config().to_dict()[section][key])
     with pytest.raises(ConfigError, match=key):
         Config.from_dict({section: {key: kind(-1)}})
 
 
 @pytest.mark.parametrize(("section", "key"), NUMBERS)
-def test_not_a_number_is_no_setting(section: str, key: str):
+def test_every_number_refuses_nan(section: str, key: str):
     with pytest.raises(ConfigError, match=key):
         Config.from_dict({section: {key: float("nan")}})
 
@@ -105,7 +105,7 @@ def test_not_a_number_is_no_setting(section: str, key: str):
         ("inference", "steps", Config().diffusion.timesteps),
     ],
 )
-def test_both_ends_of_a_range_belong_to_it(section: str, key: str, value: float):
+def test_ranges_include_both_ends(section: str, key: str, value: float):
     assert Config.from_dict({section: {key: value}}).to_dict()[section][key] == value
 
 
@@ -125,7 +125,9 @@ def test_both_ends_of_a_range_belong_to_it(section: str, key: str, value: float)
         ("inference", "sampler", "dpm", ("ddim", "ddpm"), "ddpm"),
     ],
 )
-def test_a_choice_lists_what_can_be_chosen(section: str, key: str, value: str, allowed: tuple, nearest: str | None):
+def test_an_unknown_choice_lists_the_known_ones(
+    section: str, key: str, value: str, allowed: tuple, nearest: str | None
+):
     with pytest.raises(ConfigError) as caught:
         Config.from_dict({section: {key: value}})
     message = caught.value.message
@@ -151,13 +153,13 @@ def test_a_choice_lists_what_can_be_chosen(section: str, key: str, value: str, a
         ({"encoder": [1]}, "encoder"),
     ],
 )
-def test_a_value_of_another_type_is_refused_by_name(values: dict[str, Any], name: str):
+def test_a_value_of_another_type_is_an_error_that_names_the_setting(values: dict[str, Any], name: str):
     with pytest.raises(ConfigError) as caught:
         Config.from_dict(values)
     assert caught.value.message.startswith(f"{name} ")
 
 
-def test_a_whole_number_will_do_for_a_fraction():
+def test_an_integer_is_accepted_for_a_float():
     value = Config.from_dict({"train": {"mixup": 1}}).train.mixup
     assert value == 1.0 and type(value) is float
 
@@ -178,14 +180,14 @@ def test_a_whole_number_will_do_for_a_fraction():
         ({"diffusion": {"timesteps": 10}, "inference": {"steps": 11}}, ("inference.steps", "1..10", "11")),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(values: dict, words: tuple[str, ...]):
+def test_contradictory_settings_are_refused(values: dict, words: tuple[str, ...]):
     with pytest.raises(ConfigError) as caught:
         Config.from_dict(values)
     assert all(word in caught.value.message for word in words)
 
 
 @pytest.mark.parametrize(("rule", "becomes"), [(None, "evidence"), ("auto", "evidence"), ("cosine", "cosine")])
-def test_a_rule_replaces_the_models_own_unless_it_leaves_the_choice(rule: str | None, becomes: str):
+def test_a_given_rule_replaces_the_models_rule_unless_it_is_auto(rule: str | None, becomes: str):
     inference = Config.from_dict({"inference": {"rule": "evidence", "draws": 3}}).inference
     assert inference.with_rule(rule) == dataclasses.replace(inference, rule=becomes)
 
@@ -194,11 +196,11 @@ def test_a_rule_replaces_the_models_own_unless_it_leaves_the_choice(rule: str | 
     ("name", "value"),
     [("tag", "other"), ("weights_sha256", "cd"), ("preprocessing", {"size": 9}), ("tokens", 4), ("feature_dim", 25)],
 )
-def test_features_of_another_backbone_differ_by_the_named_field(name: str, value: Any):
+def test_the_difference_of_two_backbone_records_names_the_field(name: str, value: Any):
     other = dataclasses.replace(RECORD, **{name: value})
     assert RECORD.difference(other) == f"{name} is {getattr(RECORD, name)!r} here and {value!r} there"
 
 
-def test_features_of_another_precision_are_of_the_same_kind():
+def test_backbone_records_of_different_precision_are_compatible():
     assert RECORD.difference(dataclasses.replace(RECORD, precision="bfloat16")) is None
     assert BackboneRecord(**json.loads(json.dumps(RECORD.to_dict()))) == RECORD

@@ -1,7 +1,7 @@
-"""The architecture, read from the import statements (docs/architecture.md draws it).
+"""The architecture of docs/architecture.md, checked on the import statements.
 
-A module imports from its own room and from the rooms below it, never in a circle; the tests name the statement that
-breaks a rule, as file:line.
+A module imports from its own room (a top-level folder of the package) and the rooms below it, without circular imports.
+Failures name the statement as file:line.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ PACKAGE = ROOT / "revcd_cli"
 LONGEST_FILE = 350  # lines
 LARGEST_FOLDER = 14  # modules
 
-# Each room with the rooms whose code it may use. A room that is not listed may be used by none but its own modules.
+# For each room, the other rooms that it may import.
 BASE = {"root", "errors", "config"}
 TORCH_ROOMS = {"core", "metrics", "scoring", "baselines"}
 ROOMS: dict[str, set[str]] = {
-    "root": set(),  # __init__: the version, and names that are loaded on first use
+    "root": set(),  # __init__: the version, and names that are imported on first use
     "errors": set(),
     "config": {"errors"},
     "system": BASE,
@@ -38,7 +38,7 @@ ROOMS["reports"] = ROOMS["pipeline"] | {"pipeline"}
 ROOMS["cli"] = ROOMS["reports"] | {"reports"}
 ROOMS["__main__"] = BASE | {"cli"}
 
-# Imports against the direction that are still to be mended, as (module, imported module).
+# Imports against the direction that remain to be fixed, as (module, imported module).
 PENDING = {
     ("cli/terminal/console", "cli/terminal/tables"),
 }
@@ -48,13 +48,13 @@ MATHEMATICS = {"__future__", "collections", "copy", "dataclasses", "enum", "func
 
 
 class Import(NamedTuple):
-    """One import statement: what it loads, a package of others or a module of ours, and where it stands."""
+    """One import statement: what it imports, and its position."""
 
-    package: str  # "torch"; "" for our own
-    module: str  # "data/photos/images"; "" for a package of others
+    package: str  # a third-party package, such as "torch"; "" for revcd's own modules
+    module: str  # revcd's own module, such as "data/photos/images"; "" for third-party packages
     line: int
-    at_start: bool  # whether it runs when the module is imported
-    for_types: bool  # whether only a type checker reads it
+    at_start: bool  # runs when the module is imported
+    for_types: bool  # is below `if TYPE_CHECKING`
 
 
 def module_name(path: Path) -> str:
@@ -109,11 +109,11 @@ def in_rooms(*names: str) -> list[str]:
     return [module for module in MODULES if room(module) in names]
 
 
-def test_every_room_is_known():
+def test_every_room_is_listed():
     assert {room(module) for module in MODULES} == set(ROOMS)
 
 
-def test_a_module_imports_only_from_its_own_room_and_those_below():
+def test_imports_follow_the_direction():
     wrong = [
         f"revcd_cli/{module}.py:{each.line} imports {each.module}"
         for module in MODULES
@@ -126,7 +126,7 @@ def test_a_module_imports_only_from_its_own_room_and_those_below():
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_circle_of_imports():
+def test_there_are_no_circular_imports():
     uses = {
         module: {
             each.module
@@ -135,10 +135,10 @@ def test_no_circle_of_imports():
         }
         for module in MODULES
     }
-    graphlib.TopologicalSorter(uses).prepare()  # raises CycleError, which names the circle
+    graphlib.TopologicalSorter(uses).prepare()  # raises CycleError, which names the modules
 
 
-def test_core_is_torch_and_mathematics_only():
+def test_core_imports_only_torch_and_mathematics():
     foreign = [
         f"revcd_cli/{module}.py:{each.line} imports {each.package}"
         for module in in_rooms("core")
@@ -154,7 +154,7 @@ def test_core_is_torch_and_mathematics_only():
     assert not foreign + touches, "\n".join(foreign + touches)
 
 
-def test_only_the_command_line_knows_the_terminal():
+def test_only_cli_prints():
     others = [module for module in MODULES if room(module) not in ("cli", "__main__")]
     libraries = [
         f"revcd_cli/{module}.py:{each.line} imports {each.package}"
@@ -171,7 +171,7 @@ def test_only_the_command_line_knows_the_terminal():
     assert not libraries + prints, "\n".join(libraries + prints)
 
 
-def test_data_builds_no_networks():
+def test_data_does_not_import_networks():
     wrong = [
         f"revcd_cli/{module}.py:{each.line} imports {each.package}"
         for module in in_rooms("data")
@@ -181,7 +181,7 @@ def test_data_builds_no_networks():
     assert not wrong, "\n".join(wrong)
 
 
-def test_nothing_heavy_is_imported_before_a_command_runs():
+def test_heavy_packages_are_not_imported_before_a_command_runs():
     wrong = [
         f"revcd_cli/{module}.py:{each.line} imports {each.package}"
         for module in in_rooms("cli", "root", "errors", "config", "__main__")
@@ -191,20 +191,20 @@ def test_nothing_heavy_is_imported_before_a_command_runs():
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_file_can_be_read_in_one_sitting():
+def test_no_file_is_longer_than_the_limit():
     paths = [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in paths}
     long = [f"{path.relative_to(ROOT)}: {lines} lines" for path, lines in lengths.items() if lines > LONGEST_FILE]
     assert not long, "\n".join(long)
 
 
-def test_a_folder_can_be_taken_in_at_a_glance():
+def test_no_folder_has_more_modules_than_the_limit():
     folders = [PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]
     counts = {folder: len(list(folder.glob("*.py"))) for folder in folders}
     large = [f"{path.relative_to(ROOT)}: {count} modules" for path, count in counts.items() if count > LARGEST_FOLDER]
     assert not large, "\n".join(large)
 
 
-def test_every_folder_says_what_lives_there():
+def test_every_package_has_a_docstring():
     silent = [module for module, tree in MODULES.items() if module.endswith("__init__") and not ast.get_docstring(tree)]
     assert not silent, "\n".join(silent)

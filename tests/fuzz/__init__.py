@@ -1,12 +1,12 @@
-"""Files of every kind that revcd reads, damaged at random by the tens of thousands, and what revcd makes of them.
+"""Fuzz tests: randomly damaged files of every kind that revcd reads.
 
     python -m tests.fuzz --inputs 20000 --seed 0      damage files, read them, print a table
-    python -m tests.fuzz --only png --input 17        do one of them again, and show what came of it
-    python -m pytest tests/fuzz                       a few of each kind
+    python -m tests.fuzz --only png --input 17        repeat one input and show its outcome
+    python -m pytest tests/fuzz -m ''                 a few inputs of each kind
 
-A sound file (`samples.py`) is damaged (`damage.py` without regard to its format, `pictures.py`, `containers.py` and
-`texts.py` with it) and given to the function that reads such files (`readers.py`), in a process of its own that has
-little memory and time (`worker.py`). What may come of it: a valid result, an `ImageFailure` or a `RevcdError`.
-Everything else is a crash: another exception, a message without end, a library that prints, too much memory or time, a
-process that dies. An input is a number: with the same seed it is the same bytes everywhere.
+A valid file (`samples.py`) is damaged, without knowledge of its format (`damage.py`) or with it (`pictures.py`,
+`containers.py`, `texts.py`), and given to the function that reads such files (`readers.py`), in a process with limited
+memory and time (`worker.py`). Allowed outcomes are a valid result, an `ImageFailure` or a `RevcdError`. Everything
+else is a crash: another exception, a very long message, output of a library, too much memory or time, or the end of the
+process. An input is identified by kind, seed and number, and has the same bytes on every machine.
 """

@@ -1,4 +1,4 @@
-"""Damage files and print what came of it: python -m tests.fuzz [--inputs N] [--seed N] [--only KIND [--input N]]"""
+"""Fuzz the readers and print a table: python -m tests.fuzz [--inputs N] [--seed N] [--only KIND [--input N]]"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .kinds import BY_NAME, KINDS, shares
 from .worker import ACCEPTED, CRASH, REFUSED, Outcome, outcomes, quiet
 
 _SHOWN = 5  # crashes of each sort
-_REASONS = 4  # refusals that a line names
+_REASONS = 4  # reasons for refusal in a line
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=20_000, help="in all (default: 20,000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=list(BY_NAME), metavar="KIND", help=", ".join(BY_NAME))
-    parser.add_argument("--input", type=int, help="this input of --only again, and what came of it")
+    parser.add_argument("--input", type=int, help="repeat this input of --only and show its outcome")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write that input here")
     given = parser.parse_args()
     if given.input is not None and given.only is None:
@@ -39,7 +39,7 @@ def main() -> int:
     crashes: list[tuple[str, Outcome]] = []
     for name in (kind.name for kind in KINDS if kind.name in counts):
         if not BY_NAME[name].sound:
-            print(f"{name:<17} not here: nothing on this machine writes such files")
+            print(f"{name:<17} skipped: no library on this machine writes such files")
             continue
         found = list(outcomes(BY_NAME[name], given.seed, range(counts[name])))
         tally = Counter(outcome.status for outcome in found)

@@ -1,4 +1,4 @@
-"""Damage inside files that hold others: the checksums and lengths around what is damaged are right again."""
+"""Damage inside container files, with the checksums and lengths around it corrected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIELDS[_END] = ((4, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 2))
 
 
 def edit_zip(data: bytes, chance: random.Random) -> bytes:
-    """Change a field of a header of a zip, of one of its members or of its end."""
+    """Change a header field of a zip: of a member, of the directory or of the end record."""
     signature = chance.choice((_LOCAL, _CENTRAL, _END))
     places = [at for at in range(len(data) - 3) if data[at : at + 4] == signature]
     if not places:
@@ -38,7 +38,7 @@ def edit_zip(data: bytes, chance: random.Random) -> bytes:
 
 
 def in_zip(edit: Damage) -> Damage:
-    """Return what damages a member of a zip, or renames, drops or repeats one."""
+    """Return a function that damages, renames, drops or repeats a member of a zip."""
 
     def change(data: bytes, chance: random.Random) -> bytes:
         try:
@@ -69,7 +69,7 @@ def in_zip(edit: Damage) -> Damage:
 
 
 def edit_npy(data: bytes, chance: random.Random) -> bytes:
-    """Change the description of an array, whose length is right again, or its values."""
+    """Change the header of an array, with a correct length, or its values."""
     if chance.random() < 0.3 or len(data) < 10:
         return chance.choice(PLAIN)(data, chance)
     (size,) = struct.unpack_from("<H", data, 8)
@@ -78,7 +78,7 @@ def edit_npy(data: bytes, chance: random.Random) -> bytes:
 
 
 def edit_tar(data: bytes, chance: random.Random) -> bytes:
-    """Change a field of a header of a tar, with the right checksum."""
+    """Change a header field of a tar, with a correct checksum."""
     places = [at for at in range(0, len(data) - 511, 512) if data[at + 257 : at + 262] == b"ustar"]
     if not places:
         return data
@@ -98,7 +98,7 @@ def edit_tar(data: bytes, chance: random.Random) -> bytes:
 
 
 def recompressed(unpack: Callable[[bytes], bytes], pack: Callable[[bytes], bytes], edits: tuple[Damage, ...]) -> Damage:
-    """Return what damages the content of a compressed file."""
+    """Return a function that damages the content of a compressed file."""
 
     def change(data: bytes, chance: random.Random) -> bytes:
         with contextlib.suppress(Exception):  # damaged before
@@ -109,7 +109,7 @@ def recompressed(unpack: Callable[[bytes], bytes], pack: Callable[[bytes], bytes
 
 
 def edit_safetensors(data: bytes, chance: random.Random) -> bytes:
-    """Change the JSON header, whose length is right again; or put other tensors behind it."""
+    """Change the JSON header, with a correct length, or the tensors after it."""
     size = int.from_bytes(data[:8], "little")
     header, body = data[8 : 8 + size], data[8 + size :]
     if chance.random() < 0.15:
@@ -132,7 +132,7 @@ def edit_safetensors(data: bytes, chance: random.Random) -> bytes:
 
 
 def edit_mat(data: bytes, chance: random.Random) -> bytes:
-    """Change the tag of an element, or what is inside of a compressed one."""
+    """Change the tag of an element, or the content of a compressed one."""
     order, elements, start = ("little" if data[126:128] == b"IM" else "big"), [], MAT_HEADER
     while start + 8 <= len(data):
         kind, size = (int.from_bytes(data[start + k : start + k + 4], order) for k in (0, 4))
@@ -155,7 +155,7 @@ def edit_mat(data: bytes, chance: random.Random) -> bytes:
 
 
 def _inside_mat(inside: bytes, order: str, chance: random.Random) -> bytes:
-    """Damage a matrix: most of its first 64 bytes are tags, flags, shape and name."""
+    """Damage a matrix, preferably in its first bytes, which are tags, flags, shape and name."""
     if chance.random() < 0.25 or len(inside) < 16:
         return chance.choice(PLAIN)(inside, chance)
     start = 4 * chance.randrange(chance.choice((min(len(inside), 80), len(inside))) // 4)
@@ -167,7 +167,7 @@ def _inside_mat(inside: bytes, order: str, chance: random.Random) -> bytes:
 
 
 def edit_parquet_footer(data: bytes, chance: random.Random) -> bytes:
-    """Damage what describes the file, at its end."""
+    """Damage the footer, which contains the file's metadata."""
     size = int.from_bytes(data[-8:-4], "little")
     start = len(data) - 8 - size
     if not 4 <= start <= len(data) - 8:
@@ -177,7 +177,7 @@ def edit_parquet_footer(data: bytes, chance: random.Random) -> bytes:
 
 
 def edit_parquet_table(data: bytes, chance: random.Random) -> bytes:
-    """Write a sound file with another description, another column, other types, or other rows."""
+    """Write a valid file with other metadata, columns, types or rows."""
     try:
         table = pq.read_table(pa.BufferReader(data))
         table.validate(full=True)
@@ -199,7 +199,7 @@ def edit_parquet_table(data: bytes, chance: random.Random) -> bytes:
     else:
         table = table.append_column(chance.choice((name, "odd")), table[name])
     stream = io.BytesIO()
-    with contextlib.suppress(Exception):  # what cannot be written is no input
+    with contextlib.suppress(Exception):  # not every change can be written
         pq.write_table(
             table.replace_schema_metadata(metadata),
             stream,

@@ -1,4 +1,4 @@
-"""Damage that needs no knowledge of a format: bits, ends, blocks, numbers, and pieces of other files."""
+"""Damage without knowledge of the file format: bits, truncation, blocks, numbers, and pieces of other files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 Damage = Callable[[bytes, random.Random], bytes]
 
-# Where counts and lengths go wrong: nothing, one, signs, and the ends of 8, 16, 32 and 64 bits.
+# Boundary values for counts and lengths: 0, 1, and the limits of 8, 16, 32 and 64 bits.
 NUMBERS = (0, 1, 2, 3, 7, 8, 127, 128, 255, 256, 32_767, 32_768, 65_535, 65_536, 2**31 - 1, 2**31, 2**32 - 1)
 LARGE = (*NUMBERS, 2**32, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 MOST = 1 << 20  # bytes of an input
@@ -22,36 +22,36 @@ def flip(data: bytes, chance: random.Random) -> bytes:
 
 
 def overwrite(data: bytes, chance: random.Random) -> bytes:
-    """Put random or extreme bytes over a short piece."""
+    """Overwrite a short piece with random or extreme bytes."""
     start, size = place(data, chance, 16)
     new = chance.choice((b"\0", b"\xff", b"\x80", None))
     return data[:start] + (chance.randbytes(size) if new is None else new * size) + data[start + size :]
 
 
 def cut(data: bytes, chance: random.Random) -> bytes:
-    """Let the file end too early."""
+    """Remove bytes at the end."""
     return data[: chance.randrange(len(data) + 1)]
 
 
 def behead(data: bytes, chance: random.Random) -> bytes:
-    """Let the file begin too late."""
+    """Remove bytes at the start."""
     return data[chance.randrange(min(len(data), 64) + 1) :]
 
 
 def repeat(data: bytes, chance: random.Random) -> bytes:
-    """Write a block twice, or many times."""
+    """Repeat a block 2, 3 or 50 times."""
     start, size = place(data, chance, 512)
     return (data[:start] + data[start : start + size] * chance.choice((2, 3, 50)) + data[start + size :])[:MOST]
 
 
 def remove(data: bytes, chance: random.Random) -> bytes:
-    """Leave a block out."""
+    """Remove a block."""
     start, size = place(data, chance, 512)
     return data[:start] + data[start + size :]
 
 
 def exchange(data: bytes, chance: random.Random) -> bytes:
-    """Let two blocks change places."""
+    """Swap two blocks."""
     (a, size), (b, _) = place(data, chance, 64), place(data, chance, 64)
     a, b = sorted((a, b))
     size = min(size, b - a, len(data) - b)
@@ -59,14 +59,14 @@ def exchange(data: bytes, chance: random.Random) -> bytes:
 
 
 def insert(data: bytes, chance: random.Random) -> bytes:
-    """Put junk in between, or behind the end."""
+    """Insert bytes at a random position or at the end."""
     start = chance.choice((chance.randrange(len(data) + 1), len(data)))
     junk = chance.choice((bytes, chance.randbytes, lambda n: b"\xff" * n, lambda n: b"A" * n))
     return data[:start] + junk(chance.choice((1, 2, 4, 100, 5000))) + data[start:]
 
 
 def renumber(data: bytes, chance: random.Random) -> bytes:
-    """Write an extreme number of 1, 2, 4 or 8 bytes, in either order, where perhaps a length stands."""
+    """Replace 1, 2, 4 or 8 bytes, which may be a length, by a boundary value in either byte order."""
     size = chance.choice((1, 2, 4, 8))
     if len(data) < size:
         return data
@@ -75,7 +75,7 @@ def renumber(data: bytes, chance: random.Random) -> bytes:
 
 
 def put_number(data: bytes, start: int, size: int, order: str, chance: random.Random) -> bytes:
-    """Replace a number by another one: an extreme, its neighbour, a multiple."""
+    """Replace a number by a boundary value, a neighbour or a multiple."""
     old = int.from_bytes(data[start : start + size], order)
     near = (old + 1, old - 1, 2 * old, old // 2, -old, old ^ (1 << chance.randrange(8 * size)))
     new = chance.choice((*near, *LARGE, chance.randrange(256**size)))
@@ -83,13 +83,13 @@ def put_number(data: bytes, start: int, size: int, order: str, chance: random.Ra
 
 
 def place(data: bytes, chance: random.Random, most: int) -> tuple[int, int]:
-    """Return where a piece of the data starts and its size, of at most `most` bytes."""
+    """Return the start and the size of a random piece of at most `most` bytes."""
     start = chance.randrange(len(data) + 1)
     return start, min(chance.randrange(1, most + 1), len(data) - start)
 
 
 def splice(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """Begin with one file and end with another."""
+    """Join the start of one file and the end of another."""
     return (data[: chance.randrange(len(data) + 1)] + other[chance.randrange(len(other) + 1) :])[:MOST]
 
 
@@ -97,7 +97,7 @@ PLAIN: Sequence[Damage] = (flip, flip, overwrite, cut, behead, repeat, remove, e
 
 
 def damaged(samples: Sequence[bytes], edits: Sequence[Damage], chance: random.Random) -> bytes:
-    """Take one of the files and damage it once or a few times, mostly where its format has something to be damaged."""
+    """Choose one of the files and damage it one to three times, about half of them with knowledge of the format."""
     data = chance.choice(samples)
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         kind = chance.random()

@@ -1,4 +1,4 @@
-"""The kinds of files: what is sound, how it is damaged, what reads it, and how many of all inputs it gets."""
+"""The kinds of files: valid samples, damage functions, reader, and share of the inputs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Kind:
     """One kind of file."""
 
     name: str
-    samples: Callable[[], list[bytes]]  # sound files; none where this machine cannot make them
-    edits: Sequence[Damage]  # that know the format
+    samples: Callable[[], list[bytes]]  # valid files; empty if no library here writes the format
+    edits: Sequence[Damage]  # damage with knowledge of the format
     read: Reader
-    weight: float = 1.0  # how many inputs it gets, beside the others
-    megabytes: int = 500  # that reading one input may take
+    weight: float = 1.0  # relative number of inputs
+    megabytes: int = 500  # memory limit for reading one input
 
     @functools.cached_property
     def sound(self) -> list[bytes]:
         return self.samples()
 
     def input(self, seed: int, number: int) -> bytes:
-        """Return the bytes of one input. The first inputs are the sound files themselves."""
+        """Return the bytes of one input. The first inputs are the undamaged samples."""
         if number < len(self.sound):
             return self.sound[number]
         return damaged(self.sound, self.edits, random.Random(f"{self.name}/{seed}/{number}"))
@@ -83,6 +83,6 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 def shares(inputs: int) -> dict[str, int]:
-    """Return how many inputs each kind gets of at least so many."""
+    """Return the number of inputs of each kind, for a total of at least `inputs`."""
     total = sum(kind.weight for kind in KINDS)
     return {kind.name: math.ceil(inputs * kind.weight / total) for kind in KINDS}

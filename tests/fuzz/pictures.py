@@ -1,4 +1,4 @@
-"""Damage to pictures where it hurts: chunks with right checksums, segments, directory entries, boxes."""
+"""Damage to images with knowledge of the format: PNG chunks, JPEG segments, TIFF entries, WebP and AVIF boxes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOXES = (b"ftyp", b"meta", b"hdlr", b"pitm", b"iloc", b"iinf", b"infe", b"iprp",
 
 
 def edit_png(data: bytes, chance: random.Random) -> bytes:
-    """Change, drop, repeat, move or add a chunk, or its length; its checksum is right again afterwards."""
+    """Change, drop, repeat, move or add a chunk, or change its length; checksums are corrected."""
     chunks, start = [], len(PNG_START)
     while start + 12 <= len(data):
         (size,) = struct.unpack_from(">I", data, start)
@@ -52,7 +52,7 @@ def _changed(name: bytes, body: bytes, names: tuple[bytes, ...], chance: random.
         return [(chance.choice(names), body)]
     if kind == 3:
         return [(name, body), (chance.choice(names), chance.randbytes(chance.randrange(40)))]
-    if name == b"IDAT" and chance.random() < 0.5:  # rows that unpack, but are other rows
+    if name == b"IDAT" and chance.random() < 0.5:  # rows that decompress, but are damaged
         try:
             return [(name, zlib.compress(chance.choice(PLAIN)(zlib.decompress(body), chance)))]
         except zlib.error:
@@ -61,7 +61,7 @@ def _changed(name: bytes, body: bytes, names: tuple[bytes, ...], chance: random.
 
 
 def edit_jpeg(data: bytes, chance: random.Random) -> bytes:
-    """Change a segment before the scan: its body with or without its length, or the whole of it."""
+    """Change a segment before the scan: its body, its length, or all of it."""
     segments, start = [], 2
     while start + 4 <= len(data) and data[start] == 0xFF and data[start + 1] != 0xDA:
         (size,) = struct.unpack_from(">H", data, start + 2)
@@ -87,7 +87,7 @@ def edit_jpeg(data: bytes, chance: random.Random) -> bytes:
 
 
 def edit_tiff(data: bytes, chance: random.Random) -> bytes:
-    """Change tag, type, count or value of an entry of the first directory."""
+    """Change the tag, type, count or value of an entry of the first directory."""
     order = {b"II": "little", b"MM": "big"}.get(data[:2])
     if order is None or len(data) < 8:
         return data
@@ -112,7 +112,7 @@ def edit_tiff(data: bytes, chance: random.Random) -> bytes:
 
 
 def edit_riff(data: bytes, chance: random.Random) -> bytes:
-    """Change a chunk of a WebP; the length of the whole is right again afterwards, mostly."""
+    """Change a chunk of a WebP; the total length is corrected in 9 of 10 cases."""
     chunks, start = [], 12
     while start + 8 <= len(data):
         (size,) = struct.unpack_from("<I", data, start + 4)
@@ -151,7 +151,7 @@ def _all(data: bytes, name: bytes) -> list[int]:
 
 
 def header_of(size: int, order: str = "little") -> Callable[[bytes, random.Random], bytes]:
-    """Return what changes a number of the first `size` bytes."""
+    """Return a function that changes a number in the first `size` bytes."""
 
     def edit(data: bytes, chance: random.Random) -> bytes:
         width = chance.choice((1, 2, 4))

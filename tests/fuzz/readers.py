@@ -1,7 +1,7 @@
-"""What revcd does with a file of each kind, as far as the file decides it; in an empty folder, which is emptied after.
+"""The functions under fuzzing: each writes an input into an empty folder and reads it with revcd's own reader.
 
-A reader returns what it found (for the count of what was accepted), raises a `RevcdError`, or returns an
-`ImageFailure`. What it finds is checked for what the rest of revcd relies on.
+A reader returns its result, returns an `ImageFailure` or raises a `RevcdError`. It asserts the properties of a result
+that other code relies on.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def feature_file(suffix: str) -> Reader:
 
 
 def benchmark(name: str) -> Reader:
-    """One of the two files is damaged, the other one is sound."""
+    """Return a reader of a benchmark of which the file `name` is the input and the other one is valid."""
 
     def read(data: bytes, folder: Path, number: int) -> object:
         (folder / "att_splits.mat").write_bytes(samples.split_mats()[0])
@@ -134,7 +134,7 @@ def config(data: bytes, folder: Path, number: int) -> object:
 
 
 def assignments(data: bytes, folder: Path, number: int) -> object:
-    """Each line of a configuration as `--set`."""
+    """Give each line of a configuration as `--set`."""
     lines = data.decode("utf-8", "replace").splitlines()
     section, given = "train", []
     for line in lines:
@@ -160,7 +160,7 @@ def path_list(data: bytes, folder: Path, number: int) -> object:
 
 
 def state(data: bytes, folder: Path, number: int) -> object:
-    """Go on with an interrupted training."""
+    """Resume an interrupted training."""
     output = folder / "m.safetensors"
     state_path(output).write_bytes(data)
     dataset, settings = samples.training()
@@ -168,7 +168,7 @@ def state(data: bytes, folder: Path, number: int) -> object:
 
 
 def journal(name: str) -> Reader:
-    """Go on with an interrupted extraction, up to what is to be computed again."""
+    """Return a reader that resumes an interrupted extraction, up to the list of photos to compute again."""
 
     def read(data: bytes, folder: Path, number: int) -> object:
         output = folder / "f.npz"
@@ -189,14 +189,14 @@ def journal(name: str) -> Reader:
 
 
 def record(data: bytes, folder: Path, number: int) -> object:
-    """Go on with a search for settings."""
+    """Resume a search for settings."""
     dataset, settings = samples.training()
     (folder / "t.jsonl").write_bytes(data)
     return tune.tune(dataset, settings, folder / "t.toml", trials=1, device="cpu", resume=True)
 
 
 def cache(data: bytes, folder: Path, number: int) -> object:
-    """Ask for what an earlier run found out."""
+    """Read cached micro-benchmarks of this machine."""
     probes.cache_file().parent.mkdir(parents=True, exist_ok=True)
     probes.cache_file().write_bytes(data)
     return [probes.remembered([question], lambda answer=answer: answer) + 1 for question, answer in samples.QUESTIONS]

@@ -1,4 +1,4 @@
-"""Sound files of every kind, small and always the same: what is damaged."""
+"""Valid files of every kind, small and deterministic, which the fuzz tests damage."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def gif() -> list[bytes]:
 
 
 def avif() -> list[bytes]:
-    """None where Pillow has no reader for it."""
+    """Return AVIF files; none if this Pillow cannot read the format."""
     if not features.check("avif"):
         return []
     return [encoded(small(mode, (16, 16)), "AVIF", speed=10) for mode in ("RGB", "RGBA")]
@@ -180,7 +180,7 @@ def _mat(variables: dict[str, object], packed: bool) -> bytes:
 
 
 def network() -> torch.nn.Module:
-    """A small network for which weights are read."""
+    """Return a small network to load weights into."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Linear(4, 2))
@@ -221,7 +221,7 @@ def path_lists() -> list[bytes]:
 
 @functools.cache
 def training() -> tuple[Dataset, Config]:
-    """A data set and settings that are trained on in a fraction of a second."""
+    """Return a data set and settings for a training of less than a second."""
     with tempfile.TemporaryDirectory() as folder:
         root = make_feature_folder(Path(folder))
         dataset = attach_features(read_folder(root), read_features(root / "features.parquet"))
@@ -230,7 +230,7 @@ def training() -> tuple[Dataset, Config]:
 
 @functools.cache
 def models() -> list[bytes]:
-    """Models of one and of two networks."""
+    """Return model files of one network and of an ensemble of two."""
     dataset, config = training()
     return [_trained(dataset, config), _trained(dataset, config, "precondition.kind=standardise+whiten")]
 
@@ -244,7 +244,7 @@ def _trained(dataset: Dataset, config: Config, setting: str = "precondition.kind
 
 @functools.cache
 def states() -> list[bytes]:
-    """What is left of two trainings: one interrupted in its validation, one after it."""
+    """Return the states of two interrupted trainings: one during its validation, one after it."""
     found = []
     dataset, config = training()
     for events in (2, 3):
@@ -266,7 +266,7 @@ def states() -> list[bytes]:
 
 @contextlib.contextmanager
 def saved_always() -> Iterator[None]:
-    """Let a training keep its state after every epoch."""
+    """Make trainings save their state after every epoch."""
     usual, training_run.SAVE_SECONDS = training_run.SAVE_SECONDS, -1
     try:
         yield
@@ -276,7 +276,7 @@ def saved_always() -> Iterator[None]:
 
 @functools.cache
 def journals() -> dict[str, bytes]:
-    """The files of an extraction that was interrupted before it wrote its output, by name."""
+    """Return the files of an extraction that was interrupted before it wrote its output, by name."""
     photos = [ExtractedPhoto(f"{k}.png", f"{k:064}", np.full(5, k, np.float32), signature=f"{k}:1") for k in range(3)]
     photos[1] = ExtractedPhoto("1.png", "", None, "failed", "not_found", "no such file")
     with tempfile.TemporaryDirectory() as folder:
@@ -295,7 +295,7 @@ def manifests() -> list[bytes]:
 
 @functools.cache
 def records() -> list[bytes]:
-    """The record of a search for settings."""
+    """Return the record of a search for settings."""
     dataset, config = training()
     with tempfile.TemporaryDirectory() as folder:
         return [tune(dataset, config, Path(folder) / "t.toml", trials=1, device="cpu").record.read_bytes()]
@@ -306,7 +306,7 @@ QUESTIONS = (("batch size of a backbone", 16), ("ratio of a precision", 0.5))
 
 @functools.cache
 def caches() -> list[bytes]:
-    """The cache of micro-benchmarks of this machine."""
+    """Return a cache file of micro-benchmarks."""
     kept = os.environ.get("XDG_CACHE_HOME")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder

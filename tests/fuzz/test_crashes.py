@@ -1,4 +1,4 @@
-"""Files that were a crash once, made as small as they can be. Each is refused now, in revcd's own words."""
+"""Regression tests: minimal files that crashed an earlier version. Each must be refused with a RevcdError."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ CELL = 1
 DEEP = matrix(ONE, name=b"")
 for _ in range(40):
     DEEP = matrix(DEEP, kind=CELL, name=b"")
-MATRICES = {  # all but the first ended the process inside of scipy, or took memory without end
-    "values of a type that there is not": matrix(element(99, bytes(8))),
+MATRICES = {  # scipy crashes the process or allocates without limit on all but the first
+    "values of an unknown type": matrix(element(99, bytes(8))),
     "a matrix in place of values": matrix(matrix(ONE)),
-    "an imaginary part that is missing": matrix(ONE, kind=6 | 1 << 11),
+    "a missing imaginary part": matrix(ONE, kind=6 | 1 << 11),
     "no sides": matrix(ONE, sides=()),
-    "cells that are no matrices": matrix(ONE, kind=CELL),
+    "cells that are not matrices": matrix(ONE, kind=CELL),
     "a billion cells": matrix(matrix(ONE, name=b""), kind=CELL, sides=(10**9, 1)),
     "a negative side": matrix(ONE, sides=(-1, 1)),
-    "cells within cells within cells": DEEP,
+    "deeply nested cells": DEEP,
     "a value beyond the end": matrix(ONE[:4] + b"\xff\0\0\0" + bytes(8)),
 }
 
@@ -84,7 +84,7 @@ def test_what_claims_to_unpack_to_gigabytes_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("is_packed", [True, False])
-def test_what_scipy_writes_is_sound_and_structures_are_not_loaded(tmp_path: Path, is_packed: bool):
+def test_files_written_by_scipy_are_read_and_structures_are_refused(tmp_path: Path, is_packed: bool):
     path = tmp_path / "f.mat"
     cell = np.array([np.ones(2), "a", np.array([1, "b"], dtype=object)], dtype=object)
     sound = {
@@ -107,12 +107,12 @@ def test_a_description_beyond_32_bits_is_not_finite(tmp_path: Path):
         read_published_split(tmp_path)
 
 
-def test_an_array_whose_description_breaks_off_is_refused(tmp_path: Path):
+def test_a_truncated_array_header_is_refused(tmp_path: Path):
     def break_off(data: bytes, chance: object) -> bytes:
         return data[:8] + struct.pack("<H", 20) + b"{'descr': ('<f4',".ljust(20) + data[30:]
 
     class First:
-        """Chooses what comes first, but for how a member is changed."""
+        """A source of random choices that always takes the first option, and edits the member."""
 
         randrange, choice = staticmethod(lambda n: 0 if n < 12 else 5), staticmethod(lambda items: items[0])
 
@@ -121,7 +121,7 @@ def test_an_array_whose_description_breaks_off_is_refused(tmp_path: Path):
         read_features(tmp_path / "f.npz")
 
 
-def test_names_of_columns_that_are_no_text_are_refused(tmp_path: Path):
+def test_column_names_that_are_not_utf8_are_refused(tmp_path: Path):
     data = samples.parquet()[0].replace(b"feature", b"featur\xff")
     (tmp_path / "f.parquet").write_bytes(data)
     with pytest.raises(InputFileError):
@@ -130,7 +130,7 @@ def test_names_of_columns_that_are_no_text_are_refused(tmp_path: Path):
 
 def test_a_torch_file_that_claims_to_be_on_several_disks_is_refused(tmp_path: Path):
     data = bytearray(samples.torch_files()[0])
-    locator = data.rindex(b"PK\6\7")  # of the 64-bit directory; its last number counts the disks
+    locator = data.rindex(b"PK\6\7")  # of the zip64 directory; its last field is the number of disks
     data[locator + 16 : locator + 20] = b"\5\0\0\0"
     (tmp_path / "w.pth").write_bytes(data)
     with pytest.raises(WeightsError):
@@ -138,7 +138,7 @@ def test_a_torch_file_that_claims_to_be_on_several_disks_is_refused(tmp_path: Pa
 
 
 def tar_of(size: int, kind: bytes) -> bytes:
-    """Return a header of a member of that size, and nothing of it."""
+    """Return the header of a member of that size, without its content."""
     member = tarfile.TarInfo("a.png")
     member.type, member.size = kind, size
     return member.tobuf(tarfile.GNU_FORMAT) + bytes(512)
@@ -147,14 +147,14 @@ def tar_of(size: int, kind: bytes) -> bytes:
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
 @pytest.mark.parametrize("size", [1 << 40, 1 << 62, 1 << 80])
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
-def test_a_tar_whose_member_claims_terabytes_ends_at_once(tmp_path: Path, name: str, size: int, kind: bytes):
+def test_a_tar_member_that_claims_terabytes_is_refused(tmp_path: Path, name: str, size: int, kind: bytes):
     data = tar_of(size, kind)
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     *_, last = archive_sources(str(tmp_path / name), name)
     assert last.path == name and last.read().reason in ("corrupt", "truncated")
 
 
-def test_a_message_about_a_file_does_not_repeat_the_file():
+def test_error_messages_are_shortened():
     assert len(brief(ValueError("x" * 10_000))) <= 200
     assert brief(ValueError("\n\n first. \nsecond")) == "first"
     assert brief(KeyError()) == "KeyError"
@@ -165,7 +165,7 @@ def test_a_message_about_a_file_does_not_repeat_the_file():
 
 @pytest.mark.parametrize("column", ["signature", "detail"])
 @pytest.mark.parametrize("change", ["missing", "twice", "null", "numbers"])
-def test_a_shard_with_other_columns_is_computed_anew(tmp_path: Path, column: str, change: str):
+def test_a_shard_with_wrong_columns_is_computed_again(tmp_path: Path, column: str, change: str):
     journal = Journal(tmp_path / "f.npz", BACKBONE, {"format": 1, "batch_size": 2})
     table = pq.read_table(io.BytesIO(samples.shards()[0]))
     place, texts = table.column_names.index(column), pa.array(["x"] * 3)
@@ -200,7 +200,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("field", WRONG)
-def test_a_record_of_a_search_that_makes_no_sense_is_refused(tmp_path: Path, field: str):
+def test_an_invalid_record_of_a_search_is_refused(tmp_path: Path, field: str):
     dataset, settings = samples.training()
     header, line, *_ = samples.records()[0].decode().splitlines()
     (tmp_path / "t.jsonl").write_text(f"{header}\n{json.dumps(json.loads(line) | {field.strip(): WRONG[field]})}\n")
@@ -209,7 +209,7 @@ def test_a_record_of_a_search_that_makes_no_sense_is_refused(tmp_path: Path, fie
 
 
 @pytest.mark.parametrize("change", [lambda data: data.replace(b"5", b'"x"'), lambda data: data[:-3], bytes.upper])
-def test_a_damaged_memory_of_trials_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change):
+def test_a_damaged_cache_of_micro_benchmarks_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
     assert probes.remembered(["a"], lambda: 5) == 5
     probes.cache_file().write_bytes(change(probes.cache_file().read_bytes()))

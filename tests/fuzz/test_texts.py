@@ -1,4 +1,4 @@
-"""Class tables of any text and settings of any value: read, or refused with the place of what is wrong."""
+"""Property tests: arbitrary class tables, photo lists and settings are read, or refused with the error's position."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ unhurried = settings(deadline=None)
 
 
 def read(content: bytes, *, missing: str = "error") -> Any:
-    """Read a class table; return it, or the error with its place."""
+    """Read a class table; return it, or the error after checking its position."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
         path.write_bytes(content)
@@ -67,7 +67,7 @@ def test_a_table_of_any_bytes_is_read_or_refused(content: bytes):
 @unhurried
 @given(st.lists(st.tuples(NAMES, st.lists(NUMBERS, min_size=2, max_size=2)), min_size=1, max_size=4))
 @example([("#", [0.0, 1.0]), ("# 2", [0.5, 1e-9])])
-def test_a_table_that_is_read_is_written_and_read_as_the_same(rows: list[tuple[str, list[float]]]):
+def test_a_table_is_the_same_after_writing_and_reading(rows: list[tuple[str, list[float]]]):
     lines = ["class,a,b", *('"{}",{},{}'.format(name.replace('"', '""'), *values) for name, values in rows)]
     table = read("\n".join(lines).encode())
     if isinstance(table, InputFileError):
@@ -81,7 +81,7 @@ def test_a_table_that_is_read_is_written_and_read_as_the_same(rows: list[tuple[s
 
 @unhurried
 @given(LINES, st.sampled_from(",;"))
-def test_a_list_of_photos_of_any_cells_is_read_or_refused(lines: list[list[str]], separator: str):
+def test_a_photo_list_of_any_cells_is_read_or_refused(lines: list[list[str]], separator: str):
     classes = read(b"class,a\nzebra,1\nokapi,2\n")
     head = [["path", "class", "split"], ["a.jpg", "zebra", "trainval"]]
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +112,7 @@ KEYS = st.sampled_from([name.split(".")[1] for name in SETTINGS]) | st.text(max_
 
 @unhurried
 @given(st.dictionaries(SECTIONS, st.dictionaries(KEYS, VALUES, max_size=3) | VALUES, max_size=3))
-def test_settings_of_any_values_are_a_configuration_or_refused(values: dict[str, Any]):
+def test_settings_of_any_values_are_accepted_or_refused(values: dict[str, Any]):
     try:
         config = Config.from_dict(values)
     except ConfigError as error:
@@ -124,7 +124,7 @@ def test_settings_of_any_values_are_a_configuration_or_refused(values: dict[str,
 
 @unhurried
 @given(st.sampled_from(sorted(SETTINGS)), VALUES)
-def test_a_setting_of_any_value_is_taken_as_it_is_or_refused(name: str, value: Any):
+def test_a_setting_of_any_value_is_kept_exactly_or_refused(name: str, value: Any):
     section, key = name.split(".")
     try:
         config = Config.from_dict({section: {key: value}})
@@ -140,7 +140,7 @@ def test_a_setting_of_any_value_is_taken_as_it_is_or_refused(name: str, value: A
 
 @unhurried
 @given(st.text(max_size=60), st.lists(st.text(max_size=20), max_size=2))
-def test_toml_and_assignments_of_any_text_are_settings_or_refused(content: str, assignments: list[str]):
+def test_toml_and_assignments_of_any_text_are_accepted_or_refused(content: str, assignments: list[str]):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.toml"
         path.write_text(content, encoding="utf-8", errors="replace", newline="")
@@ -151,7 +151,7 @@ def test_toml_and_assignments_of_any_text_are_settings_or_refused(content: str, 
 
 
 @pytest.mark.parametrize("text", ["x = " + "[" * 5_000, "x = " + "{a=" * 5_000, "a." * 5_000 + "b = 1"])
-def test_toml_that_is_nested_without_end_is_refused(tmp_path: Path, text: str):
+def test_deeply_nested_toml_is_refused(tmp_path: Path, text: str):
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(RevcdError):
         resolve_settings(tmp_path / "c.toml")

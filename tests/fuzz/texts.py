@@ -1,4 +1,4 @@
-"""Damage to what is text: CSV tables, TOML, JSON documents, and lists of paths."""
+"""Damage to text files: CSV tables, TOML, JSON and lists of paths."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def edit_text(data: bytes, chance: random.Random) -> bytes:
-    """Change a word, a mark, a line or the encoding."""
+    """Change a word, a separator, a line or the encoding."""
     text = data.decode("utf-8", "surrogateescape")
     kind = chance.randrange(6)
     if kind == 0:
@@ -91,7 +91,7 @@ def _name(chance: random.Random) -> str:
 
 
 def edit_json(data: bytes, chance: random.Random) -> bytes:
-    """Change one value, key or branch of a JSON document; what is none is changed as text."""
+    """Change one value, key or branch of a JSON document; invalid JSON is changed as text."""
     try:
         document = json.loads(data)
     except ValueError:
@@ -104,7 +104,7 @@ def dump(document: Any) -> bytes:
 
 
 def edited(value: Any, chance: random.Random) -> Any:
-    """Return the value with a change somewhere inside, or another one instead."""
+    """Return the value with a change at a random depth, or another value."""
     if isinstance(value, str) and value.startswith("{") and chance.random() < 0.9:  # a document inside
         return edit_json(value.encode(), chance).decode("utf-8", "replace")
     if isinstance(value, dict | list) and value and chance.random() < 0.9:

@@ -1,4 +1,4 @@
-"""Reads inputs in a forked process that has little memory and time; its death is an outcome of the input it died of."""
+"""Read inputs in a forked worker process with limited memory and time; if it dies, the input counts as a crash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from revcd_cli.errors import RevcdError
 
 from .kinds import Kind
 
-SECONDS, PATIENCE = 10, 120  # of processor time for one input; and of the clock, if it only waits
+SECONDS, PATIENCE = 10, 120  # limits for one input: CPU time and wall-clock time
 LONGEST = 4000  # characters of a message
 ACCEPTED, REFUSED, CRASH = "accepted", "refused", "crash"
 MEGABYTE = 1 << 20
@@ -33,18 +33,18 @@ MEGABYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one input."""
+    """The outcome of one input."""
 
     number: int
     status: str  # ACCEPTED, REFUSED or CRASH
-    what: str = ""  # the class or reason of the refusal, or how it crashed
+    what: str = ""  # the error class or failure reason, or the kind of crash
     detail: str = ""  # the message, or the traceback
-    seconds: float = 0.0  # of processor time
-    megabytes: float = 0.0  # of resident memory, more than before
+    seconds: float = 0.0  # CPU time
+    megabytes: float = 0.0  # growth of the resident memory
 
 
 def outcomes(kind: Kind, seed: int, numbers: Iterable[int]) -> Iterator[Outcome]:
-    """Read inputs one after the other; after one that ends the process go on in another."""
+    """Read inputs in turn; start a new process after an input that ends the current one."""
     waiting = list(numbers)
     while waiting:
         reading, writing = os.pipe()
@@ -69,7 +69,7 @@ def _end(code: int) -> str:
 
 
 def _work(kind: Kind, seed: int, numbers: list[int], answers: int) -> None:
-    """Be the process that reads; never returns."""
+    """Run the worker process; never returns."""
     root = Path(tempfile.mkdtemp(prefix="revcd-fuzz-"))
     try:
         torch.set_num_threads(1)
@@ -87,7 +87,7 @@ def _work(kind: Kind, seed: int, numbers: list[int], answers: int) -> None:
             os.write(answers, json.dumps(asdict(outcome)).encode() + b"\n")
             os.chdir(root)
             shutil.rmtree(folder)
-    except BaseException as error:  # of the reader's surroundings, such as an input that cannot be made
+    except BaseException as error:  # an error outside the reader, such as an input that cannot be made
         outcome = Outcome(number, CRASH, type(error).__name__, traceback.format_exc())
         os.write(answers, json.dumps(asdict(outcome)).encode() + b"\n")
     finally:
@@ -96,7 +96,7 @@ def _work(kind: Kind, seed: int, numbers: list[int], answers: int) -> None:
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Let the process take so much more than it has. What is counted is what it may write to."""
+    """Limit the growth of the process's writable memory."""
     taken = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (taken + megabytes * MEGABYTE,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -130,7 +130,7 @@ def _try(kind: Kind, seed: int, number: int, folder: Path, said: int) -> Outcome
 
 
 def _resident(*, reset: bool = False) -> int:
-    """Return the bytes at the peak since the last reset, or now."""
+    """Return the resident bytes: the peak since the last reset, or, with `reset`, the current value."""
     if reset:
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
@@ -139,7 +139,7 @@ def _resident(*, reset: bool = False) -> int:
 
 
 def quiet() -> None:
-    """Let no warning of a library through that revcd's own process would not show."""
+    """Set the warning filters of a command's process."""
     warnings.resetwarnings()
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", category)

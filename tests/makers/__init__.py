@@ -1,1 +1,1 @@
-"""Makers of files, good and bad, that several test modules share. Everything is drawn from fixed seeds."""
+"""Functions that make valid and invalid test files, with fixed seeds. They may import anything of the package."""

@@ -1,4 +1,4 @@
-"""Zip and tar archives of given members, and what spoils a zip at an exact place."""
+"""Zip and tar archives of given members, and zips with one damaged header field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Content = dict[str, bytes]
 
 def make_zip(path: str, content: Content, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", method) as archive:
-        warnings.simplefilter("ignore")  # of names that occur twice
+        warnings.simplefilter("ignore")  # about duplicate names
         for name, data in content.items():
             archive.writestr(zipfile.ZipInfo(name.rstrip("!")), data, method)
     return Path(path).read_bytes()
@@ -35,7 +35,7 @@ def make_tar(path: str, content: Content) -> bytes:
 
 
 def in_directory(data: bytes, offset: int, new: bytes) -> bytes:
-    """Patch a field of the first entry of a zip's central directory, and its twin in the local header."""
+    """Patch a field of the first entry of a zip's central directory, and the same field of the local header."""
     central = data.index(b"PK\x01\x02")
     data = data[: central + offset] + new + data[central + offset + len(new) :]
     return data[: offset - 2] + new + data[offset - 2 + len(new) :]

@@ -1,4 +1,4 @@
-"""Folders in the layout of xlsa17: `att_splits.mat` and `res101.mat` of sixteen photos, sound or with changes."""
+"""Benchmarks in the xlsa17 layout: `att_splits.mat` and `res101.mat` of sixteen photos, valid or with changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def column(rows: np.ndarray) -> np.ndarray:
 
 
 def splits(**changes: object) -> dict[str, object]:
-    """Return the variables of a sound att_splits.mat of 3 attributes, with changes; None removes one."""
+    """Return the variables of a valid att_splits.mat with 3 attributes, with changes; None removes a variable."""
     original = np.array([[100.0, 0, 50, 0], [10, 20, 30, 40], [5, 5, 0, 90]])
     train = np.setdiff1d(SEEN_ROWS, TEST_SEEN)
     lions = np.flatnonzero(LABELS == 4) + 1
@@ -46,7 +46,7 @@ def splits(**changes: object) -> dict[str, object]:
 
 
 def features(**changes: object) -> dict[str, object]:
-    """Return the variables of a sound res101.mat: row r has the feature (r, -r)."""
+    """Return the variables of a valid res101.mat, with changes: row r has the feature (r, -r)."""
     variables = {
         "features": np.stack([np.arange(16.0), -np.arange(16.0)]),
         "labels": LABELS.reshape(-1, 1),

@@ -1,4 +1,4 @@
-"""Evaluations made by hand: scores, a diagnosis and a document whose every figure is known beforehand."""
+"""Evaluations with known results: scores, a diagnosis and a report document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from revcd_cli.pipeline.evaluate.split_scores import SplitScores
 
 
 def scores_of(answers: Sequence[tuple[int, int, int]], seen: Sequence[bool], names: Sequence[str]) -> SplitScores:
-    """Return scores in which (true class, answer, photos) come true without a penalty: 2 for the answer, else noise."""
+    """Return scores that give each (true class, predicted class, number of photos) at a seen penalty of 0."""
     labels = torch.tensor([true for true, _, photos in answers for _ in range(photos)])
     answered = torch.tensor([answer for _, answer, photos in answers for _ in range(photos)])
     scores = torch.rand(len(labels), len(names), generator=torch.Generator().manual_seed(0))
@@ -26,7 +26,7 @@ def scores_of(answers: Sequence[tuple[int, int, int]], seen: Sequence[bool], nam
 
 
 def diagnosis_of(scores: SplitScores, **changes: Any) -> Diagnosis:
-    """Return the diagnosis of scores whose seen classes come first, with two attributes."""
+    """Return the diagnosis of scores with two attributes; seen classes come first."""
     answers = scores.answers(0.0, 1.0)
     return Diagnosis(
         **{
@@ -46,7 +46,7 @@ def diagnosis_of(scores: SplitScores, **changes: Any) -> Diagnosis:
 
 
 def document_of(scores: SplitScores) -> dict[str, Any]:
-    """Return what `report.describe` would say of these scores by a model with no penalty."""
+    """Return the report document of these scores for a model with a seen penalty of 0."""
     figures = scores.report(0.0).to_dict()
     per_class = figures.pop("per_class")
     return {
@@ -64,7 +64,7 @@ def document_of(scores: SplitScores) -> dict[str, Any]:
 
 
 def many_classes(count: int = 200, seen: int = 150) -> SplitScores:
-    """Return scores of as many classes as CUB has, about half of 3 photos each named rightly."""
+    """Return scores for as many classes as CUB has, 3 photos each, with about half of the predictions correct."""
     generator = np.random.default_rng(0)
     answers = [(c, c if generator.random() < 0.5 else int(generator.integers(count)), 1) for c in range(count)] * 3
     names = [f"{c + 1:03d}.Black_footed_Albatross" for c in range(count)]

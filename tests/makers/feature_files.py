@@ -1,4 +1,4 @@
-"""Feature files as bytes: sound blocks of them, and files that are refused, each with words of the refusal."""
+"""Feature files as bytes: valid blocks, and invalid files, each with a pattern of its error message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BACKBONE = BackboneRecord(
 
 
 def make(paths: list[str], *, failed: tuple[int, ...] = (), seed: int = 0) -> FeatureSet:
-    """Return random features of these photos; those at the positions `failed` have none."""
+    """Return random features for these photos; photos at the positions `failed` have none."""
     features = np.random.default_rng(seed).normal(size=(len(paths), 5)).astype(np.float32)
     features[list(failed)] = np.nan
     return FeatureSet(
@@ -49,7 +49,7 @@ def saved_npz(**arrays: np.ndarray) -> bytes:
 
 
 def claiming_npz(shape: tuple[int, ...], body: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
-    """Return an .npz whose array of features says it has this shape."""
+    """Return an .npz whose feature array declares this shape."""
     member, stream = io.BytesIO(), io.BytesIO()
     np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": shape})
     with zipfile.ZipFile(stream, "w", method) as archive:
@@ -64,7 +64,7 @@ def saved_mat(**arrays: object) -> bytes:
 
 
 def saved_parquet(change: str) -> bytes:
-    """Return a feature file of which one thing is not as it should be."""
+    """Return a Parquet feature file with one error; "" gives a valid file."""
     ok = make(["a.jpg", "b.jpg"])
     rows = {
         "path": pa.array(["a.jpg", "a.jpg" if change == "duplicate" else "b.jpg"]),

@@ -1,4 +1,4 @@
-"""A data set folder whose photos are there as features only: quick to train on, with no picture to decode."""
+"""A data set folder with features and no photos: fast to train on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL = [
 
 
 def make_feature_folder(folder: Path) -> Path:
-    """Make 4 seen and 2 unseen classes of 10 photos each, described by 5 attributes."""
+    """Write 4 seen and 2 unseen classes of 10 photos each, with 5 attributes."""
     generator = np.random.default_rng(0)
     names = [f"class {k}" for k in range(6)]
     table = generator.normal(size=(6, 5))
@@ -46,5 +46,5 @@ def make_feature_folder(folder: Path) -> Path:
 
 
 def data_options(folder: Path) -> list[str]:
-    """Return the options of a command that reads it."""
+    """Return the command-line options that read the folder."""
     return ["--dataset", str(folder), "--features", str(folder / "features.parquet")]

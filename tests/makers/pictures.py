@@ -1,4 +1,4 @@
-"""Pictures as bytes: sound ones in every form that a camera, a scanner or a program writes, and damaged ones."""
+"""Images as bytes: valid ones in the forms that cameras, scanners and programs write, and damaged ones."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def half_hidden(colour: tuple[int, int, int]) -> Image.Image:
 
 
 def turned(kind: str, orientation: int, **options: object) -> bytes:
-    """Return one scene as a camera held otherwise stores it: turned, with the orientation that says so."""
+    """Return one scene stored in an EXIF orientation: rotated pixels and the tag that reverses the rotation."""
     turn_back = {5: 5, 6: 8, 7: 7, 8: 6}.get(orientation, orientation)
     stored = photo() if orientation == 1 else photo().transpose(images._UPRIGHT[turn_back])
     exif = Image.Exif()
@@ -108,7 +108,7 @@ def turned(kind: str, orientation: int, **options: object) -> bytes:
 
 
 def senseless_exif(kind: int, value: int) -> bytes:
-    """Return an EXIF block whose orientation is of that type of TIFF and has that value."""
+    """Return an EXIF block whose orientation has this TIFF type and this value."""
     entry = struct.pack("<HHHII", 1, ExifTags.Base.Orientation, kind, 4 if kind == 2 else 1, value)
     return b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
 
@@ -117,14 +117,14 @@ BROKEN_EXIF = (b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0M
 
 
 def animated(kind: str) -> bytes:
-    """Return three frames, of which the first is red."""
+    """Return an animation of three frames; the first is red."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     options = {"lossless": True} if kind == "WEBP" else {}
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
 
 
 def premultiplied() -> tuple[bytes, bytes]:
-    """Return a TIFF of half transparent grey, and the same picture with its grey premultiplied (mode La)."""
+    """Return a TIFF of half-transparent grey, and the same image premultiplied (mode La)."""
     plain = encoded(Image.new("LA", (4, 4), (100, 128)), "TIFF")
     tag = struct.pack("<HHI", ExifTags.Base.ExtraSamples, 3, 1)
     other = patched(plain, plain.index(tag) + len(tag), struct.pack("<H", 1))

@@ -1,4 +1,4 @@
-"""A data set of pictures drawn on the fly: classes differ in colour or pattern; of one there is no photo at all."""
+"""A data set of drawn images: classes differ in colour or pattern; one class has no photos."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SEEN, UNSEEN = ("red", "green", "striped", "dotted"), ("blue", "plain")  # of "plain" there is no photo at all
-PHOTOS = 8  # of each other class
+SEEN, UNSEEN = ("red", "green", "striped", "dotted"), ("blue", "plain")  # "plain" has no photos
+PHOTOS = 8  # of every other class
 SMALL = (
     *("train.epochs=2", "train.validation_folds=2", "precondition.kind=standardise", "prototypes.components=32"),
     *("denoiser.width=32", "encoder.width=32", "encoder.n_tokens=4", "encoder.feedforward=32"),
@@ -18,7 +18,7 @@ SMALL_OPTIONS = ["--backbone", "embedded", *(part for setting in SMALL for part 
 
 
 def draw(name: str, generator: np.random.Generator) -> Image.Image:
-    """Return a picture of 64 x 64 that shows its class by colour or pattern, under noise."""
+    """Return a noisy image of 64 x 64 pixels with the colour or pattern of its class."""
     canvas = generator.integers(0, 60, (64, 64, 3))
     if name in ("red", "green", "blue"):
         canvas[:, :, ("red", "green", "blue").index(name)] += 180

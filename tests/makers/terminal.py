@@ -1,4 +1,4 @@
-"""A command on a pseudo-terminal of a given width, in this process: what a person would see on it."""
+"""Run a command in this process with a pseudo-terminal of a given width as stdout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_terminal(*arguments: object, columns: int = 80, encoding: str = "utf-8", **environment: str) -> tuple[int, str]:
-    """Run `revcd` with stdout on a terminal. Returns the exit code and what was drawn, escapes included."""
+    """Run `revcd` with a terminal as stdout. Returns the exit code and the output, escape sequences included."""
     drawn: list[bytes] = []
     terminal, end = os.openpty()
 
@@ -48,5 +48,5 @@ def on_terminal(*arguments: object, columns: int = 80, encoding: str = "utf-8", 
 
 
 def plain(drawn: str) -> str:
-    """Return what was drawn without its escapes."""
+    """Return the output without escape sequences."""
     return _ESCAPES.sub("", drawn)

@@ -14,7 +14,7 @@ FEATURES, ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS = 9, 5, 6, 4, 20
 
 
 def revcd(objective: str = "v", norm: str = "layer", reading: str = "A", seed: int = 0) -> RevCD:
-    """A network in double precision and evaluation mode."""
+    """Return a float64 network in evaluation mode."""
     torch.manual_seed(seed)
     config = Config.from_dict(
         {
@@ -52,5 +52,5 @@ def prototypes(seed: int = 2, n_classes: int = CLASSES) -> Tensor:
 
 
 def generators(numbers: range | list[int] = range(PHOTOS)) -> list[Generator]:
-    """One generator per photo, seeded by the photo's own number."""
+    """Return one generator per photo, seeded by the photo's number."""
     return [Generator().manual_seed(100 + number) for number in numbers]

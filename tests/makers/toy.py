@@ -1,4 +1,4 @@
-"""A data set small enough to train on in a fraction of a second, and still one that can be learnt."""
+"""A toy data set that is learnt in less than a second, a model trained on it, and random backbone weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TINY_BACKBONE = "test_resnet.r160_in1k"
 N_ATTRIBUTES, FEATURE_DIM = 12, 24
 BACKBONE = BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={"size": 8}, feature_dim=FEATURE_DIM)
 SMALL = {
-    "precondition": {"kind": "standardise"},  # one network; ensembles have tests of their own
+    "precondition": {"kind": "standardise"},  # one network; ensembles have their own tests
     "diffusion": {"timesteps": 50},
     "encoder": {"n_tokens": 4, "width": 16, "heads": 2, "feedforward": 32},
     "denoiser": {"width": 32, "time_width": 16},
@@ -39,7 +39,7 @@ class ToyModel(NamedTuple):
 
 
 def _make_toy(n_seen: int = 6, n_unseen: int = 2) -> FeaturedDataset:
-    """Features are one linear map of the class description, plus noise; classes differ in how many photos they have."""
+    """Return features that are a linear map of the class description plus noise, with unequal class sizes."""
     generator = np.random.default_rng(1)
     names = tuple(f"class {number}" for number in range(n_seen + n_unseen))
     values = generator.normal(size=(len(names), N_ATTRIBUTES)).astype(np.float32)
@@ -74,19 +74,19 @@ def _small_config(**sections: dict[str, Any]) -> Config:
 
 @pytest.fixture(scope="session")
 def make_toy() -> Callable[..., FeaturedDataset]:
-    """make_toy(n_seen=6, n_unseen=2): a new data set, always the same."""
+    """Return make_toy(n_seen=6, n_unseen=2), which returns a new, deterministic data set."""
     return _make_toy
 
 
 @pytest.fixture(scope="session")
 def small_config() -> Callable[..., Config]:
-    """small_config(train={"epochs": 3}): a quick configuration, changed where asked."""
+    """Return small_config(train={"epochs": 3}), which returns a fast configuration with changes."""
     return _small_config
 
 
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
-    """A model trained on the toy data set; not to be changed."""
+    """Return a model trained on the toy data set. Tests must not change its file."""
     dataset, config = _make_toy(), _small_config()
     path = tmp_path_factory.mktemp("toy") / "toy.safetensors"
     train(dataset, config, path, device="cpu")
@@ -95,7 +95,7 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of TINY_BACKBONE, timm's smallest network, drawn at random."""
+    """Return a file of random weights of TINY_BACKBONE, timm's smallest network."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_file(timm.create_model(TINY_BACKBONE, pretrained=False).state_dict(), path)
