@@ -1,8 +1,8 @@
-"""Everything bad that a user may feed revcd, as one table of faults that is run through the real command.
+"""Fault tests: bad inputs and conditions, each given to the real command in a process of its own.
 
-    python -m tests.faults            try every fault and print the table with its counts
-    python -m pytest tests/faults     the same, as tests
+    python -m tests.faults                      run every fault and print a table with counts
+    python -m pytest tests/faults -m ''         the same, as tests
 
-A fault has a number, a section and a title, which `table.py` lists; the modules named after the sections hold its
-cases. `runner.py` runs a case and asserts the law that holds for all of them.
+`table.py` lists the faults: number, section and title. The other modules hold the cases of one section each.
+`runner.py` runs a case and asserts what must hold after every command.
 """

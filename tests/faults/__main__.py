@@ -1,4 +1,4 @@
-"""Try the faults and print the table of them: python -m tests.faults [NUMBER ...]"""
+"""Run the fault tests and print a table: python -m tests.faults [NUMBER ...]"""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WIDTH = 44
 
 
 def outcome(fault: Fault) -> str:
-    """Try a case: "ok", or in words what became of it."""
+    """Run a case; return "ok", "FAILED" or why it was skipped."""
     with tempfile.TemporaryDirectory(prefix="revcd-fault-") as folder:
         try:
             attempt(fault, Path(folder))
         except NotHere as reason:
-            return f"not tried: {reason}"
+            return f"skipped: {reason}"
         except Exception:
             traceback.print_exc()
             return "FAILED"
@@ -28,7 +28,7 @@ def outcome(fault: Fault) -> str:
 
 
 def main(numbers: Sequence[int]) -> int:
-    """Print a line for each fault, and the counts; return 1 if a case did not get what the table says."""
+    """Print a line for each fault and the counts; return 1 if a case failed."""
     wanted = numbers or range(1, len(TITLES) + 1)
     tried, as_ideal, cases, failed = 0, 0, 0, 0
     differing: dict[int, str] = {}
@@ -42,12 +42,12 @@ def main(numbers: Sequence[int]) -> int:
             print(f"{number:4} {TITLES[number - 1]:{WIDTH}} {len(group):3} cases  {'; '.join(bad) or 'ok'}", flush=True)
             cases += sum(text in ("ok", "FAILED") for text in outcomes)
             failed += outcomes.count("FAILED")
-            tried += any(not text.startswith("not tried") for text in outcomes)
+            tried += any(not text.startswith("skipped") for text in outcomes)
             reasons = [fault.differs for fault in group if fault.differs]
             differing |= {number: reasons[0]} if reasons else {}
             as_ideal += not reasons and "FAILED" not in outcomes and "ok" in outcomes
-    print(f"\n{tried} faults tried in {cases} cases, of which {failed} failed")
-    print(f"{as_ideal} as ideal, {len(differing)} differing, and why:")
+    print(f"\n{tried} faults in {cases} cases, {failed} failed")
+    print(f"{as_ideal} behave as the specification asks, {len(differing)} differ:")
     for number, reason in differing.items():
         print(f"{number:4} {TITLES[number - 1]:{WIDTH}} {reason}")
     return min(failed, 1)

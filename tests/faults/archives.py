@@ -1,4 +1,4 @@
-"""Archives and slow disks: 4.2, faults 45 to 47. Nothing in an archive is ever written to disk."""
+"""Faults 45 to 47: hostile archives, which are never unpacked to disk, and slow disks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def nested() -> dict[str, bytes]:
 
 
 def bomb(place: Place) -> list[str]:
-    """A zip of 300 kB, of which each of two members unpacks to 300 MB of zeros."""
+    """Write a zip of 300 kB with two members that each unpack to 300 MB of zeros."""
     path = place.inputs / "z.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
         for name in ("a.png", "b.png"):
@@ -108,10 +108,10 @@ def slow(place: Place) -> Process:
     )
 
 
-def watch_then_let_go(place: Place, arguments: Sequence[str], process: Process) -> Run:
-    """Look at the terminal while the disk hangs, until the progress has been drawn anew three times; then it answers.
+def watch_progress_then_unblock(place: Place, arguments: Sequence[str], process: Process) -> Run:
+    """Read the terminal while the disk hangs; unblock it after the progress bar has been drawn three times.
 
-    A progress that stands still would be waited for until the command is ended by its alarm.
+    If the progress bar stops, the command's alarm ends it.
     """
     pid, shown, screen = place.start(arguments, process), b"", place.screen
     while select.select([place.terminal], [], [], 60)[0]:
@@ -119,7 +119,7 @@ def watch_then_let_go(place: Place, arguments: Sequence[str], process: Process) 
             shown += os.read(place.terminal, 4096)
         except OSError:  # the command has ended
             break
-        if screen:  # the command has it by now; with its last holder it ends
+        if screen:  # the command has opened it by now; reading ends when the last holder closes it
             screen = os.close(screen)
         if len(re.findall(rb"Naming", shown)) > 3:
             (place.root / "go").touch()
@@ -147,7 +147,7 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault(
         45,
-        "an archive that breaks off",
+        "a truncated archive",
         archive("z.zip", {"a.png": PNG, "b.png": PNG}, lambda data: data[: len(data) // 2]),
         1,
         {"z.zip": "corrupt"},
@@ -162,19 +162,19 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault(
         46,
-        "a tar whose names lead outside",
+        "a tar with names that lead outside",
         archive("z.tar.gz", HOSTILE),
         0,
         rows("z.tar.gz", dict.fromkeys(HOSTILE_ROWS, "ok")),
     ),
     Fault(
         47,
-        "a disk that does not answer for a while",
+        "a disk that blocks for a while",
         two_photos,
         0,
         {"a.png": "ok", "slow.png": "ok"},
         process=slow,
-        drive=watch_then_let_go,
+        drive=watch_progress_then_unblock,
         then=progress_was_alive,
     ),
 )

@@ -1,4 +1,4 @@
-"""Class tables: 4.3, faults 48 to 68. All are given to `revcd predict --classes`."""
+"""Faults 48 to 65 and 67: class tables, given to `revcd predict --classes`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def text(lines: Lines, separator: str = ",", end: str = "\n") -> str:
 
 
 def changed(change: Callable[[Lines], None]) -> Callable[[], str]:
-    """Return a maker of the table with a change."""
+    """Return a function that makes the table with a change."""
 
     def content() -> str:
         lines = [list(cells) for cells in own_table()]
@@ -42,7 +42,7 @@ def changed(change: Callable[[Lines], None]) -> Callable[[], str]:
 
 
 def cell(line: int, column: int, value: str) -> Callable[[], str]:
-    """Return a maker of the table with another value in one place; both count from 1."""
+    """Return a function that makes the table with another value in one cell; line and column count from 1."""
 
     def change(lines: Lines) -> None:
         lines[line - 1][column - 1] = value
@@ -58,7 +58,7 @@ def given(content: Callable[[], str | bytes]) -> Callable[[Place], list[str]]:
 
 
 def refused(number: int, case: str, content: Callable[[], str | bytes], *says: str) -> Fault:
-    """Return the case of a table that is refused, with the place of what is wrong."""
+    """Return the case of a table that is refused, with the position of the error."""
     return Fault(number, case, given(content), 4, says=(TABLE, *says))
 
 
@@ -70,12 +70,12 @@ def accepted(
     then: Callable | None = None,
     differs: str = "",
 ) -> Fault:
-    """Return the case of a table that is used; by default for the answers that the plain table gives."""
+    """Return the case of a table that is accepted; by default the predictions equal those of the plain table."""
     return Fault(number, case, given(content), 0, says=says, then=then or same_answers, leaves=("answers.csv",))
 
 
 def same_answers(place: Place, run: Run) -> None:
-    """The answers are those of the plain table, byte for byte."""
+    """Assert that the output equals that of the plain table, byte for byte."""
     before = place.answers.read_bytes()
     plain = place.write("plain.csv", text([list(cells) for cells in own_table()]))
     again = place.run([*place.predict(place.inputs / "good.png", "--classes", plain, top_k=3), "--overwrite"])
@@ -85,7 +85,7 @@ def same_answers(place: Place, run: Run) -> None:
 
 
 def finite_answers(place: Place, run: Run) -> None:
-    """There is an answer, and its probability is a number."""
+    """Assert that there is one prediction, with a finite probability."""
     (answer,) = scores(place).values()
     assert answer[0] and math.isfinite(answer[1])
 
@@ -187,8 +187,8 @@ FAULTS: Sequence[Fault] = (
     refused(48, "empty", lambda: "", "is empty", EXAMPLE),
     refused(48, "only a header", lambda: plain().splitlines()[0], "no class below", EXAMPLE),
     refused(48, "one column", lambda: "class\nox\nzebra\n", "one column only", EXAMPLE),
-    accepted(49, "UTF-8 with a mark", lambda: "\ufeff" + plain()),
-    accepted(49, "UTF-16 with a mark", lambda: plain().encode("utf-16")),
+    accepted(49, "UTF-8 with a byte order mark", lambda: "\ufeff" + plain()),
+    accepted(49, "UTF-16 with a byte order mark", lambda: plain().encode("utf-16")),
     refused(49, "Latin-1", latin_1, "the byte at offset", "0xe4", f"{TABLE}:2"),
     accepted(50, "semicolons", lambda: plain().replace(",", ";")),
     accepted(50, "tabs", lambda: plain().replace(",", "\t")),
@@ -199,14 +199,14 @@ FAULTS: Sequence[Fault] = (
     accepted(52, "blank lines, comments, spaces, no last newline", spaced),
     refused(53, "a cell too few", changed(lambda lines: lines[2].pop()), f"{TABLE}:3:86", "ends too early"),
     refused(53, "a cell too many", changed(lambda lines: lines[2].append("1")), f"{TABLE}:3:87", "too long"),
-    *(refused(54, f"a cell that says {value!a}", cell(3, 4, value), PLACE, why) for value, why in NUMBERS.items()),
+    *(refused(54, f"a cell with {value!a}", cell(3, 4, value), PLACE, why) for value, why in NUMBERS.items()),
     accepted(54, "minus one, a number like others", cell(3, 4, "-1"), then=finite_answers),
     refused(
         55, "a class twice", changed(lambda lines: same_row_again(lines[2][0], 2)(lines)), "on line 3 and on line 8"
     ),
     refused(
         55,
-        "a class twice but for case and spaces",
+        "a class twice, differing in case and spaces",
         changed(lambda lines: same_row_again(f"  {lines[2][0].upper()} ", 2)(lines)),
         "on line 3 and on line 8",
     ),
@@ -233,7 +233,7 @@ FAULTS: Sequence[Fault] = (
             (64, "a hundredth of the scale", scaled(0.01), "is the scale the same?"),
             (64, "fifty times the scale", scaled(50), "0 to 100", "is the scale the same?"),
             (65, "a single class", lambda lines: lines.__delitem__(slice(2, None)), "has one class"),
-            (67, "a known class with other values", reversed_values, "described otherwise"),
+            (67, "a known class with another description", reversed_values, "described otherwise"),
         )
     ),
 )

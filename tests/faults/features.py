@@ -1,4 +1,4 @@
-"""Feature files and benchmarks: 4.4, faults 69 to 77."""
+"""Faults 69 to 77: feature files and benchmarks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.makers.feature_files import REFUSED as FILES
 from .runner import MEGABYTE, Fault, Place, Process, Run
 from .trained import shapes
 
-NUMBERS = {"count": 73, "twice": 73, "duplicate": 73, "terabytes": 70, "zeros": 70}
-NUMBERS |= {"float64": 71, "flat": 71, "integers": 71, "width": 71, "transposed": 71}
-NUMBERS |= {"infinite": 72, "nan": 72, "lost": 72}
+# One invalid file for each fault; test_in_process.py runs the command on all of them.
+REFUSED_FILES = {"text.npz": 69, "terabytes.npz": 70, "float64.npz": 71, "nan.mat": 72, "count.npz": 73}
+REFUSED_BENCHMARKS = (0, len(BENCHMARKS) - 1)
 
 
 def refused_file(name: str) -> Fault:
@@ -28,10 +28,10 @@ def refused_file(name: str) -> Fault:
     def make(place: Place) -> list[str]:
         return ["data", "check", place.write(name, data)]
 
-    def in_its_own_words(place: Place, run: Run) -> None:
+    def message_matches(place: Place, run: Run) -> None:
         assert re.search(message, run.stderr), run.stderr
 
-    return Fault(NUMBERS.get(Path(name).stem, 69), name, make, 4, says=(name,), then=in_its_own_words)
+    return Fault(REFUSED_FILES[name], name, make, 4, says=(name,), then=message_matches)
 
 
 def flipped(place: Place) -> list[str]:
@@ -41,7 +41,7 @@ def flipped(place: Place) -> list[str]:
 
 
 def trained_on(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Place], list[str]]:
-    """The shapes' own features with a change, given to `revcd train`."""
+    """Return a function that changes the shapes' features and trains on them."""
 
     def make(place: Place) -> list[str]:
         with np.load(shapes().features) as opened:
@@ -54,7 +54,7 @@ def trained_on(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Pla
 
 
 def zeros(place: Place) -> list[str]:
-    """An .npz of 200 kB that holds 200 MB of zeros."""
+    """Write an .npz of 200 kB that holds 200 MB of zeros."""
     path = place.inputs / "zeros.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened, opened.open("features.npy", "w") as stream:
         form = {"descr": "<f4", "fortran_order": False, "shape": (25_600, 2048)}
@@ -76,7 +76,7 @@ def fewer(arrays: dict[str, np.ndarray]) -> None:
 
 
 def other_backbone(place: Place) -> list[str]:
-    """Features of the embedded backbone for a model of another one."""
+    """Extract features with the embedded backbone and evaluate a model of another backbone on them."""
     folder = shapes().copy(place)
     done = place.run(["extract", str(folder), "-o", str(place.inputs / "f.npz"), "--backbone", "embedded"])
     assert done.code == 0
@@ -104,7 +104,7 @@ def spoilt(name: str, spoil: Callable[[Path], object]) -> Callable[[Place], list
 
 
 def overlapping(place: Place) -> list[str]:
-    """A photo that trains and tests, in a benchmark."""
+    """Write a benchmark with one photo in both the training and the test part."""
     folder = write_benchmark(place.inputs / "toy", splits(test_seen_loc=column([2])))
     return ["train", "--dataset", str(folder), "-o", str(place.outputs / "m.safetensors")]
 
@@ -124,7 +124,7 @@ def named(name: str) -> Callable[[Place], list[str]]:
 ABSENT = "Animals with Attributes 2) is not on this machine"
 OFFLINE = Process(environment={"HF_HUB_OFFLINE": "1"})
 FAULTS: Sequence[Fault] = (
-    *map(refused_file, FILES),
+    *map(refused_file, REFUSED_FILES),
     Fault(69, "a bit flipped in an .npz", flipped, 4, says=("not a readable .npz", "CRC")),
     Fault(70, "200 MB of zeros in 200 kB", zeros, 4, says=("claims 209,715,328 bytes",), then=little_memory),
     Fault(
@@ -149,14 +149,14 @@ FAULTS: Sequence[Fault] = (
         4,
         says=("not of the kind that the model was trained on", "embedded", "test_resnet"),
     ),
-    *map(refused_benchmark, range(len(BENCHMARKS))),
+    *map(refused_benchmark, REFUSED_BENCHMARKS),
     Fault(75, "att_splits.mat cut in half", spoilt("att_splits.mat", half), 4, says=("cut short or damaged",)),
     Fault(75, "res101.mat of version 7.3", spoilt("res101.mat", version_7_3), 4, says=("7.3", "save(FILE, '-v7')")),
     Fault(75, "res101.mat missing", spoilt("res101.mat", Path.unlink), 1, says=("res101.mat", "--features NAME.mat")),
-    Fault(75, "a photo that trains and tests", overlapping, 4, says=("both in trainval and in test_seen",)),
+    Fault(75, "a photo in both training and test part", overlapping, 4, says=("both in trainval and in test_seen",)),
     Fault(
         76,
-        "a benchmark that is not here, offline",
+        "a benchmark that is not installed, offline",
         named("awa2"),
         1,
         says=("res101.mat and att_splits.mat", "AWA2", "revcd data download awa2"),

@@ -1,4 +1,4 @@
-"""Disks without room: 4.6, fault 89. The old file is whole, and nothing else is left."""
+"""Fault 89: full disks. The old file stays unchanged, and nothing else is left behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .writing import HOOKS, OLD, extraction, many_photos
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a disk of 16 kB, which only root may do."""
+    """Mount a disk of 16 kB; only root may do this."""
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True, check=False
@@ -28,7 +28,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def on_a_full_disk(place: Place, arguments: Sequence[str], process: Process) -> Run:
-    """Write beyond the end of a small disk; the old file is whole, and nothing else lies there."""
+    """Write more than a small disk holds; assert that the old file is unchanged and alone."""
     with small_disk(place.root / "disk") as disk:
         output = disk / "answers.json"
         output.write_text(OLD)
@@ -40,7 +40,7 @@ def on_a_full_disk(place: Place, arguments: Sequence[str], process: Process) -> 
 
 
 def a_full_disk_for(name: str) -> Callable[[Place, Sequence[str], Process], Run]:
-    """Let the output be an old file on a disk that has no room for a new one, nor for what is kept on the way."""
+    """Return a driver whose output is an old file on a disk too small for a new file and for saved progress."""
 
     def drive(place: Place, arguments: Sequence[str], process: Process) -> Run:
         with small_disk(place.root / "disk") as disk:
@@ -70,7 +70,7 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault(
         89,
-        "a disk that becomes full while features are written",
+        "a disk that fills up while features are written",
         extraction,
         1,
         says=("No space left on device",),
@@ -87,7 +87,7 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault(
         89,
-        "a full disk, for the state of a training",
+        "a full disk, when a training state is saved",
         trained_model,
         1,
         says=("No space left on device",),

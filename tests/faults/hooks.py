@@ -1,7 +1,7 @@
-"""What happens to a command from outside while it runs: called in its process before it begins.
+"""Fault injection: functions that are called in a command's process before it starts.
 
-These stand for other programs, full memory and slow disks, which a test cannot otherwise bring about at an exact
-moment. What revcd does about them is its own.
+They replace functions to simulate other programs, memory exhaustion and slow disks at an exact time. revcd's reaction
+is not replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from revcd_cli.data.photos import image_source
 
 
 def _before_reading(name: str, act: Callable[[str], None]) -> None:
-    """Call `act` with the path when the photo of that name is about to be opened."""
+    """Call `act` with the path just before the photo of that name is opened."""
     read_file = image_source.read_file
 
     def read(path: str) -> object:
@@ -29,12 +29,12 @@ def _before_reading(name: str, act: Callable[[str], None]) -> None:
 
 
 def vanish(name: str) -> None:
-    """Another program deletes the photo after it was listed."""
+    """Delete the photo after it was listed, as another program would."""
     _before_reading(name, os.unlink)
 
 
 def grow_without_end(name: str) -> None:
-    """Another program appends to the photo between the look at its size and the reading."""
+    """Make the photo too large after its size was checked and before it is read."""
     opened = os.open
 
     def open_grown(path: str, *options: object, **more: object) -> int:
@@ -46,7 +46,7 @@ def grow_without_end(name: str) -> None:
 
 
 def wait_for(name: str, sign: str) -> None:
-    """The disk does not give the photo before a file appears."""
+    """Block the reading of the photo until the file `sign` exists."""
 
     def wait(path: str) -> None:
         while not Path(sign).exists():
@@ -56,7 +56,7 @@ def wait_for(name: str, sign: str) -> None:
 
 
 def save_weights(tag: str, path: str) -> None:
-    """Somebody has weights of a network."""
+    """Write random weights of a network."""
     import timm
     import torch
     from safetensors.torch import save_file
@@ -66,7 +66,7 @@ def save_weights(tag: str, path: str) -> None:
 
 
 def exchange(path: str) -> None:
-    """Another program replaces a model by one with NaN for weights as soon as the first byte of it was read."""
+    """Replace a model by one with NaN weights as soon as it has been read for the first time."""
     target = Path(path)
     read_bytes = Path.read_bytes
 
@@ -82,17 +82,17 @@ def exchange(path: str) -> None:
 
 
 def die_before(name: str) -> None:
-    """Somebody kills the command when it is about to read a photo; what was read before is done."""
+    """Kill the command just before it reads a photo; the photos before it are finished."""
 
     def kill(path: str) -> None:
-        time.sleep(0.5)  # the photos before it are written by now; if they are not, the law holds all the same
+        time.sleep(0.5)  # time to write the photos before it; the assertions hold without it too
         os.kill(os.getpid(), signal.SIGKILL)
 
     _before_reading(name, kill)
 
 
 def lose_scores() -> None:
-    """The model's arithmetic overflows, so that no class has a score."""
+    """Make every score NaN, as after an overflow in the model."""
     from revcd_cli.pipeline.predict import predictor as predict
 
     score_rows = predict.score_rows
@@ -100,38 +100,38 @@ def lose_scores() -> None:
 
 
 def small_steps(name: str = "", sign: str = "", patience: float = 0.1) -> None:
-    """Progress is kept after every 4 photos and every epoch; perhaps a photo is waited for, as in `wait_for`."""
+    """Save progress after every 4 photos and every epoch; with a name, also block a photo as `wait_for` does."""
     from revcd_cli.pipeline.extract import journal, stream
     from revcd_cli.pipeline.train import run as training_run
 
     journal.SHARD_ROWS = journal._LEAST_ROWS = 4
     training_run.SAVE_SECONDS = -1
-    stream._PATIENCE = patience  # with a disk that does not answer, after an interruption
+    stream._PATIENCE = patience  # seconds to wait for a slow disk after an interruption
     if name:
         wait_for(name, sign)
 
 
 def believe_in_room() -> None:
-    """Another program fills the disk right after the look at how much is free."""
+    """Disable the check of free disk space, as if the disk were filled right after it."""
     from revcd_cli.pipeline.extract import extract
 
     extract._check_room = lambda *about: None
 
 
 def small_steps_a_year_ago() -> None:
-    """As `small_steps`, on a computer whose clock was put back."""
+    """Do as `small_steps`, with the clock a year back."""
     now = time.time
     time.time = lambda: now() - 366 * 86_400
     small_steps()
 
 
 def memory_for(most: int, kind: str = "torch.OutOfMemoryError") -> None:
-    """The device has memory for so many photos at once."""
+    """Raise an out-of-memory error for batches of more than `most` photos."""
     _with_forward(lambda images: _raise_out_of_memory(kind) if len(images) > most else None)
 
 
 def no_memory_for_photo(number: int) -> None:
-    """There is memory for every photo but one, alone or with others; photos come in the order of their numbers."""
+    """Raise an out-of-memory error for every batch that contains photo `number`, counted from 0 as they are read."""
     seen: list[bytes] = []
 
     def check(images: Any) -> None:
@@ -144,7 +144,7 @@ def no_memory_for_photo(number: int) -> None:
 
 
 def broken_model(calls: str) -> None:
-    """The device fails in a way that no smaller batch mends."""
+    """Fail with an error that a smaller batch does not avoid; count the calls in a file."""
 
     def fail(images: Any) -> None:
         path = Path(calls)
@@ -155,7 +155,7 @@ def broken_model(calls: str) -> None:
 
 
 def _with_forward(check: Callable[[Any], None]) -> None:
-    """Call `check` with each batch before the backbone computes it."""
+    """Call `check` with each batch before the backbone runs on it."""
     from revcd_cli.backbones.backbone import Backbone
 
     forward = Backbone.__call__
@@ -176,7 +176,7 @@ def _raise_out_of_memory(kind: str) -> None:
 
 
 def lose_loss(epoch: int) -> None:
-    """The loss of one epoch, counted over all phases, is not a number."""
+    """Make the loss of one epoch NaN; epochs are counted over all phases."""
     from revcd_cli.core.trainer import Trainer
 
     run_epoch, told = Trainer.run_epoch, []

@@ -1,4 +1,4 @@
-"""Photos that cannot be read: 4.1, faults 1 to 17 and 27 to 30. Each lies beside a sound one, which is still named."""
+"""Faults 1 to 17, 25 and 27 to 30: unreadable photos, each beside a valid photo, which is still predicted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.makers.pictures import BAD, HEIC, JPEG, PNG, ZIPPED_TIFF, encoded, ph
 from .runner import MEGABYTE, Fault, NotHere, Place, Process, Run
 
 HOOKS = "tests.faults.hooks"
-NO_OPTION = "There is no option to read more: the limits are what the promise of bounded memory rests on."
+NO_OPTION = "There is no --max-pixels: the fixed limits are what bounds the memory."
 
 
 def beside(
@@ -31,7 +31,7 @@ def beside(
     then: Callable[[Place, Run], None] | None = None,
     differs: str = "",
 ) -> Fault:
-    """Return the case of a file beside a sound photo: named too if `reason` is "ok", else a row with the reason."""
+    """Return the case of a file beside a valid photo: predicted too if `reason` is "ok", else a row with the reason."""
 
     def make(place: Place) -> list[str]:
         content = data() if callable(data) else data
@@ -49,7 +49,7 @@ def text_bomb() -> bytes:
 
 
 def scan_noise(seed: int) -> bytes:
-    """Return a JPEG of whose compressed scan some bytes are random."""
+    """Return a JPEG with random bytes in its compressed scan."""
     chance, data = random.Random(seed), bytearray(JPEG)
     for _ in range(30):
         data[chance.randrange(len(data) // 2, len(data) - 2)] = chance.randrange(255)
@@ -65,8 +65,8 @@ def noisy_tiffs(place: Place) -> list[str]:
     return ["extract", str(place.inputs), "-o", str(place.outputs / "f.npz"), "--backbone", "embedded"]
 
 
-def nothing_but_own_words(place: Place, run: Run) -> None:
-    """libtiff, which prints to the process's standard error by itself, is not heard."""
+def only_own_messages(place: Place, run: Run) -> None:
+    """Assert that libtiff's own messages on stderr are suppressed."""
     own = re.compile(r"backbone |device |warning: |\d+ done|Next: ")
     assert [line for line in run.stderr.splitlines() if not own.match(line)] == []
 
@@ -76,14 +76,14 @@ def noisy_scans(place: Place) -> list[str]:
 
 
 def same_again(place: Place, run: Run) -> None:
-    """The same command gives the same rows, byte for byte, and the same messages."""
+    """Assert that the same command writes the same bytes and the same messages again."""
     before = place.answers.read_bytes()
     again = place.run(place.predict(*sorted(map(str, place.inputs.iterdir())), "--overwrite"))
     assert (again.code, place.answers.read_bytes(), again.stderr) == (run.code, before, run.stderr)
 
 
 def little_memory(place: Place, run: Run) -> None:
-    """The bad file costs no more memory than another small photo in its place."""
+    """Assert that the bad file needs no more memory than a small photo in its place."""
     usual = place.run(place.predict(place.good("a.png"), place.good("b.png"), "--overwrite"))
     for name in ("a.png", "b.png"):
         (place.inputs / name).unlink()
@@ -91,7 +91,7 @@ def little_memory(place: Place, run: Run) -> None:
 
 
 def given_postscript(place: Place) -> list[str]:
-    """A document that creates a file if anything executes it, under the three names it may have."""
+    """Write a PostScript program that creates a file if it is executed, under several names."""
     program = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({place.root}/executed) (w) file closefile\nshowpage\n"
     documents = [place.write(name, program) for name in ("a.eps", "b.jpg")]
     documents += [place.write("c.pdf", b"%PDF-1.7\n" + bytes(60)), place.write("d.svg", "<svg/>")]
@@ -149,7 +149,7 @@ def strip(width: int, height: int) -> bytes:
 
 
 def padded(data: bytes, megabytes: int) -> Callable[[Place], list[str]]:
-    """Make a photo with so many megabytes of zeros behind it, which take no disk."""
+    """Return a function that writes a photo followed by megabytes of zeros, as a sparse file."""
 
     def make(place: Place) -> list[str]:
         path = place.write("bad.jpg", data)
@@ -175,7 +175,7 @@ CONTENTS: Sequence[Fault] = (
     beside(7, "a JPEG without its last two bytes", *BAD["jpeg-without-its-end"]),
     beside(8, "half a PNG", *BAD["half-a-png"], name="bad.png"),
     beside(8, "damaged pixels in a PNG", *BAD["bad-idat"], name="bad.png"),
-    beside(8, "a PNG header with a wrong sum", *BAD["bad-header-sum"], name="bad.png"),
+    beside(8, "a PNG header with a wrong checksum", *BAD["bad-header-sum"], name="bad.png"),
     Fault(
         9,
         "random bytes in the scan of a JPEG",
@@ -190,7 +190,7 @@ CONTENTS: Sequence[Fault] = (
         noisy_tiffs,
         3,
         says=("Their rows say why",),
-        then=nothing_but_own_words,
+        then=only_own_messages,
         leaves=("f.npz",),
     ),
     beside(10, "a PNG of 60,000 x 60,000", *BAD["giant-header"], name="bad.png", then=little_memory),
@@ -200,7 +200,7 @@ CONTENTS: Sequence[Fault] = (
         *BAD["large-header"],
         name="bad.png",
         then=little_memory,
-        differs=f"There is no --max-pixels. {NO_OPTION}",
+        differs=NO_OPTION,
     ),
     beside(12, "a strip of 1 x 5000", *BAD["tall-strip"], name="bad.png", then=little_memory),
     beside(12, "a strip of 20,000 x 2", *BAD["flat-strip"], name="bad.png", then=little_memory),
@@ -247,7 +247,7 @@ FILES: Sequence[Fault] = (
     ),
     Fault(
         28,
-        "still being written, and grown by the next run",
+        "still being written, complete in the next run",
         growing,
         3,
         {"a.png": "ok", "b.png": "truncated"},
@@ -272,7 +272,7 @@ FILES: Sequence[Fault] = (
     ),
     Fault(
         30,
-        "all photos bad, named",
+        "all photos bad, predicted",
         everything_bad("predict"),
         1,
         {f"{name}.jpg": reason for name, (_, reason) in BAD.items()},

@@ -1,4 +1,4 @@
-"""Photos that are odd but sound: 4.1, faults 18 to 26. What they show decides what they are called."""
+"""Faults 18 to 24 and 26: unusual but valid photos. Equal pixels give equal predictions in every file format."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.makers.pictures import (
 from .runner import Fault, Place, Run
 
 RACCOON = Path(__file__).resolve().parents[2] / "examples" / "raccoon.jpg"
-TOLERANCE = 0.05  # of a probability, between nearly equal pictures
+TOLERANCE = 0.05  # of a probability, between nearly equal images
 
 
 def scores(place: Place) -> dict[str, tuple[str, float]]:
-    """Return the best class and its probability of each photo."""
+    """Return the top-1 class and its probability for each photo."""
     with place.answers.open(newline="", encoding="utf-8") as stream:
         table = list(csv.DictReader(stream))
     prefix = f"{place.inputs.as_posix()}/"
@@ -39,14 +39,14 @@ def scores(place: Place) -> dict[str, tuple[str, float]]:
 
 
 def all_alike(place: Place, run: Run) -> None:
-    """Every photo has the answer that the first one has."""
+    """Assert that all photos have the same prediction."""
     found = list(scores(place).values())
     assert {name for name, _ in found} == {found[0][0]}
     assert max(share for _, share in found) - min(share for _, share in found) < TOLERANCE
 
 
 def alike(number: int, case: str, contents: Callable[[], Mapping[str, bytes]], *says: str) -> Fault:
-    """Return the case of photos that show the same and must get the same answer."""
+    """Return the case of photos with the same content, which must get the same prediction."""
 
     def make(place: Place) -> list[str]:
         return place.predict(*(place.write(name, data) for name, data in contents().items()))
@@ -71,7 +71,7 @@ def broken_exif() -> dict[str, bytes]:
 
 
 def inks() -> dict[str, bytes]:
-    with Image.open(RACCOON) as opened:  # an answer that is sure: rounding must not decide between two classes
+    with Image.open(RACCOON) as opened:  # a confident prediction, so that rounding cannot change the class
         plain = opened.convert("RGB").convert("CMYK")
     return {
         "rgb.png": encoded(plain.convert("RGB")),
@@ -162,6 +162,6 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault(23, "several animations", two_animations, 0, {"a.gif": "ok", "b.gif": "ok"}, then=said_once),
     alike(24, "a corrupt colour profile", wrong_profile),
-    # As README.md says: a path that is given several times has one row, because the path is what tells rows apart.
+    # README.md: a path that is given several times has one row, because rows are identified by path.
     Fault(26, "the same photo three times", three_times, 0, {"good.png": "ok"}),
 )

@@ -1,7 +1,4 @@
-"""Interrupted runs: 4.6, faults 92, 93, 97 and 98, and 96 of a training.
-
-What is finished is kept, and the end has the bytes of one run.
-"""
+"""Faults 92, 93, 96 (training), 97 and 98: interrupted runs keep finished work and resume to the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ HOOKS = "tests.faults.hooks"
 PHOTOS, KILLS = 16, 10
 FEATURES = "f.npz"
 OUTPUTS = {"extract": FEATURES, "train": "m.safetensors", "tune": "t.toml"}
-NEVER = "never"  # a file for which a photo waits
+NEVER = "never"  # the name of a file that does not exist; a photo that waits for it blocks
 
 
 def extraction(place: Place, output: str = FEATURES, *more: str) -> list[str]:
@@ -43,13 +40,13 @@ def searching(place: Place) -> list[str]:
 
 
 def search_again(place: Place) -> list[str]:
-    """The search on a place whose data set is there already."""
+    """Return the arguments of the search; the data set has been copied before."""
     options = ["--features", str(shapes().features), "--trials", "2", "--resume", *SETTINGS]
     return ["tune", "--dataset", str(place.inputs / "shapes"), *options, "-o", str(place.outputs / "t.toml")]
 
 
 def small_steps(place: Place, *hold_up: str | float) -> Process:
-    """Shards of 4 photos, and a state after every epoch; perhaps a photo that is waited for."""
+    """Save shards of 4 photos and a state after every epoch; optionally block a photo."""
     return Process(hook=(HOOKS, "small_steps", *hold_up))
 
 
@@ -62,7 +59,7 @@ def held_for_long(place: Place) -> Process:
 
 
 def killed_again_and_again(place: Place, arguments: Sequence[str], process: Process) -> Run:
-    """Kill the command ten times, each time a little later at random, and let it run to its end."""
+    """Kill the command ten times, each after a random time, then let it finish."""
     chance = random.Random(0)
     ended = []
     for _ in range(KILLS):
@@ -71,7 +68,7 @@ def killed_again_and_again(place: Place, arguments: Sequence[str], process: Proc
         os.kill(pid, signal.SIGKILL)
         ended.append(place.finish(pid).code)
         finished = place.outputs / OUTPUTS[arguments[0]]
-        if finished.exists():  # it was faster; begin anew
+        if finished.exists():  # it finished before the kill; start again
             shutil.rmtree(place.outputs)
             place.outputs.mkdir()
     assert -signal.SIGKILL in ended
@@ -79,7 +76,7 @@ def killed_again_and_again(place: Place, arguments: Sequence[str], process: Proc
 
 
 def as_if_never_interrupted(place: Place, run: Run) -> None:
-    """A run of the same command without interruption gives the same bytes."""
+    """Assert that the same command without interruption gives the same bytes."""
     (name,) = (name for name in OUTPUTS.values() if (place.outputs / name).exists())
     output = place.outputs / name
     found = output.read_bytes()
@@ -91,12 +88,12 @@ def as_if_never_interrupted(place: Place, run: Run) -> None:
 
 
 def again(place: Place) -> list[str]:
-    """The training of a place whose data set is there already."""
+    """Return the arguments of the training; the data set has been copied before."""
     return shapes().train(place, place.inputs / "shapes", "--set", "train.epochs=12", "--resume")
 
 
 def interrupted(*signals: int) -> Callable[[Place, Sequence[str], Process], Run]:
-    """Send signals, the first one when three of four shards are done and the command waits for the last photo."""
+    """Return a driver that sends signals, the first when three of four shards are done and the last photo blocks."""
 
     def drive(place: Place, arguments: Sequence[str], process: Process) -> Run:
         pid = place.start(arguments, process)
@@ -119,11 +116,11 @@ def wait_until(true: Callable[[], bool]) -> None:
         if true():
             return
         time.sleep(0.01)
-    raise AssertionError("the command does not get on")
+    raise AssertionError("the command makes no progress")
 
 
 def interrupted_training(*, second: bool = False) -> Callable[[Place, Sequence[str], Process], Run]:
-    """Send SIGINT to a training when its state was kept once; perhaps try a second one of the same output before."""
+    """Return a driver that interrupts a training after its first saved state; optionally start a second one before."""
 
     def drive(place: Place, arguments: Sequence[str], process: Process) -> Run:
         pid = place.start(arguments, process)
@@ -138,15 +135,15 @@ def interrupted_training(*, second: bool = False) -> Callable[[Place, Sequence[s
     return drive
 
 
-def training_goes_on(place: Place, run: Run) -> None:
-    """The same command goes on from the state, and ends with the bytes of a run without interruption."""
+def training_resumes(place: Place, run: Run) -> None:
+    """Assert that the same command resumes from the state and writes the bytes of an uninterrupted run."""
     end = place.run(again(place), small_steps(place))
     assert (end.code, "Going on after " in end.stderr) == (0, True), end.said
     as_if_never_interrupted(place, end)
 
 
-def goes_on(place: Place, run: Run) -> None:
-    """The same command goes on with what was kept, and ends as a run without interruption does."""
+def extraction_resumes(place: Place, run: Run) -> None:
+    """Assert that the same command resumes from the shards and writes the bytes of an uninterrupted run."""
     assert len(shards(place)) == 3
     end = place.run(photos_again(place), small_steps(place))
     assert end.code == 0, end.said
@@ -160,7 +157,7 @@ def photos_again(place: Place) -> list[str]:
 
 
 def at_another_time(place: Place, run: Run) -> None:
-    """The clock goes back a year, and the computer to another zone; what is done stays done."""
+    """Assert that finished shards are used after the clock goes back a year and the time zone changes."""
     process = Process(hook=(HOOKS, "small_steps_a_year_ago"), environment={"TZ": "Pacific/Kiritimati"})
     end = place.run(photos_again(place), process)
     assert (end.code, "12 photos are done already" in end.stderr) == (0, True), end.said
@@ -168,7 +165,7 @@ def at_another_time(place: Place, run: Run) -> None:
 
 
 def after(spoil: Callable[[list[Path]], object], done: int) -> Callable[[Place, Run], None]:
-    """Spoil the shards that an interrupted run left; only what is spoilt is computed again."""
+    """Damage the shards of an interrupted run; assert that only the damaged ones are computed again."""
 
     def check(place: Place, run: Run) -> None:
         spoil(shards(place))
@@ -255,14 +252,14 @@ FAULTS: Sequence[Fault] = (
         process=small_steps,
         drive=killed_again_and_again,
     ),
-    stopped(93, "Ctrl-C once", goes_on, signal.SIGINT),
+    stopped(93, "Ctrl-C once", extraction_resumes, signal.SIGINT),
     Fault(
         93,
         "Ctrl-C while training",
         training,
         130,
         says=("--resume",),
-        then=training_goes_on,
+        then=training_resumes,
         leaves=("m.*",),
         process=small_steps,
         drive=interrupted_training(),
@@ -277,7 +274,7 @@ FAULTS: Sequence[Fault] = (
         drive=interrupted_training(second=True),
     ),
     stopped(93, "Ctrl-C twice", None, signal.SIGINT, signal.SIGINT),
-    stopped(93, "SIGTERM", goes_on, signal.SIGTERM, code=143),
+    stopped(93, "SIGTERM", extraction_resumes, signal.SIGTERM, code=143),
     stopped(97, "another clock and zone", at_another_time, signal.SIGINT),
     stopped(98, "a torn shard", after(torn, 8), signal.SIGINT),
     stopped(98, "a missing shard", after(lambda found: found[1].unlink(), 8), signal.SIGINT),

@@ -1,11 +1,10 @@
-"""Commands killed at random moments, and run again: python -m tests.faults.kills [extract|train|tune ...] [--moments N]
+"""Kill commands at random times and resume them: python -m tests.faults.kills [extract|train|tune ...] [--moments N]
 
-Every command is a fresh process of its own. A few runs are left alone; the quickest tells how much processor time the
-work takes and which bytes it writes. Then, for each of N equal parts of that time, the command begins in an empty
-folder and is killed with SIGKILL at a random moment of the part, and once more on its way when it is run again; the
-third run is left alone. Its output must be the same, byte for byte, and what was there before it must have been whole.
-Progress is kept in small steps (`hooks.py`), so that there is some to go on from. The tests run the same commands
-forked (fault 92).
+Every command is a new process. Three runs finish undisturbed; the fastest gives the CPU time of the work and the
+expected bytes. Then that time is divided into N equal parts. For each part the command starts in an empty folder, is
+killed with SIGKILL at a random time of the part, is resumed and killed once more, and is resumed a third time without a
+kill. The output must be the same, byte for byte, and every file found in between must be complete. Progress is saved
+often (`hooks.py`). The tests run the same commands in forked processes (fault 92).
 """
 
 from __future__ import annotations
@@ -43,15 +42,15 @@ sys.exit(main(sys.argv[1:]))
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended, and how long it was at work."""
+    """How a process ended, and the CPU time of its work."""
 
     code: int
-    seconds: float  # of processor time, which other programs do not change
+    seconds: float  # CPU time, which does not depend on other programs
     said: str
 
 
 class Command:
-    """One command with its inputs, which writes into a folder that can be emptied."""
+    """A command with its inputs and a folder of outputs that can be emptied."""
 
     def __init__(self, name: str, root: Path) -> None:
         root.mkdir()
@@ -59,7 +58,7 @@ class Command:
         self.arguments = COMMANDS[name](self.place)
 
     def run(self, kill_after: float | None = None) -> Ended:
-        """Run it; `kill_after` counts seconds from when it holds its output's lock, which is when its work begins."""
+        """Run it; `kill_after` counts seconds of CPU time from when it holds its output's lock and its work begins."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         environment |= {"XDG_CACHE_HOME": str(self.place.home / "cache")}
         with tempfile.TemporaryFile() as said:
@@ -70,7 +69,7 @@ class Command:
                 time.sleep(0.002)
             started = seconds = used(process.pid)
             while process.poll() is None:
-                if any(self.place.outputs.glob(".*.lock")):  # else it only takes itself apart any more
+                if any(self.place.outputs.glob(".*.lock")):  # not while the process shuts down
                     seconds = max(seconds, used(process.pid))
                 if kill_after is not None and seconds - started >= kill_after:
                     process.send_signal(signal.SIGKILL)
@@ -80,7 +79,7 @@ class Command:
             return Ended(process.returncode, max(seconds - started, 0), said.read().decode(errors="replace"))
 
     def written(self) -> dict[str, bytes]:
-        """Return the files that stay when everything is done; those of a search hold the time that it took."""
+        """Return the final files; the record of a search is left out because it contains times."""
         found = {path.name: path.read_bytes() for path in self.place.outputs.iterdir() if path.is_file()}
         return {name: content for name, content in found.items() if not name.startswith(".") and name != "t.jsonl"}
 
@@ -90,7 +89,7 @@ class Command:
 
 
 def used(pid: int) -> float:
-    """Return the processor time of a process in seconds; 0 once it has ended."""
+    """Return the CPU time of a process in seconds; 0 once it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -98,8 +97,8 @@ def used(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def left_alone(command: Command, times: int = 3) -> Ended:
-    """Let the command end a few times and return the quickest: a moment must not come after its end."""
+def undisturbed(command: Command, times: int = 3) -> Ended:
+    """Run the command to its end a few times and return the fastest, so that no kill comes after the end."""
     runs = []
     for _ in range(times):
         command.empty()
@@ -109,7 +108,7 @@ def left_alone(command: Command, times: int = 3) -> Ended:
 
 
 def killed(command: Command, moment: Callable[[], float], times: int = 20) -> Ended:
-    """Begin the command in an empty folder and kill it; begin again, at another moment, where it ended before."""
+    """Start the command in an empty folder and kill it; try again at another time if it ended before."""
     for _ in range(times):
         command.empty()
         ended = command.run(kill_after=moment())
@@ -119,10 +118,10 @@ def killed(command: Command, moment: Callable[[], float], times: int = 20) -> En
 
 
 def try_moments(command: Command, moments: int, chance: random.Random) -> list[str]:
-    """Kill the command at so many moments and print a line for each; return what did not hold."""
-    alone = left_alone(command)
+    """Kill the command at `moments` times and print a line for each; return the failures."""
+    alone = undisturbed(command)
     whole, faults = command.written(), []
-    print(f"  alone: {alone.seconds:.2f} s of work, {', '.join(sorted(whole))}", flush=True)
+    print(f"  undisturbed: {alone.seconds:.2f} s of work, {', '.join(sorted(whole))}", flush=True)
     for part in range(moments):
         first = killed(command, lambda part=part: (part + chance.random()) / moments * alone.seconds)
         kept = sorted(path.name for path in command.place.outputs.rglob("*") if path.is_file())
@@ -130,13 +129,13 @@ def try_moments(command: Command, moments: int, chance: random.Random) -> list[s
         between = {name: content for name, content in command.written().items() if name in whole}
         last = command.run() if second.code else second
         said = f"  killed after {first.seconds:.2f} s ({first.code}) and {second.seconds:.2f} s ({second.code})"
-        # A command that had ended before the second kill is refused by its own output.
+        # A command that ended before the second kill refuses to overwrite its own output.
         complete = last.code == 0 or "exists already" in last.said
         wrong = [] if complete else [f"exit code {last.code}: {last.said[-500:]}"]
-        # A settings file beside a model is written after it, so one of the two may be there alone; each is whole.
-        wrong += [f"{name} was not whole" for name, content in between.items() if content != whole[name]]
+        # The settings file beside a model is written after it, so the model may be there alone.
+        wrong += [f"{name} was incomplete" for name, content in between.items() if content != whole[name]]
         wrong += ["other bytes"] if command.written() != whole else []
-        # What was left by one that was killed with its output complete stays until a run may write there again.
+        # Leftovers of a run that was killed after its output was complete stay until a run may write there again.
         left = [path.name for path in command.place.outputs.rglob("*") if path.name not in whole and last.code == 0]
         left = [name for name in left if name != "t.jsonl"]  # the record of a search is kept
         wrong += [f"left behind: {left}"] if left else []

@@ -1,4 +1,4 @@
-"""Models and weights of backbones: 4.5, faults 78 to 86. Damaged models are copies of one that `revcd train` wrote."""
+"""Faults 78 to 86: model files and backbone weights. Damaged models are copies of one that `revcd train` wrote."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ Spoil = Callable[[Path], Any]
 
 
 def model(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safetensors", **more: Any) -> Fault:
-    """Return the case of a model that cannot be used, given to `revcd predict`: one sentence, exit code 1."""
+    """Return the case of an unusable model, given to `revcd predict`: one short message, exit code 1."""
 
     def make(place: Place) -> list[str]:
         path = Path(place.write(f"model.{suffix}", shapes().model.read_bytes()))
         spoil(path)
         return place.predict(place.good(), "--model", path, "--weights", shapes().weights)
 
-    def one_sentence(place: Place, run: Run) -> None:
+    def one_message(place: Place, run: Run) -> None:
         errors = [line for line in run.stderr.splitlines() if not line.startswith("hint: ")]
         assert len(errors) == 1, run.stderr
         assert len(errors[0]) < len(str(place.inputs)) + 400
 
-    return Fault(number, case, make, 1, says=("model", *says), then=one_sentence, **more)
+    return Fault(number, case, make, 1, says=("model", *says), then=one_message, **more)
 
 
 def weights(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safetensors") -> Fault:
-    """Return the case of a backbone's weights that cannot be used, given to `revcd extract`."""
+    """Return the case of unusable backbone weights, given to `revcd extract`."""
 
     def make(place: Place) -> list[str]:
         path = Path(place.write(f"weights.{suffix}", shapes().weights.read_bytes()))
@@ -70,13 +70,13 @@ def junk_behind(path: Path) -> None:
 
 
 def torch_file(path: Path) -> None:
-    """A zip in the layout of torch.save."""
+    """Write a zip in the layout of torch.save."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"epoch": 3}, protocol=2))
 
 
 class Evil:
-    """What creates a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, place: Path) -> None:
         self.sentinel = place / "executed"
@@ -140,7 +140,7 @@ def predict_with(*more: str) -> Callable[[Place], list[str]]:
 
 
 def own_weights(place: Place) -> list[str]:
-    """Other weights of the same network than those that the model was trained with."""
+    """Give the model's network other weights than those it was trained with."""
     path = place.write("other.safetensors", shapes().weights.read_bytes())
     in_weights = safetensors.numpy.load_file(path)
     safetensors.numpy.save_file({name: np.asarray(value + 1) for name, value in in_weights.items()}, path)
@@ -148,7 +148,7 @@ def own_weights(place: Place) -> list[str]:
 
 
 def exchanged(place: Place) -> list[str]:
-    """Another program replaces the model, again and again, while it is loaded."""
+    """Predict with a model that another program replaces while it is loaded."""
     path = place.write("model.safetensors", shapes().model.read_bytes())
     return place.predict(place.good(), "--model", path, "--weights", shapes().weights)
 
@@ -189,7 +189,7 @@ FAULTS: Sequence[Fault] = (
     weights(79, "a pickle that runs code, as weights", evil, "could run code", suffix="pt"),
     weights(79, "a torch file that runs code, as weights", evil_zip, "could run code", suffix="pth"),
     model(80, "no metadata", without_metadata, "no readable revcd metadata"),
-    model(80, "metadata that are not JSON", metadata_text, "no readable revcd metadata"),
+    model(80, "metadata that is not JSON", metadata_text, "no readable revcd metadata"),
     model(
         80,
         "a newer format",
@@ -202,14 +202,16 @@ FAULTS: Sequence[Fault] = (
         "an older format",
         in_metadata(lambda d: d.update(format=FORMAT - 1)),
         f"model format {FORMAT - 1}",
-        differs="A model of format 1 is refused with the way out, not patched: its calibration has no unit, which only "
-        "the photos that it was trained on can give.",
+        differs="A model of format 1 is refused with advice, not converted: its calibration lacks a unit that can only "
+        "be computed from its training photos.",
     ),
     model(80, "an unknown setting", in_metadata(lambda d: d["config"]["train"].update(epoch=1)), "train.epoch"),
     model(80, "an unknown field", in_metadata(lambda d: d["backbone"].update(colour=1)), "colour"),
     model(80, "a part of the metadata missing", in_metadata(lambda d: d.pop("config")), "incomplete or wrong"),
     model(81, "a tensor missing", in_tensors(lambda t: t.pop("model.null")), "null is missing"),
-    model(81, "a tensor more", in_tensors(lambda t: t.update({"model.odd": np.zeros(1)})), "odd is not expected"),
+    model(
+        81, "an additional tensor", in_tensors(lambda t: t.update({"model.odd": np.zeros(1)})), "odd is not expected"
+    ),
     model(81, "a tensor of another shape", in_tensors(lambda t: t.update({"model.null": np.zeros(3)})), "null is (3,)"),
     model(81, "no tensors at all", in_tensors(no_tensors), " more."),
     model(82, "NaN among the weights", in_tensors(lambda t: t["model.null"].fill(np.nan)), "not finite numbers"),
@@ -217,8 +219,10 @@ FAULTS: Sequence[Fault] = (
     model(83, "a column without name", in_metadata(lambda d: d["classes"]["attributes"].pop()), "5 attributes"),
     model(83, "a class without row", in_metadata(lambda d: d["classes"]["names"].append("x")), "7 classes"),
     Fault(84, "other weights than the model's", own_weights, 1, says=("sha256 begins with", "of the model's with")),
-    Fault(85, "a backbone that is not here", extract_from("resnet50.a1_in1k"), 1, says=("HF_HOME", "--weights")),
-    Fault(85, "a model's backbone that is not here", predict_with("--offline"), 1, says=("HF_HUB_CACHE", "--weights")),
+    Fault(85, "a backbone that is not installed", extract_from("resnet50.a1_in1k"), 1, says=("HF_HOME", "--weights")),
+    Fault(
+        85, "a model's backbone that is not installed", predict_with("--offline"), 1, says=("HF_HUB_CACHE", "--weights")
+    ),
     Fault(
         86,
         "replaced while it is loaded",

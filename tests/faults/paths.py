@@ -1,4 +1,4 @@
-"""Paths and folders: 4.2, faults 31 to 44. Archives, 45 and 46, and the slow disk, 47, are in modules of their own."""
+"""Faults 31 to 44: paths, folders and file names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TERMINAL = "Standard input is a terminal"
 
 
 def tree(*names: str | bytes, given: Sequence[str] = ("",)) -> Callable[[Place], list[str]]:
-    """Make sound photos of these names; the command names the folder of all, or what is `given` in it."""
+    """Write valid photos of these names; the command gets their folder, or the paths `given` in it."""
 
     def make(place: Place) -> list[str]:
         for name in names:
@@ -25,7 +25,7 @@ def tree(*names: str | bytes, given: Sequence[str] = ("",)) -> Callable[[Place],
 
 
 def found(number: int, case: str, *names: str | bytes, given: Sequence[str] = ("",), only: Sequence[str] = ()) -> Fault:
-    """Return the case of photos that are all found and named (or `only` some of them)."""
+    """Return the case of photos that are all found and predicted (or `only` some of them)."""
     rows = dict.fromkeys(only or map(os.fsdecode, names), "ok")
     return Fault(number, case, tree(*names, given=given), 0, rows)
 
@@ -118,7 +118,7 @@ def dashed(place: Place) -> list[str]:
 
 
 def shown_literally(place: Place, run: Run) -> None:
-    """What is printed for people names each photo as it is; pages and JSON do too."""
+    """Assert that the printed table shows each name literally, and that every output format accepts the names."""
     printed = place.run(["predict", str(place.inputs), "--format", "table"])
     assert printed.code == 0
     for name in MARKUP:
@@ -128,7 +128,7 @@ def shown_literally(place: Place, run: Run) -> None:
 
 
 def listing(*parts: str, null: bool = False) -> Callable[[Place], list[str]]:
-    """Make good.png and other.png and a list of `parts`, in which {} is the folder."""
+    """Write good.png, other.png and a list of `parts`, in which {} is the folder."""
 
     def make(place: Place) -> list[str]:
         place.good()
@@ -169,7 +169,7 @@ FAULTS: Sequence[Fault] = (
         {f"{DEEP}/{number // 1000}/{number}.jpg": "empty_file" for number in range(MANY)},
         then=no_more_memory_than_a_few,
     ),
-    Fault(34, "links that lead in circles", loops, 3, {"a/b/photo.png": "ok", "x.jpg": "not_a_file"}),
+    Fault(34, "circular links", loops, 3, {"a/b/photo.png": "ok", "x.jpg": "not_a_file"}),
     Fault(
         35,
         "dangling link, folder, pipe, socket and device",
@@ -178,11 +178,11 @@ FAULTS: Sequence[Fault] = (
         {**dict.fromkeys(NOT_FILES, "not_a_file"), "good.png": "ok"},
     ),
     found(36, "hidden files in a folder", *HIDDEN, "good.png", only=["good.png"]),
-    found(36, "hidden files that are named", *HIDDEN, given=HIDDEN),
+    found(36, "hidden files given by name", *HIDDEN, given=HIDDEN),
     found(37, "suffixes in any case", "a.JPG", "b.Jpeg", "none", only=["a.JPG", "b.Jpeg"]),
-    found(37, "no suffix, but named", "none", given=["none"]),
+    found(37, "no suffix, given by name", "none", given=["none"]),
     found(38, "odd names", *ODD),
-    found(38, "odd names that are named", *ODD, given=ODD),
+    found(38, "odd names given by name", *ODD, given=ODD),
     Fault(38, "a leading dash", dashed, 0, {"-x.jpg": "ok"}, process=Process(inside=True)),
     Fault(39, "names that look like markup", tree(*MARKUP), 0, dict.fromkeys(MARKUP, "ok"), then=shown_literally),
     found(40, "a name that is not UTF-8", b"caf\xe9.jpg", "a literal \\udce9.jpg"),

@@ -1,4 +1,4 @@
-"""Runs a case of a fault as a process of its own, and asserts what must hold for every command whatever it is fed."""
+"""Run a fault's case in a process of its own, and assert what must hold after every command."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 
 class NotHere(Exception):
-    """A case that this machine cannot try, and why."""
+    """Raised when this machine cannot run a case; the message says why."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """How the command's process differs from a plain one that reads nothing and may do everything."""
+    """How the command's process differs from a default one, which reads nothing and has all permissions."""
 
     streams: tuple[str | None, str | None, str | None] = ("/dev/null", "", "")  # "" is a file; None is closed
     environment: Mapping[str, str] = field(default_factory=dict)
     umask: int = 0o022
     limits: Mapping[str, int] = field(default_factory=dict)  # of the module `resource`
-    unprivileged: bool = False  # root is held to permissions as others are
-    hook: Sequence[Any] = ()  # module, function and values: what is called before the command
-    cold: bool = False  # the shipped model and its backbone are read from disk again
-    inside: bool = False  # its folder is the one of the user's files
+    unprivileged: bool = False  # drop root's privileges, so that file permissions apply
+    hook: Sequence[Any] = ()  # module, function and arguments: called before the command
+    cold: bool = False  # load the shipped model and its backbone again instead of using the server's
+    inside: bool = False  # the working folder is the folder of the inputs
 
 
 PLAIN = Process()
@@ -52,12 +52,12 @@ PLAIN = Process()
 
 @dataclass(frozen=True)
 class Run:
-    """How a command ended: its exit code (negative: the signal), what it printed, and the memory it took."""
+    """The result of a command: exit code (negative: the signal), output and memory."""
 
     code: int
     stdout: str
     stderr: str
-    memory: int  # bytes at the peak; compare with another run
+    memory: int  # peak resident bytes; only comparable with another run
 
     @property
     def said(self) -> str:
@@ -65,7 +65,7 @@ class Run:
 
 
 class Place:
-    """Where a case happens: the user's own files, the folder of outputs, and folders that must stay empty."""
+    """The folders of a case: inputs, outputs, and others that must stay empty."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -78,25 +78,25 @@ class Place:
         self._runs = 0
 
     def write(self, name: str | bytes, data: bytes | str) -> str:
-        """Make a file of the user's and return its path."""
+        """Write an input file and return its path."""
         path = self.inputs / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.encode() if isinstance(data, str) else data)
         return str(path)
 
     def good(self, name: str | bytes = "good.png", seed: int = 0) -> str:
-        """Make a small sound photo and return its path."""
+        """Write a small valid photo and return its path."""
         path = Path(self.write(name, b""))
         colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(colours).resize((48, 48), Image.Resampling.NEAREST).save(path, "PNG")
         return str(path)
 
     def predict(self, *arguments: object, top_k: int = 1) -> list[str]:
-        """Return the command that names photos and writes a row for each."""
+        """Return the arguments that predict the classes of photos and write a row for each."""
         return ["predict", *map(str, arguments), "--top-k", str(top_k), "-o", str(self.answers)]
 
     def start(self, arguments: Sequence[str], process: Process = PLAIN) -> int:
-        """Begin a command and return its process number."""
+        """Start a command and return its process id."""
         self._runs += 1
         printed = [str(self.root / f"{name}-{self._runs}") for name in ("stdin", "stdout", "stderr")]
         streams = [own if path == "" else path for own, path in zip(printed, process.streams, strict=True)]
@@ -118,7 +118,7 @@ class Place:
         return pid
 
     def finish(self, pid: int) -> Run:
-        """Wait for a command that was begun."""
+        """Wait for a started command."""
         ended = server().ask({"wait": pid})
         stdout, stderr = (_text(Path(path)) for path in self._printed[pid])
         return Run(ended["code"], stdout, stderr, ended["memory"])
@@ -127,7 +127,7 @@ class Place:
         return self.finish(self.start(arguments, process))
 
     def rows(self, path: Path | None = None) -> list[tuple[str, str]]:
-        """Return (photo, "ok" or the reason) of each row of the answers; photos in `inputs` are named from there."""
+        """Return (photo, "ok" or the reason) for each row of the output; paths are relative to `inputs`."""
         with (path or self.answers).open(newline="", encoding="utf-8") as stream:
             table = list(csv.DictReader(stream))
         prefix = f"{self.inputs.as_posix()}/"
@@ -153,27 +153,27 @@ def _text(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """One case of a fault: how it is made, and what the user gets."""
+    """One case of a fault: how its input is made, and the expected result."""
 
     number: int
     case: str
-    make: Callable[[Place], Sequence[str]]  # makes the input and returns the arguments of `revcd`
-    code: int = 0
-    rows: Mapping[str, str] | None = None  # of the answers: each photo with "ok" or its reason; None: there are none
-    says: Sequence[str] = ()  # words of the output or the messages
-    then: Callable[[Place, Run], None] | None = None  # what else holds
+    make: Callable[[Place], Sequence[str]]  # writes the inputs and returns the arguments of `revcd`
+    code: int = 0  # the expected exit code
+    rows: Mapping[str, str] | None = None  # the expected output: "ok" or the reason for each photo; None: no output
+    says: Sequence[str] = ()  # texts that stdout or stderr must contain
+    then: Callable[[Place, Run], None] | None = None  # further assertions
     drive: Callable[[Place, Sequence[str], Process], Run] = lambda place, *command: place.run(*command)  # runs it
-    leaves: Sequence[str] = ()  # patterns of what else is in the folder of outputs afterwards
-    changes: Sequence[str] = ()  # the user's files that another program changes during the run
+    leaves: Sequence[str] = ()  # patterns of further files in the output folder afterwards
+    changes: Sequence[str] = ()  # inputs that another program changes during the run
     process: Process | Callable[[Place], Process] = PLAIN
-    differs: str = ""  # why this is not what would be ideal
+    differs: str = ""  # why the behaviour differs from the specification's
 
     def __str__(self) -> str:
         return f"{self.number}-{self.case}".replace(" ", "-")
 
 
 def attempt(fault: Fault, root: Path) -> None:
-    """Try a case in an empty folder. Raises `AssertionError` if something does not hold, `NotHere`."""
+    """Run a case in an empty folder. Raises `AssertionError` if it fails, and `NotHere`."""
     place = Place(root)
     arguments = fault.make(place)
     before, there = snapshot(place.inputs, fault.changes), _names(place.outputs)
@@ -182,32 +182,32 @@ def attempt(fault: Fault, root: Path) -> None:
     assert run.code == fault.code, f"exit code {run.code}, expected {fault.code}\n{run.said[-2000:]}"
     assert_tidy(place, run, fault, before)
     if "FORCE_COLOR" not in process.environment and not any("/pts/" in (path or "") for path in process.streams):
-        assert not _CONTROL.search(run.said), f"a name reaches the terminal as it is: {run.said!r}"
+        assert not _CONTROL.search(run.said), f"control characters reach the terminal: {run.said!r}"
     for words in fault.says:
-        assert words in run.said, f"{words!r} is not said:\n{run.said[-2000:]}"
+        assert words in run.said, f"{words!r} is missing in:\n{run.said[-2000:]}"
     expected = there | {ANSWERS} if fault.rows is not None else there
     left = {name for name in _names(place.outputs) if not any(Path(name).match(p) for p in fault.leaves)}
     assert left == expected - {name for name in expected if any(Path(name).match(p) for p in fault.leaves)}
     if fault.rows is not None:
         found = place.rows()
         assert dict(found) == dict(fault.rows), f"rows {found}"
-        assert len(found) == len(fault.rows), f"a photo has several rows: {found}"
+        assert len(found) == len(fault.rows), f"several rows for one photo: {found}"
     if fault.then is not None:
         fault.then(place, run)
         assert snapshot(place.inputs, fault.changes) == before
 
 
 def assert_tidy(place: Place, run: Run, fault: Fault, before: dict[str, tuple]) -> None:
-    """What holds after every command, whatever it was fed."""
+    """Assert what must hold after every command: no traceback, no changed input, no stray file, no connection."""
     assert "Traceback" not in run.said, run.said[-3000:]
     if not any("unexpected" in words for words in fault.says):
         assert "defect in revcd" not in run.said, run.said[-3000:]
-    assert "Warning:" not in run.stderr, run.stderr[-3000:]  # of a library; they are not for users
+    assert "Warning:" not in run.stderr, run.stderr[-3000:]  # a library's warnings are not for users
     assert (
         snapshot(place.inputs, ignored=[n for n in _names(place.inputs) if n not in before]).items() <= before.items()
     )
     for folder in (place.folder, place.temporary):
-        left = {name for name in _names(folder) if not name.startswith("torchinductor_")}  # torch's own, and empty
+        left = {name for name in _names(folder) if not name.startswith("torchinductor_")}  # torch's own empty folders
         assert not left, f"left in {folder}: {left}"
     stray = [name for name in _names(place.outputs) if name.endswith((".tmp", ".lock", ".partial"))]
     assert not stray or run.code in (130, 143, -9), f"left behind: {stray}"
@@ -215,7 +215,7 @@ def assert_tidy(place: Place, run: Run, fault: Fault, before: dict[str, tuple]) 
 
 
 def snapshot(folder: Path, ignored: Sequence[str] = ()) -> dict[str, tuple]:
-    """Return, for everything in a folder, what would show a change: kind and mode, size, time, and content."""
+    """Return the state of every path in a folder: mode, size, modification time and content hash."""
     return {name: _state(folder / name) for name in _names(folder) if name not in ignored}
 
 
@@ -234,14 +234,14 @@ def _state(path: Path) -> tuple:
         return (status.st_mode,)
     content = ""
     if stat.S_ISLNK(status.st_mode):
-        content = os.readlink(path)  # noqa: PTH115 (a name that is not UTF-8)
+        content = os.readlink(path)  # noqa: PTH115 (the name may not be UTF-8)
     elif stat.S_ISREG(status.st_mode) and 0 < status.st_size < 8 * MEGABYTE:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     return status.st_mode, status.st_size, status.st_mtime_ns, content
 
 
 class _Server:
-    """The other end of `server.py`."""
+    """The client of `server.py`."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
@@ -260,7 +260,7 @@ class _Server:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError("the server of the tests has ended; its own messages say why")
+            raise RuntimeError("the fork server has ended; see its messages")
         return json.loads(answer)
 
     def close(self) -> None:
@@ -278,7 +278,7 @@ def server() -> _Server:
 
 @functools.cache
 def shared_folder() -> Path:
-    """Return a folder for what several cases use; it goes when the tests end."""
+    """Return a folder for files that several cases use; it is removed at exit."""
     folder = tempfile.TemporaryDirectory(prefix="revcd-faults-")
     atexit.register(folder.cleanup)
     return Path(folder.name)

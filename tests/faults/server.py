@@ -1,8 +1,8 @@
-"""A process that has loaded revcd once and forks for each command, so that a real process costs no imports.
+"""A fork server: it imports revcd once and forks for each command, so that a real process costs about 0.2 s.
 
-A child has descriptors, a working folder, an environment and limits of its own, runs `main`, and ends as Python ends.
-Requests are lines of JSON on standard input, answers lines on standard output: {"run": ...} gives the child's pid,
-{"wait": pid} waits for its end.
+A child has its own descriptors, working folder, environment and limits, runs `main`, and ends as Python does.
+Requests are lines of JSON on stdin, answers are lines on stdout: {"run": ...} returns the child's pid, {"wait": pid}
+waits for it to end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def warm_up() -> Callable[[], None]:
-    """Load the shipped model and its backbone once; return what makes children load them themselves again."""
+    """Load the shipped model and its backbone once; return a function that restores the normal loading."""
     import matplotlib.pyplot  # noqa: F401
     import scipy.io  # noqa: F401
 
@@ -59,12 +59,12 @@ def warm_up() -> Callable[[], None]:
 
     predict.load_checkpoint, predict.load_recorded = checkpoint_once, backbone_once
     with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())), contextlib.redirect_stderr(io.StringIO()):
-        main(["predict", str(ROOT / "examples" / "cat.jpg"), "/nothing.jpg"])  # what is only imported when it is used
+        main(["predict", str(ROOT / "examples" / "cat.jpg"), "/nothing.jpg"])  # imports what is only imported on use
     return cool_down
 
 
 def serve() -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until stdin is closed."""
     cool_down = warm_up()
     gc.freeze()  # a child's garbage collector would copy every page
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
@@ -82,7 +82,7 @@ def serve() -> None:
                     cool_down()
                 try:
                     code = _command(request["run"])
-                except BaseException:  # of the test, not of the command, which handles its own
+                except BaseException:  # an error of the test; the command handles its own
                     traceback.print_exc()
                     code = 70
                 _end(code)
@@ -91,20 +91,20 @@ def serve() -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """End as Python does, but for the taking apart of everything that is loaded, which takes seconds."""
-    threading._shutdown()  # waits for threads, as concurrent.futures does for its own
+    """End as Python does, but skip the teardown of loaded modules, which takes seconds."""
+    threading._shutdown()  # wait for threads
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except OSError:
-            code = 120  # Python's own for this
+            code = 120  # as Python does when flushing fails
     os._exit(code)
 
 
 def _command(request: dict[str, Any]) -> int:
-    """Become the process that was asked for, and run its command."""
-    signal.alarm(request["seconds"])  # nothing may hang
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in its background ignore it
+    """Set up the requested process and run its command."""
+    signal.alarm(request["seconds"])  # end a command that hangs
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background processes
     os.chdir(request["folder"])
     for descriptor, path in enumerate(request["streams"]):
         _open_as(descriptor, path)
@@ -138,7 +138,7 @@ def _open_as(descriptor: int, path: str | None) -> None:
 
 
 def _renew_python(encoding: str) -> None:
-    """Make the standard streams and the filters of warnings those of a fresh interpreter."""
+    """Reset the standard streams and the warning filters to those of a new interpreter."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         stream = None
         with contextlib.suppress(OSError):  # Python has None for a closed descriptor
@@ -155,7 +155,7 @@ def _renew_python(encoding: str) -> None:
 
 
 def _guard_network(told: str) -> None:
-    """Let no connection be opened, and leave a file behind if one is tried."""
+    """Refuse every connection, and write a file if one is tried."""
 
     def refuse(*where: object, **options: object) -> NoReturn:
         Path(told).write_text(f"{where}")
@@ -166,7 +166,7 @@ def _guard_network(told: str) -> None:
 
 
 def _drop_privileges() -> None:
-    """Take from root what lets it read and write whatever the permissions are."""
+    """Drop root's capabilities, so that file permissions apply."""
     if os.geteuid() == 0:
         header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
         if ctypes.CDLL(None).capset(header, nothing):
@@ -175,4 +175,4 @@ def _drop_privileges() -> None:
 
 if __name__ == "__main__":
     serve()
-    os._exit(0)  # libraries that come with torch complain of their own ends
+    os._exit(0)  # some of torch's libraries print errors at a normal exit

@@ -1,4 +1,4 @@
-"""The list of faults: what a user may feed revcd or do to it, by section, and all cases of each."""
+"""The list of all faults by section, and the cases of each."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ SECTIONS = {
     "Image files": """
         no bytes; a byte or two; a text file; a web page; a Git LFS pointer; a JPEG cut in half; a JPEG without its
         end; a damaged PNG; random bytes inside; a header of 3,600 megapixels; a header of 150 megapixels; extreme
-        strips; a single pixel; a text bomb; a suffix that lies; HEIC without its reader; EPS, PDF and SVG; EXIF
-        orientations; broken EXIF; CMYK and YCC; grey, palettes and transparency; 16 and 32 bits and floating point;
-        animations and pages; a corrupt colour profile; junk and metadata of many megabytes; the same photo again;
-        deleted meanwhile; still being written; no permission; all photos bad""",
+        strips; a single pixel; a text that decompresses to megabytes; a wrong suffix; HEIC without its reader; EPS,
+        PDF and SVG; EXIF orientations; broken EXIF; CMYK and YCC; grey, palettes and transparency; 16 and 32 bits and
+        floating point; animations and pages; a corrupt colour profile; junk and metadata of many megabytes; the same
+        photo again; deleted meanwhile; still being written; no permission; all photos bad""",
     "Paths and folders": """
-        no such path; a folder without photos; 10,000 files 50 folders deep; links in circles; what is no file;
+        no such path; a folder without photos; 10,000 files 50 folders deep; circular links; not a regular file;
         hidden files; suffixes in any case; odd names; names like markup; names that are not UTF-8; normal forms of
         Unicode; one name in two folders; a pattern without a match; a list on standard input; hostile zips; hostile
-        tars; a disk that does not answer""",
+        tars; a slow disk""",
     "Class tables": """
         no table; encodings; separators; a decimal comma; line endings, blank lines, comments; cells too few or too
-        many; cells that are no numbers; a class twice or nameless; an attribute twice; columns in another order;
-        attributes missing or unknown; no header; other attributes, as many; quotes; NUL, giant cells, giant files;
-        rows that tell nothing; another scale; one class; 50,000 classes; a known class described otherwise;
+        many; cells that are not numbers; a duplicate or empty class name; a duplicate attribute; columns in another
+        order; attributes missing or unknown; no header; renamed attributes; quotes; NUL, giant cells, giant files;
+        rows without information; another scale; one class; 50,000 classes; a known class with another description;
         formulas""",
     "Features and benchmarks": """
         damaged feature files; files that claim too much; another width, type or shape; values that are not finite;
-        rows that do not fit; another backbone's features; damaged benchmarks; a benchmark that is not here;
+        rows that do not match; another backbone's features; damaged benchmarks; a benchmark that is not installed;
         spellings of a benchmark's name""",
     "Models and weights": """
-        damaged or other files; pickles that run code; metadata; tensors that do not fit; weights that are not
-        finite; names that do not fit the table; other weights than the model's; weights that are not here; replaced
-        while it is loaded""",
+        damaged or other files; pickles that run code; metadata; tensors that do not match; weights that are not
+        finite; names that do not match the table; other weights than the model's; weights that are not installed;
+        replaced while it is loaded""",
     "Outputs": """
-        an output that exists; folders of the output; no room, no right; links and devices; modes; killed at any
-        moment; Ctrl-C and SIGTERM; a reader that goes away; ASCII and closed streams; two runs, one output; clocks;
-        a damaged journal; numbers in JSON and CSV""",
+        an output that exists; folders of the output; disk full or no permission; links and devices; modes; killed at
+        a random time; Ctrl-C and SIGTERM; a closed pipe; ASCII and closed streams; two runs, one output; clocks; a
+        damaged journal; numbers in JSON and CSV""",
     "Running": """
-        devices; batch sizes; memory that runs out; no memory for a single photo; another error of the model;
-        workers; one photo anywhere; seeds; --top-k; --min-score; data that is hardly enough to train on; tests
-        without photos; terminals; no network; help; no command or a wrong one; names of classes""",
+        devices; batch sizes; memory that runs out; no memory for a single photo; another error of the model; workers;
+        one photo in several places; seeds; --top-k; train.false_reject; very small training sets; test sets without
+        photos; terminals; no network; help; no command or a wrong one; names of classes""",
 }
 TITLES = [" ".join(title.split()) for titles in SECTIONS.values() for title in titles.split(";")]  # fault 1 first
 

@@ -1,4 +1,4 @@
-"""What several cases build on: a data set of drawn shapes, its features and a model of it, made by the commands."""
+"""A data set of drawn shapes, its features and a model trained on it, shared by several cases."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SETTINGS = [part for setting in SMALL for part in ("--set", setting)]
 
 @dataclass(frozen=True)
 class Shapes:
-    """Files that no case may change; `copy` puts them among the user's own."""
+    """Shared files, which no case may change; `copy` copies the data set into a case's inputs."""
 
     folder: Path
-    weights: Path  # of the backbone, drawn at random
+    weights: Path  # of the backbone, random
     features: Path
     model: Path
 
     def copy(self, place: Place) -> Path:
-        """Return a copy of the data set's folder in `place.inputs`."""
+        """Copy the data set's folder into `place.inputs` and return the copy."""
         return Path(shutil.copytree(self.folder, place.inputs / "shapes"))
 
     def train(self, place: Place, folder: Path, *more: object, features: Path | None = None) -> list[str]:
-        """Return the command that trains on a folder with the features, the shared ones by default."""
+        """Return the arguments that train on a folder with the features (default: the shared ones)."""
         options = ["--features", str(features or self.features), *SETTINGS]
         return [
             "train",

@@ -1,7 +1,4 @@
-"""Outputs: 4.6, faults 87 to 91, 94 to 96 and 99.
-
-Full disks (also 89) are in `full_disks.py`, interrupted runs, 92, 93, 97 and 98, in `interruptions.py`.
-"""
+"""Faults 87 to 91, 94 to 96 and 99: outputs. Full disks are in `full_disks.py`, interruptions in `interruptions.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ OLD = "what was there before"
 
 
 def onto(old: str, *options: str) -> Callable[[Place], list[str]]:
-    """Name a photo into a file that exists and holds `old`."""
+    """Return a function that predicts a photo into an existing file that contains `old`."""
 
     def make(place: Place) -> list[str]:
         place.answers.write_text(old)
@@ -42,7 +39,7 @@ def two_onto_old(place: Place) -> list[str]:
 
 
 def next_run_tidies(place: Place, run: Run) -> None:
-    """The old file is whole, and the next run replaces it and removes what the killed one left."""
+    """Assert that the old file is unchanged, and that the next run replaces it and removes what the killed one left."""
     unchanged(place, run)
     assert place.run([*place.predict(place.inputs / "good.png"), "--overwrite"]).code == 0
     assert [path.name for path in place.outputs.iterdir()] == ["answers.csv"]
@@ -123,14 +120,14 @@ def to_pipe(place: Place) -> list[str]:
 
 
 def read_one_line(place: Place, arguments: Sequence[str], process: Process) -> Run:
-    """Do what `| head -n 1` does."""
+    """Read one byte and close the pipe, as `| head -n 1` does."""
     pid = place.start(arguments, process)
     with (place.root / "pipe").open("rb", buffering=0) as pipe:
         assert pipe.read(1)
     return place.finish(pid)
 
 
-def nothing_but_the_model(place: Place, run: Run) -> None:
+def no_error_is_printed(place: Place, run: Run) -> None:
     assert [line for line in run.stderr.splitlines() if not line.startswith("model ")] == []
 
 
@@ -144,9 +141,9 @@ def printed(*options: str) -> Callable[[Place], list[str]]:
 
 
 def twice_at_once(place: Place, arguments: Sequence[str], process: Process) -> Run:
-    """Begin a run that waits for a photo, and the same again: the second is refused and changes nothing."""
+    """Start a run that blocks on a photo, then a second one, which must be refused and change nothing."""
     first = place.start(arguments, process)
-    for _ in range(3000):  # half a minute; then the assertion below tells it
+    for _ in range(3000):  # at most 30 s; then the assertion below fails
         if any(path.name.endswith(".lock") for path in place.outputs.iterdir()):
             break
         time.sleep(0.01)
@@ -184,7 +181,7 @@ def strict_json(place: Place, run: Run) -> None:
 
 
 def short_floats(place: Place, run: Run) -> None:
-    """Every number is the shortest text of itself."""
+    """Assert that every number is written with the fewest digits."""
     for line in place.answers.read_text("utf-8").splitlines()[1:]:
         for cell in line.rsplit(",", 5)[1:3]:
             assert repr(float(cell)) == cell
@@ -218,7 +215,7 @@ FAULTS: Sequence[Fault] = (
     Fault(88, "an output below a file", into_below_a_file, 2, says=("is a file, so nothing can be written below it",)),
     Fault(
         89,
-        "a folder that may not be written",
+        "a folder without write permission",
         read_only,
         1,
         says=("cannot be written (Permission denied)",),
@@ -250,10 +247,10 @@ FAULTS: Sequence[Fault] = (
     Fault(91, "the mode of an old file", lambda place: place.predict(place.good()), 0, OK, then=mode_is(0o644)),
     Fault(
         94,
-        "a reader that goes away",
+        "a closed pipe",
         to_pipe,
         1,
-        then=nothing_but_the_model,
+        then=no_error_is_printed,
         process=lambda place: Process(streams=("/dev/null", str(place.root / "pipe"), "")),
         drive=read_one_line,
     ),
