@@ -1,4 +1,4 @@
-"""Fixtures that several tests share. Run the suite with: python -m pytest"""
+"""Fixtures for all tests, and the distribution over processes. CONTRIBUTING.md explains the two tiers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,28 @@ from pathlib import Path
 
 import pytest
 
-# Tensors here are tiny: a second thread costs more than it gives, above all where other programs run. Before torch.
+# One thread per process: the tensors are tiny, and each xdist worker has a core. Must be set before torch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Distribute folders of tests over the cores, as `-n auto --dist worksteal` does.
+
+    A run of single files or tests stays in this process, and so does every run without pytest-xdist. `-n` overrides it.
+    """
+    options = config.option
+    of_files = any(".py" in argument for argument in config.args)
+    if getattr(options, "numprocesses", 0) is None and not hasattr(config, "workerinput") and not of_files:
+        options.numprocesses, options.maxprocesses = "auto", options.maxprocesses or 8
+        options.dist = "worksteal" if options.dist == "no" else options.dist
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test opens a connection to anything but this machine."""
+    """Allow connections to this machine only."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     connect = socket.socket.connect
 
@@ -32,7 +45,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What revcd keeps for later runs does not go to the user's cache, nor come from there."""
+    """Use an empty cache folder, so that tests neither read nor write the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -40,7 +53,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def shared_data() -> Path:
-    """The folder of real photos and benchmarks beside the checkout; tests that need it skip where it is absent."""
+    """Return the folder of real photos and benchmarks beside the checkout; skip the test where it is absent."""
     if not SHARED_DATA.is_dir():
         pytest.skip("the benchmark data (../shared/data) is not on this machine")
     return SHARED_DATA

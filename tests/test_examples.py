@@ -1,4 +1,4 @@
-"""The examples do what they say, each as the command that their page gives."""
+"""The programs in examples/ run as their README says."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photo", ["cat.jpg", "raccoon.jpg"])
-def test_one_photo_is_named_from_python(photo: str):
+def test_predict_one_prints_the_three_best_classes(photo: str):
     done = run(f"examples/{photo}")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line[:16].strip() for line in done.stdout.splitlines()]
@@ -35,14 +36,14 @@ def test_one_photo_is_named_from_python(photo: str):
         assert lines[0] == "raccoon" and "seen in training" in done.stdout.splitlines()[0]
 
 
-def test_a_photo_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unreadable_photo_is_an_error_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "bad.jpg").write_bytes(b"")
     monkeypatch.setattr(sys, "argv", ["predict_one.py", str(tmp_path / "bad.jpg")])
     with pytest.raises(SystemExit, match=r"bad\.jpg: empty_file \("):
         runpy.run_path(str(EXAMPLES / "predict_one.py"), run_name="__main__")
 
 
-def test_every_example_has_its_origin_beside_it():
+def test_the_readme_lists_every_example_file():
     said = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files = [path.name for path in EXAMPLES.iterdir() if path.is_file() and path.name != "README.md"]
     assert files and all(f"`{name}`" in said for name in files)

@@ -1,4 +1,4 @@
-"""docs/tutorial.md does what it says: every command of it, in order, on the data set that it draws."""
+"""Run every command of docs/tutorial.md in order and compare the results with its text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ import pytest
 
 from revcd_cli.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 
 
 def run(line: str) -> int:
-    """Run a line of the tutorial: ours in this process, since starting Python anew takes longest; others in a shell."""
+    """Run a line of the tutorial: revcd and Python in this process, which is faster, and others in a shell."""
     program, *arguments = shlex.split(line)
     if program == "revcd":
         return main(arguments)
@@ -34,7 +36,7 @@ def run(line: str) -> int:
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each command printed on stdout, after all of them ran in one folder."""
+    """Return the stdout of each command, after all of them ran in one folder."""
     folder = tmp_path_factory.mktemp("tutorial")
     shutil.copytree(ROOT / "examples", folder / "examples")
     outputs = {}
@@ -53,12 +55,12 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def answers(printed: dict[str, str], line: str) -> dict[str, str]:
-    """Return the class that each photo got, by file name."""
+    """Return the predicted class of each photo, by file name."""
     rows = [row.split("\t") for row in printed[line].splitlines()]
     return {Path(path).name: name for path, name, *_ in rows}
 
 
-def test_the_way_goes_from_photos_to_a_report(printed: dict[str, str]):
+def test_the_tutorial_covers_every_step_from_photos_to_a_report(printed: dict[str, str]):
     used = [
         " ".join(line.split()[1:3]) if " suggest " in line or " check " in line else line.split()[1]
         for line in COMMANDS
@@ -67,7 +69,7 @@ def test_the_way_goes_from_photos_to_a_report(printed: dict[str, str]):
         assert name in used
 
 
-def test_what_the_text_says_of_files_holds(printed: dict[str, str]):
+def test_the_files_are_as_the_text_describes(printed: dict[str, str]):
     folder = Path(printed["folder"])
     table = (folder / "shapes" / "attributes.csv").read_text("utf-8")
     shown = re.search(r"```\n(class,red.*?)```", TEXT, re.DOTALL)[1]
@@ -79,20 +81,20 @@ def test_what_the_text_says_of_files_holds(printed: dict[str, str]):
         assert "default-src 'none'" in (folder / page).read_text("utf-8")
 
 
-def test_what_it_prints_of_the_drawn_data_is_what_is_printed(printed: dict[str, str]):
+def test_the_printed_output_is_the_text_s(printed: dict[str, str]):
     assert printed["python examples/make_shapes.py shapes"].strip() in TEXT
     _, *rows = [row.split("\t") for row in printed["revcd classes suggest shapes/attributes.csv"].splitlines()]
     for row in rows[:5]:
         assert re.search(r" +".join(map(re.escape, row)), TEXT), row
 
 
-def test_unseen_classes_are_named_far_more_often_than_by_chance(printed: dict[str, str]):
+def test_accuracy_on_unseen_classes_is_far_above_chance(printed: dict[str, str]):
     line = next(line for line in COMMANDS if line.startswith("revcd evaluate"))
     figures = dict(re.findall(r"^(S|U|H|T1)\t([0-9.]+)", printed[line], re.MULTILINE))
     assert float(figures["S"]) > 50 and float(figures["U"]) > 40 and float(figures["T1"]) > 60  # chance: 4, 4, 25
 
 
-def test_an_added_row_is_an_answer_and_a_cat_is_none(printed: dict[str, str]):
+def test_an_added_class_is_predicted_and_a_cat_is_rejected(printed: dict[str, str]):
     before, *after = [line for line in COMMANDS if line.startswith("revcd predict") and "-o" not in line]
     new = {"blue-striped-circle.jpg": "blue striped circle", "red-dotted-star.jpg": "red dotted star"}
     assert not set(answers(printed, before).values()) & set(new.values())

@@ -183,6 +183,7 @@ def test_a_network_that_gives_maps_is_refused_at_its_first_batch(weights):
         maps(torch.zeros(1, 3, 8, 8))
 
 
+@pytest.mark.slow
 def test_the_second_start_needs_no_timm_and_gives_the_same_bits(photo, tmp_path):
     program = """
 import sys

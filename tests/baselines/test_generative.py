@@ -160,6 +160,7 @@ def test_scores_are_mean_cosines_of_the_samples_with_the_descriptions() -> None:
             assert float(scores[b, c]) == pytest.approx(float(sum(cosines) / len(cosines)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "bound"), [(ConditionalVAE, 0.15), (ConditionalGAN, 0.45)])
 def test_law_the_mean_of_samples_of_a_gaussian_toy_is_its_posterior_mean(kind: Kind, bound: float) -> None:
     """s = x M + noise: after 240 steps the samples' mean is x M, within the bound as a share of x M's own size."""

@@ -11,6 +11,8 @@ from revcd_cli.data.classes.attributes import ClassAttributes
 from revcd_cli.pipeline.tables.suggest import suggest
 from revcd_cli.reports.classes_page import class_page
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
 PHONE = {"width": 390, "height": 844}
 

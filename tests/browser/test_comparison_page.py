@@ -9,6 +9,8 @@ import pytest
 from revcd_cli.reports.comparison.page import comparison_page
 from tests.browser.conftest import PHONE
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert('x')</script>"
 FIGURES = ("S", "U", "H", "T1", "AUSUC")
 

@@ -14,6 +14,8 @@ from tests.browser.conftest import PHONE
 from tests.makers.evaluations import diagnosis_of, document_of, many_classes, scores_of
 from tests.makers.pictures import encoded, photo
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "</script><!--<script>alert('x')</script><img src=x onerror=alert(1)>"
 NAMES, SEEN = ("wolf", HOSTILE, "okapi"), (True, True, False)
 ANSWERS = [(0, 0, 3), (0, 2, 1), (1, 0, 2), (2, 2, 5), (2, 1, 3)]  # true class, answer, photos

@@ -15,6 +15,8 @@ from revcd_cli.pipeline.predict.predictions import NO_CLASS_FITS, REJECTED, Cand
 from revcd_cli.reports.predictions.files import open_writer
 from tests.browser.conftest import PHONE
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "</script><!--<script>alert('x')</script><img src=x onerror=alert(1)>&amp;"
 HEADER = {"model": {"name": HOSTILE, "sha256": "ab" * 32}, "settings": {"rule": "joint"}}
 ATTRIBUTES = ("horns", "wool", "legs", "size", HOSTILE)

@@ -61,6 +61,7 @@ def shown(figure: dict[str, float | None]) -> str:
     return mean if figure["std"] is None else f"{mean} ± {100 * figure['std']:.1f}"
 
 
+@pytest.mark.slow
 def test_all_baselines_come_in_one_table_and_as_files(toy: list[str], tmp_path: Path, capsys):
     report = tmp_path / "report"
     assert main(["evaluate", *toy, "--baselines", "--seeds", "2", *SMALL, "-o", str(report)]) == 0
@@ -117,6 +118,7 @@ def test_options_that_do_not_go_together_are_refused_before_anything_is_read(
     assert says in capsys.readouterr().err  # not that the folder is missing
 
 
+@pytest.mark.slow
 def test_the_ladder_prints_the_rows_that_it_writes(toy: list[str], tmp_path: Path, capsys):
     assert main(["study", "ladder", *toy, *SMALL, "-o", str(tmp_path), "--test"]) == 0
     rows = table_of(capsys.readouterr().out)

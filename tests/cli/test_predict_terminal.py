@@ -46,6 +46,7 @@ def test_a_terminal_gets_a_drawn_table_with_names_as_they_are(mixed: Path, monke
     assert "\t" not in plain
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
 def test_a_reader_that_goes_away_ends_the_work_without_a_word(tmp_path: Path):
     for number in range(16):  # with 50 rows for each photo that is more than a pipe holds

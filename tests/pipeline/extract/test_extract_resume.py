@@ -113,6 +113,7 @@ def numbers(*ranges: range) -> list[str]:
     return [f"{number}.png" for part in ranges for number in part]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["3", "19", "writing a shard", "merging"])
 def test_killed_and_run_again_gives_the_same_bytes(
     run: Callable[..., ExtractSummary], photos: Path, weights: Path, tmp_path: Path, moment: str

@@ -84,6 +84,7 @@ def test_the_model_is_the_same_byte_for_byte(whole: Whole, tmp_path: Path, proce
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2), (2, 2)])
 def test_what_was_interrupted_goes_on_in_as_many_processes_as_one_likes(
     whole: Whole, tmp_path: Path, first: int, then: int, monkeypatch: pytest.MonkeyPatch
@@ -107,6 +108,7 @@ def test_what_was_interrupted_goes_on_in_as_many_processes_as_one_likes(
     assert again[0].done == 6  # the one that was being told is told again, and no other
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_told_of_and_nothing_is_lost(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -156,6 +158,7 @@ train(dataset, config, folder / "m.safetensors", device="cpu", processes=2, on_e
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_process_outlives_the_training(make_toy, small_config, tmp_path: Path, number: int):
     dataset, config = make_toy(), small_config(train={"epochs": 2000, "evaluate_every": 2000})

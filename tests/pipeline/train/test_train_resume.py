@@ -269,6 +269,7 @@ def long_training(make_toy, small_config, tmp_path_factory: pytest.TempPathFacto
     return dataset, config, whole.sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moments", [("final 2",), ("validation 3", "final 5")])
 def test_a_killed_process_costs_nothing_but_time(long_training, tmp_path: Path, moments: tuple[str, ...]):
     dataset, config, expected = long_training
