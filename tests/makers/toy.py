@@ -19,6 +19,8 @@ from revcd_cli.data.datasets.dataset import Dataset, FeaturedDataset, add_featur
 from revcd_cli.data.datasets.splits import Split
 from revcd_cli.pipeline.train.train import train
 
+from .once import made_once
+
 TINY_BACKBONE = "test_resnet.r160_in1k"
 N_ATTRIBUTES, FEATURE_DIM = 12, 24
 BACKBONE = BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={"size": 8}, feature_dim=FEATURE_DIM)
@@ -88,9 +90,10 @@ def small_config() -> Callable[..., Config]:
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
     """Return a model trained on the toy data set. Tests must not change its file."""
     dataset, config = _make_toy(), _small_config()
-    path = tmp_path_factory.mktemp("toy") / "toy.safetensors"
-    train(dataset, config, path, device="cpu")
-    return ToyModel(dataset, config, path)
+    folder = made_once(
+        tmp_path_factory, "toy", lambda folder: train(dataset, config, folder / "toy.safetensors", device="cpu")
+    )
+    return ToyModel(dataset, config, folder / "toy.safetensors")
 
 
 @pytest.fixture(scope="session")
