@@ -55,7 +55,9 @@ class Backbone:
         self.record, self.note = record, note
         self.device, self.precision, self.threads = device, precision, threads
         self.streams = stream_count(device.value, threads.value)
-        self._preprocessing = Preprocessing(record.preprocessing)
+        # A GPU normalises by itself: bytes are a quarter of what the same pixels are as float32.
+        self._on_gpu = device.value.type == "cuda"
+        self._preprocessing = Preprocessing(record.preprocessing, device.value if self._on_gpu else "cpu")
         self.least_side = self._preprocessing.least_side
         if isinstance(network, Program):
             self.network = network.prepared(device.value, precision.value)
@@ -76,6 +78,8 @@ class Backbone:
         """
         with torch.inference_mode():
             if images.dtype == torch.uint8:
+                if self._on_gpu:
+                    images = to_device(images, self.device.value, torch.uint8)
                 images = self._preprocessing.normalised(images)
             features = self.network(to_device(images, self.device.value, self.precision.value))
         if features.shape != (len(images), self.record.feature_dim):

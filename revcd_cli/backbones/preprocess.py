@@ -25,12 +25,13 @@ _INTERPOLATION = {
 class Preprocessing:
     """timm's resolved data config of a network, ready to be applied.
 
+    device: where photos are normalised.
     least_side: the shorter side to which a photo is resized; it may be read at any larger size. None where unknown.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], device: torch.device | str = "cpu") -> None:
         self._config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-        mean, std = (torch.tensor(self._config[name]).view(-1, 1, 1) for name in ("mean", "std"))
+        mean, std = (torch.tensor(self._config[name]).view(-1, 1, 1).to(device) for name in ("mean", "std"))
         self._mean, self._std = mean, std  # (3, 1, 1)
         _, self._height, self._width = self._config["input_size"]
         usual = self._height == self._width and self._config.get("crop_mode", "center") == "center"

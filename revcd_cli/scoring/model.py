@@ -79,7 +79,7 @@ class ZeroShotModel(nn.Module):
             units = self._units(rule)
             for number in range(len(self.networks)):
                 units[number] = 1
-                generators = [Generator(x.device).manual_seed(0) for _ in x]
+                generators = [Generator().manual_seed(0) for _ in x]  # on the CPU: the same noise for every device
                 units[number] = score_unit(self._network_scores(number, rule, config, generators, x, s))
 
     def _mean_scores(

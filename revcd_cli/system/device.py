@@ -63,7 +63,7 @@ def device_problem(device: torch.device, dtype: torch.dtype) -> str:
 def to_device(images: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Copy a batch (B, 3, H, W) to the device in channels-last order; on CUDA asynchronously, from pinned memory."""
     on_cuda = device.type == "cuda"
-    if on_cuda:
+    if on_cuda and images.device.type == "cpu":
         images = images.pin_memory()
     return images.to(device, dtype, non_blocking=on_cuda, memory_format=torch.channels_last)
 

@@ -34,6 +34,7 @@ from ...system.threads import stream_pool
 THUMBNAIL_SIDE = 320  # pixels; the whole photos of a look-ahead could take gigabytes
 _MOST_WORKERS = 16
 _SIZES, _SIZES_ON_CPU = (32, 64, 128, 256, 512), (4, 8, 16)
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")  # the last: cuDNN and cuBLAS
 _PATIENCE = 2.0  # seconds for the reading thread to come back when its work is no longer wanted
 
 OnNote = Callable[[str], None]
@@ -197,7 +198,7 @@ def _finite(feature: np.ndarray) -> np.ndarray | ImageFailure:
 
 def _is_out_of_memory(error: Exception) -> bool:
     known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return known or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
+    return known or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _finished(photo: _Decoded, feature: np.ndarray | ImageFailure | None) -> ExtractedPhoto:

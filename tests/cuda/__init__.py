@@ -1,0 +1,1 @@
+"""Tests that need an NVIDIA GPU. On the CPU they run as a dry run: REVCD_TEST_DEVICE=cpu."""
