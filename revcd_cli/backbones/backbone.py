@@ -1,4 +1,4 @@
-"""Backbones: networks of timm that turn a photo into a feature vector, each with its own preprocessing.
+"""Backbones: networks of timm that compute the feature vector of an image, each with its preprocessing.
 
 Symbols: B batch, H and W input size, D feature size, N spatial tokens of C values, D = N * C.
 """
@@ -20,25 +20,25 @@ from ..system.precision import choose_precision, precision_name
 from ..system.threads import stream_count, use_threads
 from .preprocess import Preprocessing
 from .program.cache import load_program, program_file, save_program
-from .program.steps import Program, rounding_cosine
+from .program.steps import PreparedProgram, Program, rounding_cosine
 from .source import AUTO, EMBEDDED, WeightsSource, decide_source
 from .weights import check_weights_file, load_weights, read_state_dict
 
 if TYPE_CHECKING:
     from PIL import Image
 
-# Below this cosine between features of noise in bfloat16 and float32, bfloat16 is used only if asked for. The embedded
-# network has 0.9996, and loses 0.3 points of H on real photos; ResNet-101 (random weights) has 0.999996.
-_FAITHFUL = 0.9999
+# bfloat16 is chosen automatically only if the features of an image of noise in bfloat16 and float32 have at least this
+# cosine. The embedded network has 0.9996, and loses 0.3 points of H on photos; ResNet-101 (random weights) 0.999996.
+_MIN_COSINE = 0.9999
 EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
 
 
 class Backbone:
-    """A frozen network with pooled features or spatial tokens, and the preprocessing that belongs to it.
+    """A frozen network with its preprocessing; it returns pooled features or spatial tokens.
 
-    record: what is stored beside the features. note: one line that says which backbone this is and why.
-    device, precision, threads: `Chosen`, each with its reason. streams: how many threads should call it at the
-    same time where there are many batches. least_side: see `Preprocessing`.
+    record: stored beside the features. note: one line that says which backbone this is and why. device, precision,
+    threads: with the reason for each. streams: how many threads should call it at the same time if there are many
+    batches. least_side: see `Preprocessing`.
     """
 
     def __init__(
@@ -59,22 +59,24 @@ class Backbone:
         self._on_gpu = device.value.type == "cuda"
         self._preprocessing = Preprocessing(record.preprocessing, device.value if self._on_gpu else "cpu")
         self.least_side = self._preprocessing.least_side
+        self.network: nn.Module | PreparedProgram
         if isinstance(network, Program):
             self.network = network.prepared(device.value, precision.value)
         else:
-            self.network = network.eval().requires_grad_(False)
-            self.network.to(device=device.value, dtype=precision.value, memory_format=torch.channels_last)
+            network = network.eval().requires_grad_(False)
+            self.network = network.to(device.value, precision.value).to(memory_format=torch.channels_last)
 
     def transform(self, image: Image.Image) -> Tensor:
-        """Resize and crop one RGB photo: (3, H, W) uint8."""
+        """Resize and crop one RGB image: (3, H, W) uint8."""
         return self._preprocessing.pixels(image)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the features (B, D), float32 in main memory, of transformed photos (B, 3, H, W).
+        """Return the features (B, D), float32 on the CPU, of images (B, 3, H, W).
 
-        images: uint8 as `transform` gives them, or normalised already, of a floating-point type.
-        With `record.tokens` = N > 0 a row is the N tokens of the last map one after the other: `unflatten(1, (N, -1))`
-        gives (B, N, C), the places of the map row by row.
+        images: uint8 from `transform`, or normalised and of a floating-point type. With `record.tokens` = N > 0,
+        `features.unflatten(1, (N, -1))` is (B, N, C): the tokens of the last map, row by row.
+
+        Raises `UsageError` if the network does not give one vector per image.
         """
         with torch.inference_mode():
             if images.dtype == torch.uint8:
@@ -84,10 +86,10 @@ class Backbone:
             features = self.network(to_device(images, self.device.value, self.precision.value))
         if features.shape != (len(images), self.record.feature_dim):
             raise UsageError(
-                f"{self.record.tag}: gives {tuple(features.shape[1:])} values for a photo, not one vector.",
+                f"{self.record.tag}: gives {tuple(features.shape[1:])} values per image, not one vector.",
                 hint="Choose a network that timm lists for classification.",
             )
-        # Copied outside inference mode, so that training may use the result like any other tensor.
+        # Copied outside inference mode, because autograd does not accept inference tensors.
         return features.to("cpu", torch.float32, copy=True)
 
 
@@ -99,10 +101,10 @@ def load_backbone(
     precision: str = "auto",
     tokens: bool = False,
 ) -> Backbone:
-    """Load the backbone of that tag, with `weights` if given, else from the hub's cache or the hub.
+    """Load a backbone by its tag, with the file `weights` if given, else from the hub's cache or the hub.
 
-    tokens: its features are the spatial tokens before pooling. Raises `UsageError` for an unknown tag, device or
-    precision, or a network without such tokens, and `WeightsError` where weights cannot be had.
+    tokens: return spatial tokens before pooling. Raises `UsageError` for an unknown tag, device or precision, or a
+    network without such tokens, and `WeightsError` if the weights are not available.
     """
     return _load(tag, weights, device, precision, tokens, None)
 
@@ -110,11 +112,11 @@ def load_backbone(
 def load_recorded(
     record: BackboneRecord, *, weights: Path | None = None, device: str = "auto", precision: str = "auto"
 ) -> Backbone:
-    """Load exactly the backbone, weights and preprocessing that a model was trained on, or raise `WeightsError`."""
+    """Load exactly the backbone, weights and preprocessing of a model's training, or raise `WeightsError`."""
     if not record.weights_sha256:
         raise WeightsError(
-            f'The model was trained on features from elsewhere ("{record.tag}", {record.feature_dim} values a photo), '
-            "so revcd cannot turn a photo into what it understands.",
+            f'The model was trained on features of another program ("{record.tag}", {record.feature_dim} values per '
+            "image), which revcd cannot compute for a photo.",
             hint="Use a model that was trained on features extracted by revcd.",
         )
     return _load(record.tag, weights, device, precision, record.tokens > 0, record)
@@ -123,38 +125,41 @@ def load_recorded(
 def _load(
     tag: str, weights: Path | None, device: str, precision: str, tokens: bool, trained_on: BackboneRecord | None
 ) -> Backbone:
-    where = choose_device(device)  # cheap, so a mistyped option is told before anything is fetched or read
-    how = choose_precision(precision, where.value)
+    chosen_device = choose_device(device)  # first, so that a mistyped option is reported before any download
+    chosen_precision = choose_precision(precision, chosen_device.value)
     source = decide_source(tag, weights)
-    check_weights_file(source.path)  # before it is read as a whole: it may be missing, or a pipe that blocks
+    check_weights_file(source.path)  # before it is read: it may be missing, or a pipe that blocks
     sha256 = file_sha256(source.path)
     if trained_on is not None and sha256 != trained_on.weights_sha256:
         raise WeightsError(
-            f"{source.path}: is not the weights file that the model was trained on: its sha256 begins with "
-            f"{sha256[:12]}, that of the model's with {trained_on.weights_sha256[:12]}.",
-            hint="Give the model's own with --weights FILE.",
+            f"{source.path}: is not the weights file of the model's training: its sha256 begins with {sha256[:12]}, "
+            f"expected {trained_on.weights_sha256[:12]}.",
+            hint="Give the right file with --weights FILE.",
         )
     kept = program_file([source.tag, sha256, tokens, trained_on and trained_on.preprocessing])
-    network, about = load_program(kept) or _built(source, tokens, trained_on, kept)
+    network, about = load_program(kept) or _build(source, tokens, trained_on, kept)
     is_faithful = about.pop("is_faithful", True)
-    if precision == "auto" and how.value != torch.float32 and not is_faithful:
-        lower = precision_name(how.value)
-        how = Chosen(torch.float32, f"float32 ({lower} is faster, but not faithful enough in this network)")
-    record = BackboneRecord(tag=source.tag, weights_sha256=sha256, precision=precision_name(how.value), **about)
+    if precision == "auto" and chosen_precision.value != torch.float32 and not is_faithful:
+        lower = precision_name(chosen_precision.value)
+        reason = f"float32 ({lower} is faster, but not faithful enough in this network)"
+        chosen_precision = Chosen(torch.float32, reason)
+    precision_used = precision_name(chosen_precision.value)
+    record = BackboneRecord(tag=source.tag, weights_sha256=sha256, precision=precision_used, **about)
     name = f"{EMBEDDED} ({EMBEDDED_ARCHITECTURE}, " if source.tag == EMBEDDED else f"{source.tag} ("
     n_channels = record.feature_dim // max(record.tokens, 1)
     size = f"{record.tokens} tokens of {n_channels}-d" if tokens else f"{n_channels}-d"
     note = f"backbone {name}{size}): {source.why}"
-    return Backbone(network, record, note, device=where, precision=how, threads=use_threads())
+    return Backbone(network, record, note, device=chosen_device, precision=chosen_precision, threads=use_threads())
 
 
-def _built(
+def _build(
     source: WeightsSource, tokens: bool, trained_on: BackboneRecord | None, kept: Path
 ) -> tuple[nn.Module | Program, dict[str, Any]]:
-    """Return timm's network, or its program where it has one, and what the record says of it; keep the program."""
+    """Return timm's network, or its program if it has one, and fields of the record; cache the program."""
     from .program.record import record
     from .tokens import TokenNetwork
 
+    network: Any
     if source.tag == EMBEDDED:
         network = embedded_network(source.path)
         network.reset_classifier(0)
@@ -162,7 +167,7 @@ def _built(
         network = _timm_network(source)
     preprocessing = trained_on.preprocessing if trained_on is not None else _preprocessing(network)
     input_size = tuple(preprocessing["input_size"])
-    # What enters the classifier; in some families there is a layer between it and `num_features`.
+    # The size of the classifier's input; some families have a layer between it and `num_features`.
     n_tokens, n_channels = 0, getattr(network, "head_hidden_size", network.num_features)
     if tokens:
         network = TokenNetwork(network, source.tag, input_size)
@@ -171,19 +176,19 @@ def _built(
     program = record(network.eval().requires_grad_(False), input_size)
     if program is None:
         return network, about
-    about["is_faithful"] = rounding_cosine(program, input_size, torch.bfloat16) >= _FAITHFUL
+    about["is_faithful"] = rounding_cosine(program, input_size, torch.bfloat16) >= _MIN_COSINE
     save_program(kept, program, about)
     return program, about
 
 
 def embedded_network(path: Path) -> nn.Module:
-    """Build the embedded network as a whole, its ImageNet classifier included, from its package's weights file.
+    """Build the embedded network, with its ImageNet classifier, from the weights file of its package.
 
-    That file has the tensors of timm's network in timm's order, under other names.
+    The file has the tensors of timm's network in timm's order, under other names.
     """
     import timm
 
-    network = timm.create_model(EMBEDDED_ARCHITECTURE, pretrained=False)
+    network: Any = timm.create_model(EMBEDDED_ARCHITECTURE, pretrained=False)
     names, tensors = list(network.state_dict()), list(read_state_dict(path).values())
     if len(names) != len(tensors):
         raise WeightsError(f"{path}: has {len(tensors)} tensors, not the {len(names)} of {EMBEDDED_ARCHITECTURE}.")
@@ -192,13 +197,13 @@ def embedded_network(path: Path) -> nn.Module:
 
 
 def _timm_network(source: WeightsSource) -> nn.Module:
-    """Build a network without its classifier, whose weights the file may have or not, for any number of classes."""
+    """Build a network without its classifier; the weights file may have one for any number of classes."""
     import timm
 
-    network = timm.create_model(source.tag, pretrained=False, num_classes=0)
+    network: Any = timm.create_model(source.tag, pretrained=False, num_classes=0)
     classifier = network.pretrained_cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else classifier
-    # "head.fc" may stand beside other layers that only classification needs, so all unused ones of "head" are left out.
+    # "head.fc" may have siblings that only classification needs, so all unused tensors of "head" are ignored.
     load_weights(network, read_state_dict(source.path), source.path, ignored={name.split(".")[0] for name in names})
     return network
 

@@ -1,28 +1,30 @@
-"""Weights files on the Hugging Face hub: found in the local cache, or fetched when the hub answers at once.
+"""Find weights files in the local cache of the Hugging Face hub, or download them if the hub answers at once.
 
-The hub's own client tries an absent network for most of a minute. Here a single request with a hard deadline decides
-whether to let it try at all, and with HF_HUB_OFFLINE set no socket is opened.
+Without a network, the hub's client retries for most of a minute. A single request with a deadline is therefore sent
+first. With HF_HUB_OFFLINE set, no socket is opened.
 """
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
+from ..errors import brief
 from ..system.offline import is_offline
 
 T = TypeVar("T")
-FILE_NAMES = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
-DEADLINE = 1.5  # seconds for name resolution, connection, encryption and answer together
+FILE_NAMES = ("model.safetensors", "pytorch_model.bin")  # in order of preference
+DEADLINE = 1.5  # seconds for name resolution, connection, TLS and response together
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A weights file on this machine, and how it came here: "found in the cache" or "downloaded from ..."."""
+    """A weights file on this machine, and its origin: "found in the cache" or "downloaded from ..."."""
 
     path: Path
     origin: str
@@ -30,7 +32,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why the hub's weights cannot be had; completes the sentence "the weights are not in the cache and ..."."""
+    """Why weights are not available, as the end of the sentence "the weights are not in the cache and ..."."""
 
     reason: str
 
@@ -55,8 +57,8 @@ def find_weights(repo_id: str) -> HubFile | Unavailable:
         return name
     try:
         path = hf_hub_download(repo_id, name)
-    except Exception as error:  # the client's transport has changed thrice, and its exceptions with it
-        return Unavailable(f"the download from {constants.ENDPOINT} failed ({_first_line(error)})")
+    except Exception as error:  # the client's exceptions differ between its versions
+        return Unavailable(f"the download from {constants.ENDPOINT} failed ({brief(error)})")
     return HubFile(Path(path), f"downloaded from {constants.ENDPOINT}")
 
 
@@ -66,7 +68,7 @@ def cached_weights(repo_id: str) -> Path | None:
 
     for name in FILE_NAMES:
         found = try_to_load_from_cache(repo_id, name)
-        if isinstance(found, str):  # it may also be a mark that says "known not to exist"
+        if isinstance(found, str):  # it may also be a marker for "does not exist"
             return Path(found)
     return None
 
@@ -79,47 +81,47 @@ def _name_on_hub(repo_id: str) -> str | Unavailable:
     def ask() -> str | Unavailable:
         for name in FILE_NAMES:
             try:
-                # The client's own limit is the longer one, so that it is always the deadline below that speaks.
+                # Longer than the deadline below, which is therefore always the one that is reported.
                 answer = get_hf_file_metadata(hf_hub_url(repo_id, name), timeout=2 * DEADLINE)
             except EntryNotFoundError:
                 continue
             if answer.commit_hash and answer.etag:
                 return name
-            return Unavailable(f"{constants.ENDPOINT} does not answer as a hub does")
+            return Unavailable(f"{constants.ENDPOINT} is not a Hugging Face hub")
         return Unavailable(f"{constants.ENDPOINT} has neither {' nor '.join(FILE_NAMES)} in {repo_id}")
 
     try:
         return _within(DEADLINE, ask)
     except TimeoutError:
         return Unavailable(f"{constants.ENDPOINT} did not answer within {DEADLINE:g} seconds")
-    except HfHubHTTPError as error:  # no such repository, a token needed, or the server is ill
+    except HfHubHTTPError as error:  # no such repository, a token is needed, or the server fails
         return Unavailable(f"{constants.ENDPOINT} refuses it (HTTP {error.response.status_code})")
-    except Exception as error:  # as above
-        return Unavailable(f"{constants.ENDPOINT} cannot be reached ({_first_line(error)})")
+    except Exception as error:  # see above
+        return Unavailable(f"{constants.ENDPOINT} cannot be reached ({brief(error)})")
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Return or raise what `call` does, or raise `TimeoutError`; a call that hangs is left to a daemon thread.
+    """Return the result of `call`, or raise `TimeoutError`; a call that hangs stays in its daemon thread.
 
-    The client's own timeouts begin after name resolution, which can block for as long as it likes.
+    The client's timeouts do not include name resolution, which can block for a long time.
     """
-    outcome: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+    outcome: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            outcome.put((call(), None))
+            result = call()
         except Exception as error:
-            outcome.put((None, error))
+            outcome.put(functools.partial(_raise, error))
+        else:
+            outcome.put(lambda: result)
 
     threading.Thread(target=run, daemon=True, name="revcd-hub").start()
     try:
-        value, error = outcome.get(timeout=seconds)
+        finished = outcome.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError from None
-    if error is not None:
-        raise error
-    return value
+    return finished()
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+def _raise(error: Exception) -> NoReturn:
+    raise error

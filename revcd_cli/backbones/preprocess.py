@@ -1,7 +1,7 @@
-"""From an RGB photo to what a network reads: resized, cropped, and normalised as timm says for its weights.
+"""Preprocess RGB images for a network: resize, crop and normalise as timm's data config of its weights says.
 
-The result is timm's own, bit for bit. What nearly all networks ask for is done here, without loading timm or
-torchvision; the rest by timm.
+The result equals that of timm's transform bit for bit. The config of nearly all networks is handled here, without
+importing timm or torchvision; the others are handled by timm.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ _INTERPOLATION = {
 
 
 class Preprocessing:
-    """timm's resolved data config of a network, ready to be applied.
+    """The preprocessing of a network, from timm's resolved data config.
 
     device: where photos are normalised.
-    least_side: the shorter side to which a photo is resized; it may be read at any larger size. None where unknown.
+    least_side: the shorter side after resizing; a JPEG may be decoded at any larger size. None if timm does it.
     """
 
     def __init__(self, config: dict[str, Any], device: torch.device | str = "cpu") -> None:
-        self._config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+        self._config: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in config.items()
+        }
         mean, std = (torch.tensor(self._config[name]).view(-1, 1, 1).to(device) for name in ("mean", "std"))
         self._mean, self._std = mean, std  # (3, 1, 1)
         _, self._height, self._width = self._config["input_size"]
@@ -39,14 +41,14 @@ class Preprocessing:
         self.least_side = math.floor(self._height / self._config["crop_pct"]) if self._filter is not None else None
         if self.least_side is not None and self.least_side < self._height:
             self.least_side = None
-        self._timms: Any = None
+        self._timm: Any = None
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """Resize and crop one RGB photo: (3, H, W) uint8."""
+        """Resize and crop one RGB image: (3, H, W) uint8."""
         if self.least_side is None:
-            if self._timms is None:
-                self._timms = _timms_own(self._config)
-            return torch.as_tensor(self._timms(image))
+            if self._timm is None:
+                self._timm = _timm_transform(self._config)
+            return torch.as_tensor(self._timm(image))
         width, height = _resized(image.width, image.height, self.least_side)
         if (width, height) != image.size:
             image = image.resize((width, height), self._filter)
@@ -55,7 +57,7 @@ class Preprocessing:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Return pixels (..., 3, H, W) as float32 with the mean and spread that the network is used to."""
+        """Return pixels (..., 3, H, W) as float32, normalised with the network's mean and standard deviation."""
         return pixels.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
 
 
@@ -65,7 +67,7 @@ def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
     return int(shorter * width / height), shorter
 
 
-def _timms_own(config: dict[str, Any]) -> Any:
+def _timm_transform(config: dict[str, Any]) -> Any:
     from timm.data import create_transform
 
     return create_transform(**config, is_training=False, use_prefetcher=True)  # without normalisation

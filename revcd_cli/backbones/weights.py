@@ -1,4 +1,4 @@
-"""Weights files of backbones: one reader for every format that is safe to read, one strict loader, clear refusals."""
+"""Read weights files of backbones (safetensors, or torch without pickled code) and load them strictly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError, brief, listed
 
-_SHOWN = 5  # names listed when a file does not fit
+_SHOWN = 5  # names that a message lists
 _WRAPPERS = ("state_dict", "model")  # keys under which training programs keep the state dict
 _ANOTHER = "Give another file with --weights FILE, or remove this one if it is in a cache."
 _GIT_LFS = b"version https://git-lfs"
@@ -20,10 +20,10 @@ _WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head")
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors or torch file, by its content, never running code from it.
+    """Read the tensors of a safetensors or torch file without running code from it. The content decides the format.
 
-    Understands {"state_dict": ...} and {"model": ...} around them and "module." before every name.
-    Raises `WeightsError`, with a sentence for each way in which a file can be no weights file.
+    A dictionary {"state_dict": ...} or {"model": ...} around them, and "module." before every name, are removed.
+    Raises `WeightsError` for any other file.
     """
     content = _read(path, check_weights_file(path))
     for wrapper in _WRAPPERS:
@@ -40,7 +40,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def check_weights_file(path: Path) -> bytes:
-    """Return the first bytes of a regular file that could be weights, or raise."""
+    """Return the first bytes of a regular file that could be weights, or raise `WeightsError`."""
     try:
         if not path.exists():
             raise WeightsError(f"{path}: there is no such weights file.", hint="Check the path given with --weights.")
@@ -57,7 +57,7 @@ def check_weights_file(path: Path) -> bytes:
             f"{path}: is a Git LFS pointer, not the weights themselves.", hint="Fetch the real file: git lfs pull"
         )
     if opening.lstrip().lower().startswith(_WEB_PAGE):
-        raise WeightsError(f"{path}: is a web page, not weights: the download went wrong.", hint=_ANOTHER)
+        raise WeightsError(f"{path}: is a web page, not weights: the download failed.", hint=_ANOTHER)
     return opening
 
 
@@ -69,22 +69,22 @@ def _read(path: Path, opening: bytes) -> object:
     if not opening.startswith((b"PK", b"\x80")):  # zip, or a pickle of any modern protocol
         raise WeightsError(f"{path}: is neither a safetensors nor a torch file.", hint=_ANOTHER)
     try:
-        with path.open("rb") as stream:  # not by path: torch would believe its suffix
+        with path.open("rb") as stream:  # not by path: torch would trust its suffix
             return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: holds Python objects other than tensors, which could run code, so it is refused.",
             hint="Save only the state dict, best as safetensors.",
         ) from error
-    except Exception as error:  # damaged archives surface as RuntimeError, EOFError, KeyError, ValueError ...
+    except Exception as error:  # RuntimeError, EOFError, KeyError, ValueError ... for damaged archives
         raise WeightsError(f"{path}: is damaged or no state dict ({brief(error)}).", hint=_ANOTHER) from error
 
 
 def _is_whole_zip(path: Path) -> bool:
-    """Whether a zip's directory, which stands at its end, is there."""
+    """Return whether the directory at the end of a zip file exists."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # a damaged directory; some versions of Python say that so
+    except zipfile.BadZipFile:  # a damaged directory, in some versions of Python
         return False
 
 
@@ -103,7 +103,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: Path, ignored: Collection[str] = ()) -> None:
     """Load a state dict strictly into a network, leaving out entries below the `ignored` top-level modules.
 
-    Raises `WeightsError` that lists the first names that do not fit, or that are not finite.
+    Raises `WeightsError` that lists the first names that do not fit or are not finite.
     """
     wanted = network.state_dict()
     state = {name: value for name, value in state.items() if name in wanted or name.split(".")[0] not in ignored}
@@ -129,7 +129,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: Path, ig
 
 
 def _is_finite(value: Tensor) -> bool:
-    # The extremes show NaN and infinities alike, and are found many times faster than by asking every element.
+    # The extremes reveal NaN and infinities, many times faster than a test of every element.
     return not value.numel() or all(extreme.isfinite() for extreme in value.aminmax())
 
 

@@ -226,7 +226,7 @@ def test_other_weights_than_the_recorded_ones_are_refused_with_both_hashes(weigh
 
 def test_a_model_trained_on_features_from_elsewhere_has_no_backbone():
     record = BackboneRecord(tag="vgg19", weights_sha256="", preprocessing={}, feature_dim=4096)
-    with pytest.raises(WeightsError, match="features from elsewhere"):
+    with pytest.raises(WeightsError, match="features of another program"):
         load_recorded(record)
 
 

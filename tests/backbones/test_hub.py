@@ -206,7 +206,7 @@ def test_a_hub_without_the_file_is_an_error_that_says_so(serve):
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(200, "does not answer as a hub does"), (401, "refuses it (HTTP 401)"), (503, "HTTP 503")]
+    ("status", "reason"), [(200, "is not a Hugging Face hub"), (401, "refuses it (HTTP 401)"), (503, "HTTP 503")]
 )
 def test_a_server_that_is_no_hub_or_refuses_is_told_apart(go_to, status, reason):
     class Other(http.server.BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Programs: the network's own features, whatever it is made of, and the same from the cache as from the network."""
+"""Programs: they give the features of their network, also when they come from the cache."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def settled(network: nn.Module) -> nn.Module:
-    """Give every normalisation statistics of its own, as training does; a new network has zeros and ones."""
+def with_statistics(network: nn.Module) -> nn.Module:
+    """Give each batch normalisation random statistics, as after training; those of a new network are 0 and 1."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor, low in ((module.running_mean, -0.2), (module.running_var, 0.5), (module.weight, 0.5)):
@@ -35,7 +35,7 @@ def settled(network: nn.Module) -> nn.Module:
 
 def network(tag: str) -> nn.Module:
     torch.manual_seed(0)
-    return settled(timm.create_model(tag, pretrained=False, num_classes=0))
+    return with_statistics(timm.create_model(tag, pretrained=False, num_classes=0))
 
 
 def photos(count: int = 3) -> Tensor:
@@ -50,9 +50,9 @@ def of(made: Program | None, images: Tensor, dtype: torch.dtype = torch.float32)
 
 @pytest.fixture(params=["oneDNN", "torch"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways of computing a convolution."""
+    """Compute convolutions with oneDNN, and with torch's public functions."""
     if request.param == "torch":
-        monkeypatch.setattr(programs, "_has_onednn", lambda dtype: False)
+        monkeypatch.setattr(programs, "has_onednn", lambda device, dtype: False)
 
 
 @pytest.mark.usefixtures("way")
@@ -81,13 +81,13 @@ def test_the_tokens_of_a_program_are_those_of_its_network(tag: str):
     assert (of(record(plain, SIZE), photos()) - expected).norm() < 1e-5 * expected.norm()
 
 
-def test_normalisation_activations_and_sums_leave_no_steps_of_their_own():
+def test_normalisation_activations_and_sums_are_fused_with_convolutions():
     made = record(network("resnet18"), SIZE)
     assert [step.kind for step in made.steps if step.kind != "conv"] == ["max_pool", "mean", "flatten"]
     assert sum(len(step.inputs) == 2 for step in made.steps) == 8  # one for each residual block
 
 
-def test_convolutions_pad_for_themselves_where_the_features_are_a_mean_over_places():
+def test_padding_is_folded_into_convolutions_if_the_features_are_a_mean_over_places():
     kinds = [step.kind for step in record(network("tf_efficientnet_lite0"), SIZE).steps]
     assert "pad" not in kinds and kinds.count("mirror") == 1
     tokens = TokenNetwork(network("tf_efficientnet_lite0"), "tf_efficientnet_lite0", SIZE)
@@ -95,7 +95,7 @@ def test_convolutions_pad_for_themselves_where_the_features_are_a_mean_over_plac
 
 
 class Padded(nn.Module):
-    """Pads by any number of zeros on each side, then convolves, a few times over."""
+    """A few layers that each pad with any number of zeros on each side and convolve."""
 
     def __init__(self, pads: list[list[int]], kernel: int, stride: int, dilation: int, value: float = 0.0) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Padded(nn.Module):
     [(3, 1, 1, 0.0), (3, 2, 1, 0.0), (5, 2, 1, 0.0), (3, 3, 2, 0.0), (3, 2, 1, 1.0)],
 )
 @pytest.mark.parametrize("pads", [[[0, 1, 0, 1]], [[1, 0, 1, 1], [0, 1, 0, 1]], [[1, 1, 2, 2], [0, 2, 1, 1]]])
-def test_whatever_the_padding_a_program_gives_the_features_of_its_network(
+def test_with_any_padding_a_program_gives_the_features_of_its_network(
     pads: list[list[int]], kernel: int, stride: int, dilation: int, value: float, size: int
 ):
     plain = Padded(pads, kernel, stride, dilation, value).requires_grad_(False)
@@ -125,7 +125,7 @@ def test_whatever_the_padding_a_program_gives_the_features_of_its_network(
     assert (found - plain(images)).norm() <= 1e-5 * plain(images).norm()
 
 
-def test_the_photos_are_not_written_over():
+def test_the_images_are_not_overwritten():
     images = photos()
     before = images.clone()
     of(record(network("test_resnet"), SIZE), images)
@@ -133,7 +133,7 @@ def test_the_photos_are_not_written_over():
 
 
 class Shared(nn.Module):
-    """Reads values again after others were made of them in place, and sums with what it was given itself."""
+    """Reads values again after in-place operations on them, and adds its own input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Shared(nn.Module):
 
 
 @pytest.mark.usefixtures("way")
-def test_values_that_are_read_again_are_not_written_over():
+def test_values_that_are_read_again_are_not_overwritten():
     torch.manual_seed(0)
     plain = Shared().eval().requires_grad_(False)
     torch.testing.assert_close(of(record(plain, SIZE), photos()), plain(photos()))
@@ -167,12 +167,12 @@ class Unknown(nn.Module):
 
 
 @pytest.mark.parametrize("what", ["normalises first", "a constant", "an operation"])
-def test_what_a_program_cannot_do_has_none(what: str):
-    assert record(settled(Unknown(what)), SIZE) is None
+def test_a_network_with_an_unsupported_operation_has_no_program(what: str):
+    assert record(with_statistics(Unknown(what)), SIZE) is None
 
 
 @pytest.mark.parametrize("tag", ["test_vit", "test_convnext"])
-def test_networks_that_are_no_plain_convolutions_have_none(tag: str):
+def test_a_network_with_layer_normalisation_has_no_program(tag: str):
     plain = network(tag)
     assert record(plain, plain.pretrained_cfg["input_size"]) is None
 
@@ -192,7 +192,7 @@ def test_a_program_comes_back_from_its_file_bit_for_bit(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "one bit", "empty"])
-def test_a_damaged_program_file_is_passed_over(tmp_path: Path, damage: str):
+def test_a_damaged_program_file_is_ignored(tmp_path: Path, damage: str):
     path = tmp_path / "a.program"
     save_program(path, record(network("test_resnet"), SIZE), {})
     content = bytearray(path.read_bytes())
@@ -206,7 +206,7 @@ def test_a_damaged_program_file_is_passed_over(tmp_path: Path, damage: str):
     assert load_program(path) is None
 
 
-def test_a_program_that_cannot_be_kept_is_no_error(tmp_path: Path):
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     save_program(tmp_path / "file" / "a.program", record(network("test_resnet"), SIZE), {})
     assert load_program(tmp_path / "file" / "a.program") is None

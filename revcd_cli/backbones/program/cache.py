@@ -1,7 +1,7 @@
-"""Programs of backbones in the user's cache, so that the next start needs neither timm nor its network.
+"""Cache programs of backbones on disk, so that the next start does not build the network with timm.
 
-A file is used only if it is whole, and made by this version of revcd from these weights and this version of timm. What
-cannot be written or read is passed over in silence: the ordinary way is always open.
+A file is used only if its checksum is right, and the versions of revcd and timm, the weights and the input match. A
+cache that cannot be read or written is not an error: the program is then recorded again.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from ...system import files
 from .steps import Program, Step
 
 _FORMAT = 3
-_LARGEST = 2**28  # bytes: a greater network is quicker to build than worth the room
+_MAX_BYTES = 2**28  # of a program; larger ones would fill the cache
 
 
 def programs_folder() -> Path:
-    """Return the folder of the programs."""
+    """Return the folder of the cached programs."""
     return Path(platformdirs.user_cache_dir("revcd")) / "programs"
 
 
 def program_file(made_from: Sequence[Any]) -> Path:
-    """Return where the program lies that was made from this (plain JSON: tag, weights, input, ...)."""
+    """Return the path of a program. made_from: plain JSON that identifies it (tag, sha256 of the weights, input)."""
     versions = [_FORMAT, __version__, importlib.metadata.version("timm")]
     return programs_folder() / f"{hashlib.sha256(json.dumps([versions, *made_from]).encode()).hexdigest()[:32]}.program"
 
 
 def save_program(path: Path, program: Program, about: dict[str, Any]) -> None:
-    """Keep a program with a few words (plain JSON) about it, if that can be done."""
-    if sum(tensor.nbytes for tensor in program.tensors.values()) > _LARGEST:
+    """Write a program and the fields `about` it (plain JSON) to the cache, if possible."""
+    if sum(tensor.nbytes for tensor in program.tensors.values()) > _MAX_BYTES:
         return
     text = json.dumps({"about": about, "steps": [step.to_dict() for step in program.steps]})
     tensors = {name: tensor.contiguous() for name, tensor in program.tensors.items()}
@@ -49,7 +49,7 @@ def save_program(path: Path, program: Program, about: dict[str, Any]) -> None:
 
 
 def load_program(path: Path) -> tuple[Program, dict[str, Any]] | None:
-    """Return a program that was kept, and the words about it, or None."""
+    """Return a program from the cache and the fields about it, or None."""
     try:
         content = files.read_checksummed(path)
     except (OSError, ValueError):

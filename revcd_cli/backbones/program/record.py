@@ -1,7 +1,7 @@
-"""Make a `Program` of a network: watch one photo go through it, fold, join, and check the answer.
+"""Record a network as a `Program`: trace one image, fold batch normalisation, fuse steps, and verify the features.
 
-What is watched are the operations below torch's modules, so that it does not matter how a network of timm is written.
-Those with operations that a `Program` has not (attention, layer normalisation) have no program and stay as they are.
+The trace sees the operators below torch's modules, so it does not depend on how timm writes a network. A network with
+other operators than those of a `Program` (attention, layer normalisation) has no program and is run as it is.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .padding import without_padding
+from .fuse import fuse
+from .padding import fold_padding
 from .steps import Program, Step
 
-_SAME = 1e-3  # how far the program may be from the network in float32, as a share of the features' length
+_TOLERANCE = 1e-3  # of the features in float32: distance to those of the network, relative to their length
 
 _ACTIVATIONS = {
     "relu": ("relu", lambda args: []),
@@ -26,69 +27,69 @@ _ACTIVATIONS = {
     "sigmoid": ("sigmoid", lambda args: []),
     "hardsigmoid": ("hardsigmoid", lambda args: []),
 }
-_SILENT = ("empty", "detach", "alias", "clone", "contiguous")  # have no effect on the numbers
+_NO_OPS = ("empty", "detach", "alias", "clone", "contiguous")  # do not change values
 
 
-class _Unknown(Exception):
-    """The network does something that a program cannot."""
+class _Unsupported(Exception):
+    """The network uses an operation that a program does not have."""
 
 
 def record(network: nn.Module, input_size: tuple[int, int, int]) -> Program | None:
-    """Return the program of a network in evaluation mode, in float32 in main memory, or None if it has none.
+    """Return the program of a network, or None if it has none.
 
-    input_size: (3, H, W) of the photos, which the program is for. One photo of noise goes through both, and a program
-    that does not give the features of the network is not returned.
+    network: in evaluation mode, float32, on the CPU. input_size: (3, H, W) of its images. Program and network are
+    compared on one image of noise; a program that gives other features is not returned.
     """
-    photo = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
     try:
-        with torch.no_grad(), _Recorder(photo) as recorder:
-            expected = network(photo)
+        with torch.no_grad(), _Recorder(image) as recorder:
+            expected = network(image)
         program = recorder.program(expected)
-    except _Unknown:
+    except _Unsupported:
         return None
     with torch.inference_mode():
-        found = program.prepared(torch.device("cpu"), torch.float32)(photo)
-    if found.shape != expected.shape or not (found - expected).norm() <= _SAME * expected.norm():
+        found = program.prepared(torch.device("cpu"), torch.float32)(image)
+    if found.shape != expected.shape or not (found - expected).norm() <= _TOLERANCE * expected.norm():
         return None
     return program
 
 
 class _Recorder(TorchDispatchMode):
-    """Turns each operation into a step, while they happen; folds what can be folded."""
+    """Turns each operator into a step when torch runs it, and folds batch normalisation into convolutions."""
 
-    def __init__(self, photo: Tensor) -> None:
+    def __init__(self, image: Tensor) -> None:
         super().__init__()
         self._steps: list[Step] = []
         self._tensors: dict[str, Tensor] = {}
-        self._value = {id(photo): 0}
-        self._alive = [photo]  # or another tensor could get the identity of one that is gone
+        self._value = {id(image): 0}
+        self._alive = [image]  # ids of deleted tensors would be used again
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if not any(id(arg) in self._value for arg in args):
-            if name not in _SILENT:
-                raise _Unknown(name)
+            if name not in _NO_OPS:
+                raise _Unsupported(name)
             return result
         made = result[0] if isinstance(result, tuple) else result
-        number = self._number(name.rstrip("_").removeprefix("_unsafe_"), args, kwargs or {}, made)
+        number = self._record(name.rstrip("_").removeprefix("_unsafe_"), args, kwargs or {}, made)
         self._alive.append(made)
         self._value[id(made)] = number
         return result
 
     def program(self, features: Tensor) -> Program:
-        """Return what was recorded, as far as these features need it."""
+        """Return the recorded program, without padding and fused. features: the output of the network."""
         if self._value.get(id(features)) != len(self._steps):
-            raise _Unknown("the features are not the last value")
-        steps, tensors = _joined(*without_padding(self._steps, self._tensors))
+            raise _Unsupported("the features are not the last value")
+        steps, tensors = fuse(*fold_padding(self._steps, self._tensors))
         for step in steps[-2:]:
             if step.kind == "mean":
                 step.options["last"] = True
         return Program(tuple(steps), tensors)
 
-    def _number(self, name: str, args: tuple, kwargs: dict, made: Tensor) -> int:
-        """Return the number of the value that the operation makes, after writing down its step."""
-        if name in _SILENT:
+    def _record(self, name: str, args: tuple, kwargs: dict, made: Tensor) -> int:
+        """Record an operator as a step, and return the number of its value."""
+        if name in _NO_OPS:
             return self._of(args[0])
         if name == "convolution":
             return self._convolution(*args)
@@ -111,11 +112,11 @@ class _Recorder(TorchDispatchMode):
             return self._add_step("transpose", args[:1], {"dims": list(args[1:])})
         if name == "view":
             return self._flatten(args[0], made)
-        raise _Unknown(name)
+        raise _Unsupported(name)
 
     def _of(self, tensor: Tensor) -> int:
         if id(tensor) not in self._value:
-            raise _Unknown("a constant")
+            raise _Unsupported("a constant")
         return self._value[id(tensor)]
 
     def _add_step(self, kind: str, inputs: tuple[Tensor, ...], options: dict[str, Any]) -> int:
@@ -127,7 +128,7 @@ class _Recorder(TorchDispatchMode):
     ) -> int:
         transposed, _, groups = rest
         if transposed or x.ndim != 4:
-            raise _Unknown("a transposed convolution")
+            raise _Unsupported("a transposed convolution")
         place = f"{len(self._steps)}."
         self._tensors[place + "weight"] = weight.detach()
         self._tensors[place + "bias"] = weight.new_zeros(len(weight)) if bias is None else bias.detach()
@@ -138,9 +139,9 @@ class _Recorder(TorchDispatchMode):
         self, x: Tensor, scale: Tensor | None, shift: Tensor | None, mean: Tensor, variance: Tensor, *rest: Any
     ) -> int:
         number = self._of(x)
-        # The convolution that came just before, which nothing else can have read yet.
+        # Only the convolution just before, which no other step has read yet.
         if rest[0] or not number or number != len(self._steps) or self._steps[-1].kind != "conv":
-            raise _Unknown("normalisation that does not follow a convolution")
+            raise _Unsupported("normalisation that does not follow a convolution")
         place, epsilon = f"{number - 1}.", rest[2]
         factor = (variance.double() + epsilon).rsqrt() * (1 if scale is None else scale.double())  # (C,)
         weight, bias = (self._tensors[place + name].double() for name in ("weight", "bias"))
@@ -151,59 +152,5 @@ class _Recorder(TorchDispatchMode):
     def _flatten(self, x: Tensor, made: Tensor) -> int:
         start = made.ndim - 1
         if start < 1 or made.shape[:start] != x.shape[:start] or made.shape[start] != math.prod(x.shape[start:]):
-            raise _Unknown("another form")
+            raise _Unsupported("another view")
         return self._add_step("flatten", (x,), {"start": start})
-
-
-def _joined(steps: list[Step], tensors: dict[str, Tensor]) -> tuple[list[Step], dict[str, Tensor]]:
-    """Let convolutions compute the activations and residual sums that alone read their results."""
-    readers: dict[int, list[int]] = {}
-    for place, step in enumerate(steps):
-        for value in step.inputs:
-            readers.setdefault(value, []).append(place)
-    convolution_of: dict[int, int] = {}  # place of a sum: the convolution that computes it
-    activation_of: dict[int, int] = {}  # place of a convolution or such a sum: the activation that it computes
-    for place, step in enumerate(steps):
-        if step.kind != "add" or not step.options["alike"]:
-            continue
-        for value in reversed(step.inputs):
-            if value and steps[value - 1].kind == "conv" and readers[value] == [place]:
-                convolution_of[place] = value - 1
-                break
-    deferred = set(convolution_of.values())
-    for place, step in enumerate(steps):
-        following = readers.get(place + 1, [])
-        if len(following) != 1 or steps[following[0]].kind != "act":
-            continue
-        # After a sum oneDNN knows only this one.
-        joins = place in convolution_of and steps[following[0]].options["act"] == "relu"
-        if joins or (step.kind == "conv" and place not in deferred):
-            activation_of[place] = following[0]
-    return _written_anew(steps, tensors, convolution_of, activation_of)
-
-
-def _written_anew(
-    steps: list[Step], tensors: dict[str, Tensor], convolution_of: dict[int, int], activation_of: dict[int, int]
-) -> tuple[list[Step], dict[str, Tensor]]:
-    joined: list[Step] = []
-    named: dict[str, Tensor] = {}
-    became = {0: 0}  # number of a value before: its number now
-    gone = {*convolution_of.values(), *activation_of.values()}
-    for place, step in enumerate(steps):
-        if place in gone:
-            continue
-        inputs, source = step.inputs, place
-        options = dict(step.options)
-        if place in convolution_of:
-            source = convolution_of[place]
-            other = next(value for value in inputs if value != source + 1)
-            inputs, options = (*steps[source].inputs, other), dict(steps[source].options)
-        if place in activation_of:
-            options |= steps[activation_of[place]].options
-            became[activation_of[place] + 1] = len(joined) + 1
-        options.pop("alike", None)
-        if f"{source}.weight" in tensors:
-            named |= {f"{len(joined)}.{name}": tensors[f"{source}.{name}"] for name in ("weight", "bias")}
-        became[place + 1] = len(joined) + 1
-        joined.append(Step("conv" if place in convolution_of else step.kind, tuple(became[v] for v in inputs), options))
-    return joined, named
