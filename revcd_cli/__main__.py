@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from .cli.terminal import console
+    from .cli.terminal import streams
 
     try:
         from .cli.app import app, global_options_first
@@ -52,7 +52,7 @@ def _run(arguments: list[str]) -> int:
         return INTERRUPTED
     except Exception as error:
         _explain(error)
-        if console.verbosity() >= 2:
+        if streams.settings.verbosity >= 2:
             traceback.print_exc()
         return error.exit_code if isinstance(error, RevcdError) else FAILED
     return 0

@@ -10,7 +10,7 @@ import typer
 from .. import __version__
 from .commands import classes, data, evaluate, extract, info, models, predict, train, tune
 from .commands.study import app as study
-from .terminal import console
+from .terminal import console, streams
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 GLOBAL_FLAGS = frozenset({"-v", "-vv", "--verbose", "-q", "--quiet", "--no-color", "--offline"})
@@ -56,7 +56,7 @@ def root(
     revcd predict photo.jpg                        among the 50 animals of the shipped model
     revcd predict photos/ --classes mine.csv -o answers.csv
     """
-    console.configure(quiet=quiet, verbosity=verbose, no_color=no_color)
+    streams.configure(quiet=quiet, verbosity=verbose, no_color=no_color)
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported, so before any command runs
 

@@ -6,19 +6,19 @@ import pytest
 import typer
 
 from revcd_cli.cli.options import expand, expand_short, parse_batch_size
-from revcd_cli.cli.terminal import console
+from revcd_cli.cli.terminal import console, streams
 from revcd_cli.errors import InputFileError
 
 
 @pytest.fixture(autouse=True)
 def default_settings():
-    console.configure()
+    streams.configure()
     yield
-    console.configure()
+    streams.configure()
 
 
 def test_nothing_but_results_goes_to_stdout(capsys: pytest.CaptureFixture[str]):
-    console.configure(verbosity=1)
+    streams.configure(verbosity=1)
     console.note("a note")
     console.detail("a detail")
     console.warn("a warning")
@@ -30,7 +30,7 @@ def test_nothing_but_results_goes_to_stdout(capsys: pytest.CaptureFixture[str]):
 
 
 def test_quiet_leaves_results_and_errors(capsys: pytest.CaptureFixture[str]):
-    console.configure(quiet=True, verbosity=1)
+    streams.configure(quiet=True, verbosity=1)
     console.note("a note")
     console.detail("a detail")
     console.warn("a warning")
@@ -68,7 +68,7 @@ def test_a_message_is_not_cut_to_the_width_of_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("COLUMNS", "20")
-    console.configure()
+    streams.configure()
     console.note("a " * 40 + "/a/path/that/is/longer/than/twenty.csv")
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -80,7 +80,7 @@ def test_no_color_means_no_escape_sequences_for_colours(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    console.configure(no_color=no_color)
+    streams.configure(no_color=no_color)
     console.fail("an error")
     assert ("\x1b[1;31m" in capsys.readouterr().err) is colored
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
-from revcd_cli.cli.terminal import console
-from revcd_cli.cli.terminal import drawing as glyphs
-from revcd_cli.cli.terminal.tables import EDGES, GAP, column_widths, drawn_table
+from revcd_cli.cli.terminal import charts, streams
+from revcd_cli.cli.terminal.tables import fitted_table
 from tests.makers.terminal import on_terminal, plain
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal of POSIX")
@@ -23,7 +24,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*3[1-7]m")  # those of text
 @pytest.fixture(autouse=True)
 def default_settings():
     yield
-    console.configure()
+    streams.configure()
 
 
 @pytest.fixture(scope="module")
@@ -112,36 +113,39 @@ def test_failures_are_red(trained):
     assert "\x1b[31mfailed: unsupported" in drawn
 
 
-@pytest.mark.parametrize(
-    ("natural", "least", "available", "widths"),
-    [
-        ([5, 5], [5, 5], 40, [5, 5]),
-        ([30, 12], [10, 10], 30, [13, 12]),
-        ([30, 12], [10, 12], 30, [13, 12]),
-        ([30, 30], [10, 10], 35, [15, 15]),
-        ([30, 30], [10, 30], 35, None),
-        ([12, 12], [10, 10], 20, None),
-    ],
-)
-def test_the_widest_text_gives_way_first(natural: list[int], least: list[int], available: int, widths):
-    found = column_widths(natural, least, available)
-    assert found == widths
-    assert found is None or sum(found) + GAP * (len(found) - 1) + EDGES <= available
+def layout(columns, rows, width: int, **kinds) -> list[str]:
+    """Return the lines of a table that is laid out for so many characters."""
+    screen = Console(width=width, file=io.StringIO(), legacy_windows=False)
+    for part in fitted_table(columns, [[Text(cell) for cell in row] for row in rows], screen, **kinds):
+        screen.print(part)
+    return [line.rstrip() for line in screen.file.getvalue().split("\n")]
 
 
-def test_optional_columns_go_before_a_table_becomes_a_list():
-    rows = [[Text("a name of some length"), Text("12.3"), Text("a remark of some length")]]
-    columns = ("name", "figure", "remark")
+@pytest.mark.parametrize("width", range(20, 90))
+def test_whatever_the_width_lines_fit_and_figures_stay_whole(width: int):
+    row = ["photos/of/a/long/folder/name.jpg", "a name of some length", "1,234.5", "a remark of some length"]
+    columns = ("photo", "name", "figure of two words", "remark")
+    lines = layout(columns, [row], width, right=columns[2:3], optional=["remark"], elided=["photo"])
+    assert max(map(len, lines)) <= width
+    assert any("1,234.5" in line for line in lines)
 
-    def headings(available: int) -> list[int]:
-        return [
-            len(part.columns) for part in drawn_table(columns, rows, available, right=("figure",), optional=["remark"])
-        ]
 
-    assert headings(60) == [3]
-    assert headings(25) == [2]
-    assert headings(15) == [2]  # a list: column and cell
-    assert drawn_table(columns, rows, 15, right=("figure",), optional=["remark"])[0].box is None
+@pytest.mark.parametrize("width", range(50, 90))
+def test_a_path_loses_its_middle_and_a_name_is_broken_between_words(width: int):
+    row = ["photos/of/a/long/folder/name.jpg", "a name of some length", "1,234.5"]
+    drawn = "\n".join(layout(("photo", "name", "figure"), [row], width, right=("figure",), elided=["photo"]))
+    found = re.search(r"photos?[^ …]*(…?)[^ ]*name\.jpg", drawn)
+    assert found and (found[1] or row[0] in drawn)
+    assert all(word in drawn.split() for word in row[1].split())
+
+
+def test_optional_columns_are_left_out_before_a_table_becomes_a_list():
+    rows = [["a name of some length", "12.3", "a remark of some length"]]
+    columns, kinds = ("name", "figure", "remark"), {"right": ("figure",), "optional": ["remark"]}
+    assert layout(columns, rows, 60, **kinds)[1].split() == ["name", "figure", "remark"]
+    assert layout(columns, rows, 22, **kinds)[1].split() == ["name", "figure"]
+    listed = layout(columns, rows, 18, **kinds)
+    assert listed[0].split()[0] == "name" and "figure  12.3" in listed
 
 
 def test_a_sparkline_goes_from_the_lowest_to_the_highest(monkeypatch: pytest.MonkeyPatch):
@@ -153,20 +157,20 @@ def test_a_sparkline_goes_from_the_lowest_to_the_highest(monkeypatch: pytest.Mon
 
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    assert glyphs.sparkline([0.0, 0.5, 1.0]) in ("▁▄█", "▁▅█")
-    assert glyphs.sparkline([3, 1, 3]) == "█▁█"
-    assert glyphs.sparkline([2, 2]) == "▅▅"
-    assert glyphs.sparkline([2]) == ""
+    assert charts.sparkline([0.0, 0.5, 1.0]) in ("▁▄█", "▁▅█")
+    assert charts.sparkline([3, 1, 3]) == "█▁█"
+    assert charts.sparkline([2, 2]) == "▅▅"
+    assert charts.sparkline([2]) == ""
     monkeypatch.setenv("TERM", "dumb")
-    assert glyphs.sparkline([3, 1, 3]) == "#.#"
+    assert charts.sparkline([3, 1, 3]) == "#.#"
 
 
 def test_a_pipe_gets_no_sparkline_and_no_bar(capsys: pytest.CaptureFixture[str]):
-    assert glyphs.sparkline([1, 2, 3]) == ""
-    assert glyphs.bar_cell(0.5, "50.0") == "50.0"
+    assert charts.sparkline([1, 2, 3]) == ""
+    assert charts.bar_cell(0.5, "50.0") == "50.0"
 
 
 @pytest.mark.parametrize(("text", "longest", "short"), [("abc", 3, "abc"), ("photos/long/name.jpg", 11, "pho…ame.jpg")])
 def test_a_shortened_path_keeps_its_end(text: str, longest: int, short: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(console, "draws_unicode", lambda stderr=False: True)
-    assert glyphs.shortened(text, longest) == short
+    monkeypatch.setattr(streams, "supports_unicode", lambda stderr=False: True)
+    assert charts.shortened(text, longest) == short

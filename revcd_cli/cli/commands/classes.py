@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..options import JsonOption, MissingOption, OverwriteOption, expand, expand_short
-from ..terminal import console, drawing
+from ..terminal import charts, console
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -135,7 +135,7 @@ def _on_terminal(rows: list[Any]) -> list[Any]:
 def _cosine(pair: dict[str, Any]) -> Text:
     from rich.text import Text
 
-    style = drawing.FAILED if not pair["differ"] else drawing.WARNING if pair["above"] else ""
+    style = charts.FAILED if not pair["differ"] else charts.WARNING if pair["above"] else ""
     return Text(f"{pair['cosine']:.3f}", style)
 
 
@@ -168,8 +168,8 @@ def _print_attributes(document: dict[str, Any]) -> None:
             remarks.append("hardly seen in photos")
         if remarks:
             figure = "-" if reliability is None else f"{reliability:5.2f}"
-            style = drawing.WARNING if hardly else ""
-            rows.append([name, drawing.bar_cell(reliability, figure, style), ", ".join(remarks)])
+            style = charts.WARNING if hardly else ""
+            rows.append([name, charts.bar_cell(reliability, figure, style), ", ".join(remarks)])
     if rows:
         shown = _on_terminal(rows)
         console.result_table(("attribute", "seen in photos", "remark"), shown, right=("seen in photos",))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..terminal import console
-from ..terminal.drawing import plus_minus
+from ..terminal.charts import plus_minus
 
 if TYPE_CHECKING:
     from ...config import Config

@@ -22,7 +22,7 @@ from ..options import (
     WeightsOption,
     expand_short,
 )
-from ..terminal import console, drawing
+from ..terminal import charts, console
 from .compare import BaselinesOption, MethodsOption, SeedsOption, WholeTableOption, compare, plan_comparison, refuse
 from .train import ConfigOption, SetOption
 
@@ -186,10 +186,10 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
         rows = [
             [
                 entry.name,
-                drawing.standing(entry.seen),
+                charts.seen_label(entry.seen),
                 f"{entry.photos:,}",
-                drawing.bar_cell(
-                    entry.accuracy, f"{console.percent(entry.accuracy):>5}", drawing.colour_of(entry.seen)
+                charts.bar_cell(
+                    entry.accuracy, f"{console.percent(entry.accuracy):>5}", charts.seen_colour(entry.seen)
                 ),
             ]
             for entry in report.per_class

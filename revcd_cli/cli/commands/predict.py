@@ -187,11 +187,11 @@ def _open(
     from ...pipeline.predict.predictions import OutputFormat
     from ...reports.predictions.files import open_writer
     from ...system.files import check_output, exclusive
-    from ..terminal.predictions import Answers
+    from ..terminal.prediction_tables import PredictionTables
 
     if output is None and form is OutputFormat.table:
-        with Answers() as answers:
-            yield answers.write
+        with PredictionTables() as tables:
+            yield tables.write
         return
     with exclusive(output) if output else contextlib.nullcontext():
         if output:

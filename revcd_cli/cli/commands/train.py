@@ -25,7 +25,7 @@ from ..options import (
     expand,
     expand_short,
 )
-from ..terminal import console, drawing
+from ..terminal import charts, console
 
 if TYPE_CHECKING:
     from ...data.datasets.dataset import Dataset
@@ -205,5 +205,5 @@ def _course(summary: TrainSummary) -> str:
     for info in summary.history:
         if info["validation"] is not None and info["validation"]["H"] is not None:
             by_epoch.setdefault(info["epoch"], []).append(info["validation"]["H"])
-    drawn = drawing.sparkline([sum(values) / len(values) for _, values in sorted(by_epoch.items())])
+    drawn = charts.sparkline([sum(values) / len(values) for _, values in sorted(by_epoch.items())])
     return f"; H over epochs {min(by_epoch)} to {max(by_epoch)}: {drawn}" if drawn else ""

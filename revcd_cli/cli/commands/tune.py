@@ -22,7 +22,7 @@ from ..options import (
     WeightsOption,
     expand_short,
 )
-from ..terminal import console, drawing
+from ..terminal import charts, console
 from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _report(summary: TuneSummary, dataset: str) -> None:
         columns, rows, right=("trial", *METRIC_NAMES, "seconds"), optional=("seconds", "rule", "T1", "AUSUC")
     )
     merits = {result.trial: result.merit for result in summary.results if result.figures.get("H") is not None}
-    if drawn := drawing.sparkline([merits[trial] for trial in sorted(merits)]):
+    if drawn := charts.sparkline([merits[trial] for trial in sorted(merits)]):
         console.note(f"H of the trials in order: {drawn}")
     if not summary.complete:
         console.note("The budget ended the search; --resume with a larger budget continues it.")

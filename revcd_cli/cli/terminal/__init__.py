@@ -1,4 +1,4 @@
-"""Terminal output: messages, progress, tables, and small charts made of characters.
+"""Terminal output: messages, progress bars, tables, and small charts made of characters.
 
-Imports nothing of revcd but `errors`, and the types of what is shown.
+May import `errors`, and for type checkers the results that are printed.
 """

@@ -1,26 +1,23 @@
-"""What revcd says: results on stdout, everything else on stderr.
+"""Prints results on stdout, and messages and progress on stderr.
 
-Text from users (file names, class names) is never read as markup, and its control characters are shown instead of
-being sent to the terminal. Rich is imported when something is printed, so that `--help` does not wait for it.
+Text from users (file names, class names) is never read as markup, and its control characters are printed as escapes.
+Rich is imported when something is printed, so that `--help` does not wait for it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
-import os
 import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import RevcdError
+from . import streams, tables
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress
     from rich.text import Text
 
@@ -28,63 +25,43 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_BUT_NEWLINE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-_VALUE = (20, 100)  # characters of a line of text: the fewest and the most
+_LEAST_VALUE_WIDTH, _MOST_VALUE_WIDTH = 20, 100  # characters of a line in the second column of `result_pairs`
 
 OnProgress = Callable[[int, "int | None", int], None]
 
-
-@dataclass
-class _Settings:
-    quiet: bool = False
-    verbosity: int = 0
-    no_color: bool = False
-    display: Progress | None = None  # the progress that is being drawn
-
-
-_settings = _Settings()
-
-
-def configure(*, quiet: bool = False, verbosity: int = 0, no_color: bool = False) -> None:
-    """Take over the global options; called once, before any command runs."""
-    _settings.quiet, _settings.verbosity, _settings.no_color = quiet, verbosity, no_color
-    _console.cache_clear()  # colour and width are fixed when a console is made
-
-
-def verbosity() -> int:
-    """Return how often `-v` was given."""
-    return _settings.verbosity
+_displays: list[Progress] = []  # the progress bar that is on the terminal, if there is one
 
 
 def safe(text: object) -> str:
-    """Return text of one line in which every character that could steer a terminal is written as an escape."""
+    """Return text as one line in which control characters are written as escapes."""
     return _UNSAFE.sub(_escape, str(text))
 
 
 def note(text: str) -> None:
-    """Say on stderr what was decided or done; silent with `--quiet`."""
-    if not _settings.quiet:
-        _say(text)
+    """Print on stderr what was decided or done, unless `--quiet` is given."""
+    if not streams.settings.quiet:
+        _message(text)
 
 
 def detail(text: str) -> None:
-    """Say on stderr what only `--verbose` asks for, such as one line per photo."""
-    if _settings.verbosity and not _settings.quiet:
-        _say(text, body_style="dim")
+    """Print on stderr what only `--verbose` asks for, such as one line per photo."""
+    if streams.settings.verbosity and not streams.settings.quiet:
+        _message(text, body_style="dim")
 
 
 def warn(text: str) -> None:
-    """Say on stderr what the user should look at although the work goes on; silent with `--quiet`."""
-    if not _settings.quiet:
-        _say(text, "warning: ", "bold yellow")
+    """Print a warning on stderr, unless `--quiet` is given."""
+    if not streams.settings.quiet:
+        _message(text, "warning: ", "bold yellow")
 
 
 def fail(error: RevcdError | str, *, hint: str | None = None) -> None:
-    """Say on stderr why nothing usable was produced, and what to do about it; never silent."""
+    """Print an error and its hint on stderr, with `--quiet` too."""
     if isinstance(error, RevcdError):
         error, hint = error.message, error.hint
-    _say(error, "error: ", "bold red")
+    _message(error, "error: ", "bold red")
     if hint:
-        _say(hint, "hint: ", "bold")
+        _message(hint, "hint: ", "bold")
 
 
 def result(text: str) -> None:
@@ -93,19 +70,21 @@ def result(text: str) -> None:
 
 
 def result_json(value: Any) -> None:
-    """Print a JSON document on stdout. A value that JSON has no form for is an error of the caller."""
+    """Print a JSON document on stdout. Raises `ValueError` for a value without a JSON form, such as NaN."""
     _print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def result_pairs(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values on stdout in two columns; a value of several lines stays in its column.
+    """Print names and values on stdout in two columns. A value may have several lines.
 
-    On a terminal long values are broken between words. A word that is longer than its column, such as a path, is left
-    whole, so that it can be copied.
+    On a terminal, long values are broken between words. A word that is longer than its column, such as a path, is not
+    broken, so that it can be copied.
     """
     pairs = list(pairs)
     column = max((len(name) for name, _ in pairs), default=0) + 2
-    room = min(max(width() - column, _VALUE[0]), _VALUE[1]) if sys.stdout.isatty() else None
+    room = None
+    if sys.stdout.isatty():
+        room = min(max(streams.width() - column, _LEAST_VALUE_WIDTH), _MOST_VALUE_WIDTH)
     for name, value in pairs:
         lines = str(value).splitlines()
         if room is not None:
@@ -126,11 +105,11 @@ def result_table(
     optional: Sequence[str] = (),
     elided: Sequence[str] = (),
 ) -> None:
-    """Print a table on stdout: drawn on a terminal, tab-separated lines with a header anywhere else.
+    """Print a table on stdout: laid out on a terminal, tab-separated with a header otherwise.
 
-    right: the columns that are aligned to the right, and never broken; optional: those that a narrow terminal goes
-    without, the first one first; elided: those that lose the middle of a long cell there instead of breaking it, such
-    as paths. What is still too wide for the terminal is printed as a list of rows.
+    right: columns that are aligned to the right and never broken. optional: columns that a narrow terminal leaves out,
+    the first one first. elided: columns of paths, which lose their middle instead of being broken. A table that is
+    still too wide is printed as a list of its rows.
     """
     if not sys.stdout.isatty():
         for row in (columns, *rows):
@@ -138,33 +117,20 @@ def result_table(
         return
     from rich.text import Text
 
-    from .tables import drawn_table
-
     cells = [[cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row] for row in rows]
-    with _display_out_of_the_way():
-        for part in drawn_table(columns, cells, width(), right=right, optional=optional, elided=elided):
-            _console(False).print(part)
-
-
-def width() -> int:
-    """Return how many characters a line on stdout holds."""
-    return _console(False).width
-
-
-def draws_unicode(*, stderr: bool = False) -> bool:
-    """Tell whether a stream can carry more than ASCII, and its terminal show it."""
-    stream = sys.stderr if stderr else sys.stdout
-    encoding = (getattr(stream, "encoding", None) or "ascii").lower()
-    return encoding.startswith("utf") and os.environ.get("TERM") != "dumb"
+    screen = streams.rich_console()
+    with _paused_display():
+        for table in tables.fitted_table(columns, cells, screen, right=right, optional=optional, elided=elided):
+            screen.print(table)
 
 
 @contextlib.contextmanager
 def progress(description: str, *, unit: str = "photos") -> Iterator[OnProgress]:
-    """Show progress on stderr and yield the function `(done, total or None, failed)` that moves it.
+    """Show a progress bar on stderr and yield the function `(done, total or None, failed)` that updates it.
 
-    Nothing is drawn with `--quiet` or where stderr is not a terminal.
+    Nothing is shown with `--quiet`, or where stderr is not a terminal.
     """
-    if _settings.quiet or not sys.stderr.isatty():
+    if streams.settings.quiet or not sys.stderr.isatty():
         yield lambda done, total, failed: None
         return
     with _progress_display(unit) as display:
@@ -174,22 +140,22 @@ def progress(description: str, *, unit: str = "photos") -> Iterator[OnProgress]:
             failures = f"{failed:,} failed" if failed else ""
             display.update(task, completed=done, total=total, failures=failures)
 
-        _settings.display = display
+        _displays.append(display)
         try:
             yield on_progress
         finally:
-            _settings.display = None
+            _displays.remove(display)
 
 
 def _print(text: str) -> None:
-    with _display_out_of_the_way():
+    with _paused_display():
         sys.stdout.write(text)
 
 
 @contextlib.contextmanager
-def _display_out_of_the_way() -> Iterator[None]:
-    """Take the progress off the terminal while results are printed on the same one, or they would mix."""
-    display = _settings.display if sys.stdout.isatty() else None
+def _paused_display() -> Iterator[None]:
+    """Remove the progress bar while results are printed on the same terminal."""
+    display = _displays[-1] if _displays and sys.stdout.isatty() else None
     if display is None:
         yield
         return
@@ -220,7 +186,7 @@ def _progress_display(unit: str) -> Progress:
             speed = task.finished_speed or task.speed
             return Text(f"{speed:.1f} {unit}/s" if speed else "", style="progress.data.speed")
 
-    console = _console(True)
+    console = streams.rich_console(stderr=True)
     return Progress(
         SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
         TextColumn("{task.description}", markup=False),
@@ -236,26 +202,17 @@ def _progress_display(unit: str) -> Progress:
     )
 
 
-def _say(text: str, label: str = "", label_style: str = "", body_style: str = "") -> None:
+def _message(text: str, label: str = "", label_style: str = "", body_style: str = "") -> None:
     from rich.text import Text
 
     body = _UNSAFE_BUT_NEWLINE.sub(_escape, text)
-    _console(True).print(Text.assemble((label, label_style), (body, body_style)), soft_wrap=True)
+    streams.rich_console(stderr=True).print(Text.assemble((label, label_style), (body, body_style)), soft_wrap=True)
 
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
 
-@functools.cache
-def _console(stderr: bool) -> Console:
-    from rich.console import Console
-
-    # no_color=None lets rich read NO_COLOR
-    no_color = True if _settings.no_color else None
-    return Console(stderr=stderr, no_color=no_color, markup=False, emoji=False, highlight=False)
-
-
 def percent(share: float | None) -> str:
-    """Write a share of 1 in percent; "-" for one that is not defined."""
+    """Return a share of 1 in percent, or "-" for None."""
     return "-" if share is None else f"{100 * share:.1f}"

@@ -1,101 +1,97 @@
-"""Tables drawn so that they fit their terminal, and no figure is broken over two lines."""
+"""Tables for a terminal of a given width. Rich lays them out; figures are never broken over two lines.
+
+Rich alone would crop figures on a narrow terminal, cut paths at their end, and keep every column. So columns of figures
+get their full width here, paths lose their middle, and optional columns are left out.
+"""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .drawing import shortened
+from .charts import shortened
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
-GAP, EDGES = 3, 2  # characters between two columns, and at both ends together
-_NARROWEST, _ELIDED = 10, 22  # characters that a column of text keeps at least, and one that loses its middle
+_UNLIMITED = 10_000  # characters; rich measures within the width that it is given
+_LEAST_ELIDED = 16  # characters that a shortened path keeps at least
 
 
-def column_widths(natural: Sequence[int], least: Sequence[int], available: int) -> list[int] | None:
-    """Return a width for every column, or None if there is no way to fit them.
+@dataclass(frozen=True)
+class ElidedCell:
+    """A cell whose text loses its middle where its column is too narrow, instead of being broken."""
 
-    natural: what each column's longest cell needs; least: what it must have, if it needs as much. The widest columns
-    give way first.
-    """
-    widths = list(natural)
-    for _ in range(sum(widths) + GAP * (len(widths) - 1) + EDGES - available):
-        yielding = [k for k, width in enumerate(widths) if width > least[k]]
-        if not yielding:
-            return None
-        widths[max(yielding, key=lambda k: widths[k])] -= 1
-    return widths
+    text: Text
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+
+        length = self.text.cell_len
+        return Measurement(min(length, _LEAST_ELIDED), length).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        yield Text(shortened(self.text.plain, options.max_width), self.text.style)
 
 
-def drawn_table(
+def fitted_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[Text]],
-    available: int,
+    console: Console,
     *,
     right: Sequence[str] = (),
     optional: Sequence[str] = (),
     elided: Sequence[str] = (),
 ) -> list[Table]:
-    """Return what to print for a table on a terminal of `available` characters.
+    """Return what to print for a table on this console: one table, or a small one for each row if it is too narrow.
 
-    right: the columns that are aligned to the right and never broken, as no cell with `no_wrap` is. optional: those
-    that are left out if need be, the first one first. elided: those whose cells lose their middle instead of being
-    broken. A table that is still too wide becomes a list of its rows.
+    right: columns that are aligned to the right and never broken, like columns with a cell of `no_wrap`. optional:
+    columns to leave out where the table is too wide, the first one first. elided: columns of paths, see `ElidedCell`.
     """
+    from rich.measure import Measurement
+
     for left_out in (None, *optional):
         if left_out is not None:
             place = columns.index(left_out)
             columns = [*columns[:place], *columns[place + 1 :]]
             rows = [[*row[:place], *row[place + 1 :]] for row in rows]
-        cells = [[row[k] for row in rows] for k in range(len(columns))]
-        fixed = [name in right or any(cell.no_wrap for cell in of) for name, of in zip(columns, cells, strict=True)]
-        needed = [_needed(name, of, whole) for name, of, whole in zip(columns, cells, fixed, strict=True)]
-        least = [
-            width if whole else min(width, _ELIDED if name in elided else _NARROWEST)
-            for name, width, whole in zip(columns, needed, fixed, strict=True)
-        ]
-        widths = column_widths(needed, least, available)
-        if widths is not None:
-            keep = [width if name in elided else None for name, width in zip(columns, widths, strict=True)]
-            rows = [[_elided(cell, longest) for cell, longest in zip(row, keep, strict=True)] for row in rows]
-            return [_table(columns, rows, right, widths)]
-    return [_entry(columns, row, available) for row in rows]
-
-
-def _elided(cell: Text, longest: int | None) -> Text:
-    from rich.text import Text
-
-    return cell if longest is None else Text(shortened(cell.plain, longest), cell.style)
-
-
-def _needed(column: str, cells: Sequence[Text], whole: bool) -> int:
-    """Return how wide a column is; the heading of one that is not broken may itself be broken between words."""
-    from rich.cells import cell_len
-
-    heading = max(map(cell_len, column.split() if whole else [column]), default=0)
-    return max([heading, *(cell.cell_len for cell in cells)])
+        table = _table(columns, rows, right, elided)
+        if Measurement.get(console, console.options.update(width=_UNLIMITED), table).minimum <= console.width:
+            return [table]
+    return [_row_as_list(columns, row, console.width) for row in rows]
 
 
 def _table(
-    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[str], widths: Sequence[int]
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[str], elided: Sequence[str]
 ) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column, width in zip(columns, widths, strict=True):
-        table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold", width=width)
+    for place, name in enumerate(columns):
+        cells = [row[place] for row in rows]
+        if name not in right and not any(cell.no_wrap for cell in cells):
+            table.add_column(Text(name), overflow="fold")
+            continue
+        # A figure is not broken; its heading is, between words.
+        widest = max([1, *map(len, name.split()), *(cell.cell_len for cell in cells)])
+        heading = Text(textwrap.fill(name, widest))
+        table.add_column(heading, justify="right" if name in right else "left", no_wrap=True, min_width=widest)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(ElidedCell(cell) if name in elided else cell for name, cell in zip(columns, row, strict=True)))
     return table
 
 
-def _entry(columns: Sequence[str], row: Sequence[Text], available: int) -> Table:
-    """Draw a row as lines of its own, "column  cell", and an empty line; cells without text are left out."""
+def _row_as_list(columns: Sequence[str], row: Sequence[Text], available: int) -> Table:
+    """Return one row as lines of "column  cell" and an empty line. Empty cells are left out."""
     from rich.table import Table
     from rich.text import Text
 

@@ -172,7 +172,7 @@ def denoised(toy_model, tmp_path_factory: pytest.TempPathFactory):
 
 def test_points_and_cosines_are_those_of_the_chain_of_each_photo_run_alone(toy_model, denoised):
     folder, samples = denoised
-    dataset, model = toy_model.dataset, load_checkpoint(toy_model.path).model
+    dataset, model = toy_model.dataset, load_checkpoint(toy_model.path).model.networks[0]
     z = model.precondition(torch.from_numpy(dataset.classes.values))
     centred = (z - z.mean(0)).double().numpy()
     _, directions = np.linalg.eigh(centred.T @ centred)
