@@ -144,8 +144,8 @@ def test_optional_columns_are_left_out_before_a_table_becomes_a_list():
     columns, kinds = ("name", "figure", "remark"), {"right": ("figure",), "optional": ["remark"]}
     assert layout(columns, rows, 60, **kinds)[1].split() == ["name", "figure", "remark"]
     assert layout(columns, rows, 22, **kinds)[1].split() == ["name", "figure"]
-    listed = layout(columns, rows, 18, **kinds)
-    assert listed[0].split()[0] == "name" and "figure  12.3" in listed
+    listed = layout(columns, rows, 15, **kinds)
+    assert listed[0].startswith("name ") and any(line.endswith(" 12.3") for line in listed)
 
 
 def test_a_sparkline_goes_from_the_lowest_to_the_highest(monkeypatch: pytest.MonkeyPatch):
