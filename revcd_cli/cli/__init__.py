@@ -1,4 +1,4 @@
-"""The command line: the only place that imports typer and rich, prints, or reads arguments.
+"""The command line: the only package that imports typer and rich, prints, or reads arguments.
 
-May import everything; heavy packages only inside functions, so that `revcd --help` stays fast.
+May import every other package; large libraries only inside functions, so that `revcd --help` stays fast.
 """

@@ -1,4 +1,4 @@
-"""The command `revcd`: its global options and its commands, none of which imports anything heavy before it runs."""
+"""The command `revcd`: global options and subcommands. Large libraries are imported when a command runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ app = typer.Typer(
     context_settings=CONTEXT,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="The options above may also follow a command. 'revcd COMMAND -h' explains a command.",
+    epilog="These options may also follow a command. 'revcd COMMAND -h' describes a command.",
 )
 
 
 def global_options_first(arguments: list[str]) -> list[str]:
-    """Let the options of `revcd` itself also follow a command, as in `revcd predict photo.jpg -q`."""
+    """Move global options before the command, so that they may follow it: `revcd predict photo.jpg -q`."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     flags = [argument for argument in arguments[:end] if argument in GLOBAL_FLAGS]
     others = [argument for argument in arguments[:end] if argument not in GLOBAL_FLAGS]
@@ -41,24 +41,31 @@ def _print_version(wanted: bool) -> None:
 @app.callback(no_args_is_help=True)
 def root(
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.", show_default=False)
+        int,
+        typer.Option(
+            "-v",
+            "--verbose",
+            count=True,
+            help="Print details: files, device, precision, batch size, photos; -vv: also tracebacks.",
+            show_default=False,
+        ),
     ] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours (also: NO_COLOR=1).")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never open a network connection.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours, as with NO_COLOR=1.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Open no network connection.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Recognise classes of which nobody has a photo, from a table that describes them.
+    """Classify photos into classes without training photos, which a table of attributes describes.
 
     \b
-    revcd predict photo.jpg                        among the 50 animals of the shipped model
-    revcd predict photos/ --classes mine.csv -o answers.csv
+    revcd predict photo.jpg                        (the 50 animals of the included model)
+    revcd predict photos/ --classes mine.csv -o predictions.csv
     """
     streams.configure(quiet=quiet, verbosity=verbose, no_color=no_color)
     if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is imported, so before any command runs
+        os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it when it is imported
 
 
 app.command("predict")(predict.predict)

@@ -62,6 +62,7 @@ def extract_features(
             "precision": precision,
             "on_progress": on_progress,
             "on_note": console.note,
+            "on_detail": console.detail,
         }
         if checkpoint is not None:
             return with_recorded_features(dataset, checkpoint, **computing)

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, as types for a command's signature."""
+"""Options and arguments that several commands share, as types for their signatures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..config import RULES
 
 
 def expand(path: Path | None) -> Path | None:
-    """Replace a leading `~`, which no shell expands in `--option=~/x`."""
+    """Expand a leading `~`, which shells leave alone in `--option=~/x`."""
     return path.expanduser() if path is not None else None
 
 
 def expand_short(path: Path | None) -> Path | None:
-    """Read `-o=FILE` too, in which the parser takes the equals sign for a part of the name."""
+    """Read `-o=FILE` too: the parser takes the equals sign as part of the name."""
     return expand(Path(str(path).removeprefix("=")) if path is not None else None)
 
 
 def parse_batch_size(text: str) -> int | None:
-    """Read a batch size: a positive whole number, or `auto`, which is None."""
+    """Return a batch size from a positive whole number, or None from `auto`."""
     if text == "auto":
         return None
     if not text.isascii() or not text.isdigit() or int(text) < 1:
@@ -31,7 +31,7 @@ def parse_batch_size(text: str) -> int | None:
 
 
 def one_of(*allowed: str) -> Callable[[str | None], str | None]:
-    """Return the check that an option has one of a few values."""
+    """Return a callback that checks that an option has one of these values."""
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in allowed:
@@ -53,58 +53,67 @@ OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.", callback=expand_short)
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
-NullOption = Annotated[bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL.")]
+NullOption = Annotated[
+    bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL characters.")
+]
 BackboneOption = Annotated[
     str,
     typer.Option(
         metavar="TAG",
-        help='Feature extractor: a timm tag, "embedded" (needs no download), or "auto" (resnet101.tv_in1k if its '
-        "weights can be had, else the embedded one).",
+        help='Network that computes image features: a timm tag, "embedded" (no download), or "auto" (resnet101.tv_in1k '
+        "if its weights are available, else embedded).",
     ),
 ]
 WeightsOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Weights of the backbone, instead of a download.", callback=expand),
+    typer.Option(metavar="FILE", help="Weights file of the backbone, instead of a download.", callback=expand),
 ]
-DeviceOption = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+DeviceOption = Annotated[str, typer.Option(metavar="NAME", help="Device: auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[
-    str, typer.Option(metavar="NAME", help="Of the backbone: auto, float32, bfloat16 or float16.")
+    str, typer.Option(metavar="NAME", help="Number format of the backbone: auto, float32, bfloat16 or float16.")
 ]
 BatchSizeOption = Annotated[
     int | None,
     typer.Option(
         parser=parse_batch_size,
         metavar="N",
-        help="Photos computed at once; halved when memory runs out.",
+        help="Photos per batch; halved when memory runs out.",
         show_default="auto",
     ),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=0, metavar="N", help="Threads that decode photos.", show_default="by CPU count")
+    int | None, typer.Option(min=0, metavar="N", help="Threads that decode photos.", show_default="one per CPU")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Of everything random; the same seed repeats a run.")]
+SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Random seed; the same seed repeats a run.")]
 DatasetOption = Annotated[
-    str, typer.Option(metavar="NAME|DIR", help="awa2, cub, sun, or a dataset folder.", show_default=False)
+    str,
+    typer.Option(metavar="NAME|DIR", help="A benchmark (awa2, cub, sun ...) or a dataset folder.", show_default=False),
 ]
 DataRootOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Where the benchmarks lie.", callback=expand, envvar="REVCD_DATA", show_default="user data"
+        metavar="DIR",
+        help="Folder of the benchmarks.",
+        callback=expand,
+        envvar="REVCD_DATA",
+        show_default="the user's data folder",
     ),
 ]
 FeaturesOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Features to use: a file of `revcd extract`, or NAME.mat of the benchmark."),
+    typer.Option(metavar="FILE", help="Image features: a file from `revcd extract`, or NAME.mat of the benchmark."),
 ]
 ImageRootOption = Annotated[
     Path | None,
-    typer.Option("--images", metavar="DIR", help="The benchmark's own photos; gives features anew.", callback=expand),
+    typer.Option(
+        "--images", metavar="DIR", help="Folder of the benchmark's photos, to extract features from.", callback=expand
+    ),
 ]
 MissingOption = Annotated[
     str,
     typer.Option(
         metavar="error|mean",
-        help="What an empty cell of a class table means: an error, or the mean.",
+        help="Empty cells of a class table: report an error, or use the attribute's mean.",
         callback=one_of("error", "mean"),
     ),
 ]
@@ -112,11 +121,13 @@ RuleOption = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(("auto", *RULES)),
-        help="How a photo is compared with descriptions: by how well they explain it, by the features that they let "
-        "one expect, by both, or as in the paper; auto is what validation chose for the model.",
+        help="Scoring rule: evidence (how well a description explains the photo), prototype (distance to the features "
+        "predicted from a description), joint (both), or cosine (the paper's); auto: chosen in validation.",
         show_default="auto",
         callback=one_of("auto", *RULES),
     ),
 ]
-ModelOption = Annotated[str, typer.Option(metavar="NAME|FILE", help="A model by name, or its .safetensors file.")]
+ModelOption = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="Name of an included model, or a .safetensors file.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

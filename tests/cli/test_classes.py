@@ -53,12 +53,12 @@ def test_a_pipe_gets_pairs_attributes_and_advice_as_bare_lines(mine: Path, capsy
     assert main(["classes", "suggest", str(mine)]) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert lines[0] == "class\tand class\tcosine\tdiffer in\tmost in (spreads)"
-    assert lines[1] == f"{HOSTILE}\tzebra\t1.000\t0\tnothing: the rows are the same"
+    assert lines[0] == "class\tand class\tcosine\tdiffer in\tlargest differences"
+    assert lines[1] == f"{HOSTILE}\tzebra\t1.000\t0\tnone: the rows are the same"
     assert "tail\t-\tthe same for all classes" in lines
     assert lines[-1].startswith("next  ") or lines[-2].startswith("next  ")
     assert printed.out.isascii()
-    assert "1 pair of classes is nearly indistinguishable" in printed.err
+    assert "1 pair of classes has a cosine above 0.95" in printed.err
 
 
 def test_with_a_model_its_attributes_must_be_there(mine: Path, capsys: pytest.CaptureFixture[str]):

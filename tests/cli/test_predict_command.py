@@ -203,7 +203,7 @@ def test_a_photo_that_cannot_be_read_is_a_row_and_exit_code_3_and_changes_no_oth
     assert [float(row["score"]) for row in good] == pytest.approx([row[3] for row in expected], abs=1e-4)
     said = capsys.readouterr().err
     assert f"warning: {mixed / 'aa.jpg'}: truncated (" in said
-    assert "2 photos named, 1 failed. Written to" in said
+    assert "2 photos classified, 1 failed. Written to" in said
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])

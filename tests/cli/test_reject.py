@@ -126,7 +126,7 @@ def test_rejected_photos_are_counted_apart_from_failed_ones(
     command = ["predict", *photos, str(tmp_path / "bad.png"), "--model", str(strict), "--reject", "-o", str(output)]
     assert main(command) == 3
     said = capsys.readouterr().err
-    assert "3 photos named, 3 none of these, 1 failed." in said
+    assert "3 photos classified, 3 none of these, 1 failed." in said
     assert said.count("no_class_fits") == 0  # not a warning each
     assert "in validation" in said and "rejected wrongly" in said
 

@@ -38,7 +38,7 @@ def beside(
         return place.predict(place.write(name, content), place.good())
 
     rows = {name: reason, "good.png": "ok"}
-    failed = () if reason == "ok" else (f"{name}: {reason}", "1 photos named, 1 failed")
+    failed = () if reason == "ok" else (f"{name}: {reason}", "1 photos classified, 1 failed")
     return Fault(number, case, make, 0 if reason == "ok" else 3, rows, (*failed, *says), then, differs=differs)
 
 
@@ -189,7 +189,7 @@ CONTENTS: Sequence[Fault] = (
         "random bytes in compressed TIFFs",
         noisy_tiffs,
         3,
-        says=("Their rows say why",),
+        says=("The file gives the reason for each",),
         then=only_own_messages,
         leaves=("f.npz",),
     ),
@@ -276,14 +276,14 @@ FILES: Sequence[Fault] = (
         everything_bad("predict"),
         1,
         {f"{name}.jpg": reason for name, (_, reason) in BAD.items()},
-        (f"0 photos named, {len(BAD)} failed",),
+        (f"0 photos classified, {len(BAD)} failed",),
     ),
     Fault(
         30,
         "all photos bad, extracted",
         everything_bad("extract"),
         1,
-        says=(f"0 done, {len(BAD)} failed",),
+        says=(f"0 photos extracted, {len(BAD)} failed",),
         then=every_row_of_features,
         leaves=("f.parquet",),
     ),

@@ -207,7 +207,7 @@ MODEL = ("m.safetensors", "m.config.toml", "m.*")
 
 
 def stopped(number: int, case: str, then: Callable[[Place, Run], None] | None, *signals: int, code: int = 130) -> Fault:
-    says = ("What is finished is kept in", "The same command goes on from there")
+    says = ("Finished photos are kept in", "Give the same command again to resume")
     return Fault(
         number,
         case,

@@ -185,7 +185,7 @@ FAULTS: Sequence[Fault] = (
         108,
         "--top-k 1000",
         lambda place: place.predict(place.good(), top_k=1000),
-        says=("There are 50 classes, so all of them are reported",),
+        says=("All 50 classes are reported",),
         then=all_classes,
         leaves=("answers.csv",),
     ),

@@ -1,4 +1,4 @@
 """The commands, one file each.
 
-Each turns its options into one call of `pipeline`, and shows or writes what comes back through `reports`.
+Each passes its options to one function of `pipeline`, and prints the result or writes it through `reports`.
 """

@@ -1,4 +1,4 @@
-"""`revcd classes`: help for who makes a class table. Torch is not needed."""
+"""`revcd classes suggest`: find similar classes and weak attributes of a class table. Does not import torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...errors import listed
 from ..options import JsonOption, MissingOption, OverwriteOption, expand, expand_short
 from ..terminal import charts, console
 
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 
     from ...data.classes.attributes import ClassAttributes
 
-app = typer.Typer(no_args_is_help=True, help="Help with class tables.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Improve a class table.", rich_markup_mode=None)
 
-_NEAREST = 5  # pairs that are shown where none is above the bound
-_SHOWN = 10  # rows of a table on a terminal, and names of a line
-_APART = 3  # attributes that are named beside a pair
+_NEAREST = 5  # pairs shown if none is above the bound
+_SHOWN = 10  # rows of a table on a terminal, and names on a line
+_APART = 3  # attributes named for each pair
 
 
 @app.callback()
 def root() -> None:
-    """Help with class tables."""  # keeps `suggest` a command of its own
+    """Improve a class table."""  # with a callback, `suggest` stays a subcommand
 
 
 @app.command("suggest")
@@ -39,27 +40,27 @@ def suggest(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Compare as this model does, and tell which attributes it sees in photos.",
-            show_default="by the table's own standardised values",
+            help="Compare descriptions as this model does; list attributes that photos hardly show.",
+            show_default="standardised values",
         ),
     ] = None,
     bound: Annotated[
-        float, typer.Option(min=0, max=1, metavar="COSINE", help="From here on classes are nearly indistinguishable.")
+        float, typer.Option(min=0, max=1, metavar="COSINE", help="Classes above this cosine similarity are reported.")
     ] = 0.95,
     missing: MissingOption = "error",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Page to write (.html).", callback=expand_short),
+        typer.Option("--output", "-o", metavar="FILE", help="HTML page to write.", callback=expand_short),
     ] = None,
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Show which classes of a table are nearly indistinguishable, what separates them, and what does not help.
+    """List classes of a table that are hard to distinguish, and attributes that do not help to distinguish classes.
 
-    Two classes with the same row get the same answer for every photo. Classes whose rows are nearly alike (cosine
-    above --bound) are told apart badly. With --model, attributes that the model hardly sees in photos are listed too:
-    in validation, what it drew from photos of new classes did not follow their descriptions. Differences are given in
-    spreads: standard deviations of the attribute over classes.
+    Classes with the same row get the same score for every photo. Classes with a cosine similarity above --bound are
+    often confused. With --model, attributes that photos hardly show are listed too: in validation on held-out classes,
+    the values that the model generated from photos did not follow the table. Differences between two classes are in
+    standard deviations of the attribute over all classes.
 
     \b
     revcd classes suggest mine.csv --model animals
@@ -93,37 +94,37 @@ def _introduce(document: dict[str, Any], classes: ClassAttributes) -> None:
     from ...pipeline.tables.description_space import models_with
 
     model = document["model"]
-    how = f"as model {model['name']} ({model['sha256'][:8]}) does" if model else "by their standardised values"
+    how = f"as by model {model['name']}" if model else "by their standardised values"
     console.note(
-        f"{document['source']} - {document['classes']:,} classes, {document['attributes']:,} attributes, compared {how}"
+        f"{document['source']}: {document['classes']:,} classes, {document['attributes']:,} attributes, compared {how}"
     )
     for warning in document["warnings"]:
         console.warn(warning)
     fitting = [] if model else models_with(classes.attributes)
     if fitting:
-        console.note(f"The model {fitting[0]} has these attributes: --model {fitting[0]} compares as it does.")
+        console.note(f"The model {fitting[0]} has these attributes. To compare as it does, add --model {fitting[0]}.")
 
 
 def _print_pairs(document: dict[str, Any]) -> None:
-    """Print the pairs above the bound, or the nearest ones if there is none."""
+    """Print the pairs above the bound, or the most similar ones if there is none."""
     above = [pair for pair in document["pairs"] if pair["above"]]
     pairs = _on_terminal(above) or document["pairs"][:_NEAREST]
     if pairs:
         rows = [
             [*pair["classes"], _cosine(pair), f"{pair['differ']:,}", _apart(pair, document["hardly"])] for pair in pairs
         ]
-        columns = ("class", "and class", "cosine", "differ in", "most in (spreads)")
+        columns = ("class", "and class", "cosine", "differ in", "largest differences")
         console.result_table(columns, rows, right=("cosine", "differ in"), optional=("differ in",))
         if any("*" in row[-1] for row in rows):
-            console.note("* hardly seen in photos")
+            console.note("Differences in standard deviations. * photos hardly show it")
     total, bound = document["pairs_above"], f"{document['bound']:g}"
     if not total:
-        nearest = "; the nearest are above" if pairs else ""
-        console.note(f"No two classes are nearly indistinguishable (cosine above {bound}){nearest}.")
+        nearest = "; the table shows the most similar ones" if pairs else ""
+        console.note(f"No two classes have a cosine above {bound}{nearest}.")
     else:
         rest = f"; {total - len(pairs):,} of them are not shown" if total > len(pairs) else ""
-        found = "1 pair of classes is" if total == 1 else f"{total:,} pairs of classes are"
-        console.note(f"{found} nearly indistinguishable (cosine above {bound}){rest}.")
+        found = "1 pair of classes has" if total == 1 else f"{total:,} pairs of classes have"
+        console.note(f"{found} a cosine above {bound}{rest}.")
 
 
 def _on_terminal(rows: list[Any]) -> list[Any]:
@@ -143,7 +144,7 @@ def _apart(pair: dict[str, Any], hardly: float) -> str:
     from ...pipeline.tables.advice import is_below
 
     if not pair["differ"]:
-        return "nothing: the rows are the same"
+        return "none: the rows are the same"
     parts = []
     for each in pair["apart"][:_APART]:
         low = is_below(each["reliability"], hardly)
@@ -152,7 +153,7 @@ def _apart(pair: dict[str, Any], hardly: float) -> str:
 
 
 def _print_attributes(document: dict[str, Any]) -> None:
-    """Print the attributes that help little: hardly seen in photos, the same for all classes, or said twice."""
+    """Print the attributes that help little: hardly shown by photos, the same for all classes, or redundant."""
     from ...pipeline.tables.advice import is_below
 
     said_with = {name: group for group in document["redundant"] for name in group}
@@ -162,44 +163,33 @@ def _print_attributes(document: dict[str, Any]) -> None:
         remarks = ["the same for all classes"] if fact["constant"] else []
         if name in said_with:
             others = [other for other in said_with[name] if other != name]
-            remarks.append(f"says the same as {_names(others, 3)}")
+            remarks.append(f"redundant with {listed(others, 3)}")
         hardly = is_below(reliability, document["hardly"])
         if hardly:
-            remarks.append("hardly seen in photos")
+            remarks.append("photos hardly show it")
         if remarks:
             figure = "-" if reliability is None else f"{reliability:5.2f}"
             style = charts.WARNING if hardly else ""
             rows.append([name, charts.bar_cell(reliability, figure, style), ", ".join(remarks)])
     if rows:
         shown = _on_terminal(rows)
-        console.result_table(("attribute", "seen in photos", "remark"), shown, right=("seen in photos",))
+        console.result_table(("attribute", "visibility", "remark"), shown, right=("visibility",))
         if len(rows) > len(shown):
-            console.note(
-                f"{len(rows) - len(shown):,} more attributes help little; -o PAGE.html or --json has them all."
-            )
+            console.note(f"{len(rows) - len(shown):,} more attributes help little; -o PAGE.html or --json lists all.")
 
 
 def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what is said in lines of text: groups, odd values, classes far from all photos, and what to do next."""
-    lines = [("group", f"{len(group)} classes, each near another: {_names(group)}") for group in document["groups"]]
+    """Return the groups of similar classes, values out of range, classes far from seen ones, and the next steps."""
+    lines = [("group", f"{len(group)} similar classes: {listed(group, _SHOWN)}") for group in document["groups"]]
     lines = _on_terminal(lines)
     odd = document["out_of_range"]
     for each in odd["values"][:3]:
         low, high = each["range"]
-        lines.append(
-            (
-                "outside",
-                f"{each['attribute']} of {each['class']} is {each['value']:g}; the model knows {low:g} to {high:g}",
-            )
-        )
+        value = f"{each['attribute']} of {each['class']} is {each['value']:g}"
+        lines.append(("outside", f"{value}; the model's range is {low:g} to {high:g}"))
     if odd["count"] > 3:
         lines.append(("outside", f"{odd['count'] - 3:,} more values"))
     far = [f"{each['class']} ({each['seen']} {each['cosine']:.2f})" for each in document["nearest_seen"][:5]]
     if far:
-        lines.append(("farthest", f"from all that trained the model, with the nearest of it: {', '.join(far)}"))
+        lines.append(("far", f"least similar to any seen class (the nearest one, cosine): {', '.join(far)}"))
     return [*lines, *(("next", step) for step in document["next"])]
-
-
-def _names(names: list[str], most: int = _SHOWN) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

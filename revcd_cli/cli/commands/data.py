@@ -1,4 +1,4 @@
-"""`revcd data`: which benchmarks there are, fetching one, and looking at an input before it is used."""
+"""`revcd data`: list benchmarks, download one, and check an input file or dataset."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ import typer
 from ..options import DataRootOption, FeaturesOption, JsonOption, MissingOption
 from ..terminal import console
 
-app = typer.Typer(help="List, download and check data.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List and download benchmarks; check datasets and files.", no_args_is_help=True, rich_markup_mode=None
+)
 
 _MEGABYTE = 1_000_000
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="awa1, awa2, cub, sun or apy.", show_default=False)]
 UrlOption = Annotated[
     str | None,
-    typer.Option(metavar="URL|FILE", help="Another copy of xlsa17.zip, or a folder that holds the benchmark's files."),
+    typer.Option(metavar="URL|FILE", help="Another copy of xlsa17.zip, or a folder with the benchmark's files."),
 ]
-KeepOption = Annotated[bool, typer.Option("--keep-archive", help="Keep the archive for other benchmarks.")]
+KeepOption = Annotated[bool, typer.Option("--keep-archive", help="Keep the archive after unpacking.")]
 SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="DIR|FILE",
-        help="A dataset folder or benchmark, or a .csv, .parquet, .npz or .mat file.",
+        help="A benchmark, a dataset folder, or a .csv, .parquet, .npz or .mat file.",
         show_default=False,
     ),
 ]
 AgainstOption = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME|FILE", help="Compare a class table with what this model was trained on."),
+    typer.Option("--model", metavar="NAME|FILE", help="Compare a class table with the classes of this model."),
 ]
 
 
 @app.command("list")
 def list_benchmarks(data_root: DataRootOption = None, as_json: JsonOption = False) -> None:
-    """Show the benchmarks and where they lie on this machine."""
+    """List the benchmarks, and their folders on this machine."""
     from ...data.datasets.registry import ARCHIVE_URL, BENCHMARKS, find_folder, missing_files
 
     found = [(benchmark, find_folder(benchmark, data_root)) for benchmark in BENCHMARKS.values()]
@@ -74,7 +76,9 @@ def download(
     url: UrlOption = None,
     keep_archive: KeepOption = False,
 ) -> None:
-    """Fetch a benchmark's features and splits; the same command continues a download that broke.
+    """Download the features and splits of a benchmark.
+
+    To resume an interrupted download, give the same command again.
 
     \b
     revcd data download awa2
@@ -103,9 +107,9 @@ def check(
     missing: MissingOption = "error",
     as_json: JsonOption = False,
 ) -> None:
-    """Open an input as the other commands do, and say what it holds and what is odd about it.
+    """Check a class table, feature file or dataset, and print its contents and possible problems.
 
-    Exits with 4 if the other commands would refuse it.
+    The exit code is 4 if other commands would report an error for it.
 
     \b
     revcd data check my_classes.csv --model animals

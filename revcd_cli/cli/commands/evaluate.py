@@ -1,4 +1,4 @@
-"""`revcd evaluate`: S, U, H, T1 and AUSUC of a model on the test photos of a data set."""
+"""`revcd evaluate`: S, U, H, T1 and AUSUC of a model on the test photos of a dataset."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ReportOption = Annotated[
         "--output",
         "-o",
         metavar="DIR",
-        help="Folder for a page with the figures, and for them as JSON, CSV and pictures.",
+        help="Folder for an HTML report, and its figures as JSON, CSV and plots.",
         callback=expand_short,
     ),
 ]
@@ -45,7 +45,11 @@ def evaluate(
     dataset: DatasetOption,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="A model.", show_default="DATASET.safetensors, as train writes it"),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Name of an included model, or a .safetensors file.",
+            show_default="DATASET.safetensors",
+        ),
     ] = None,
     features: FeaturesOption = None,
     images: ImageRootOption = None,
@@ -62,24 +66,27 @@ def evaluate(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    per_class: Annotated[bool, typer.Option("--per-class", help="Show each class's accuracy too.")] = False,
-    output_format: Annotated[str, typer.Option("--format", metavar="NAME", help="table or json.")] = "table",
+    per_class: Annotated[bool, typer.Option("--per-class", help="Print the accuracy of each class too.")] = False,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="Output on stdout: table or json.")
+    ] = "table",
     output: ReportOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Measure a model on test photos: S on seen classes, U on unseen ones, H their harmonic mean, T1 unseen alone.
+    """Measure the accuracy of a model on test photos: S, U, H, T1 and AUSUC.
 
-    All are means over classes of each class's own accuracy, in percent. For S, U and H the candidates are all classes
-    with photos in the split (--whole-table: all of the class table); for T1 the unseen ones of them. AUSUC is the area
-    under the curve of U over S that the seen penalty runs through. A split in which test photos could have trained the
-    model is refused.
+    S is the accuracy on seen classes, U on unseen classes, H their harmonic mean. The candidates are all classes with
+    photos in the split (--whole-table: all classes of the table). T1 is the accuracy on unseen classes with unseen
+    classes as the only candidates. Each is a mean over classes of per-class top-1 accuracy, in percent. AUSUC is the
+    area under the curve of U over S for all values of the seen penalty. A split whose test photos may have been used to
+    train the model is an error.
 
-    With -o come report.html, a page for a browser (curve, confusion matrix, classes, photos that were named wrongly,
-    confidence, attributes), and beside it metrics.json, and each part as CSV, PNG and SVG.
+    With -o, write report.html (curve, confusion matrix, classes, misclassified photos, confidence, attributes),
+    metrics.json, and each part as CSV, PNG and SVG.
 
-    With --baselines or --method no model is taken: each method is trained on the same photos, chosen and calibrated on
-    the same validation folds, and tested once; RevCD with the settings of --config and --set. Nothing of them is saved
-    but comparison.html, comparison.json and comparison.csv, which grow with each method that is done.
+    With --baselines or --method, train and compare methods instead of measuring a model. All methods use the same
+    photos and validation folds; RevCD uses the settings of --config and --set. With -o, write comparison.html, .json
+    and .csv after each method. The trained models are not saved.
 
     \b
     revcd evaluate --dataset my-animals/ --model my-animals.safetensors
@@ -89,15 +96,17 @@ def evaluate(
     if output_format not in ("table", "json"):
         raise typer.BadParameter(f'"{output_format}" is neither table nor json.', param_hint="--format")
     if baselines and methods is not None:
-        raise typer.BadParameter("has all methods already; leave --method out.", param_hint="--baselines")
+        raise typer.BadParameter("includes all methods; leave out --method.", param_hint="--baselines")
     comparing = baselines or methods is not None
     if comparing:
         refuse(
-            {"--model": model, "--rule": rule, "--per-class": per_class}, "does not go with --baselines or --method."
+            {"--model": model, "--rule": rule, "--per-class": per_class},
+            "cannot be combined with --baselines or --method.",
         )
     else:
         refuse(
-            {"--config": config, "--set": assignments}, "needs --baselines or --method: a model has its own settings."
+            {"--config": config, "--set": assignments},
+            "requires --baselines or --method; a trained model has its own settings.",
         )
     if comparing:
         plan = plan_comparison(
@@ -155,7 +164,7 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
         "U": (f"{report.unseen_photos:,}", "unseen classes, all classes as candidates"),
         "H": ("", "harmonic mean of S and U"),
         "T1": (f"{report.unseen_photos:,}", "unseen classes as the only candidates"),
-        "AUSUC": ("", "area under U over S, whatever the seen penalty"),
+        "AUSUC": ("", "area under U over S, for all seen penalties"),
     }
     rows = [[name, console.percent(share), *meaning[name]] for name, share in report.headline().items()]
     console.result_table(
@@ -168,20 +177,18 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
         "seen as unseen": (
             report.seen_as_unseen,
             report.seen_photos,
-            "mean over classes of the share taken for unseen",
+            "share classified as unseen, mean over classes",
         ),
         "unseen as seen": (
             report.unseen_as_seen,
             report.unseen_photos,
-            "mean over classes of the share taken for seen",
+            "share classified as seen, mean over classes",
         ),
-        "seen, by photo": (report.sample_acc_seen, report.seen_photos, "share of photos named rightly: not S"),
-        "unseen, by photo": (report.sample_acc_unseen, report.unseen_photos, "share of photos named rightly: not U"),
+        "seen, by photo": (report.sample_acc_seen, report.seen_photos, "share of correct photos; differs from S"),
+        "unseen, by photo": (report.sample_acc_unseen, report.unseen_photos, "share of correct photos; differs from U"),
     }
     rows = [[name, console.percent(share), f"{photos:,}", what] for name, (share, photos, what) in confusion.items()]
-    console.result_table(
-        ["", "percent", "photos", "beside them"], rows, right=("percent", "photos"), optional=("beside them",)
-    )
+    console.result_table(["", "percent", "photos", "meaning"], rows, right=("percent", "photos"), optional=("meaning",))
     if per_class:
         rows = [
             [
@@ -196,8 +203,12 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
         ]
         console.result_table(["class", "", "photos", "percent"], rows, right=("photos", "percent"))
     console.note(
-        f"{document['dataset']['name']}, split {document['dataset']['split_sha256'][:12]}, features "
-        f"{document['dataset']['features_sha256'][:12]}; model "
-        f"{document['model']['name']} ({document['model']['sha256'][:8]}); rule {document['rule']}; "
-        f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates; gamma {document['gamma']:g}"
+        f"dataset {document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}, "
+        f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates, seen penalty {document['gamma']:g}"
     )
+    for name, digest in (
+        ("model", document["model"]["sha256"]),
+        ("split", document["dataset"]["split_sha256"]),
+        ("features", document["dataset"]["features_sha256"]),
+    ):
+        console.detail(f"{name} sha256 {digest}")

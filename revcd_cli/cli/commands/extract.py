@@ -1,4 +1,4 @@
-"""`revcd extract`: features of photos into a file."""
+"""`revcd extract`: write the image features of photos to a file."""
 
 from __future__ import annotations
 
@@ -43,18 +43,16 @@ def extract(
         bool,
         typer.Option(
             "--tokens",
-            help="Keep spatial tokens, for encoder.tokens=spatial (resnet101: 401 kB a photo).",
+            help="Write spatial tokens, for encoder.tokens=spatial (resnet101: 401 kB per photo).",
         ),
     ] = False,
     null: NullOption = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew instead of going on after an interruption.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming an interrupted run.")] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Compute the features of photos once, to train and evaluate on them later.
+    """Extract image features from photos into a file, for train and evaluate.
 
-    An interrupted run goes on where it was when the same command is given again.
+    To resume an interrupted run, give the same command again.
 
     \b
     revcd extract photos/ -o features.parquet
@@ -79,19 +77,20 @@ def extract(
                 overwrite=overwrite,
                 on_progress=on_progress,
                 on_note=console.note,
+                on_detail=console.detail,
             )
     except KeyboardInterrupt:
-        _say_how_to_go_on(output)
+        _note_how_to_resume(output)
         raise
     _report(summary)
     raise typer.Exit(summary.exit_code)
 
 
-def _say_how_to_go_on(output: Path) -> None:
+def _note_how_to_resume(output: Path) -> None:
     from ...pipeline.extract.journal import partial_folder
 
     if partial_folder(output).is_dir():
-        console.note(f"What is finished is kept in {partial_folder(output)}. The same command goes on from there.")
+        console.note(f"Finished photos are kept in {partial_folder(output)}. Give the same command again to resume.")
 
 
 def _report(summary: ExtractSummary) -> None:
@@ -99,10 +98,10 @@ def _report(summary: ExtractSummary) -> None:
         console.warn(f"{path}: {reason} ({detail})")
     if summary.failed > len(summary.failures):
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.reasons.most_common())
-        console.warn(f"{summary.failed:,} photos failed in all: {reasons}. Their rows say why.")
-    reused = f", {summary.reused:,} of them in an earlier run" if summary.reused else ""
+        console.warn(f"{summary.failed:,} photos failed: {reasons}. The file gives the reason for each, as does -v.")
+    reused = f", {summary.reused:,} from the interrupted run" if summary.reused else ""
     console.note(
-        f"{summary.done:,} done, {summary.failed:,} failed{reused}; {summary.seconds:.1f} s "
+        f"{summary.done:,} photos extracted, {summary.failed:,} failed{reused}; {summary.seconds:.1f} s "
         f"({summary.rate:.1f} photos/s). Written to {summary.output}"
     )
     if summary.done:

@@ -1,4 +1,4 @@
-"""`revcd info`: what a report of a problem needs, and where everything lies on this machine."""
+"""`revcd info`: versions, device, folders and models on this machine, for bug reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PACKAGES = (
 
 
 def info(as_json: JsonOption = False) -> None:
-    """Show versions, device, folders and models."""
+    """Print versions, device, folders and models, for bug reports."""
     facts = {
         "revcd": __version__,
         "python": platform.python_version(),
@@ -67,7 +67,7 @@ def _places() -> dict[str, Any]:
 
 
 def _computing() -> dict[str, Any]:
-    """Say what would be computed with. A broken torch is what this command is asked about, so it may not stop it."""
+    """Return device, precision and threads. A torch that cannot be imported is reported, not raised."""
     try:
         from ...system.device import choose_device
         from ...system.precision import choose_precision

@@ -1,4 +1,4 @@
-"""`revcd models`: the models that come with revcd, and what a model file says about itself. Torch is not needed."""
+"""`revcd models`: list the included models, and show the metadata of a model file. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import typer
 from ..options import JsonOption, OverwriteOption, expand
 from ..terminal import console
 
-app = typer.Typer(no_args_is_help=True, help="List the models, or show one.")
+app = typer.Typer(no_args_is_help=True, help="List the included models, or show one.", rich_markup_mode=None)
 
 
 SaveClassesOption = Annotated[
     Path | None,
-    typer.Option("--save-classes", metavar="CSV", help="Write the model's class table to this file.", callback=expand),
+    typer.Option(
+        "--save-classes", metavar="CSV", help="Write the model's class table to this CSV file.", callback=expand
+    ),
 ]
 
 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """List the models that come with revcd."""
+    """List the models that are included in revcd."""
     from ...checkpoint.model_file import list_checkpoints, read_metadata
 
     cards = [_identity(path) | read_metadata(path) for path in list_checkpoints()]
@@ -32,19 +34,21 @@ def list_models(as_json: JsonOption = False) -> None:
     columns = ("name", "classes", "seen", "attributes", "backbone", "trained on", "size")
     console.result_table(columns, (_row(card) for card in cards), right=("classes", "seen", "attributes", "size"))
     if not cards:
-        console.note("No model came with this installation. Train one with: revcd train")
+        console.note("This installation includes no model. Train one with: revcd train")
 
 
 @app.command("show")
 def show_model(
-    model: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A model by name, or its .safetensors file.")],
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="Name of an included model, or a .safetensors file.")
+    ],
     as_json: JsonOption = False,
     save_classes: SaveClassesOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Show a model's classes, training data, results, settings and origin.
 
-    With --save-classes, write its class table instead: add a row for a class of your own, and give the file to
+    With --save-classes, write its class table to a file instead. Add rows for your own classes, and use the file with
     `revcd predict --classes`.
     """
     from ...checkpoint.model_file import find_checkpoint, read_metadata
@@ -105,8 +109,8 @@ def _rejection(rule: str, calibration: dict[str, Any]) -> str:
         return f"{rule}: no threshold"
     rates = [console.percent(calibration.get(name)) for name in ("false_reject", "false_accept")]
     return (
-        f"{rule}: below {calibration['threshold']:.3g}; in validation {rates[0]} % of photos are rejected wrongly and "
-        f"{rates[1]} % of photos of other classes are answered all the same"
+        f"{rule}: below {calibration['threshold']:.3g}; in validation {rates[0]} % of photos of known classes are "
+        f"rejected, and {rates[1]} % of photos of other classes are not"
     )
 
 

@@ -1,4 +1,4 @@
-"""`revcd predict`: names for photos."""
+"""`revcd predict`: classify photos."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +32,7 @@ from ..terminal import console
 if TYPE_CHECKING:
     from ...data.classes.attributes import ClassAttributes
     from ...pipeline.predict.explanations import Descriptions
-    from ...pipeline.predict.predictions import OutputFormat
+    from ...pipeline.predict.predictions import OutputFormat, Prediction, Write
     from ...pipeline.predict.predictor import CandidateClasses, Predictor
 
 FINISHED_WITH_FAILURES, NOTHING_USABLE = 3, 1
@@ -40,9 +41,8 @@ ClassesOption = Annotated[
     Path | None,
     typer.Option(
         metavar="CSV",
-        help="The classes to choose among: a row per class, a column per attribute, matched by name. "
-        "Classes without any photo are welcome.",
-        show_default="the model's own",
+        help="Table of the candidate classes: a row per class, a column per attribute. Classes need no photos.",
+        show_default="the model's classes",
         callback=expand,
     ),
 ]
@@ -52,12 +52,12 @@ FormatOption = Annotated[
         "--format",
         metavar="NAME",
         help="table, tsv, csv, json, jsonl, parquet or html.",
-        show_default="by the output's suffix; on a terminal table, in a pipe tsv",
+        show_default="by the suffix; table on a terminal, tsv in a pipe",
     ),
 ]
-SeedOption = Annotated[
+NoiseSeedOption = Annotated[
     int | None,
-    typer.Option(min=0, metavar="N", help="Of the noise; it also depends on the photo.", show_default="the model's"),
+    typer.Option(min=0, metavar="N", help="Random seed of the diffusion noise.", show_default="the model's"),
 ]
 
 
@@ -66,16 +66,18 @@ def predict(
     model: ModelOption = "animals",
     classes: ClassesOption = None,
     missing: MissingOption = "error",
-    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Classes to report for each photo.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes to report per photo.")] = 5,
     output: OutputOption = None,
     output_format: FormatOption = None,
     reject: Annotated[
         bool,
-        typer.Option("--reject", help='Answer "none of these" where no class fits well enough.'),
+        typer.Option("--reject", help='Report "none of these" for photos that fit no class well enough.'),
     ] = False,
-    excel: Annotated[bool, typer.Option("--excel", help="Make the CSV safe and readable for spreadsheets.")] = False,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Write CSV for spreadsheets: byte-order mark, no formulas.")
+    ] = False,
     rule: RuleOption = None,
-    seed: SeedOption = None,
+    seed: NoiseSeedOption = None,
     weights: WeightsOption = None,
     batch_size: BatchSizeOption = None,
     workers: WorkersOption = None,
@@ -84,28 +86,27 @@ def predict(
     null: NullOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Name what photos show, among classes that a table describes, with or without photos of them in training.
+    """Classify photos into the classes of a table, whether or not the model was trained on photos of them.
 
-    The score is what classes are ranked by. The probability is relative to the given classes: it says how the model
-    divides its belief among them, not whether the photo shows any of them. It is a softmax of the scores at the
-    temperature that made the right answers most likely in validation, where some seen classes played unseen.
+    Classes are ranked by score. The probability is a softmax of the scores over the given classes, with a temperature
+    fitted in validation. It does not tell whether the photo shows any of these classes.
 
-    With --reject, a photo that fits its best class worse than the model's threshold is answered "none of these": status
-    rejected, no class. The threshold is where a set share of validation photos (10 % unless trained otherwise) would be
-    rejected wrongly; revcd models show MODEL tells that share and how many photos of other classes still get an answer.
+    With --reject, a photo whose best class fits worse than the model's threshold is reported as "none of these" (status
+    rejected). The threshold rejects a fixed share of validation photos wrongly (10 % by default). revcd models show
+    MODEL prints this share, and the share of photos of other classes that are not rejected.
 
-    With -o report.html, one page to look through: photos by class, and for each answer the attributes that the model
-    drew from the photo beside the descriptions of the classes. That takes a little longer.
+    With -o report.html, write a page of photos by class. For each photo it compares the attributes that the model
+    generates from the photo with the class descriptions; this takes a little longer.
 
     \b
     revcd predict photo.jpg
-    revcd predict photos/ --classes mine.csv -o answers.csv
+    revcd predict photos/ --classes mine.csv -o predictions.csv
     revcd predict photos/ -o report.html
     """
     form = _format(output, output_format, overwrite, excel)
     from ...data.photos.sources import iter_sources
 
-    iter_sources(images, null_separated=null)  # refuses paths that cannot be meant, before anything heavy is loaded
+    iter_sources(images, null_separated=null)  # reports wrong paths before the model is loaded
     table = _read_table(classes, missing)
     from ...pipeline.predict.predictor import Predictor
 
@@ -113,15 +114,15 @@ def predict(
     candidates = predictor.candidates(table)
     for warning in candidates.warnings:
         console.warn(warning)
-    console.note(_decisions(predictor, candidates))
+    _introduce(predictor, candidates, batch_size)
     if reject:
         console.note(_rejection(predictor))
     if top_k > len(candidates.names):
-        console.note(f"There are {len(candidates.names)} classes, so all of them are reported.")
+        console.note(f"All {len(candidates.names)} classes are reported; --top-k is {top_k}.")
     header = _header(predictor, candidates, top_k, seed, reject)
     is_page = form.value == "html"
     tally: Counter[str] = Counter()
-    with console.progress("Naming") as on_progress:
+    with console.progress("Classifying") as on_progress:
         predictions = predictor.stream(
             images,
             classes=candidates,
@@ -136,13 +137,15 @@ def predict(
             on_progress=on_progress,
             on_note=console.note,
         )
-        first = next(predictions)  # an error where there is no photo at all; the output that exists is still untouched
+        first = next(predictions)  # raises an error if there is no photo, before an existing output is replaced
         descriptions = predictor.descriptions(candidates) if is_page else None
         with _open(output, form, header, excel, overwrite, descriptions) as write:
             for prediction in itertools.chain([first], predictions):
                 tally[prediction.status] += 1
                 if prediction.status == "failed":
                     console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
+                elif output is not None:
+                    console.detail(_one_line(prediction))
                 write(prediction)
     _finish(tally, output, is_page)
 
@@ -156,7 +159,7 @@ def _read_table(path: Path | None, missing: str) -> ClassAttributes | None:
 
 
 def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool) -> OutputFormat:
-    """Decide how to write, and refuse what cannot be written, before anything is loaded."""
+    """Return the output format. Raises an error for an output that cannot be written, before the model is loaded."""
     from ...pipeline.predict.predictions import OutputFormat
     from ...system.files import check_output
 
@@ -183,7 +186,7 @@ def _open(
     excel: bool,
     overwrite: bool,
     descriptions: Descriptions | None,
-):
+) -> Iterator[Write]:
     from ...pipeline.predict.predictions import OutputFormat
     from ...reports.predictions.files import open_writer
     from ...system.files import check_output, exclusive
@@ -195,30 +198,41 @@ def _open(
         return
     with exclusive(output) if output else contextlib.nullcontext():
         if output:
-            check_output(output, overwrite=overwrite)  # again: another run may have ended just now
+            check_output(output, overwrite=overwrite)  # again: another run may have written it since
         with open_writer(output or sys.stdout.buffer, form, header, excel=excel, descriptions=descriptions) as writer:
             yield writer.write
 
 
-def _decisions(predictor: Predictor, candidates: CandidateClasses) -> str:
-    checkpoint, backbone = predictor.checkpoint, predictor.backbone
-    n_seen = int(candidates.seen.sum())
-    parts = [
-        f"model {checkpoint.name} ({checkpoint.sha256[:8]})",
-        f"{len(candidates.names)} classes, {len(candidates.names) - n_seen} of them unseen",
-        f"backbone {backbone.record.tag}",
-        f"device {backbone.device.reason}",
-        backbone.precision.reason,
-    ]
-    return " - ".join(parts)
+def _introduce(predictor: Predictor, candidates: CandidateClasses, batch_size: int | None) -> None:
+    from ...pipeline.extract.details import backbone_details
+    from ...pipeline.extract.stream import default_batch_size
+
+    checkpoint, calibration, backbone = predictor.checkpoint, predictor.calibration, predictor.backbone
+    n_classes, n_seen = len(candidates.names), int(candidates.seen.sum())
+    device = backbone.device.value
+    console.note(f"model {checkpoint.name}, {n_classes} classes ({n_classes - n_seen} unseen), device {device}")
+    console.detail(f"model sha256 {checkpoint.sha256}")
+    console.detail(f"classes from {candidates.source}, sha256 {candidates.sha256}")
+    console.detail(
+        f"rule {predictor.inference.rule}, seen penalty {calibration.gamma:g}, temperature {calibration.temperature:g}"
+    )
+    for line in backbone_details(backbone):
+        console.detail(line)
+    origin = "as given" if batch_size else f"default on {device.type}"
+    console.detail(f"batch size {batch_size or default_batch_size(backbone)} ({origin})")
+
+
+def _one_line(prediction: Prediction) -> str:
+    best = prediction.best
+    return f"{prediction.path}: {best.name} {best.probability:.1%}" if best else f"{prediction.path}: none of these"
 
 
 def _rejection(predictor: Predictor) -> str:
     calibration = predictor.rejection()
     return (
-        f"none of these is answered below {calibration.threshold:.3g}: in validation "
-        f"{console.percent(calibration.false_reject)} % of photos were rejected wrongly, and "
-        f"{console.percent(calibration.false_accept)} % of photos of no given class were answered all the same"
+        f"photos that fit below {calibration.threshold:.3g} are rejected; in validation "
+        f"{console.percent(calibration.false_reject)} % of photos of the given classes were rejected, and "
+        f"{console.percent(calibration.false_accept)} % of photos of other classes were not"
     )
 
 
@@ -244,11 +258,11 @@ def _header(
 def _finish(tally: Counter[str], output: Path | None, is_page: bool) -> None:
     rejected, failed = tally["rejected"], tally["failed"]
     where = f" Written to {output}" if output else ""
-    if output and is_page:  # photos are inside: it may be large
+    if output and is_page:  # a page holds the photos, so it may be large
         size = output.stat().st_size
-        where += f" ({size / 1e6:.1f} MB, {size / tally.total() / 1e3:.1f} kB a photo)"
+        where += f" ({size / 1e6:.1f} MB, {size / tally.total() / 1e3:.1f} kB per photo)"
     if rejected or failed or output:
         none = f"{rejected:,} none of these, " if rejected else ""
-        console.note(f"{tally['ok']:,} photos named, {none}{failed:,} failed.{where}")
+        console.note(f"{tally['ok']:,} photos classified, {none}{failed:,} failed.{where}")
     if failed:
         raise typer.Exit(FINISHED_WITH_FAILURES if tally["ok"] or rejected else NOTHING_USABLE)

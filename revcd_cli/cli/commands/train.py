@@ -1,4 +1,4 @@
-"""`revcd train`: a model from photos and a class table."""
+"""`revcd train`: train a model on photos and a class table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ModelFileOption = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Model to write.",
+        help="Model file to write.",
         show_default="DATASET.safetensors",
         callback=expand_short,
     ),
@@ -53,7 +53,7 @@ ConfigOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="One setting, such as train.epochs=20; repeatable."),
+    typer.Option("--set", metavar="A.B=C", help="Change one setting, such as train.epochs=20; repeatable."),
 ]
 
 
@@ -71,21 +71,21 @@ def train(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted training.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the data and print every setting with its origin; train nothing.")
+        bool, typer.Option("--dry-run", help="Check the data and print all settings; do not train.")
     ] = False,
     log_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for TensorBoard scalars; needs tensorboard.", callback=expand),
+        typer.Option(metavar="DIR", help="Folder for TensorBoard logs; requires tensorboard.", callback=expand),
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Train a model on photos of some classes and a table that describes them.
 
-    Part of the seen classes plays unseen to choose the number of epochs; then all of them train the final model. Test
-    photos are never read. Photos without features are run through the backbone first, once. Beside the model come its
-    settings (.config.toml) and its learning curves (.curves.png).
+    Cross-validation chooses the number of epochs: each fold holds out a part of the seen classes. The final model is
+    then trained on all seen classes. Test photos are never read. If the dataset has no features, they are extracted
+    once and cached. Settings (.config.toml) and learning curves (.curves.png) are written next to the model.
 
     \b
     revcd train --dataset my-animals/
@@ -145,7 +145,7 @@ def train(
                 on_note=console.note,
             )
     except KeyboardInterrupt:
-        console.note("Add --resume to the same command to go on from the last saved epoch.")
+        console.note("To resume from the last saved epoch, add --resume to the same command.")
         raise
     write_learning_curves(summary, opened.name)
     _report(summary, dataset)
@@ -162,10 +162,11 @@ def _scalars(folder: Path | None) -> AbstractContextManager[OnEpoch]:
 def _introduce(dataset: Dataset) -> None:
     split = dataset.split
     console.note(
-        f"dataset {dataset.name} - {len(dataset.seen)} seen and {len(dataset.unseen)} unseen classes, "
-        f"{len(dataset.classes.attributes)} attributes - {len(split.trainval):,} photos to train, "
-        f"{len(split.test_seen):,} + {len(split.test_unseen):,} to test - split {dataset.split_sha256[:12]}"
+        f"dataset {dataset.name}: {len(dataset.seen)} seen and {len(dataset.unseen)} unseen classes, "
+        f"{len(dataset.classes.attributes)} attributes, {len(split.trainval):,} photos to train on, "
+        f"{len(split.test_seen):,} + {len(split.test_unseen):,} to test"
     )
+    console.detail(f"split sha256 {dataset.split_sha256}")
 
 
 def _print_settings(settings: Settings) -> None:
@@ -175,14 +176,16 @@ def _print_settings(settings: Settings) -> None:
 
 def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
     on_progress(info.done, info.planned, 0)
-    if info.validation is None and info.epoch != info.epochs:
-        return
     figures = ""
     if info.validation is not None:
         shown = (f"{name} {console.percent(value)}" for name, value in info.validation.items())
         figures = f"   {'  '.join(shown)}"
     phase = f"fold {info.fold}/{info.folds}" if info.fold else info.phase
-    console.note(f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}")
+    line = f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}"
+    if info.validation is not None or info.epoch == info.epochs:
+        console.note(line)
+    else:
+        console.detail(line)
 
 
 def _report(summary: TrainSummary, dataset: str) -> None:
@@ -194,13 +197,13 @@ def _report(summary: TrainSummary, dataset: str) -> None:
         console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}{_course(summary)}")
     console.note(
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
-        f"Written to {summary.output} (settings and learning curves beside it)"
+        f"Written to {summary.output} (settings and learning curves next to it)"
     )
     console.note(f"Next: revcd evaluate --dataset {dataset} --model {summary.output}")
 
 
 def _course(summary: TrainSummary) -> str:
-    """Draw how H went on validation, mean of the folds, from the first epoch that was looked at to the last."""
+    """Return a sparkline of H in validation over the epochs, mean of the folds, or ""."""
     by_epoch: dict[int, list[float]] = {}
     for info in summary.history:
         if info["validation"] is not None and info["validation"]["H"] is not None:

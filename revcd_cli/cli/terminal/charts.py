@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SEEN, UNSEEN, FAILED, WARNING, TRACK = "green", "magenta", "red", "yellow", "bright_black"
 
-_BAR, _ASCII_BAR = "━─", "#."  # the filled part and the rest, distinct without colours too
+_BAR, _ASCII_BAR = ("━", "─"), ("#", ".")  # the filled part and the rest, distinct without colours too
 _BAR_WIDTHS = ((80, 12), (60, 8), (0, 0))  # (least width of the terminal, length of a bar)
 _LEVELS, _ASCII_LEVELS = "▁▂▃▄▅▆▇█", ".:-=+*%#"
 

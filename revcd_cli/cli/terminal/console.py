@@ -58,8 +58,10 @@ def warn(text: str) -> None:
 def fail(error: RevcdError | str, *, hint: str | None = None) -> None:
     """Print an error and its hint on stderr, with `--quiet` too."""
     if isinstance(error, RevcdError):
-        error, hint = error.message, error.hint
-    _message(error, "error: ", "bold red")
+        text, hint = error.message, error.hint
+    else:
+        text = error
+    _message(text, "error: ", "bold red")
     if hint:
         _message(hint, "hint: ", "bold")
 

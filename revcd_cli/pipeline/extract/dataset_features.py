@@ -43,6 +43,7 @@ def with_features(
     tokens: bool = False,
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_detail: Callable[[str], None] | None = None,
 ) -> FeaturedDataset:
     """Return the data set with features: its own, cached ones, or newly extracted ones by this backbone.
 
@@ -53,7 +54,7 @@ def with_features(
     load = functools.partial(
         load_backbone, backbone, weights=weights, device=device, precision=precision, tokens=tokens
     )
-    return _extracted(dataset, load, on_progress, on_note)
+    return _extracted(dataset, load, on_progress, on_note, on_detail)
 
 
 def with_recorded_features(
@@ -65,12 +66,13 @@ def with_recorded_features(
     precision: str = "auto",
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_detail: Callable[[str], None] | None = None,
 ) -> FeaturedDataset:
     """Return the data set with features of the kind that the model was trained on."""
     if isinstance(dataset, FeaturedDataset):
         return dataset
     load = functools.partial(load_recorded, checkpoint.backbone, weights=weights, device=device, precision=precision)
-    return _extracted(dataset, load, on_progress, on_note)
+    return _extracted(dataset, load, on_progress, on_note, on_detail)
 
 
 def _extracted(
@@ -78,6 +80,7 @@ def _extracted(
     load: Callable[[], Backbone],
     on_progress: OnProgress | None,
     on_note: Callable[[str], None] | None,
+    on_detail: Callable[[str], None] | None,
 ) -> FeaturedDataset:
     if dataset.images_root is None:
         raise RevcdError(
@@ -100,6 +103,7 @@ def _extracted(
             overwrite=True,
             on_progress=on_progress,
             on_note=on_note,
+            on_detail=on_detail,
         )
         found = read_features(cached)
     attached = attach_features(dataset, found)

@@ -21,6 +21,7 @@ from ...data.photos.sources import ImageSource, count_sources, iter_sources
 from ...errors import RevcdError, UsageError
 from ...system import files
 from ...system.device import choose_device
+from .details import backbone_details
 from .journal import Journal, unfinished_settings
 from .stream import ExtractedPhoto, OnNote, default_batch_size, stream_features, tried_batch_size
 
@@ -74,13 +75,15 @@ def extract(
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
+    on_detail: OnNote | None = None,
 ) -> ExtractSummary:
     """Write the features of photos to a .parquet, .npz or .mat file, and return what was done.
 
     inputs: files, folders, patterns, archives, or "-" for a list on standard input, as in `data.sources`.
     tokens: write the backbone's spatial tokens instead of its pooled vector; not for .mat, whose layout has no place.
     fresh: begin anew where an interrupted run left `<output>.partial`, instead of going on.
-    on_progress(done, total or None, failed) and on_note(text) tell how it goes.
+    on_progress(done, total or None, failed) and on_note(text) report progress; on_detail(text) reports how features are
+    computed, and each photo that failed.
 
     Killed at any moment and called again, it writes the bytes that an uninterrupted run would have written: what was
     chosen automatically, precision and batch size, stays as the first run had it.
@@ -116,6 +119,7 @@ def extract(
         overwrite=overwrite,
         on_progress=on_progress,
         on_note=on_note,
+        on_detail=on_detail,
     )
 
 
@@ -132,6 +136,7 @@ def extract_sources(
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
+    on_detail: OnNote | None = None,
 ) -> ExtractSummary:
     """As `extract`, for a backbone that is loaded and a listing that gives the same photos each time it is called.
 
@@ -140,12 +145,14 @@ def extract_sources(
     started = time.monotonic()
     note = on_note or (lambda text: None)
     earlier = {} if fresh else unfinished_settings(output)
-    size = batch_size or earlier.get("batch_size")
-    if not size:
-        size = default_batch_size(model) if total is not None and total < _WORTH_A_TRIAL else tried_batch_size(model)
+    detail = on_detail or (lambda text: None)
+    size, origin = _batch_size(model, batch_size, earlier.get("batch_size"), total)
     with files.exclusive(output):
         files.check_output(output, overwrite=overwrite)  # again: another run may have ended just now
-        note(_decisions(model, size, total))
+        photos_text = "" if total is None else f"{total:,} photos, "
+        note(f"{photos_text}device {model.device.value}")
+        for line in (*backbone_details(model), f"batch size {size} ({origin})"):
+            detail(line)
         settings = {"format": FORMAT, "inputs": inputs, "batch_size": size, "device": model.device.value.type}
         journal = Journal(output, model.record, settings)
         journal.open(fresh=fresh)
@@ -162,7 +169,7 @@ def extract_sources(
             on_note=note,
         )
         with contextlib.closing(photos):
-            _write_shards(journal, numbers, _counted(photos, journal, total, on_progress))
+            _write_shards(journal, numbers, _counted(photos, journal, total, on_progress, detail))
         write_features(output, journal)
         summary = _summary(output, journal, reused, time.monotonic() - started)
         journal.remove()
@@ -187,14 +194,15 @@ class _Listing:
         return iter_sources(self.inputs, stdin=io.BytesIO(self._listed), null_separated=self.null_separated)
 
 
-def _decisions(model: Backbone, batch_size: int, total: int | None) -> str:
-    said = [model.device.reason, model.precision.reason, f"batch {batch_size}", model.threads.reason]
-    tokens, values = model.record.tokens, model.record.feature_dim
-    if tokens:
-        said.append(f"{tokens} x {values // tokens} floats = {4 * values / 1000:,.0f} kB a photo")
-    if total is not None:
-        said.append(f"{total:,} photos")
-    return "device " + " - ".join(said)
+def _batch_size(model: Backbone, given: int | None, earlier: int | None, total: int | None) -> tuple[int, str]:
+    """Return the batch size and where it comes from, in words."""
+    if given:
+        return given, "as given"
+    if earlier:
+        return earlier, "as in the interrupted run"
+    if total is not None and total < _WORTH_A_TRIAL:
+        return default_batch_size(model), f"default on {model.device.value.type}"
+    return tried_batch_size(model), "fastest in a micro-benchmark, which is cached"
 
 
 def _go_on(journal: Journal, listing: Callable[[], Iterator[ImageSource]], note: OnNote) -> int:
@@ -222,7 +230,11 @@ def _check_room(output: Path, total: int, reused: int, feature_dim: int) -> None
 
 
 def _counted(
-    photos: Iterator[ExtractedPhoto], journal: Journal, total: int | None, on_progress: OnProgress | None
+    photos: Iterator[ExtractedPhoto],
+    journal: Journal,
+    total: int | None,
+    on_progress: OnProgress | None,
+    detail: OnNote,
 ) -> Iterator[ExtractedPhoto]:
     tell = on_progress or (lambda done, total, failed: None)
     done = sum(shard.rows for shard in journal.finished.values())
@@ -230,7 +242,9 @@ def _counted(
     tell(done, total, failed)
     for photo in photos:
         done += 1
-        failed += photo.status == FAILED
+        if photo.status == FAILED:
+            failed += 1
+            detail(f"{photo.path}: {photo.reason} ({photo.detail})")
         tell(done, total, failed)
         yield photo
 

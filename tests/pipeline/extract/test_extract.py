@@ -266,11 +266,19 @@ def test_only_bad_photos_make_a_file_of_reasons_and_exit_code_1(weights: Path, t
     assert read_features(tmp_path / "f.parquet").reason == ("empty_file",)
 
 
-def test_what_was_decided_is_said(weights: Path, photos: Path, tmp_path: Path) -> None:
+def test_notes_name_the_backbone_and_details_say_how_features_are_computed(
+    weights: Path, photos: Path, tmp_path: Path
+) -> None:
     notes: list[str] = []
-    extract([str(photos)], tmp_path / "f.npz", backbone=TINY, weights=weights, device="cpu", on_note=notes.append)
+    details: list[str] = []
+    options = {"backbone": TINY, "weights": weights, "device": "cpu"}
+    extract([str(photos)], tmp_path / "f.npz", **options, on_note=notes.append, on_detail=details.append)
     assert any(TINY in note for note in notes)
-    assert any("cpu" in note and "batch 8" in note and "36 photos" in note for note in notes)
+    assert "36 photos, device cpu" in notes
+    assert not any("float32" in note or "batch" in note for note in notes)
+    for expected in ("device cpu (as asked)", "precision ", "batch size 8 (default on cpu)", "cache ", "sha256"):
+        assert any(expected in detail for detail in details)
+    assert sum(": truncated (" in detail for detail in details) == 1  # each photo that failed has a line
 
 
 def test_for_many_photos_the_batch_size_is_tried_and_recorded(
@@ -279,8 +287,8 @@ def test_for_many_photos_the_batch_size_is_tried_and_recorded(
     monkeypatch.setattr("revcd_cli.pipeline.extract.extract._WORTH_A_TRIAL", 30)
     monkeypatch.setattr("revcd_cli.system.probes.best_batch_size", lambda rate, sizes: 5 if rate(sizes[0]) > 0 else 0)
     notes: list[str] = []
-    extract([str(photos)], tmp_path / "f.npz", backbone=TINY, weights=weights, device="cpu", on_note=notes.append)
-    assert any("batch 5" in note for note in notes)
+    extract([str(photos)], tmp_path / "f.npz", backbone=TINY, weights=weights, device="cpu", on_detail=notes.append)
+    assert any("batch size 5" in note for note in notes)
 
 
 @pytest.mark.parametrize(
