@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from revcd_cli.scoring.ensemble import members_of
+
 from torch import Tensor
 
 from revcd_cli import Predictor
@@ -160,6 +160,6 @@ def test_gradients_of_one_step(device: str, make_toy: Callable, small_config: Ca
 
 def test_every_member_knows_its_device(device: str, animals: Checkpoint):
     model = copy.deepcopy(animals.model).to(device)
-    assert {value.device.type for member in members_of(model) for value in member.state_dict().values()} == {
+    assert {value.device.type for member in model.networks for value in member.state_dict().values()} == {
         torch.device(device).type
     }

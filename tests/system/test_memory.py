@@ -24,6 +24,7 @@ def test_memory_is_the_machine_s_or_the_container_s_share_of_it(monkeypatch, tmp
         assert memory.memory_size() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork") or sys.platform != "linux", reason="of glibc only")
 def test_memory_that_is_kept_is_not_fetched_from_the_system_again():
     program = """

@@ -57,6 +57,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", [False, True])
 def test_each_row_has_the_metrics_of_a_training_with_its_weight(test: bool, make_toy, config, tmp_path: Path):
     dataset = make_toy()
@@ -80,6 +81,7 @@ def test_each_row_has_the_metrics_of_a_training_with_its_weight(test: bool, make
     assert names == {"cls_weight.csv", "cls_weight.json", "cls_weight.png", "cls_weight.svg"}
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_order_of_weights_or_on_resuming(make_toy, config, tmp_path: Path, trainings):
     dataset = make_toy()
     study_cls_weight(dataset, config, tmp_path / "once", weights=[0.0, 0.1, 1.0], seeds=[0], device="cpu")
