@@ -3,6 +3,6 @@
     python -m tests.faults                      run every fault and print a table with counts
     python -m pytest tests/faults -m ''         the same, as tests
 
-`table.py` lists the faults: number, section and title. The other modules hold the cases of one section each.
+`table.py` lists the faults: number, section and title. `cases/` holds their cases, by subject.
 `runner.py` runs a case and asserts what must hold after every command.
 """

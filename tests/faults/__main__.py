@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from .runner import Fault, NotHere, attempt
+from .runner import Fault, Unavailable, run_case
 from .table import FAULTS, TITLES, sections
 
 WIDTH = 44
@@ -18,8 +18,8 @@ def outcome(fault: Fault) -> str:
     """Run a case; return "ok", "FAILED" or why it was skipped."""
     with tempfile.TemporaryDirectory(prefix="revcd-fault-") as folder:
         try:
-            attempt(fault, Path(folder))
-        except NotHere as reason:
+            run_case(fault, Path(folder))
+        except Unavailable as reason:
             return f"skipped: {reason}"
         except Exception:
             traceback.print_exc()

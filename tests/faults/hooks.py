@@ -28,12 +28,12 @@ def _before_reading(name: str, act: Callable[[str], None]) -> None:
     image_source.read_file = read
 
 
-def vanish(name: str) -> None:
+def delete_before_reading(name: str) -> None:
     """Delete the photo after it was listed, as another program would."""
     _before_reading(name, os.unlink)
 
 
-def grow_without_end(name: str) -> None:
+def grow_before_reading(name: str) -> None:
     """Make the photo too large after its size was checked and before it is read."""
     opened = os.open
 
@@ -45,7 +45,7 @@ def grow_without_end(name: str) -> None:
     os.open = open_grown
 
 
-def wait_for(name: str, sign: str) -> None:
+def block_reading(name: str, sign: str) -> None:
     """Block the reading of the photo until the file `sign` exists."""
 
     def wait(path: str) -> None:
@@ -65,7 +65,7 @@ def save_weights(tag: str, path: str) -> None:
     save_file(timm.create_model(tag, pretrained=False).state_dict(), path)
 
 
-def exchange(path: str) -> None:
+def replace_while_loading(path: str) -> None:
     """Replace a model by one with NaN weights as soon as it has been read for the first time."""
     target = Path(path)
     read_bytes = Path.read_bytes
@@ -81,7 +81,7 @@ def exchange(path: str) -> None:
     Path.read_bytes = read_and_replace
 
 
-def die_before(name: str) -> None:
+def kill_before_reading(name: str) -> None:
     """Kill the command just before it reads a photo; the photos before it are finished."""
 
     def kill(path: str) -> None:
@@ -91,7 +91,7 @@ def die_before(name: str) -> None:
     _before_reading(name, kill)
 
 
-def lose_scores() -> None:
+def make_scores_nan() -> None:
     """Make every score NaN, as after an overflow in the model."""
     from revcd_cli.pipeline.predict import predictor as predict
 
@@ -99,8 +99,8 @@ def lose_scores() -> None:
     predict.score_rows = lambda *arguments, **options: score_rows(*arguments, **options) * float("nan")
 
 
-def small_steps(name: str = "", sign: str = "", patience: float = 0.1) -> None:
-    """Save progress after every 4 photos and every epoch; with a name, also block a photo as `wait_for` does."""
+def save_often(name: str = "", sign: str = "", patience: float = 0.1) -> None:
+    """Save progress after every 4 photos and every epoch; with a name, also block a photo as `block_reading` does."""
     from revcd_cli.pipeline.extract import journal, stream
     from revcd_cli.pipeline.train import run as training_run
 
@@ -108,24 +108,24 @@ def small_steps(name: str = "", sign: str = "", patience: float = 0.1) -> None:
     training_run.SAVE_SECONDS = -1
     stream._PATIENCE = patience  # seconds to wait for a slow disk after an interruption
     if name:
-        wait_for(name, sign)
+        block_reading(name, sign)
 
 
-def believe_in_room() -> None:
+def skip_space_check() -> None:
     """Disable the check of free disk space, as if the disk were filled right after it."""
     from revcd_cli.pipeline.extract import extract
 
     extract._check_room = lambda *about: None
 
 
-def small_steps_a_year_ago() -> None:
-    """Do as `small_steps`, with the clock a year back."""
+def save_often_with_old_clock() -> None:
+    """Do as `save_often`, with the clock a year back."""
     now = time.time
     time.time = lambda: now() - 366 * 86_400
-    small_steps()
+    save_often()
 
 
-def memory_for(most: int, kind: str = "torch.OutOfMemoryError") -> None:
+def limit_batch_size(most: int, kind: str = "torch.OutOfMemoryError") -> None:
     """Raise an out-of-memory error for batches of more than `most` photos."""
     _with_forward(lambda images: _raise_out_of_memory(kind) if len(images) > most else None)
 
@@ -143,7 +143,7 @@ def no_memory_for_photo(number: int) -> None:
     _with_forward(check)
 
 
-def broken_model(calls: str) -> None:
+def fail_forward(calls: str) -> None:
     """Fail with an error that a smaller batch does not avoid; count the calls in a file."""
 
     def fail(images: Any) -> None:
@@ -175,7 +175,7 @@ def _raise_out_of_memory(kind: str) -> None:
     raise MemoryError if kind == "MemoryError" else torch.OutOfMemoryError("CUDA out of memory")
 
 
-def lose_loss(epoch: int) -> None:
+def make_loss_nan(epoch: int) -> None:
     """Make the loss of one epoch NaN; epochs are counted over all phases."""
     from revcd_cli.core.trainer import Trainer
 

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .interruptions import photos, searching, training
-from .runner import ROOT, Place
+from .cases.interruptions import photos, searching, training
+from .runner import ROOT, Workspace
 
 PHOTOS = 120
-COMMANDS: dict[str, Callable[[Place], list[str]]] = {
+COMMANDS: dict[str, Callable[[Workspace], list[str]]] = {
     "extract": partial(photos, count=PHOTOS),
     "train": training,
     "tune": searching,
@@ -46,7 +46,7 @@ class Ended:
 
     code: int
     seconds: float  # CPU time, which does not depend on other programs
-    said: str
+    output: str
 
 
 class Command:
@@ -54,37 +54,37 @@ class Command:
 
     def __init__(self, name: str, root: Path) -> None:
         root.mkdir()
-        self.place = Place(root)
-        self.arguments = COMMANDS[name](self.place)
+        self.workspace = Workspace(root)
+        self.arguments = COMMANDS[name](self.workspace)
 
     def run(self, kill_after: float | None = None) -> Ended:
         """Run it; `kill_after` counts seconds of CPU time from when it holds its output's lock and its work begins."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        environment |= {"XDG_CACHE_HOME": str(self.place.home / "cache")}
-        with tempfile.TemporaryFile() as said:
+        environment |= {"XDG_CACHE_HOME": str(self.workspace.home / "cache")}
+        with tempfile.TemporaryFile() as printed:
             process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, *self.arguments], env=environment, stdout=said, stderr=said
+                [sys.executable, "-c", PROGRAM, *self.arguments], env=environment, stdout=printed, stderr=printed
             )
-            while process.poll() is None and not any(self.place.outputs.glob(".*.lock")):
+            while process.poll() is None and not any(self.workspace.outputs.glob(".*.lock")):
                 time.sleep(0.002)
             started = seconds = used(process.pid)
             while process.poll() is None:
-                if any(self.place.outputs.glob(".*.lock")):  # not while the process shuts down
+                if any(self.workspace.outputs.glob(".*.lock")):  # not while the process shuts down
                     seconds = max(seconds, used(process.pid))
                 if kill_after is not None and seconds - started >= kill_after:
                     process.send_signal(signal.SIGKILL)
                     process.wait()
                 time.sleep(0.002)
-            said.seek(0)
-            return Ended(process.returncode, max(seconds - started, 0), said.read().decode(errors="replace"))
+            printed.seek(0)
+            return Ended(process.returncode, max(seconds - started, 0), printed.read().decode(errors="replace"))
 
     def written(self) -> dict[str, bytes]:
         """Return the final files; the record of a search is left out because it contains times."""
-        found = {path.name: path.read_bytes() for path in self.place.outputs.iterdir() if path.is_file()}
+        found = {path.name: path.read_bytes() for path in self.workspace.outputs.iterdir() if path.is_file()}
         return {name: content for name, content in found.items() if not name.startswith(".") and name != "t.jsonl"}
 
     def empty(self) -> None:
-        for path in sorted(self.place.outputs.rglob("*"), reverse=True):
+        for path in sorted(self.workspace.outputs.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
 
 
@@ -103,7 +103,7 @@ def undisturbed(command: Command, times: int = 3) -> Ended:
     for _ in range(times):
         command.empty()
         runs.append(command.run())
-        assert runs[-1].code == 0, runs[-1].said
+        assert runs[-1].code == 0, runs[-1].output
     return min(runs, key=lambda run: run.seconds)
 
 
@@ -124,22 +124,22 @@ def try_moments(command: Command, moments: int, chance: random.Random) -> list[s
     print(f"  undisturbed: {alone.seconds:.2f} s of work, {', '.join(sorted(whole))}", flush=True)
     for part in range(moments):
         first = killed(command, lambda part=part: (part + chance.random()) / moments * alone.seconds)
-        kept = sorted(path.name for path in command.place.outputs.rglob("*") if path.is_file())
+        kept = sorted(path.name for path in command.workspace.outputs.rglob("*") if path.is_file())
         second = command.run(kill_after=chance.random() * alone.seconds)
         between = {name: content for name, content in command.written().items() if name in whole}
         last = command.run() if second.code else second
-        said = f"  killed after {first.seconds:.2f} s ({first.code}) and {second.seconds:.2f} s ({second.code})"
+        line = f"  killed after {first.seconds:.2f} s ({first.code}) and {second.seconds:.2f} s ({second.code})"
         # A command that ended before the second kill refuses to overwrite its own output.
-        complete = last.code == 0 or "exists already" in last.said
-        wrong = [] if complete else [f"exit code {last.code}: {last.said[-500:]}"]
+        complete = last.code == 0 or "exists already" in last.output
+        wrong = [] if complete else [f"exit code {last.code}: {last.output[-500:]}"]
         # The settings file beside a model is written after it, so the model may be there alone.
         wrong += [f"{name} was incomplete" for name, content in between.items() if content != whole[name]]
         wrong += ["other bytes"] if command.written() != whole else []
         # Leftovers of a run that was killed after its output was complete stay until a run may write there again.
-        left = [path.name for path in command.place.outputs.rglob("*") if path.name not in whole and last.code == 0]
+        left = [path.name for path in command.workspace.outputs.rglob("*") if path.name not in whole and last.code == 0]
         left = [name for name in left if name != "t.jsonl"]  # the record of a search is kept
         wrong += [f"left behind: {left}"] if left else []
-        print(f"{said}, kept {len(kept)} files: {'; '.join(wrong) or 'same bytes'}", flush=True)
+        print(f"{line}, kept {len(kept)} files: {'; '.join(wrong) or 'same bytes'}", flush=True)
         faults += wrong
     return faults
 

@@ -29,7 +29,7 @@ MEGABYTE = 1 << 20
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-class NotHere(Exception):
+class Unavailable(Exception):
     """Raised when this machine cannot run a case; the message says why."""
 
 
@@ -60,11 +60,11 @@ class Run:
     memory: int  # peak resident bytes; only comparable with another run
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.stdout + self.stderr
 
 
-class Place:
+class Workspace:
     """The folders of a case: inputs, outputs, and others that must stay empty."""
 
     def __init__(self, root: Path) -> None:
@@ -157,61 +157,64 @@ class Fault:
 
     number: int
     case: str
-    make: Callable[[Place], Sequence[str]]  # writes the inputs and returns the arguments of `revcd`
+    make: Callable[[Workspace], Sequence[str]]  # writes the inputs and returns the arguments of `revcd`
     code: int = 0  # the expected exit code
     rows: Mapping[str, str] | None = None  # the expected output: "ok" or the reason for each photo; None: no output
     says: Sequence[str] = ()  # texts that stdout or stderr must contain
-    then: Callable[[Place, Run], None] | None = None  # further assertions
-    drive: Callable[[Place, Sequence[str], Process], Run] = lambda place, *command: place.run(*command)  # runs it
+    then: Callable[[Workspace, Run], None] | None = None  # further assertions
+    drive: Callable[[Workspace, Sequence[str], Process], Run] = lambda workspace, *command: workspace.run(
+        *command
+    )  # runs it
     leaves: Sequence[str] = ()  # patterns of further files in the output folder afterwards
     changes: Sequence[str] = ()  # inputs that another program changes during the run
-    process: Process | Callable[[Place], Process] = PLAIN
+    process: Process | Callable[[Workspace], Process] = PLAIN
     differs: str = ""  # why the behaviour differs from the specification's
 
     def __str__(self) -> str:
         return f"{self.number}-{self.case}".replace(" ", "-")
 
 
-def attempt(fault: Fault, root: Path) -> None:
+def run_case(fault: Fault, root: Path) -> None:
     """Run a case in an empty folder. Raises `AssertionError` if it fails, and `NotHere`."""
-    place = Place(root)
-    arguments = fault.make(place)
-    before, there = snapshot(place.inputs, fault.changes), _names(place.outputs)
-    process = fault.process if isinstance(fault.process, Process) else fault.process(place)
-    run = fault.drive(place, arguments, process)
-    assert run.code == fault.code, f"exit code {run.code}, expected {fault.code}\n{run.said[-2000:]}"
-    assert_tidy(place, run, fault, before)
+    workspace = Workspace(root)
+    arguments = fault.make(workspace)
+    before, there = snapshot(workspace.inputs, fault.changes), _names(workspace.outputs)
+    process = fault.process if isinstance(fault.process, Process) else fault.process(workspace)
+    run = fault.drive(workspace, arguments, process)
+    assert run.code == fault.code, f"exit code {run.code}, expected {fault.code}\n{run.output[-2000:]}"
+    assert_clean(workspace, run, fault, before)
     if "FORCE_COLOR" not in process.environment and not any("/pts/" in (path or "") for path in process.streams):
-        assert not _CONTROL.search(run.said), f"control characters reach the terminal: {run.said!r}"
+        assert not _CONTROL.search(run.output), f"control characters reach the terminal: {run.output!r}"
     for words in fault.says:
-        assert words in run.said, f"{words!r} is missing in:\n{run.said[-2000:]}"
+        assert words in run.output, f"{words!r} is missing in:\n{run.output[-2000:]}"
     expected = there | {ANSWERS} if fault.rows is not None else there
-    left = {name for name in _names(place.outputs) if not any(Path(name).match(p) for p in fault.leaves)}
+    left = {name for name in _names(workspace.outputs) if not any(Path(name).match(p) for p in fault.leaves)}
     assert left == expected - {name for name in expected if any(Path(name).match(p) for p in fault.leaves)}
     if fault.rows is not None:
-        found = place.rows()
+        found = workspace.rows()
         assert dict(found) == dict(fault.rows), f"rows {found}"
         assert len(found) == len(fault.rows), f"several rows for one photo: {found}"
     if fault.then is not None:
-        fault.then(place, run)
-        assert snapshot(place.inputs, fault.changes) == before
+        fault.then(workspace, run)
+        assert snapshot(workspace.inputs, fault.changes) == before
 
 
-def assert_tidy(place: Place, run: Run, fault: Fault, before: dict[str, tuple]) -> None:
+def assert_clean(workspace: Workspace, run: Run, fault: Fault, before: dict[str, tuple]) -> None:
     """Assert what must hold after every command: no traceback, no changed input, no stray file, no connection."""
-    assert "Traceback" not in run.said, run.said[-3000:]
+    assert "Traceback" not in run.output, run.output[-3000:]
     if not any("unexpected" in words for words in fault.says):
-        assert "defect in revcd" not in run.said, run.said[-3000:]
+        assert "defect in revcd" not in run.output, run.output[-3000:]
     assert "Warning:" not in run.stderr, run.stderr[-3000:]  # a library's warnings are not for users
     assert (
-        snapshot(place.inputs, ignored=[n for n in _names(place.inputs) if n not in before]).items() <= before.items()
+        snapshot(workspace.inputs, ignored=[n for n in _names(workspace.inputs) if n not in before]).items()
+        <= before.items()
     )
-    for folder in (place.folder, place.temporary):
+    for folder in (workspace.folder, workspace.temporary):
         left = {name for name in _names(folder) if not name.startswith("torchinductor_")}  # torch's own empty folders
         assert not left, f"left in {folder}: {left}"
-    stray = [name for name in _names(place.outputs) if name.endswith((".tmp", ".lock", ".partial"))]
+    stray = [name for name in _names(workspace.outputs) if name.endswith((".tmp", ".lock", ".partial"))]
     assert not stray or run.code in (130, 143, -9), f"left behind: {stray}"
-    assert not (place.root / "network").exists(), "a connection was tried"
+    assert not (workspace.root / "network").exists(), "a connection was tried"
 
 
 def snapshot(folder: Path, ignored: Sequence[str] = ()) -> dict[str, tuple]:
@@ -241,13 +244,13 @@ def _state(path: Path) -> tuple:
 
 
 class _Server:
-    """The client of `server.py`."""
+    """The client of `fork_server.py`."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
         environment.pop("HF_HUB_OFFLINE", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server"],
+            [sys.executable, "-m", "tests.faults.fork_server"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -272,7 +275,7 @@ class _Server:
 @functools.cache
 def server() -> _Server:
     if not hasattr(os, "fork"):
-        raise NotHere("processes cannot be forked here")
+        raise Unavailable("processes cannot be forked here")
     return _Server()
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import (
+from .cases import (
     archives,
     class_tables,
     features,
     full_disks,
-    images_bad,
-    images_good,
     interruptions,
     models,
+    outputs,
     paths,
-    runtime,
-    surroundings,
-    writing,
+    run_options,
+    training_and_terminals,
+    unreadable_images,
+    unusual_images,
 )
 
 SECTIONS = {
@@ -58,8 +58,8 @@ SECTIONS = {
 TITLES = [" ".join(title.split()) for titles in SECTIONS.values() for title in titles.split(";")]  # fault 1 first
 
 _MODULES = (
-    *(images_bad, images_good, paths, archives, class_tables, features, models),
-    *(writing, full_disks, interruptions, runtime, surroundings),
+    *(unreadable_images, unusual_images, paths, archives, class_tables, features, models),
+    *(outputs, full_disks, interruptions, run_options, training_and_terminals),
 )
 FAULTS = tuple(sorted((fault for module in _MODULES for fault in module.FAULTS), key=lambda fault: fault.number))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.runner import Fault, NotHere, attempt
+from tests.faults.runner import Fault, Unavailable, run_case
 from tests.faults.table import FAULTS, TITLES, sections
 
 pytestmark = pytest.mark.slow
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_fault(fault: Fault, tmp_path: Path):
     try:
-        attempt(fault, tmp_path)
-    except NotHere as reason:
+        run_case(fault, tmp_path)
+    except Unavailable as reason:
         pytest.skip(str(reason))
 
 

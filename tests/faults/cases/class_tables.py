@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from revcd_cli.checkpoint.model_file import read_class_table
 
-from .images_good import scores
-from .runner import MEGABYTE, Fault, Place, Run
+from ..runner import MEGABYTE, Fault, Run, Workspace
+from .unusual_images import scores
 
 Lines = list[list[str]]
 EXAMPLE = "class,stripes,hooves"
@@ -50,9 +50,9 @@ def cell(line: int, column: int, value: str) -> Callable[[], str]:
     return changed(change)
 
 
-def given(content: Callable[[], str | bytes]) -> Callable[[Place], list[str]]:
-    def make(place: Place) -> list[str]:
-        return place.predict(place.good(), "--classes", place.write(TABLE, content()), top_k=3)
+def given(content: Callable[[], str | bytes]) -> Callable[[Workspace], list[str]]:
+    def make(workspace: Workspace) -> list[str]:
+        return workspace.predict(workspace.good(), "--classes", workspace.write(TABLE, content()), top_k=3)
 
     return make
 
@@ -74,19 +74,21 @@ def accepted(
     return Fault(number, case, given(content), 0, says=says, then=then or same_answers, leaves=("answers.csv",))
 
 
-def same_answers(place: Place, run: Run) -> None:
+def same_answers(workspace: Workspace, run: Run) -> None:
     """Assert that the output equals that of the plain table, byte for byte."""
-    before = place.answers.read_bytes()
-    plain = place.write("plain.csv", text([list(cells) for cells in own_table()]))
-    again = place.run([*place.predict(place.inputs / "good.png", "--classes", plain, top_k=3), "--overwrite"])
-    (place.inputs / "plain.csv").unlink()
+    before = workspace.answers.read_bytes()
+    plain = workspace.write("plain.csv", text([list(cells) for cells in own_table()]))
+    again = workspace.run(
+        [*workspace.predict(workspace.inputs / "good.png", "--classes", plain, top_k=3), "--overwrite"]
+    )
+    (workspace.inputs / "plain.csv").unlink()
     assert again.code == 0
-    assert place.answers.read_bytes() == before
+    assert workspace.answers.read_bytes() == before
 
 
-def finite_answers(place: Place, run: Run) -> None:
+def finite_answers(workspace: Workspace, run: Run) -> None:
     """Assert that there is one prediction, with a finite probability."""
-    (answer,) = scores(place).values()
+    (answer,) = scores(workspace).values()
     assert answer[0] and math.isfinite(answer[1])
 
 
@@ -154,24 +156,24 @@ def named(name: str, line: int = 2) -> Callable[[], str]:
     return cell(line, 1, '"' + name.replace('"', '""') + '"')
 
 
-def giant(place: Place) -> list[str]:
-    path = place.write(TABLE, plain())
+def giant(workspace: Workspace) -> list[str]:
+    path = workspace.write(TABLE, plain())
     os.truncate(path, 1 << 30)
-    return place.predict(place.good(), "--classes", path)
+    return workspace.predict(workspace.good(), "--classes", path)
 
 
-def little_memory(place: Place, run: Run) -> None:
-    usual = place.run(place.predict(place.inputs / "good.png", "--overwrite"))
+def little_memory(workspace: Workspace, run: Run) -> None:
+    usual = workspace.run(workspace.predict(workspace.inputs / "good.png", "--overwrite"))
     assert run.memory < usual.memory + 50 * MEGABYTE
 
 
-def no_table(make: Callable[[Place], str]) -> Callable[[Place], list[str]]:
-    return lambda place: place.predict(place.good(), "--classes", make(place))
+def no_table(make: Callable[[Workspace], str]) -> Callable[[Workspace], list[str]]:
+    return lambda workspace: workspace.predict(workspace.good(), "--classes", make(workspace))
 
 
-def a_folder(place: Place) -> str:
-    (place.inputs / TABLE).mkdir()
-    return str(place.inputs / TABLE)
+def a_folder(workspace: Workspace) -> str:
+    (workspace.inputs / TABLE).mkdir()
+    return str(workspace.inputs / TABLE)
 
 
 def latin_1() -> bytes:
@@ -182,7 +184,13 @@ PLACE = f"{TABLE}:3:4: "
 NUMBERS = {"nan": "finite", "inf": "finite", "1e400": "too large", "1_000": "not a plain number"}
 NUMBERS |= {"0x1": "not a plain number", "yes": "not a plain number", "50%": "a percentage", "\u0663": "digits"}
 FAULTS: Sequence[Fault] = (
-    Fault(48, "missing", no_table(lambda place: str(place.inputs / TABLE)), 4, says=(TABLE, "no such file", EXAMPLE)),
+    Fault(
+        48,
+        "missing",
+        no_table(lambda workspace: str(workspace.inputs / TABLE)),
+        4,
+        says=(TABLE, "no such file", EXAMPLE),
+    ),
     Fault(48, "a folder", no_table(a_folder), 4, says=(TABLE, "is a folder", EXAMPLE)),
     refused(48, "empty", lambda: "", "is empty", EXAMPLE),
     refused(48, "only a header", lambda: plain().splitlines()[0], "no class below", EXAMPLE),

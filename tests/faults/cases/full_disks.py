@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .runner import Fault, NotHere, Place, Process, Run
-from .trained import shapes
-from .writing import HOOKS, OLD, extraction, many_photos
+from ..runner import Fault, Process, Run, Unavailable, Workspace
+from ..shapes_model import shapes
+from .outputs import HOOKS, OLD, extraction, many_photos
 
 
 @contextlib.contextmanager
@@ -20,33 +20,33 @@ def small_disk(folder: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], capture_output=True, check=False
     )
     if mounted.returncode:
-        raise NotHere("no disk can be mounted here (only root may)")
+        raise Unavailable("no disk can be mounted here (only root may)")
     try:
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
 
 
-def on_a_full_disk(place: Place, arguments: Sequence[str], process: Process) -> Run:
+def on_a_full_disk(workspace: Workspace, arguments: Sequence[str], process: Process) -> Run:
     """Write more than a small disk holds; assert that the old file is unchanged and alone."""
-    with small_disk(place.root / "disk") as disk:
+    with small_disk(workspace.root / "disk") as disk:
         output = disk / "answers.json"
         output.write_text(OLD)
-        command = [str(output) if part == str(place.answers) else part for part in arguments]
-        run = place.run([*command, "--overwrite", "--format", "json"], process)
+        command = [str(output) if part == str(workspace.answers) else part for part in arguments]
+        run = workspace.run([*command, "--overwrite", "--format", "json"], process)
         assert [path.name for path in disk.iterdir()] == ["answers.json"]
         assert output.read_text() == OLD
     return run
 
 
-def a_full_disk_for(name: str) -> Callable[[Place, Sequence[str], Process], Run]:
+def a_full_disk_for(name: str) -> Callable[[Workspace, Sequence[str], Process], Run]:
     """Return a driver whose output is an old file on a disk too small for a new file and for saved progress."""
 
-    def drive(place: Place, arguments: Sequence[str], process: Process) -> Run:
-        with small_disk(place.root / "disk") as disk:
+    def drive(workspace: Workspace, arguments: Sequence[str], process: Process) -> Run:
+        with small_disk(workspace.root / "disk") as disk:
             (disk / name).write_text(OLD)
             command = [str(disk / name) if part.endswith(f"/{name}") else part for part in arguments]
-            run = place.run([*command, "--overwrite"], process)
+            run = workspace.run([*command, "--overwrite"], process)
             assert {path.name for path in disk.iterdir()} <= {name, f"{name}.partial"}
             assert (disk / name).read_text() == OLD
         return run
@@ -54,8 +54,8 @@ def a_full_disk_for(name: str) -> Callable[[Place, Sequence[str], Process], Run]
     return drive
 
 
-def trained_model(place: Place) -> list[str]:
-    return shapes().train(place, shapes().copy(place))
+def trained_model(workspace: Workspace) -> list[str]:
+    return shapes().train(workspace, shapes().copy(workspace))
 
 
 FAULTS: Sequence[Fault] = (
@@ -74,7 +74,7 @@ FAULTS: Sequence[Fault] = (
         extraction,
         1,
         says=("No space left on device",),
-        process=Process(hook=(HOOKS, "believe_in_room")),
+        process=Process(hook=(HOOKS, "skip_space_check")),
         drive=a_full_disk_for("f.npz"),
     ),
     Fault(
@@ -91,7 +91,7 @@ FAULTS: Sequence[Fault] = (
         trained_model,
         1,
         says=("No space left on device",),
-        process=Process(hook=(HOOKS, "small_steps")),
+        process=Process(hook=(HOOKS, "save_often")),
         drive=a_full_disk_for("m.safetensors"),
     ),
 )

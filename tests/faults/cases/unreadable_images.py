@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from revcd_cli.data.photos.images import pillow_heif
 from tests.makers.pictures import BAD, HEIC, JPEG, PNG, ZIPPED_TIFF, encoded, photo
 
-from .runner import MEGABYTE, Fault, NotHere, Place, Process, Run
+from ..runner import MEGABYTE, Fault, Process, Run, Unavailable, Workspace
 
 HOOKS = "tests.faults.hooks"
 NO_OPTION = "There is no --max-pixels: the fixed limits are what bounds the memory."
@@ -28,14 +28,14 @@ def beside(
     reason: str,
     *says: str,
     name: str = "bad.jpg",
-    then: Callable[[Place, Run], None] | None = None,
+    then: Callable[[Workspace, Run], None] | None = None,
     differs: str = "",
 ) -> Fault:
     """Return the case of a file beside a valid photo: predicted too if `reason` is "ok", else a row with the reason."""
 
-    def make(place: Place) -> list[str]:
+    def make(workspace: Workspace) -> list[str]:
         content = data() if callable(data) else data
-        return place.predict(place.write(name, content), place.good())
+        return workspace.predict(workspace.write(name, content), workspace.good())
 
     rows = {name: reason, "good.png": "ok"}
     failed = () if reason == "ok" else (f"{name}: {reason}", "1 photos classified, 1 failed")
@@ -56,105 +56,107 @@ def scan_noise(seed: int) -> bytes:
     return bytes(data)
 
 
-def noisy_tiffs(place: Place) -> list[str]:
+def noisy_tiffs(workspace: Workspace) -> list[str]:
     for seed in range(40):
         chance, data = random.Random(seed), bytearray(ZIPPED_TIFF)
         for _ in range(6):
             data[chance.randrange(len(data))] = chance.randrange(256)
-        place.write(f"{seed}.tif", bytes(data))
-    return ["extract", str(place.inputs), "-o", str(place.outputs / "f.npz"), "--backbone", "embedded"]
+        workspace.write(f"{seed}.tif", bytes(data))
+    return ["extract", str(workspace.inputs), "-o", str(workspace.outputs / "f.npz"), "--backbone", "embedded"]
 
 
-def only_own_messages(place: Place, run: Run) -> None:
+def only_own_messages(workspace: Workspace, run: Run) -> None:
     """Assert that libtiff's own messages on stderr are suppressed."""
     own = re.compile(r"backbone |device |warning: |\d+ done|Next: ")
     assert [line for line in run.stderr.splitlines() if not own.match(line)] == []
 
 
-def noisy_scans(place: Place) -> list[str]:
-    return place.predict(*(place.write(f"{seed}.jpg", scan_noise(seed)) for seed in range(8)), "--overwrite")
+def noisy_scans(workspace: Workspace) -> list[str]:
+    return workspace.predict(*(workspace.write(f"{seed}.jpg", scan_noise(seed)) for seed in range(8)), "--overwrite")
 
 
-def same_again(place: Place, run: Run) -> None:
+def same_again(workspace: Workspace, run: Run) -> None:
     """Assert that the same command writes the same bytes and the same messages again."""
-    before = place.answers.read_bytes()
-    again = place.run(place.predict(*sorted(map(str, place.inputs.iterdir())), "--overwrite"))
-    assert (again.code, place.answers.read_bytes(), again.stderr) == (run.code, before, run.stderr)
+    before = workspace.answers.read_bytes()
+    again = workspace.run(workspace.predict(*sorted(map(str, workspace.inputs.iterdir())), "--overwrite"))
+    assert (again.code, workspace.answers.read_bytes(), again.stderr) == (run.code, before, run.stderr)
 
 
-def little_memory(place: Place, run: Run) -> None:
+def little_memory(workspace: Workspace, run: Run) -> None:
     """Assert that the bad file needs no more memory than a small photo in its place."""
-    usual = place.run(place.predict(place.good("a.png"), place.good("b.png"), "--overwrite"))
+    usual = workspace.run(workspace.predict(workspace.good("a.png"), workspace.good("b.png"), "--overwrite"))
     for name in ("a.png", "b.png"):
-        (place.inputs / name).unlink()
+        (workspace.inputs / name).unlink()
     assert run.memory < usual.memory + 200 * MEGABYTE
 
 
-def given_postscript(place: Place) -> list[str]:
+def given_postscript(workspace: Workspace) -> list[str]:
     """Write a PostScript program that creates a file if it is executed, under several names."""
-    program = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({place.root}/executed) (w) file closefile\nshowpage\n"
-    documents = [place.write(name, program) for name in ("a.eps", "b.jpg")]
-    documents += [place.write("c.pdf", b"%PDF-1.7\n" + bytes(60)), place.write("d.svg", "<svg/>")]
-    return place.predict(*documents, place.good())
+    program = (
+        f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({workspace.root}/executed) (w) file closefile\nshowpage\n"
+    )
+    documents = [workspace.write(name, program) for name in ("a.eps", "b.jpg")]
+    documents += [workspace.write("c.pdf", b"%PDF-1.7\n" + bytes(60)), workspace.write("d.svg", "<svg/>")]
+    return workspace.predict(*documents, workspace.good())
 
 
-def not_executed(place: Place, run: Run) -> None:
-    assert not (place.root / "executed").exists()
+def not_executed(workspace: Workspace, run: Run) -> None:
+    assert not (workspace.root / "executed").exists()
 
 
-def heic(place: Place) -> list[str]:
+def heic(workspace: Workspace) -> list[str]:
     if pillow_heif is not None:
-        raise NotHere("pillow-heif is installed, so HEIC is read")
-    return place.predict(place.write("bad.heic", HEIC), place.good())
+        raise Unavailable("pillow-heif is installed, so HEIC is read")
+    return workspace.predict(workspace.write("bad.heic", HEIC), workspace.good())
 
 
-def everything_bad(command: str) -> Callable[[Place], list[str]]:
-    def make(place: Place) -> list[str]:
+def everything_bad(command: str) -> Callable[[Workspace], list[str]]:
+    def make(workspace: Workspace) -> list[str]:
         for name, (data, _) in BAD.items():
-            place.write(f"{name}.jpg", data)
+            workspace.write(f"{name}.jpg", data)
         if command == "predict":
-            return place.predict(place.inputs)
-        return ["extract", str(place.inputs), "-o", str(place.outputs / "f.parquet"), "--backbone", "embedded"]
+            return workspace.predict(workspace.inputs)
+        return ["extract", str(workspace.inputs), "-o", str(workspace.outputs / "f.parquet"), "--backbone", "embedded"]
 
     return make
 
 
-def every_row_of_features(place: Place, run: Run) -> None:
+def every_row_of_features(workspace: Workspace, run: Run) -> None:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(place.outputs / "f.parquet").to_pylist()
+    table = pq.read_table(workspace.outputs / "f.parquet").to_pylist()
     assert {Path(row["path"]).stem: row["reason"] for row in table} == {name: bad[1] for name, bad in BAD.items()}
     assert {row["status"] for row in table} == {"failed"}
     assert len(table) == len(BAD)
 
 
-def two_photos(place: Place) -> list[str]:
-    place.good("b.png")
-    return place.predict(place.good("a.png"), place.inputs / "b.png")
+def two_photos(workspace: Workspace) -> list[str]:
+    workspace.good("b.png")
+    return workspace.predict(workspace.good("a.png"), workspace.inputs / "b.png")
 
 
-def unreadable(place: Place) -> list[str]:
-    path = place.good("secret.png")
+def unreadable(workspace: Workspace) -> list[str]:
+    path = workspace.good("secret.png")
     Path(path).chmod(0)
-    return place.predict(path, place.good())
+    return workspace.predict(path, workspace.good())
 
 
-def growing(place: Place) -> list[str]:
-    place.write("b.png", PNG[: len(PNG) // 2])
-    return place.predict(place.good("a.png"), place.inputs / "b.png")
+def growing(workspace: Workspace) -> list[str]:
+    workspace.write("b.png", PNG[: len(PNG) // 2])
+    return workspace.predict(workspace.good("a.png"), workspace.inputs / "b.png")
 
 
 def strip(width: int, height: int) -> bytes:
     return encoded(Image.new("L", (width, height)))
 
 
-def padded(data: bytes, megabytes: int) -> Callable[[Place], list[str]]:
+def padded(data: bytes, megabytes: int) -> Callable[[Workspace], list[str]]:
     """Return a function that writes a photo followed by megabytes of zeros, as a sparse file."""
 
-    def make(place: Place) -> list[str]:
-        path = place.write("bad.jpg", data)
+    def make(workspace: Workspace) -> list[str]:
+        path = workspace.write("bad.jpg", data)
         os.truncate(path, len(data) + megabytes * MEGABYTE)
-        return place.predict(path, place.good())
+        return workspace.predict(path, workspace.good())
 
     return make
 
@@ -243,7 +245,7 @@ FILES: Sequence[Fault] = (
         {"a.png": "ok", "b.png": "vanished"},
         ("it was there when the photos were listed",),
         changes=("b.png",),
-        process=Process(hook=(HOOKS, "vanish", "b.png")),
+        process=Process(hook=(HOOKS, "delete_before_reading", "b.png")),
     ),
     Fault(
         28,
@@ -259,7 +261,7 @@ FILES: Sequence[Fault] = (
         3,
         {"a.png": "ok", "b.png": "too_large"},
         changes=("b.png",),
-        process=Process(hook=(HOOKS, "grow_without_end", "b.png")),
+        process=Process(hook=(HOOKS, "grow_before_reading", "b.png")),
     ),
     Fault(
         29,

@@ -15,8 +15,8 @@ import safetensors.numpy
 
 from revcd_cli.checkpoint.model_file import FORMAT, read_metadata
 
-from .runner import MEGABYTE, Fault, Place, Process, Run
-from .trained import BACKBONE, shapes
+from ..runner import MEGABYTE, Fault, Process, Run, Workspace
+from ..shapes_model import BACKBONE, shapes
 
 HOOKS = "tests.faults.hooks"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"
@@ -27,15 +27,15 @@ Spoil = Callable[[Path], Any]
 def model(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safetensors", **more: Any) -> Fault:
     """Return the case of an unusable model, given to `revcd predict`: one short message, exit code 1."""
 
-    def make(place: Place) -> list[str]:
-        path = Path(place.write(f"model.{suffix}", shapes().model.read_bytes()))
+    def make(workspace: Workspace) -> list[str]:
+        path = Path(workspace.write(f"model.{suffix}", shapes().model.read_bytes()))
         spoil(path)
-        return place.predict(place.good(), "--model", path, "--weights", shapes().weights)
+        return workspace.predict(workspace.good(), "--model", path, "--weights", shapes().weights)
 
-    def one_message(place: Place, run: Run) -> None:
+    def one_message(workspace: Workspace, run: Run) -> None:
         errors = [line for line in run.stderr.splitlines() if not line.startswith("hint: ")]
         assert len(errors) == 1, run.stderr
-        assert len(errors[0]) < len(str(place.inputs)) + 400
+        assert len(errors[0]) < len(str(workspace.inputs)) + 400
 
     return Fault(number, case, make, 1, says=("model", *says), then=one_message, **more)
 
@@ -43,11 +43,11 @@ def model(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safet
 def weights(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safetensors") -> Fault:
     """Return the case of unusable backbone weights, given to `revcd extract`."""
 
-    def make(place: Place) -> list[str]:
-        path = Path(place.write(f"weights.{suffix}", shapes().weights.read_bytes()))
+    def make(workspace: Workspace) -> list[str]:
+        path = Path(workspace.write(f"weights.{suffix}", shapes().weights.read_bytes()))
         spoil(path)
-        output = str(place.outputs / "f.npz")
-        return ["extract", place.good(), "-o", output, "--backbone", BACKBONE, "--weights", str(path)]
+        output = str(workspace.outputs / "f.npz")
+        return ["extract", workspace.good(), "-o", output, "--backbone", BACKBONE, "--weights", str(path)]
 
     return Fault(number, case, make, 1, says=("weights", *says), then=not_run)
 
@@ -78,8 +78,8 @@ def torch_file(path: Path) -> None:
 class Evil:
     """Creates a file when it is unpickled."""
 
-    def __init__(self, place: Path) -> None:
-        self.sentinel = place / "executed"
+    def __init__(self, workspace: Path) -> None:
+        self.sentinel = workspace / "executed"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open, (str(self.sentinel), "w")
@@ -96,8 +96,8 @@ def evil_zip(path: Path) -> None:
         archive.writestr("archive/version", "3\n")
 
 
-def not_run(place: Place, run: Run) -> None:
-    assert not (place.root / "executed").exists()
+def not_run(workspace: Workspace, run: Run) -> None:
+    assert not (workspace.root / "executed").exists()
 
 
 def in_metadata(change: Callable[[dict[str, Any]], Any]) -> Spoil:
@@ -131,34 +131,42 @@ def no_tensors(tensors: dict[str, np.ndarray]) -> None:
         del tensors[name]
 
 
-def named_five(place: Place, run: Run) -> None:
+def named_five(workspace: Workspace, run: Run) -> None:
     assert run.stderr.count(" is missing") == 5 and " more" in run.stderr
 
 
-def predict_with(*more: str) -> Callable[[Place], list[str]]:
-    return lambda place: place.predict(place.good(), "--model", shapes().model, *more)
+def predict_with(*more: str) -> Callable[[Workspace], list[str]]:
+    return lambda workspace: workspace.predict(workspace.good(), "--model", shapes().model, *more)
 
 
-def own_weights(place: Place) -> list[str]:
+def own_weights(workspace: Workspace) -> list[str]:
     """Give the model's network other weights than those it was trained with."""
-    path = place.write("other.safetensors", shapes().weights.read_bytes())
+    path = workspace.write("other.safetensors", shapes().weights.read_bytes())
     in_weights = safetensors.numpy.load_file(path)
     safetensors.numpy.save_file({name: np.asarray(value + 1) for name, value in in_weights.items()}, path)
-    return place.predict(place.good(), "--model", shapes().model, "--weights", path)
+    return workspace.predict(workspace.good(), "--model", shapes().model, "--weights", path)
 
 
-def exchanged(place: Place) -> list[str]:
+def exchanged(workspace: Workspace) -> list[str]:
     """Predict with a model that another program replaces while it is loaded."""
-    path = place.write("model.safetensors", shapes().model.read_bytes())
-    return place.predict(place.good(), "--model", path, "--weights", shapes().weights)
+    path = workspace.write("model.safetensors", shapes().model.read_bytes())
+    return workspace.predict(workspace.good(), "--model", path, "--weights", shapes().weights)
 
 
-def extract_from(tag: str) -> Callable[[Place], list[str]]:
-    return lambda place: ["extract", place.good(), "-o", str(place.outputs / "f.npz"), "--backbone", tag, "--offline"]
+def extract_from(tag: str) -> Callable[[Workspace], list[str]]:
+    return lambda workspace: [
+        "extract",
+        workspace.good(),
+        "-o",
+        str(workspace.outputs / "f.npz"),
+        "--backbone",
+        tag,
+        "--offline",
+    ]
 
 
-def little_memory(place: Place, run: Run) -> None:
-    assert run.memory < place.run(["models", "show", "animals"]).memory + 50 * MEGABYTE
+def little_memory(workspace: Workspace, run: Run) -> None:
+    assert run.memory < workspace.run(["models", "show", "animals"]).memory + 50 * MEGABYTE
 
 
 MODELS = (
@@ -230,6 +238,8 @@ FAULTS: Sequence[Fault] = (
         0,
         {"good.png": "ok"},
         changes=("model.safetensors",),
-        process=lambda place: Process(hook=(HOOKS, "exchange", f"{place.inputs}/model.safetensors")),
+        process=lambda workspace: Process(
+            hook=(HOOKS, "replace_while_loading", f"{workspace.inputs}/model.safetensors")
+        ),
     ),
 )

@@ -14,8 +14,8 @@ from tests.makers.benchmark_files import column, features, splits
 from tests.makers.benchmark_files import write as write_benchmark
 from tests.makers.feature_files import REFUSED as FILES
 
-from .runner import MEGABYTE, Fault, Place, Process, Run
-from .trained import shapes
+from ..runner import MEGABYTE, Fault, Process, Run, Workspace
+from ..shapes_model import shapes
 
 # One invalid file for each fault; test_in_process.py runs the command on all of them.
 REFUSED_FILES = {"text.npz": 69, "terabytes.npz": 70, "float64.npz": 71, "nan.mat": 72, "count.npz": 73}
@@ -25,37 +25,37 @@ REFUSED_BENCHMARKS = (0, len(BENCHMARKS) - 1)
 def refused_file(name: str) -> Fault:
     data, message = FILES[name]
 
-    def make(place: Place) -> list[str]:
-        return ["data", "check", place.write(name, data)]
+    def make(workspace: Workspace) -> list[str]:
+        return ["data", "check", workspace.write(name, data)]
 
-    def message_matches(place: Place, run: Run) -> None:
+    def message_matches(workspace: Workspace, run: Run) -> None:
         assert re.search(message, run.stderr), run.stderr
 
     return Fault(REFUSED_FILES[name], name, make, 4, says=(name,), then=message_matches)
 
 
-def flipped(place: Place) -> list[str]:
+def flipped(workspace: Workspace) -> list[str]:
     data = bytearray(shapes().features.read_bytes())
     data[-4000] ^= 1
-    return ["data", "check", place.write("f.npz", bytes(data))]
+    return ["data", "check", workspace.write("f.npz", bytes(data))]
 
 
-def trained_on(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Place], list[str]]:
+def trained_on(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Workspace], list[str]]:
     """Return a function that changes the shapes' features and trains on them."""
 
-    def make(place: Place) -> list[str]:
+    def make(workspace: Workspace) -> list[str]:
         with np.load(shapes().features) as opened:
             arrays = dict(opened)
         change(arrays)
-        np.savez(place.inputs / "f.npz", **arrays)
-        return shapes().train(place, shapes().copy(place), features=place.inputs / "f.npz")
+        np.savez(workspace.inputs / "f.npz", **arrays)
+        return shapes().train(workspace, shapes().copy(workspace), features=workspace.inputs / "f.npz")
 
     return make
 
 
-def zeros(place: Place) -> list[str]:
+def zeros(workspace: Workspace) -> list[str]:
     """Write an .npz of 200 kB that holds 200 MB of zeros."""
-    path = place.inputs / "zeros.npz"
+    path = workspace.inputs / "zeros.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened, opened.open("features.npy", "w") as stream:
         form = {"descr": "<f4", "fortran_order": False, "shape": (25_600, 2048)}
         np.lib.format.write_array_header_1_0(stream, form)
@@ -64,9 +64,9 @@ def zeros(place: Place) -> list[str]:
     return ["data", "check", str(path)]
 
 
-def little_memory(place: Place, run: Run) -> None:
-    usual = place.run(["data", "check", place.write("text.npz", "no features")])
-    (place.inputs / "text.npz").unlink()
+def little_memory(workspace: Workspace, run: Run) -> None:
+    usual = workspace.run(["data", "check", workspace.write("text.npz", "no features")])
+    (workspace.inputs / "text.npz").unlink()
     assert run.memory < usual.memory + 50 * MEGABYTE
 
 
@@ -75,38 +75,46 @@ def fewer(arrays: dict[str, np.ndarray]) -> None:
         arrays[name] = arrays[name][:-1]
 
 
-def other_backbone(place: Place) -> list[str]:
+def other_backbone(workspace: Workspace) -> list[str]:
     """Extract features with the embedded backbone and evaluate a model of another backbone on them."""
-    folder = shapes().copy(place)
-    done = place.run(["extract", str(folder), "-o", str(place.inputs / "f.npz"), "--backbone", "embedded"])
+    folder = shapes().copy(workspace)
+    done = workspace.run(["extract", str(folder), "-o", str(workspace.inputs / "f.npz"), "--backbone", "embedded"])
     assert done.code == 0
-    return ["evaluate", "--dataset", str(folder), "--features", f"{place.inputs}/f.npz", "--model", str(shapes().model)]
+    return [
+        "evaluate",
+        "--dataset",
+        str(folder),
+        "--features",
+        f"{workspace.inputs}/f.npz",
+        "--model",
+        str(shapes().model),
+    ]
 
 
-def benchmark(number: int, place: Place) -> list[str]:
+def benchmark(number: int, workspace: Workspace) -> list[str]:
     split, rows, _ = BENCHMARKS[number]
-    write_benchmark(place.inputs / "toy", splits(**split), features(**rows))
-    return ["train", "--dataset", str(place.inputs / "toy"), "-o", str(place.outputs / "m.safetensors")]
+    write_benchmark(workspace.inputs / "toy", splits(**split), features(**rows))
+    return ["train", "--dataset", str(workspace.inputs / "toy"), "-o", str(workspace.outputs / "m.safetensors")]
 
 
 def refused_benchmark(number: int) -> Fault:
     words = BENCHMARKS[number][2]
-    return Fault(75, f"benchmark {words}"[:60], lambda place: benchmark(number, place), 4, says=(words,))
+    return Fault(75, f"benchmark {words}"[:60], lambda workspace: benchmark(number, workspace), 4, says=(words,))
 
 
-def spoilt(name: str, spoil: Callable[[Path], object]) -> Callable[[Place], list[str]]:
-    def make(place: Place) -> list[str]:
-        folder = write_benchmark(place.inputs / "toy")
+def spoilt(name: str, spoil: Callable[[Path], object]) -> Callable[[Workspace], list[str]]:
+    def make(workspace: Workspace) -> list[str]:
+        folder = write_benchmark(workspace.inputs / "toy")
         spoil(folder / name)
-        return ["train", "--dataset", str(folder), "-o", str(place.outputs / "m.safetensors")]
+        return ["train", "--dataset", str(folder), "-o", str(workspace.outputs / "m.safetensors")]
 
     return make
 
 
-def overlapping(place: Place) -> list[str]:
+def overlapping(workspace: Workspace) -> list[str]:
     """Write a benchmark with one photo in both the training and the test part."""
-    folder = write_benchmark(place.inputs / "toy", splits(test_seen_loc=column([2])))
-    return ["train", "--dataset", str(folder), "-o", str(place.outputs / "m.safetensors")]
+    folder = write_benchmark(workspace.inputs / "toy", splits(test_seen_loc=column([2])))
+    return ["train", "--dataset", str(folder), "-o", str(workspace.outputs / "m.safetensors")]
 
 
 def half(path: Path) -> None:
@@ -117,8 +125,8 @@ def version_7_3(path: Path) -> None:
     path.write_bytes(b"MATLAB 7.3 MAT-file" + path.read_bytes()[19:])
 
 
-def named(name: str) -> Callable[[Place], list[str]]:
-    return lambda place: ["train", "--dataset", name, "-o", str(place.outputs / "m.safetensors")]
+def named(name: str) -> Callable[[Workspace], list[str]]:
+    return lambda workspace: ["train", "--dataset", name, "-o", str(workspace.outputs / "m.safetensors")]
 
 
 ABSENT = "Animals with Attributes 2) is not on this machine"

@@ -12,47 +12,47 @@ import numpy as np
 
 from revcd_cli.data.formats.path_text import decode_path
 
+from ..runner import MEGABYTE, ROOT, Fault, Process, Run, Workspace
+from ..shapes_model import shapes
 from .class_tables import given, named, own_table, text
 from .features import trained_on
-from .images_good import scores
-from .runner import MEGABYTE, ROOT, Fault, Place, Process, Run
-from .trained import shapes
+from .unusual_images import scores
 
 MANY = 50_000
 MODEL = ("m.*",)
 
 
-def many_classes(place: Place) -> list[str]:
+def many_classes(workspace: Workspace) -> list[str]:
     """Write a table of 50,000 classes for the model of the shapes, which has six attributes."""
     values = np.random.default_rng(0).uniform(0, 1, (MANY, 6)).round(3)
     rows = [[f"class {number}", *map(str, row)] for number, row in enumerate(values.tolist())]
-    path = place.write("table.csv", text([["class", *(f"trait {k}" for k in range(6))], *rows]))
-    photos = [place.good(f"{number}.png", seed=number) for number in range(4)]
-    return place.predict(*photos, "--classes", path, "--model", shapes().model, "--weights", shapes().weights)
+    path = workspace.write("table.csv", text([["class", *(f"trait {k}" for k in range(6))], *rows]))
+    photos = [workspace.good(f"{number}.png", seed=number) for number in range(4)]
+    return workspace.predict(*photos, "--classes", path, "--model", shapes().model, "--weights", shapes().weights)
 
 
-def bounded(place: Place, run: Run) -> None:
+def bounded(workspace: Workspace, run: Run) -> None:
     few = [
-        *place.predict(place.inputs / "0.png", "--model", shapes().model, "--weights", shapes().weights),
+        *workspace.predict(workspace.inputs / "0.png", "--model", shapes().model, "--weights", shapes().weights),
         "--overwrite",
     ]
-    assert run.memory < place.run(few).memory + 500 * MEGABYTE
+    assert run.memory < workspace.run(few).memory + 500 * MEGABYTE
 
 
 FORMULAS = ("=cmd()", "+1", "-1+1", "@SUM(1)", "a;=cmd()", 'a,"=cmd()', "a|+1", "\uff1dcmd()", "x\n=cmd()")
 
 
-def for_a_spreadsheet(place: Place) -> list[str]:
+def for_a_spreadsheet(workspace: Workspace) -> list[str]:
     """Write classes and photos whose names are formulas, or become formulas with another separator."""
     header, row = own_table()[0], own_table()[1]
     lines = [list(header), *(['"' + name.replace('"', '""') + '"', *row[1:]] for name in FORMULAS)]
-    photos = [place.good(name) for name in ("=1+1.png", "a;=1.png")]
-    return [*place.predict(*photos, "--classes", place.write("table.csv", text(lines)), top_k=99), "--excel"]
+    photos = [workspace.good(name) for name in ("=1+1.png", "a;=1.png")]
+    return [*workspace.predict(*photos, "--classes", workspace.write("table.csv", text(lines)), top_k=99), "--excel"]
 
 
-def no_cell_is_a_formula(place: Place, run: Run) -> None:
+def no_cell_is_a_formula(workspace: Workspace, run: Run) -> None:
     """Assert that with every separator no cell starts like a formula, except numbers."""
-    content = place.answers.read_text("utf-8-sig")
+    content = workspace.answers.read_text("utf-8-sig")
     for separator in ",;\t|":
         for cells in csv.reader(content.splitlines(), delimiter=separator):
             for cell in cells:
@@ -62,16 +62,16 @@ def no_cell_is_a_formula(place: Place, run: Run) -> None:
 
 
 def train_on(change: Callable[[dict[str, np.ndarray]], None] = lambda arrays: None, *more: str) -> Callable:
-    return lambda place: [*trained_on(change)(place), *more]
+    return lambda workspace: [*trained_on(change)(workspace), *more]
 
 
-def listed(lines: Sequence[str]) -> Callable[[Place], list[str]]:
+def listed(lines: Sequence[str]) -> Callable[[Workspace], list[str]]:
     """Return a function that trains on the shapes with another list of photos."""
 
-    def make(place: Place) -> list[str]:
-        folder = shapes().copy(place)
+    def make(workspace: Workspace) -> list[str]:
+        folder = shapes().copy(workspace)
         (folder / "images.csv").write_text("\n".join(["path,class,split", *lines]))
-        return shapes().train(place, folder)
+        return shapes().train(workspace, folder)
 
     return make
 
@@ -88,33 +88,33 @@ def huge(arrays: dict[str, np.ndarray]) -> None:
     arrays["features"] *= 1e30
 
 
-def old_model_is_whole(place: Place, run: Run) -> None:
-    assert (place.outputs / "m.safetensors").read_text() == "old"
+def old_model_is_whole(workspace: Workspace, run: Run) -> None:
+    assert (workspace.outputs / "m.safetensors").read_text() == "old"
 
 
-def onto_an_old_model(place: Place) -> list[str]:
-    (place.outputs / "m.safetensors").write_text("old")
-    return [*shapes().train(place, shapes().copy(place)), "--overwrite"]
+def onto_an_old_model(workspace: Workspace) -> list[str]:
+    (workspace.outputs / "m.safetensors").write_text("old")
+    return [*shapes().train(workspace, shapes().copy(workspace)), "--overwrite"]
 
 
-def evaluated_without(*parts: str, only: str = "") -> Callable[[Place], list[str]]:
+def evaluated_without(*parts: str, only: str = "") -> Callable[[Workspace], list[str]]:
     """Return a function that trains on the shapes without the photos of a split part, and evaluates the model."""
 
-    def make(place: Place) -> list[str]:
-        folder = shapes().copy(place)
+    def make(workspace: Workspace) -> list[str]:
+        folder = shapes().copy(workspace)
         lines = (folder / "images.csv").read_text().splitlines()
         kept = [line for line in lines if line.rsplit(",", 1)[1] not in parts and not (only and line.startswith(only))]
         (folder / "images.csv").write_text("\n".join(kept))
-        assert place.run(shapes().train(place, folder)).code == 0
-        model = str(place.outputs / "m.safetensors")
+        assert workspace.run(shapes().train(workspace, folder)).code == 0
+        model = str(workspace.outputs / "m.safetensors")
         features = str(shapes().features)
         return ["evaluate", "--dataset", str(folder), "--model", model, "--features", features, "--format", "json"]
 
     return make
 
 
-def undefined(*names: str) -> Callable[[Place, Run], None]:
-    def check(place: Place, run: Run) -> None:
+def undefined(*names: str) -> Callable[[Workspace, Run], None]:
+    def check(workspace: Workspace, run: Run) -> None:
         figures = json.loads(run.stdout)["figures"] if "figures" in run.stdout else json.loads(run.stdout)
         for name in ("acc_seen", "acc_unseen", "harmonic_mean", "acc_zsl"):
             assert (find(figures, name) is None) == (name in names), (name, run.stdout)
@@ -130,9 +130,9 @@ def find(document: dict, name: str) -> object:
     return next((found for value in inner if (found := find(value, name)) is not None), None)
 
 
-def as_plain(place: Place, run: Run) -> None:
+def as_plain(workspace: Workspace, run: Run) -> None:
     """Assert that terminal variables do not change the JSON output."""
-    plain = place.run(["predict", str(place.inputs), "--format", "json"])
+    plain = workspace.run(["predict", str(workspace.inputs), "--format", "json"])
     assert json.loads(run.stdout)["results"] == json.loads(plain.stdout)["results"]
 
 
@@ -146,36 +146,37 @@ TERMINALS = {
 IMPORTS = "import sys; from revcd_cli.__main__ import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
 
 
-def without_torch(place: Place, run: Run) -> None:
+def without_torch(workspace: Workspace, run: Run) -> None:
     """Assert that a new process answers without importing torch."""
     fresh = subprocess.run([sys.executable, "-c", IMPORTS, "--help"], cwd=ROOT, capture_output=True, check=False)
     assert fresh.returncode == 0, fresh.stderr
 
 
-def one_photo(*options: str) -> Callable[[Place], list[str]]:
-    return lambda place: ["predict", place.good(), *options]
+def one_photo(*options: str) -> Callable[[Workspace], list[str]]:
+    return lambda workspace: ["predict", workspace.good(), *options]
 
 
-def keeps(name: str) -> Callable[[Place, Run], None]:
+def keeps(name: str) -> Callable[[Workspace, Run], None]:
     """Return an assertion that every format contains the class name unchanged."""
 
-    def check(place: Place, run: Run) -> None:
-        with place.answers.open(newline="", encoding="utf-8") as stream:
+    def check(workspace: Workspace, run: Run) -> None:
+        with workspace.answers.open(newline="", encoding="utf-8") as stream:
             assert decode_path(next(csv.DictReader(stream))["class"]) == name
-        command = ["predict", str(place.inputs / "good.png"), "--classes", str(place.inputs / "table.csv")]
+        command = ["predict", str(workspace.inputs / "good.png"), "--classes", str(workspace.inputs / "table.csv")]
         assert (
-            json.loads(place.run([*command, "--format", "json"]).stdout)["results"][0]["candidates"][0]["class"] == name
+            json.loads(workspace.run([*command, "--format", "json"]).stdout)["results"][0]["candidates"][0]["class"]
+            == name
         )
-        assert place.run([*command, "--format", "table"]).code == 0
-        assert scores(place)
+        assert workspace.run([*command, "--format", "table"]).code == 0
+        assert scores(workspace)
 
     return check
 
 
 def class_called(name: str) -> Fault:
-    def make(place: Place) -> list[str]:
+    def make(workspace: Workspace) -> list[str]:
         lines = named(name)().splitlines()[:2]
-        return [*given(lambda: "\n".join(lines))(place)[:-3], "1", "-o", str(place.answers)]
+        return [*given(lambda: "\n".join(lines))(workspace)[:-3], "1", "-o", str(workspace.answers)]
 
     return Fault(116, f"a class called {name[:20]!a}", make, 0, {"good.png": "ok"}, then=keeps(name))
 
@@ -197,7 +198,7 @@ FAULTS: Sequence[Fault] = (
         1,
         says=("The loss became nan in epoch 1 of the final phase", "learning_rate"),
         then=old_model_is_whole,
-        process=Process(hook=("tests.faults.hooks", "lose_loss", 5)),  # after two folds of two epochs
+        process=Process(hook=("tests.faults.hooks", "make_loss_nan", 5)),  # after two folds of two epochs
     ),
     Fault(
         111,
@@ -215,9 +216,9 @@ FAULTS: Sequence[Fault] = (
         for case, environment in TERMINALS.items()
     ),
     Fault(113, "no network", one_photo(), says=("backbone embedded",), process=Process(cold=True)),
-    Fault(114, "predict --help", lambda place: ["predict", "--help"], says=("Usage: revcd predict",)),
-    Fault(114, "--version", lambda place: ["--version"], says=("revcd 0.",), then=without_torch),
-    Fault(115, "no command", lambda place: [], 2, says=("Usage: revcd",)),
-    Fault(115, "predct", lambda place: ["predct"], 2, says=("Did you mean 'predict'",)),
+    Fault(114, "predict --help", lambda workspace: ["predict", "--help"], says=("Usage: revcd predict",)),
+    Fault(114, "--version", lambda workspace: ["--version"], says=("revcd 0.",), then=without_torch),
+    Fault(115, "no command", lambda workspace: [], 2, says=("Usage: revcd",)),
+    Fault(115, "predct", lambda workspace: ["predct"], 2, says=("Did you mean 'predict'",)),
     *map(class_called, ("斑马 🦓", "x" * 300, "none of these", "class", "path", "nan", "=1+1", "</script>", "[red]")),
 )

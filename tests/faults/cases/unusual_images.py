@@ -24,23 +24,23 @@ from tests.makers.pictures import (
     turned,
 )
 
-from .runner import Fault, Place, Run
+from ..runner import Fault, Run, Workspace
 
-RACCOON = Path(__file__).resolve().parents[2] / "examples" / "raccoon.jpg"
+RACCOON = Path(__file__).resolve().parents[3] / "examples" / "raccoon.jpg"
 TOLERANCE = 0.05  # of a probability, between nearly equal images
 
 
-def scores(place: Place) -> dict[str, tuple[str, float]]:
+def scores(workspace: Workspace) -> dict[str, tuple[str, float]]:
     """Return the top-1 class and its probability for each photo."""
-    with place.answers.open(newline="", encoding="utf-8") as stream:
+    with workspace.answers.open(newline="", encoding="utf-8") as stream:
         table = list(csv.DictReader(stream))
-    prefix = f"{place.inputs.as_posix()}/"
+    prefix = f"{workspace.inputs.as_posix()}/"
     return {decode_path(row["path"]).removeprefix(prefix): (row["class"], float(row["probability"])) for row in table}
 
 
-def all_alike(place: Place, run: Run) -> None:
+def all_alike(workspace: Workspace, run: Run) -> None:
     """Assert that all photos have the same prediction."""
-    found = list(scores(place).values())
+    found = list(scores(workspace).values())
     assert {name for name, _ in found} == {found[0][0]}
     assert max(share for _, share in found) - min(share for _, share in found) < TOLERANCE
 
@@ -48,8 +48,8 @@ def all_alike(place: Place, run: Run) -> None:
 def alike(number: int, case: str, contents: Callable[[], Mapping[str, bytes]], *says: str) -> Fault:
     """Return the case of photos with the same content, which must get the same prediction."""
 
-    def make(place: Place) -> list[str]:
-        return place.predict(*(place.write(name, data) for name, data in contents().items()))
+    def make(workspace: Workspace) -> list[str]:
+        return workspace.predict(*(workspace.write(name, data) for name, data in contents().items()))
 
     return Fault(number, case, make, 0, dict.fromkeys(contents(), "ok"), says, all_alike)
 
@@ -132,18 +132,18 @@ def red_and(kind: str) -> dict[str, bytes]:
     return {f"animated.{kind.lower()}": animated(kind), "red.png": encoded(Image.new("RGB", (16, 16), "red"))}
 
 
-def two_animations(place: Place) -> list[str]:
-    return place.predict(*(place.write(name, animated("GIF")) for name in ("a.gif", "b.gif")))
+def two_animations(workspace: Workspace) -> list[str]:
+    return workspace.predict(*(workspace.write(name, animated("GIF")) for name in ("a.gif", "b.gif")))
 
 
-def said_once(place: Place, run: Run) -> None:
+def said_once(workspace: Workspace, run: Run) -> None:
     assert run.stderr.count(FIRST_FRAME) == 1
-    all_alike(place, run)
+    all_alike(workspace, run)
 
 
-def three_times(place: Place) -> list[str]:
-    path = place.good()
-    return place.predict(path, path, path)
+def three_times(workspace: Workspace) -> list[str]:
+    path = workspace.good()
+    return workspace.predict(path, path, path)
 
 
 FAULTS: Sequence[Fault] = (

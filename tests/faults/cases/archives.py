@@ -14,18 +14,18 @@ from pathlib import Path
 from tests.makers.archives import BAD_ZIPS, in_directory, make_tar, make_zip
 from tests.makers.pictures import PNG
 
-from .runner import MEGABYTE, Fault, Place, Process, Run
+from ..runner import MEGABYTE, Fault, Process, Run, Workspace
 
 HOSTILE = {"../evil.png": PNG, "/etc/evil.png": PNG, "C:\\evil.png": PNG, "a/../../evil.png": PNG}
 HOSTILE_ROWS = ("../evil.png", "etc/evil.png", "C:\\evil.png", "a/../../evil.png")
 
 
 def archive(name: str, members: Mapping[str, bytes], spoil: Callable[[bytes], bytes] = bytes) -> Callable:
-    def make(place: Place) -> list[str]:
-        path = place.inputs / name
+    def make(workspace: Workspace) -> list[str]:
+        path = workspace.inputs / name
         (make_zip if name.endswith(".zip") else make_tar)(str(path), members)
         path.write_bytes(spoil(path.read_bytes()))
-        return place.predict(path)
+        return workspace.predict(path)
 
     return make
 
@@ -56,21 +56,21 @@ def nested() -> dict[str, bytes]:
     return {"inner.zip": inner.getvalue(), "a.png": PNG}
 
 
-def bomb(place: Place) -> list[str]:
+def bomb(workspace: Workspace) -> list[str]:
     """Write a zip of 300 kB with two members that each unpack to 300 MB of zeros."""
-    path = place.inputs / "z.zip"
+    path = workspace.inputs / "z.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
         for name in ("a.png", "b.png"):
             with opened.open(name, "w", force_zip64=True) as stream:
                 for _ in range(300):
                     stream.write(bytes(MEGABYTE))
         opened.writestr("c.png", PNG)
-    return place.predict(path)
+    return workspace.predict(path)
 
 
-def little_memory(place: Place, run: Run) -> None:
-    usual = place.run(place.predict(place.good(), "--overwrite"))
-    (place.inputs / "good.png").unlink()
+def little_memory(workspace: Workspace, run: Run) -> None:
+    usual = workspace.run(workspace.predict(workspace.good(), "--overwrite"))
+    (workspace.inputs / "good.png").unlink()
     assert run.memory < usual.memory + 100 * MEGABYTE
 
 
@@ -82,8 +82,8 @@ LINKS = {
 }
 
 
-def tar_of_links(place: Place) -> list[str]:
-    path = place.inputs / "z.tar"
+def tar_of_links(workspace: Workspace) -> list[str]:
+    path = workspace.inputs / "z.tar"
     with tarfile.open(path, "w") as opened:
         for name, (kind, target) in LINKS.items():
             member = tarfile.TarInfo(name)
@@ -92,44 +92,44 @@ def tar_of_links(place: Place) -> list[str]:
         member = tarfile.TarInfo("a.png")
         member.size = len(PNG)
         opened.addfile(member, io.BytesIO(PNG))
-    return place.predict(path)
+    return workspace.predict(path)
 
 
-def two_photos(place: Place) -> list[str]:
-    return place.predict(place.good("a.png"), place.good("slow.png", seed=1))
+def two_photos(workspace: Workspace) -> list[str]:
+    return workspace.predict(workspace.good("a.png"), workspace.good("slow.png", seed=1))
 
 
-def slow(place: Place) -> Process:
-    place.terminal, place.screen = os.openpty()
+def slow(workspace: Workspace) -> Process:
+    workspace.terminal, workspace.screen = os.openpty()
     return Process(
-        streams=("/dev/null", "", os.ttyname(place.screen)),
+        streams=("/dev/null", "", os.ttyname(workspace.screen)),
         environment={"TERM": "xterm", "COLUMNS": "120"},
-        hook=("tests.faults.hooks", "wait_for", "slow.png", str(place.root / "go")),
+        hook=("tests.faults.hooks", "block_reading", "slow.png", str(workspace.root / "go")),
     )
 
 
-def watch_progress_then_unblock(place: Place, arguments: Sequence[str], process: Process) -> Run:
+def watch_progress_then_unblock(workspace: Workspace, arguments: Sequence[str], process: Process) -> Run:
     """Read the terminal while the disk hangs; unblock it after the progress bar has been drawn three times.
 
     If the progress bar stops, the command's alarm ends it.
     """
-    pid, shown, screen = place.start(arguments, process), b"", place.screen
-    while select.select([place.terminal], [], [], 60)[0]:
+    pid, shown, screen = workspace.start(arguments, process), b"", workspace.screen
+    while select.select([workspace.terminal], [], [], 60)[0]:
         try:
-            shown += os.read(place.terminal, 4096)
+            shown += os.read(workspace.terminal, 4096)
         except OSError:  # the command has ended
             break
         if screen:  # the command has opened it by now; reading ends when the last holder closes it
             screen = os.close(screen)
         if len(re.findall(rb"Naming", shown)) > 3:
-            (place.root / "go").touch()
-    os.close(place.terminal)
-    run = place.finish(pid)
+            (workspace.root / "go").touch()
+    os.close(workspace.terminal)
+    run = workspace.finish(pid)
     return Run(run.code, run.stdout, shown.decode(), run.memory)
 
 
-def progress_was_alive(place: Place, run: Run) -> None:
-    assert Path(place.root / "go").exists()
+def progress_was_alive(workspace: Workspace, run: Run) -> None:
+    assert Path(workspace.root / "go").exists()
 
 
 FAULTS: Sequence[Fault] = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.makers.shapes import SMALL, make_folder
 
-from .runner import Place, Process, Run, shared_folder
+from .runner import Process, Run, Workspace, shared_folder
 
 BACKBONE = "test_resnet.r160_in1k"  # timm's smallest
 SETTINGS = [part for setting in SMALL for part in ("--set", setting)]
@@ -24,11 +24,11 @@ class Shapes:
     features: Path
     model: Path
 
-    def copy(self, place: Place) -> Path:
-        """Copy the data set's folder into `place.inputs` and return the copy."""
-        return Path(shutil.copytree(self.folder, place.inputs / "shapes"))
+    def copy(self, workspace: Workspace) -> Path:
+        """Copy the data set's folder into `workspace.inputs` and return the copy."""
+        return Path(shutil.copytree(self.folder, workspace.inputs / "shapes"))
 
-    def train(self, place: Place, folder: Path, *more: object, features: Path | None = None) -> list[str]:
+    def train(self, workspace: Workspace, folder: Path, *more: object, features: Path | None = None) -> list[str]:
         """Return the arguments that train on a folder with the features (default: the shared ones)."""
         options = ["--features", str(features or self.features), *SETTINGS]
         return [
@@ -37,7 +37,7 @@ class Shapes:
             str(folder),
             *options,
             "-o",
-            str(place.outputs / "m.safetensors"),
+            str(workspace.outputs / "m.safetensors"),
             *map(str, more),
         ]
 
@@ -50,18 +50,20 @@ class Shapes:
 def shapes() -> Shapes:
     root = shared_folder() / "shapes"
     root.mkdir()
-    place = Place(root)
+    workspace = Workspace(root)
     made = Shapes(
-        make_folder(place.inputs / "shapes"),
+        make_folder(workspace.inputs / "shapes"),
         root / "tiny.safetensors",
-        place.outputs / "features.npz",
-        place.outputs / "m.safetensors",
+        workspace.outputs / "features.npz",
+        workspace.outputs / "m.safetensors",
     )
-    done(place.run(["--version"], Process(hook=("tests.faults.hooks", "save_weights", BACKBONE, str(made.weights)))))
-    done(place.run(["extract", str(made.folder), "-o", str(made.features), *made.backbone]))
-    done(place.run(made.train(place, made.folder)))
+    done(
+        workspace.run(["--version"], Process(hook=("tests.faults.hooks", "save_weights", BACKBONE, str(made.weights))))
+    )
+    done(workspace.run(["extract", str(made.folder), "-o", str(made.features), *made.backbone]))
+    done(workspace.run(made.train(workspace, made.folder)))
     return made
 
 
 def done(run: Run) -> None:
-    assert run.code == 0, run.said
+    assert run.code == 0, run.output

@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .images_good import scores
-from .runner import Fault, Place, Process, Run
-from .trained import shapes
+from ..runner import Fault, Process, Run, Workspace
+from ..shapes_model import shapes
+from .unusual_images import scores
 
 HOOKS = "tests.faults.hooks"
 PHOTOS = tuple(f"{number}.png" for number in range(6))
@@ -17,19 +17,22 @@ NAMED = dict.fromkeys(PHOTOS, "ok")
 TOLERANCE = 1e-4  # of a score, between batches of different photos
 
 
-def several(*options: str) -> Callable[[Place], list[str]]:
+def several(*options: str) -> Callable[[Workspace], list[str]]:
     """Return a function that predicts six photos with these options."""
 
-    def make(place: Place) -> list[str]:
-        return [*place.predict(*(place.good(name, seed=number) for number, name in enumerate(PHOTOS))), *options]
+    def make(workspace: Workspace) -> list[str]:
+        return [
+            *workspace.predict(*(workspace.good(name, seed=number) for number, name in enumerate(PHOTOS))),
+            *options,
+        ]
 
     return make
 
 
-def once_more(place: Place, *options: str) -> Run:
+def once_more(workspace: Workspace, *options: str) -> Run:
     """Predict the photos that `several` has written again, and return the run."""
-    run = place.run([*place.predict(*(place.inputs / name for name in PHOTOS)), "--overwrite", *options])
-    assert run.code == 0, run.said
+    run = workspace.run([*workspace.predict(*(workspace.inputs / name for name in PHOTOS)), "--overwrite", *options])
+    assert run.code == 0, run.output
     return run
 
 
@@ -37,64 +40,64 @@ def refused(number: int, *options: str, says: Sequence[str]) -> Fault:
     return Fault(number, " ".join(options), several(*options), 2, says=says)
 
 
-def training_with(place: Place, setting: str) -> list[str]:
-    return shapes().train(place, shapes().copy(place), "--set", setting)
+def training_with(workspace: Workspace, setting: str) -> list[str]:
+    return shapes().train(workspace, shapes().copy(workspace), "--set", setting)
 
 
-def as_usual(place: Place, run: Run) -> None:
+def as_usual(workspace: Workspace, run: Run) -> None:
     """Assert that the rows and their order equal those of a run without options, up to rounding."""
-    found = scores(place)
-    once_more(place)
-    usual = scores(place)
+    found = scores(workspace)
+    once_more(workspace)
+    usual = scores(workspace)
     assert list(found) == list(usual)
     for name, (answer, share) in usual.items():
         assert found[name][0] == answer
         assert abs(found[name][1] - share) < TOLERANCE
 
 
-def same_bytes(*options: str) -> Callable[[Place, Run], None]:
+def same_bytes(*options: str) -> Callable[[Workspace, Run], None]:
     """Return an assertion that a run with other options writes the same bytes."""
 
-    def check(place: Place, run: Run) -> None:
-        before = place.answers.read_bytes()
-        once_more(place, *options)
-        assert place.answers.read_bytes() == before
+    def check(workspace: Workspace, run: Run) -> None:
+        before = workspace.answers.read_bytes()
+        once_more(workspace, *options)
+        assert workspace.answers.read_bytes() == before
 
     return check
 
 
-def said_once(words: str, then: Callable[[Place, Run], None] = as_usual) -> Callable[[Place, Run], None]:
-    def check(place: Place, run: Run) -> None:
+def said_once(words: str, then: Callable[[Workspace, Run], None] = as_usual) -> Callable[[Workspace, Run], None]:
+    def check(workspace: Workspace, run: Run) -> None:
         assert run.stderr.count(words) == 1
-        then(place, run)
+        then(workspace, run)
 
     return check
 
 
-def called_once(place: Place, run: Run) -> None:
+def called_once(workspace: Workspace, run: Run) -> None:
     """Assert that the failing model was called once and not retried."""
-    assert (place.root / "calls").read_text() == "1"
+    assert (workspace.root / "calls").read_text() == "1"
 
 
-def everywhere(place: Place) -> list[str]:
+def everywhere(workspace: Workspace) -> list[str]:
     """Give the same photo alone, in a large batch, in a zip and through a list."""
-    data = Path(place.good("a.png")).read_bytes()
+    data = Path(workspace.good("a.png")).read_bytes()
     for number in range(20):
-        place.good(f"many/{number}.png", seed=number + 1)
-    place.write("many/last.png", data)
+        workspace.good(f"many/{number}.png", seed=number + 1)
+    workspace.write("many/last.png", data)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("a.png", data)
-    place.write("z.zip", stream.getvalue())
-    (place.root / "list").write_text(f"{place.inputs}/many\n{place.inputs}/z.zip\n")
-    return place.predict(place.inputs / "a.png", "-")
+    workspace.write("z.zip", stream.getvalue())
+    (workspace.root / "list").write_text(f"{workspace.inputs}/many\n{workspace.inputs}/z.zip\n")
+    return workspace.predict(workspace.inputs / "a.png", "-")
 
 
-def one_answer(place: Place, run: Run) -> None:
-    found = scores(place)
+def one_answer(workspace: Workspace, run: Run) -> None:
+    found = scores(workspace)
     same = [found[name] for name in ("a.png", "many/last.png", "z.zip/a.png")]
-    assert place.run([*place.predict(place.inputs / "a.png"), "--overwrite"]).code == 0
-    same.append(scores(place)["a.png"])
+    assert workspace.run([*workspace.predict(workspace.inputs / "a.png"), "--overwrite"]).code == 0
+    same.append(scores(workspace)["a.png"])
     assert {name for name, _ in same} == {same[0][0]}
     assert max(share for _, share in same) - min(share for _, share in same) < TOLERANCE
 
@@ -106,18 +109,18 @@ EVERYWHERE = {"a.png": "ok", "many/last.png": "ok", "z.zip/a.png": "ok"} | MANY
 SEEDED = ("--rule", "cosine", "--seed")
 
 
-def repeats_and_differs(place: Place, run: Run) -> None:
-    before, found = place.answers.read_bytes(), scores(place)
-    once_more(place, *SEEDED, "0")
-    assert place.answers.read_bytes() == before
-    once_more(place, *SEEDED, "1")
-    assert place.answers.read_bytes() != before
-    other = scores(place)
+def repeats_and_differs(workspace: Workspace, run: Run) -> None:
+    before, found = workspace.answers.read_bytes(), scores(workspace)
+    once_more(workspace, *SEEDED, "0")
+    assert workspace.answers.read_bytes() == before
+    once_more(workspace, *SEEDED, "1")
+    assert workspace.answers.read_bytes() != before
+    other = scores(workspace)
     assert all(abs(other[name][1] - share) < 0.1 for name, (_, share) in found.items())
 
 
-def all_classes(place: Place, run: Run) -> None:
-    assert len(place.answers.read_text("utf-8").splitlines()) == 51
+def all_classes(workspace: Workspace, run: Run) -> None:
+    assert len(workspace.answers.read_text("utf-8").splitlines()) == 51
 
 
 OOM = "Memory ran out: going on with smaller batches."
@@ -133,7 +136,7 @@ FAULTS: Sequence[Fault] = (
         0,
         NAMED,
         then=said_once(OOM),
-        process=Process(hook=(HOOKS, "memory_for", 4)),
+        process=Process(hook=(HOOKS, "limit_batch_size", 4)),
     ),
     Fault(101, "--batch-size auto", several("--batch-size", "auto"), 0, NAMED, then=as_usual),
     *(
@@ -144,7 +147,7 @@ FAULTS: Sequence[Fault] = (
             0,
             NAMED,
             then=said_once(OOM),
-            process=Process(hook=(HOOKS, "memory_for", most, error)),
+            process=Process(hook=(HOOKS, "limit_batch_size", most, error)),
         )
         for most, error in ((2, "torch.OutOfMemoryError"), (1, "MemoryError"), (3, "DefaultCPUAllocator"))
     ),
@@ -164,7 +167,7 @@ FAULTS: Sequence[Fault] = (
         1,
         says=("unexpected RuntimeError: illegal memory access", "-vv"),
         then=called_once,
-        process=lambda place: Process(hook=(HOOKS, "broken_model", str(place.root / "calls"))),
+        process=lambda workspace: Process(hook=(HOOKS, "fail_forward", str(workspace.root / "calls"))),
     ),
     *(
         Fault(105, f"--workers {number}", several("--workers", number), 0, NAMED, then=same_bytes())
@@ -177,14 +180,14 @@ FAULTS: Sequence[Fault] = (
         0,
         EVERYWHERE,
         then=one_answer,
-        process=lambda place: Process(streams=(str(place.root / "list"), "", "")),
+        process=lambda workspace: Process(streams=(str(workspace.root / "list"), "", "")),
     ),
     Fault(107, "the same seed and another", several(*SEEDED, "0"), 0, NAMED, then=repeats_and_differs),
     refused(108, "--top-k", "0", says=("--top-k",)),
     Fault(
         108,
         "--top-k 1000",
-        lambda place: place.predict(place.good(), top_k=1000),
+        lambda workspace: workspace.predict(workspace.good(), top_k=1000),
         says=("All 50 classes are reported",),
         then=all_classes,
         leaves=("answers.csv",),
@@ -193,7 +196,7 @@ FAULTS: Sequence[Fault] = (
         Fault(
             109,
             f"train.false_reject={value}",
-            lambda place, value=value: training_with(place, f"train.false_reject={value}"),
+            lambda workspace, value=value: training_with(workspace, f"train.false_reject={value}"),
             2,
             says=("train.false_reject",),
         )

@@ -8,18 +8,18 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .runner import MEGABYTE, Fault, Place, Process, Run
+from ..runner import MEGABYTE, Fault, Process, Run, Workspace
 
 TERMINAL = "Standard input is a terminal"
 
 
-def tree(*names: str | bytes, given: Sequence[str] = ("",)) -> Callable[[Place], list[str]]:
+def tree(*names: str | bytes, given: Sequence[str] = ("",)) -> Callable[[Workspace], list[str]]:
     """Write valid photos of these names; the command gets their folder, or the paths `given` in it."""
 
-    def make(place: Place) -> list[str]:
+    def make(workspace: Workspace) -> list[str]:
         for name in names:
-            place.good(name)
-        return place.predict(*(place.inputs / name for name in given))
+            workspace.good(name)
+        return workspace.predict(*(workspace.inputs / name for name in given))
 
     return make
 
@@ -30,19 +30,19 @@ def found(number: int, case: str, *names: str | bytes, given: Sequence[str] = ("
     return Fault(number, case, tree(*names, given=given), 0, rows)
 
 
-def missing(place: Place) -> list[str]:
-    return place.predict(place.inputs / "none.jpg")
+def missing(workspace: Workspace) -> list[str]:
+    return workspace.predict(workspace.inputs / "none.jpg")
 
 
-def missing_beside(place: Place) -> list[str]:
-    return place.predict(place.inputs / "none.jpg", place.good())
+def missing_beside(workspace: Workspace) -> list[str]:
+    return workspace.predict(workspace.inputs / "none.jpg", workspace.good())
 
 
-def folder_of(*names: str) -> Callable[[Place], list[str]]:
-    def make(place: Place) -> list[str]:
+def folder_of(*names: str) -> Callable[[Workspace], list[str]]:
+    def make(workspace: Workspace) -> list[str]:
         for name in names:
-            place.write(name, "not a photo")
-        return place.predict(place.inputs)
+            workspace.write(name, "not a photo")
+        return workspace.predict(workspace.inputs)
 
     return make
 
@@ -51,41 +51,41 @@ DEEP = "/".join(f"level {depth}" for depth in range(50))
 MANY = 10_000
 
 
-def very_many(place: Place) -> list[str]:
+def very_many(workspace: Workspace) -> list[str]:
     for number in range(MANY):
-        folder = place.inputs / DEEP / str(number // 1000)
+        folder = workspace.inputs / DEEP / str(number // 1000)
         folder.mkdir(parents=True, exist_ok=True) if number % 1000 == 0 else None
         (folder / f"{number}.jpg").touch()
-    return [*place.predict(place.inputs), "-q"]
+    return [*workspace.predict(workspace.inputs), "-q"]
 
 
-def no_more_memory_than_a_few(place: Place, run: Run) -> None:
-    few = place.run([*place.predict(place.inputs / DEEP / "0"), "-q", "--overwrite"])
+def no_more_memory_than_a_few(workspace: Workspace, run: Run) -> None:
+    few = workspace.run([*workspace.predict(workspace.inputs / DEEP / "0"), "-q", "--overwrite"])
     assert few.code == 1
     assert run.memory < few.memory + 30 * MEGABYTE
 
 
-def loops(place: Place) -> list[str]:
-    place.good("a/b/photo.png")
+def loops(workspace: Workspace) -> list[str]:
+    workspace.good("a/b/photo.png")
     for link, target in (("a/b/up", ".."), ("a/self", "."), ("again", "a"), ("x.jpg", "x.jpg")):
-        (place.inputs / link).symlink_to(target)
-    return place.predict(place.inputs)
+        (workspace.inputs / link).symlink_to(target)
+    return workspace.predict(workspace.inputs)
 
 
-def not_files(place: Place) -> list[str]:
-    (place.inputs / "dangling.jpg").symlink_to("nowhere")
-    (place.inputs / "folder.jpg").mkdir()
-    os.mkfifo(place.inputs / "pipe.jpg")
-    (place.inputs / "zero.jpg").symlink_to("/dev/zero")
+def not_files(workspace: Workspace) -> list[str]:
+    (workspace.inputs / "dangling.jpg").symlink_to("nowhere")
+    (workspace.inputs / "folder.jpg").mkdir()
+    os.mkfifo(workspace.inputs / "pipe.jpg")
+    (workspace.inputs / "zero.jpg").symlink_to("/dev/zero")
     here = Path.cwd()
-    os.chdir(place.inputs)  # a socket's address has about a hundred characters
+    os.chdir(workspace.inputs)  # a socket's address has about a hundred characters
     try:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind("socket.jpg")
     finally:
         os.chdir(here)
-    place.good()
-    return place.predict(place.inputs)
+    workspace.good()
+    return workspace.predict(workspace.inputs)
 
 
 NOT_FILES = ("dangling.jpg", "folder.jpg", "pipe.jpg", "zero.jpg", "socket.jpg")
@@ -112,47 +112,49 @@ MARKUP = ("a[/bold].jpg", "[red].jpg", "[a].jpg", ":dog:.jpg")
 NFC, NFD = (unicodedata.normalize(form, "café.png") for form in ("NFC", "NFD"))
 
 
-def dashed(place: Place) -> list[str]:
-    place.good("-x.jpg")
-    return [*place.predict(), "--", "-x.jpg"]
+def dashed(workspace: Workspace) -> list[str]:
+    workspace.good("-x.jpg")
+    return [*workspace.predict(), "--", "-x.jpg"]
 
 
-def shown_literally(place: Place, run: Run) -> None:
+def shown_literally(workspace: Workspace, run: Run) -> None:
     """Assert that the printed table shows each name literally, and that every output format accepts the names."""
-    printed = place.run(["predict", str(place.inputs), "--format", "table"])
+    printed = workspace.run(["predict", str(workspace.inputs), "--format", "table"])
     assert printed.code == 0
     for name in MARKUP:
         assert name in printed.stdout
     for form in ("json", "html", "jsonl", "parquet"):
-        assert place.run(["predict", str(place.inputs), "-o", f"{place.root}/answers.{form}", "-q"]).code == 0
+        assert (
+            workspace.run(["predict", str(workspace.inputs), "-o", f"{workspace.root}/answers.{form}", "-q"]).code == 0
+        )
 
 
-def listing(*parts: str, null: bool = False) -> Callable[[Place], list[str]]:
+def listing(*parts: str, null: bool = False) -> Callable[[Workspace], list[str]]:
     """Write good.png, other.png and a list of `parts`, in which {} is the folder."""
 
-    def make(place: Place) -> list[str]:
-        place.good()
-        place.good("other.png", seed=1)
-        text = "".join(parts).replace("{}", str(place.inputs))
-        (place.root / "list").write_bytes(text.encode())
-        return [*place.predict("-"), *(["--null"] if null else [])]
+    def make(workspace: Workspace) -> list[str]:
+        workspace.good()
+        workspace.good("other.png", seed=1)
+        text = "".join(parts).replace("{}", str(workspace.inputs))
+        (workspace.root / "list").write_bytes(text.encode())
+        return [*workspace.predict("-"), *(["--null"] if null else [])]
 
     return make
 
 
-def from_list(place: Place) -> Process:
-    return Process(streams=(str(place.root / "list"), "", ""))
+def from_list(workspace: Workspace) -> Process:
+    return Process(streams=(str(workspace.root / "list"), "", ""))
 
 
 def stdin(
-    case: str, make: Callable[[Place], list[str]], rows: Mapping[str, str] | None, *says: str, code: int = 0
+    case: str, make: Callable[[Workspace], list[str]], rows: Mapping[str, str] | None, *says: str, code: int = 0
 ) -> Fault:
     return Fault(44, case, make, code, rows, says, process=from_list)
 
 
-def from_keyboard(place: Place) -> Process:
-    _, place.keyboard = os.openpty()
-    return Process(streams=(os.ttyname(place.keyboard), "", ""))
+def from_keyboard(workspace: Workspace) -> Process:
+    _, workspace.keyboard = os.openpty()
+    return Process(streams=(os.ttyname(workspace.keyboard), "", ""))
 
 
 BOTH = {"good.png": "ok", "other.png": "ok"}
@@ -188,7 +190,13 @@ FAULTS: Sequence[Fault] = (
     found(40, "a name that is not UTF-8", b"caf\xe9.jpg", "a literal \\udce9.jpg"),
     found(41, "one name in two normal forms of Unicode", NFC, NFD),
     found(42, "the same name in two folders", "a/x.jpg", "b/x.jpg"),
-    Fault(43, "a pattern without a match", lambda place: place.predict(place.inputs / "*.jpg"), 2, says=("quote",)),
+    Fault(
+        43,
+        "a pattern without a match",
+        lambda workspace: workspace.predict(workspace.inputs / "*.jpg"),
+        2,
+        says=("quote",),
+    ),
     stdin("an empty list", listing(), None, "no photo found", code=1),
     stdin("blank lines", listing("\n\n{}/good.png\n  \n{}/other.png\n\n"), BOTH),
     stdin("CRLF", listing("{}/good.png\r\n{}/other.png\r\n"), BOTH),
@@ -202,11 +210,13 @@ FAULTS: Sequence[Fault] = (
         {**BOTH, "none.png": "not_found"},
         code=3,
     ),
-    Fault(44, "the keyboard", lambda place: place.predict("-"), 2, says=(TERMINAL, "Pipe"), process=from_keyboard),
+    Fault(
+        44, "the keyboard", lambda workspace: workspace.predict("-"), 2, says=(TERMINAL, "Pipe"), process=from_keyboard
+    ),
     Fault(
         44,
         "closed standard input",
-        lambda place: place.predict("-"),
+        lambda workspace: workspace.predict("-"),
         2,
         says=("Standard input is closed",),
         process=Process(streams=(None, "", "")),
