@@ -1,10 +1,10 @@
-"""Draw a small data set of coloured shapes: the photos of docs/tutorial.md, for who has none at hand.
+"""Draw the dataset of docs/tutorial.md: pictures of coloured shapes, with a class table.
 
     python examples/make_shapes.py shapes
 
-writes shapes/ with a folder of pictures per class, attributes.csv and images.csv, and new/ beside it. A class is
-a colour, a shape and a pattern, such as "red striped circle". Every colour, shape and pattern occurs in classes to
-train on, but not every combination: those that are left are the unseen classes.
+writes shapes/ (a folder of pictures per class, attributes.csv, images.csv) and new/ beside it. A class is a colour, a
+pattern and a shape, such as "red striped circle". Every colour, pattern and shape occurs in seen classes; four
+combinations are unseen classes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PATTERNS = ("plain", "striped", "dotted")
 ATTRIBUTES = (*COLOURS, "round", "corners", "pointed", "striped", "dotted")
 
 UNSEEN = ("red striped triangle", "green plain star", "blue dotted circle", "yellow striped square")
-NEW = ("red dotted star", "blue striped circle")  # not in the table: the reader adds them
-PHOTOS, TESTED, SIZE = 10, 3, 160  # photos of a class, those of them that are kept for testing, and their pixels
+NEW = ("red dotted star", "blue striped circle")  # not in the table; the tutorial adds them
+PHOTOS, TESTED, SIZE = 10, 3, 160  # pictures per class, test pictures among them, side in pixels
 
 
 def describe(name: str) -> list[float]:
-    """Return the attributes of a class, 0 to 1, in the order of ATTRIBUTES."""
+    """Return the attribute values of a class, 0 to 1, in the order of ATTRIBUTES."""
     colour, pattern, shape = name.split()
     corners = {"circle": 0, "square": 0.8, "triangle": 0.6, "star": 1}[shape]
     pointed = {"circle": 0, "square": 0.2, "triangle": 0.7, "star": 1}[shape]
@@ -44,7 +44,7 @@ def describe(name: str) -> list[float]:
 
 
 def draw(name: str, chance: random.Random) -> Image.Image:
-    """Return a picture of a class: its shape somewhere, turned somehow, on some ground, a little out of focus."""
+    """Return a picture of a class: random position, rotation and background, slightly blurred."""
     colour, pattern, shape = name.split()
     ground = Image.effect_noise((SIZE, SIZE), chance.uniform(10, 40))
     dark, light = sorted(tuple(chance.randint(*span) for _ in range(3)) for span in ((20, 110), (120, 235)))
@@ -61,7 +61,7 @@ def draw(name: str, chance: random.Random) -> Image.Image:
 
 
 def outline(pen: ImageDraw.ImageDraw, shape: str, middle: list[float], radius: float, turn: float) -> None:
-    """Draw the shape in white."""
+    """Draw the filled shape in white."""
     x, y = middle
     if shape == "circle":
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
@@ -73,7 +73,7 @@ def outline(pen: ImageDraw.ImageDraw, shape: str, middle: list[float], radius: f
 
 
 def fill(pattern: str, paint: tuple[int, ...], chance: random.Random) -> Image.Image:
-    """Return a surface of a colour, with white stripes or dots if the pattern has them."""
+    """Return a surface of the given colour, with white stripes or dots for these patterns."""
     surface = Image.new("RGB", (2 * SIZE, 2 * SIZE), paint)
     pen, step = ImageDraw.Draw(surface), chance.randint(16, 24)
     for a in range(0, 2 * SIZE, step):

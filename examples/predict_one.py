@@ -1,4 +1,4 @@
-"""Name one photo from Python: python examples/predict_one.py PHOTO [CLASSES.csv]"""
+"""Predict the class of one photo from Python: python examples/predict_one.py PHOTO [CLASSES.csv]"""
 
 import sys
 
@@ -9,5 +9,5 @@ for prediction in Predictor.from_checkpoint("animals").predict([photo], classes=
     if prediction.best is None:
         sys.exit(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
     for candidate in prediction.candidates:
-        known = "seen in training" if candidate.seen else "known from its description alone"
+        known = "seen in training" if candidate.seen else "unseen: from its description only"
         print(f"{candidate.name:<16} {candidate.probability:5.1%}  {known}")
