@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from torch import Tensor
 
 from revcd_cli import Predictor
