@@ -112,7 +112,7 @@ def test_ranges_include_both_ends(section: str, key: str, value: float):
 @pytest.mark.parametrize(
     ("section", "key", "value", "allowed", "nearest"),
     [
-        ("precondition", "kind", "standardize", ("standardise", "whiten", "centre", "none"), "standardise"),
+        ("precondition", "kind", "standardize", ("standardise", "whiten", "centre"), "standardise"),
         ("diffusion", "schedule", "cosin", ("cosine", "linear"), "cosine"),
         ("diffusion", "objective", "velocity", ("v", "x0", "eps", "both"), None),
         ("loss", "weighting", "exakt", ("simple", "exact"), "exact"),
@@ -170,8 +170,8 @@ def test_an_integer_is_accepted_for_a_float():
         ({"encoder": {"width": 30, "heads": 4}}, ("encoder.width (30)", "encoder.heads (4)")),
         ({"denoiser": {"time_width": 7}}, ("denoiser.time_width", "7")),
         ({"inference": {"band_low": 0.6, "band_high": 0.6}}, ("band_low", "0.6")),
-        ({"precondition": {"kind": "whiten+none+whiten"}}, ("precondition.kind", "twice", "whiten+none+whiten")),
-        ({"precondition": {"kind": "whiten+"}}, ("precondition.kind", "standardise, whiten, centre, none")),
+        ({"precondition": {"kind": "whiten+centre+whiten"}}, ("precondition.kind", "twice", "whiten+centre+whiten")),
+        ({"precondition": {"kind": "whiten+"}}, ("precondition.kind", "standardise, whiten, centre")),
         (
             {"inference": {"rule": "joint"}, "prototypes": {"components": 0}},
             ("inference.rule", "prototypes.components above"),

@@ -35,8 +35,9 @@ def describe_by(prototypes: Tensor, kind: str) -> Callable[[Tensor], Tensor]:
 
     The map that is returned takes raw descriptions (K, A) to double ones of unit length.
     """
-    affine = Preconditioner(prototypes.shape[1]).double()
-    affine.fit(prototypes.double(), "none" if kind == "raw" else kind, SHRINKAGE)
+    if kind == "raw":
+        return lambda s: F.normalize(s.double(), dim=-1)
+    affine = Preconditioner(prototypes.shape[1]).double().fit(prototypes, kind, SHRINKAGE)
     return lambda s: F.normalize(affine(s.double()), dim=-1)
 
 

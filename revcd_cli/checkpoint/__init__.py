@@ -1,4 +1,4 @@
 """Model files: reading, writing and upgrading them.
 
-May import `scoring` and `core` (to build the model), `data.classes` (its class table) and `system`.
+May import `scoring` and `core` (to build the model), `data.classes` (its class table), `system`, `config` and `errors`.
 """

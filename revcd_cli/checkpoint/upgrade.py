@@ -1,4 +1,4 @@
-"""Upgrade of model files from format 4 to format 5.
+"""Upgrade of model files from format 4 to format 5: settings that were removed, and names of tensors.
 
 In format 4 a model was one network, or several as `members`. The first network held the visual prototypes (`visual`),
 and each one held the units of its scores by evidence, prototypes and cosine in one tensor `units`.
@@ -8,12 +8,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+OLDEST_FORMAT = 4
 _UNITS = ("evidence_units", "prototype_unit", "cosine_units")
+
+
+# Settings of format 4 that are gone, with the only value that format 5 knows.
+_REMOVED = {
+    ("loss", "form"): "v2",
+    ("inference", "average"): "cosines",
+    ("inference", "space"): "preconditioned",
+}
+
+
+def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON document of format 4 with the settings of format 5; its format number stays.
+
+    Raises `CheckpointError` if the model was trained with a value that format 5 no longer knows.
+    """
+    config = document.get("config")
+    if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
+        return document  # refused later, as any wrong metadata is
+    refused = [
+        f'{section}.{key} = "{config[section][key]}"'
+        for (section, key), kept in _REMOVED.items()
+        if config.get(section, {}).get(key, kept) != kept
+    ]
+    kind = str(config.get("precondition", {}).get("kind", ""))
+    refused += [f'precondition.kind = "{kind}"'] if "none" in kind.split("+") else []
+    if refused:
+        raise CheckpointError(
+            f"{path}: was trained with {', '.join(refused)}, which this version of revcd no longer supports.",
+            hint="Use it with the version that trained it, or train it again.",
+        )
+    removed = {section: {key for part, key in _REMOVED if part == section} for section in config}
+    kept = {
+        section: {key: value for key, value in values.items() if key not in removed[section]}
+        for section, values in config.items()
+    }
+    return document | {"config": kept}
 
 
 def upgrade_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

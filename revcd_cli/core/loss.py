@@ -85,8 +85,7 @@ def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, protot
         # Near t = T the best estimate is a mean over classes; alpha_bar_t fades the term out there.
         per_row = class_loss(of_photo.s_0, labels, prototypes, config.cls_temperature)
         cls = _mean_over(schedule.alpha_bar(t, s_0)[:, 0] * per_row, counted & (labels >= 0))
-    rec_share = 1 - config.cls_weight if config.form == "v1" else config.rec_weight
-    total = rec_share * rec + config.noise_weight * noise + config.cls_weight * cls
+    total = config.rec_weight * rec + config.noise_weight * noise + config.cls_weight * cls
     if model.config.diffusion.objective == "both":
         total = total + config.consistency_weight * consistency(of_noise, s_t, schedule.alpha_bar(t, s_0))
     return Losses(total, rec.detach(), noise.detach(), cls.detach())

@@ -1,18 +1,23 @@
-"""Affine maps at the two doors of the network: semantic vectors (paper section 3.3.4) and image features."""
+"""Affine preprocessing of class descriptions (paper section 3.3.4) and of image features.
+
+Symbols: A attributes, C classes, N photos, D feature size.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from .precision import in_double
+
 _ROWS_AT_ONCE = 1024
 
 
 class Preconditioner(nn.Module):
-    """z = gain * W (s - mean): class descriptions brought near to a zero-mean, unit-variance Gaussian.
+    """z = gain * W (s - mean): brings class descriptions near to a zero-mean, unit-variance Gaussian.
 
-    Fitted on the prototypes of the seen classes, one row a class, never on images (classes with many photos would
-    dominate). E||z||^2 / A = 1 over the prototypes it was fitted on, which the noise schedule assumes.
+    Fitted on the descriptions of the seen classes, one row a class, never on photos: classes with many photos would
+    dominate. Over these descriptions E||z||^2 / A = 1, which the noise schedule assumes.
     """
 
     mean: Tensor
@@ -27,16 +32,17 @@ class Preconditioner(nn.Module):
 
     @torch.no_grad()
     def fit(self, prototypes: Tensor, kind: str, shrinkage: float) -> Preconditioner:
-        """Fit on prototypes (C, A) by "standardise", "whiten" (shrunk towards a round covariance), "centre" or "none".
+        """Fit on descriptions (C, A), in double precision.
 
-        "centre" moves the mean alone, so that attributes keep their own scales.
+        kind: "standardise" divides each attribute by its standard deviation, "whiten" inverts the square root of the
+        covariance, which `shrinkage` moves towards a multiple of the identity, "centre" subtracts the mean only.
         """
-        s = prototypes.double()
+        s = in_double(prototypes)
         n_attributes = s.shape[1]
-        mean = torch.zeros_like(s[0]) if kind == "none" else s.mean(0)
+        mean = s.mean(0)
         centred = s - mean
         spread = centred.pow(2).mean(0).sqrt()
-        if kind in ("centre", "none") or not spread.any():  # or all are alike: there is nothing to scale by
+        if kind == "centre" or not spread.any():  # without any spread there is nothing to scale by
             forward_map = inverse_map = torch.eye(n_attributes, dtype=s.dtype, device=s.device)
         elif kind == "whiten":
             covariance = centred.T @ centred / len(s)
@@ -47,20 +53,20 @@ class Preconditioner(nn.Module):
             forward_map = (vectors * values.rsqrt()) @ vectors.T
             inverse_map = (vectors * values.sqrt()) @ vectors.T
         else:
-            # An attribute that all seen classes share says nothing of them, but may of an unseen class. It is scaled
-            # like the others are on the whole: by its own spread of zero it would outweigh them all.
+            # An attribute that all seen classes share may differ for an unseen class. Divided by its own spread, zero,
+            # it would outweigh all others, so it is divided by their typical spread.
             varies = spread > 1e-6 * spread.max()
             spread = torch.where(varies, spread, spread[varies].pow(2).mean().sqrt())
             forward_map, inverse_map = spread.reciprocal().diag(), spread.diag()
         power = (centred @ forward_map.T).pow(2).mean()
-        gain = power.rsqrt() if power > 0 else torch.ones_like(power)  # all prototypes alike: nothing to scale
+        gain = power.rsqrt() if power > 0 else torch.ones_like(power)
         self.mean.copy_(mean)
         self.forward_map.copy_(gain * forward_map)
         self.inverse_map.copy_(inverse_map / gain)
         return self
 
     def forward(self, s: Tensor) -> Tensor:
-        """Map semantic vectors (..., A) into the diffusion's space."""
+        """Map descriptions (..., A) into the space of the diffusion."""
         return (s - self.mean) @ self.forward_map.T
 
     def inverse(self, z: Tensor) -> Tensor:
@@ -69,12 +75,12 @@ class Preconditioner(nn.Module):
 
 
 class FeatureScaler(nn.Module):
-    """x' = (x - shift) * gain per feature, x / ||x||, or what tells classes apart: fitted on training rows only.
+    """Scales image features by a map that is fitted on training photos only.
 
-    "classes" keeps, of the roots of the features, the directions in which the mean photos of the classes differ. What
-    varies within classes alone is nothing that descriptions could speak of, and a network would learn it by heart.
-    A row of n_tokens tokens, one after the other, has one shift and gain per channel C = D / n_tokens, which all
-    tokens share: what a channel means does not depend on the place in the photo.
+    "standard" (z-score) and "minmax" give x' = (x - shift) * gain per feature, "l2" gives x / ||x||. "classes" projects
+    the square roots of the features on the directions in which the class means differ: what varies only within classes
+    is not in the descriptions, and the network would overfit to it. With n_tokens tokens in a row, one after the other,
+    shift, gain and basis belong to the C = D / n_tokens channels, and all tokens share them.
     """
 
     shift: Tensor
@@ -97,9 +103,11 @@ class FeatureScaler(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor | None = None) -> FeatureScaler:
-        """Fit on features (N, D), "classes" with labels (N,) from 0 on; a feature that never varies is left at zero."""
+        """Fit on features (N, D), and labels (N,) from 0 for "classes". A feature that never varies is scaled to 0."""
         features = features.reshape(-1, len(self.shift))  # (N * n_tokens, C)
         if self.kind == "classes":
+            if labels is None:
+                raise ValueError('a scaling by "classes" is fitted with labels')
             self._fit_basis(roots_in_double(features), labels.repeat_interleave(self.n_tokens))
             return self
         if self.kind == "standard":
@@ -115,7 +123,7 @@ class FeatureScaler(nn.Module):
         return self
 
     def _fit_basis(self, x: Tensor, labels: Tensor) -> None:
-        means = class_means(x, labels, int(labels.max()) + 1)  # (C, D)
+        means = class_means(x, labels.to(x.device), int(labels.max()) + 1)  # (C, D)
         shift = means.mean(0)
         self.shift.copy_(shift)
         width = self.basis.shape[1]
@@ -136,15 +144,15 @@ class FeatureScaler(nn.Module):
 
 
 def roots(x: Tensor) -> Tensor:
-    """Return square roots with their signs, at length 1 (..., D): few large features weigh less than they would."""
+    """Return signed square roots, scaled to unit length (..., D), in which few large features dominate less."""
     return nn.functional.normalize(x.sign() * x.abs().sqrt(), dim=-1)
 
 
 def roots_in_double(x: Tensor) -> Tensor:
-    """Return the roots of many rows (N, D) in float64, a part at a time: each step of `roots` makes a copy of it."""
-    result = torch.empty_like(x, dtype=torch.float64)
+    """Return `roots` of rows (N, D) in float64, see `in_double`; a part at a time, as each step of it makes a copy."""
+    result = torch.empty_like(x, dtype=torch.float64, device=in_double(x[:0]).device)
     for part, roots_of_part in zip(x.split(_ROWS_AT_ONCE), result.split(_ROWS_AT_ONCE), strict=True):
-        roots_of_part.copy_(roots(part.double()))
+        roots_of_part.copy_(roots(in_double(part)))
     return result
 
 

@@ -82,12 +82,12 @@ def ddpm_sample(
     s_t = noise()
     for step in range(schedule.timesteps, 0, -1):
         observe(step, s_t)
-        t = torch.tensor(step, device=s_t.device)
+        t = torch.full((), step, device=s_t.device)
         mean = schedule.posterior_mean(denoise(s_t, t).s_0, s_t, t)
         if step == 1:
             observe(0, mean)
             return mean
-        spread = schedule.posterior_variance(t, s_t) if variance == "posterior" else schedule.betas[step].to(s_t)
+        spread = schedule.posterior_variance(t, s_t) if variance == "posterior" else schedule.beta(t, s_t)
         s_t = mean + spread.sqrt() * noise()
     raise AssertionError("a schedule has at least one step")
 
@@ -110,12 +110,12 @@ def ddim_sample(
     path = timestep_path(schedule.timesteps, steps)
     for now, after in pairwise(path):
         observe(now, s_t)
-        t = torch.tensor(now, device=s_t.device)
+        t = torch.full((), now, device=s_t.device)
         estimate = denoise(s_t, t)
         if after == 0:
             observe(0, estimate.s_0)
             return estimate.s_0
-        ab_now, ab_after = (schedule.alphas_cumprod[k].to(s_t) for k in (now, after))
+        ab_now, ab_after = (schedule.alpha_bar(torch.full((), k, device=s_t.device), s_t) for k in (now, after))
         sigma = eta * ((1 - ab_after) / (1 - ab_now)).sqrt() * (1 - ab_now / ab_after).sqrt()
         s_t = ab_after.sqrt() * estimate.s_0 + (1 - ab_after - sigma**2).clamp(min=0).sqrt() * estimate.eps
         if eta > 0:

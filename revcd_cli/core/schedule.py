@@ -47,6 +47,10 @@ class NoiseSchedule:
         """Return alpha_bar_t with one trailing axis, to multiply vectors of shape (*t.shape, A)."""
         return _gather(self.alphas_cumprod, t, like)
 
+    def beta(self, t: Tensor, like: Tensor) -> Tensor:
+        """Return beta_t with one trailing axis."""
+        return _gather(self.betas, t, like)
+
     def snr(self, t: Tensor, like: Tensor) -> Tensor:
         """Return SNR(t) = alpha_bar_t / (1 - alpha_bar_t), t >= 1, with one trailing axis."""
         return _gather(self.alphas_cumprod / (1 - self.alphas_cumprod), t, like)
@@ -87,4 +91,4 @@ class NoiseSchedule:
 
 
 def _gather(values: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    return values.to(t.device)[t].to(like.dtype).unsqueeze(-1)
+    return values.to(like.dtype).to(t.device)[t].unsqueeze(-1)  # not every device has float64

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..core.precision import in_double
 from ..metrics.curve import SeenUnseenCurve, common_penalties
 
 
@@ -67,7 +68,7 @@ def calibrated(scores: Tensor, seen: Tensor, gamma: float) -> Tensor:
 
 def score_unit(scores: Tensor) -> float:
     """Return the unit in which scores (N, C) of different models can be compared: their usual spread over classes."""
-    unit = float(scores.double().std(1, correction=0).square().mean().sqrt()) if scores.numel() else 0.0
+    unit = float(in_double(scores).std(1, correction=0).square().mean().sqrt()) if scores.numel() else 0.0
     return unit if unit > 0 else 1.0
 
 

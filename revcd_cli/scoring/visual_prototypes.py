@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import PrototypeConfig
+from ..core.precision import in_double
 from ..core.precondition import class_means, roots, roots_in_double
 from .class_kernel import class_kernel, directions, fit_relevance, kernel_length
 
@@ -58,7 +59,8 @@ class VisualPrototypes(nn.Module):
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, s: Tensor) -> None:
         """Fit on photos (N, D) of seen classes, labels (N,) into their raw descriptions s (C, A)."""
-        x = roots_in_double(self._pooled(features))
+        x, s = roots_in_double(self._pooled(features)), in_double(s)
+        labels = labels.to(x.device)
         means = class_means(x, labels, len(s))  # (C, D)
         shift = means.mean(0)
         x, means = x.sub_(shift), means - shift
@@ -77,7 +79,7 @@ class VisualPrototypes(nn.Module):
         self.shift.copy_(shift)
         self.to_components.copy_(basis @ turn)
         self.between.copy_(values.clamp(min=0))
-        self._fit_kernel(s.double(), means @ turn, values.clamp(min=0))
+        self._fit_kernel(s, means @ turn, values.clamp(min=0))
 
     def _fit_kernel(self, s: Tensor, means: Tensor, between: Tensor) -> None:
         """Fit what maps descriptions s (C, A) to the mean photos (C, P), whose variances are `between` (P,)."""

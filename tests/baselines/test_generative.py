@@ -169,7 +169,7 @@ def test_law_the_mean_of_samples_of_a_gaussian_toy_is_its_posterior_mean(kind: K
     s = x @ lift + 0.3 * torch.randn(512, 3, generator=generator)
     original = revcd(
         4, 3, 512,
-        precondition={"kind": "none", "unit_length": False},
+        precondition={"kind": "centre", "unit_length": False},
         encoder={"width": 16, "heads": 1, "dropout": 0.0, "feature_scaling": "standard"},
         denoiser={"width": 32, "dropout": 0.0},
         train={"epochs": 30, "batch_size": 64, "learning_rate": 0.005, "ema_decay": 0.95},

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from revcd_cli.checkpoint.model_file import Calibration
+from revcd_cli.checkpoint.calibration import Calibration
 
 
 def test_a_calibration_takes_the_penalty_from_the_scores_of_seen_classes():

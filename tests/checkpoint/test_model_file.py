@@ -16,17 +16,10 @@ import pytest
 import safetensors.torch
 import torch
 
-import revcd_cli.checkpoint.model_file as checkpoint_module
-from revcd_cli.checkpoint.model_file import (
-    FORMAT,
-    Calibration,
-    Checkpoint,
-    find_checkpoint,
-    list_checkpoints,
-    load_checkpoint,
-    read_metadata,
-    save_checkpoint,
-)
+import revcd_cli.checkpoint.metadata as metadata_module
+from revcd_cli.checkpoint.calibration import Calibration
+from revcd_cli.checkpoint.metadata import FORMAT, find_checkpoint, list_checkpoints, read_metadata
+from revcd_cli.checkpoint.model_file import Checkpoint, load_checkpoint, save_checkpoint
 from revcd_cli.config import RULES, BackboneRecord, Config, InferenceConfig
 from revcd_cli.data.classes.attributes import ClassAttributes
 from revcd_cli.errors import CheckpointError
@@ -162,7 +155,7 @@ def test_a_rule_that_validation_never_tried_has_no_calibration():
 METADATA_ONLY = """
 import json, sys
 from pathlib import Path
-from revcd_cli.checkpoint.model_file import read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
 document = read_metadata(Path(sys.argv[1]))
 assert not {"torch", "numpy", "safetensors"} & sys.modules.keys()
 print(json.dumps(document))
@@ -325,7 +318,7 @@ def shipped(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("birds", "animals"):
         (folder / f"{name}.safetensors").write_bytes(saved.read_bytes())
     (folder / "README.md").write_text("not a model")
-    monkeypatch.setattr(checkpoint_module, "shipped_folder", lambda: folder)
+    monkeypatch.setattr(metadata_module, "shipped_folder", lambda: folder)
     return folder
 
 

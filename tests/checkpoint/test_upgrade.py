@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from revcd_cli.checkpoint.model_file import FORMAT, load_checkpoint, read_metadata, save_checkpoint
+from revcd_cli.checkpoint.metadata import FORMAT, read_metadata
+from revcd_cli.checkpoint.model_file import load_checkpoint, save_checkpoint
 from revcd_cli.checkpoint.upgrade import upgrade_state
 from revcd_cli.config import RULES, InferenceConfig
 

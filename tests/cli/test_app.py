@@ -15,7 +15,7 @@ import typer
 
 from revcd_cli import __version__
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint.model_file import FORMAT
+from revcd_cli.checkpoint.metadata import FORMAT
 from revcd_cli.cli.app import app, global_options_first
 
 ROOT = Path(__file__).resolve().parents[2]

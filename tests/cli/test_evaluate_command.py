@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint.model_file import read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
 from revcd_cli.system.files import file_sha256
 
 

@@ -13,7 +13,8 @@ import safetensors.torch
 
 from revcd_cli import Predictor
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint.model_file import load_checkpoint, read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
+from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.errors import UsageError
 from revcd_cli.pipeline.predict.predictions import Prediction
 

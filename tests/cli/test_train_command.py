@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint.model_file import read_class_table, read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
+from revcd_cli.checkpoint.model_file import read_class_table
 from revcd_cli.config import Config
 from revcd_cli.data.classes.attributes import read_attribute_csv
 from revcd_cli.system.files import file_sha256

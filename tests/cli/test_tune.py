@@ -10,7 +10,7 @@ import pytest
 
 import revcd_cli.pipeline.tune.search_space as space_module
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint.model_file import read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
 from revcd_cli.pipeline.settings import resolve_settings
 from revcd_cli.pipeline.tune.search_space import TRAINED
 from tests.makers.feature_folder import SMALL, data_options

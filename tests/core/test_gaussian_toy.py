@@ -30,7 +30,7 @@ def draw(rows: int) -> tuple[Tensor, Tensor]:
 def trained() -> RevCD:
     config = Config.from_dict(
         {
-            "precondition": {"kind": "none", "unit_length": False},
+            "precondition": {"kind": "centre", "unit_length": False},
             "diffusion": {"timesteps": 40},
             "encoder": {"feature_scaling": "standard", "width": 32, "heads": 2, "feedforward": 32, "dropout": 0.0},
             "denoiser": {"width": 64, "time_width": 32, "dropout": 0.0},

@@ -13,7 +13,8 @@ import typer.main
 
 import revcd_cli.pipeline.tune.search_space as space_module
 from revcd_cli.__main__ import main
-from revcd_cli.checkpoint.model_file import load_checkpoint, read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
+from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.cli.app import app
 from revcd_cli.data.features.files import read_features
 from tests.makers.feature_folder import SMALL, data_options

@@ -14,8 +14,8 @@ from revcd_cli.pipeline.settings import preset_names, resolve_settings, save_con
 OTHER_WORD = {
     "centre+whiten": "whiten", "classes": "l2", "cosine": "linear", "v": "both", "simple": "exact", "single": "views",
     "standard": "minmax",
-    "A": "B", "layer": "batch", "auto": "cosine", "harmonic": "none", "ddim": "ddpm", "v2": "v1", "masked": "two-pass",
-    "posterior": "beta", "cosines": "samples", "preconditioned": "attributes",
+    "A": "B", "layer": "batch", "auto": "cosine", "harmonic": "none", "ddim": "ddpm", "masked": "two-pass",
+    "posterior": "beta",
 }  # fmt: skip
 
 

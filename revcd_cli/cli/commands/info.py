@@ -51,7 +51,7 @@ def _version(package: str) -> str | None:
 def _places() -> dict[str, Any]:
     from ...backbones import hub
     from ...backbones.source import EMBEDDED, EMBEDDED_PACKAGE, PAPER_TAG
-    from ...checkpoint.model_file import list_checkpoints, shipped_folder
+    from ...checkpoint.metadata import list_checkpoints, shipped_folder
     from ...data.datasets.registry import data_roots
     from ...system.offline import is_offline
 

@@ -25,7 +25,7 @@ SaveClassesOption = Annotated[
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """List the models that are included in revcd."""
-    from ...checkpoint.model_file import list_checkpoints, read_metadata
+    from ...checkpoint.metadata import list_checkpoints, read_metadata
 
     cards = [_identity(path) | read_metadata(path) for path in list_checkpoints()]
     if as_json:
@@ -51,7 +51,7 @@ def show_model(
     With --save-classes, write its class table to a file instead. Add rows for your own classes, and use the file with
     `revcd predict --classes`.
     """
-    from ...checkpoint.model_file import find_checkpoint, read_metadata
+    from ...checkpoint.metadata import find_checkpoint, read_metadata
 
     if save_classes is not None:
         _save_classes(model, save_classes, overwrite)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...checkpoint.model_file import Calibration, Checkpoint
+from ...checkpoint.calibration import Calibration
+from ...checkpoint.model_file import Checkpoint
 from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.accuracy import confusion_matrix
 from ...metrics.reliability import Reliability, reliability

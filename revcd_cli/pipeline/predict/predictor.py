@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from ...backbones.backbone import Backbone, load_recorded
-from ...checkpoint.model_file import Calibration, Checkpoint, load_checkpoint
+from ...checkpoint.calibration import Calibration
+from ...checkpoint.model_file import Checkpoint, load_checkpoint
 from ...config import InferenceConfig
 from ...data.classes.attributes import ClassAttributes, align, class_key, read_attribute_csv
 from ...data.classes.table_notes import table_notes

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ...checkpoint.model_file import find_checkpoint, list_checkpoints, read_class_table, read_metadata
+from ...checkpoint.metadata import find_checkpoint, list_checkpoints, read_metadata
+from ...checkpoint.model_file import read_class_table
 from ...data.classes.attributes import ClassAttributes
 from ...data.classes.similarity import unit_rows
 from ...errors import CheckpointError

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...checkpoint.model_file import Calibration
+from ...checkpoint.calibration import Calibration
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...checkpoint.model_file import Calibration
+from ...checkpoint.calibration import Calibration
 from ...config import TrainConfig
 from ...data.datasets.dataset import Dataset
 from ...data.datasets.splits import Split, validation_folds

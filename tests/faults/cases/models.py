@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from revcd_cli.checkpoint.model_file import FORMAT, read_metadata
+from revcd_cli.checkpoint.metadata import FORMAT, read_metadata
 
 from ..runner import MEGABYTE, Fault, Process, Run, Workspace
 from ..shapes_model import BACKBONE, shapes

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from revcd_cli.checkpoint.model_file import find_checkpoint
+from revcd_cli.checkpoint.metadata import find_checkpoint
 from revcd_cli.data.classes.attributes import ClassAttributes
 from revcd_cli.data.photos.images import decode_rgb
 from revcd_cli.errors import CheckpointError, ConfigError, RevcdError, UsageError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revcd_cli.checkpoint.model_file import Calibration, Checkpoint, save_checkpoint
+from revcd_cli.checkpoint.calibration import Calibration
+from revcd_cli.checkpoint.model_file import Checkpoint, save_checkpoint
 from revcd_cli.config import BackboneRecord, Config
 from revcd_cli.data.classes.attributes import read_attribute_csv
 from revcd_cli.data.features.files import FeatureSet, write_features

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from revcd_cli.checkpoint.model_file import load_checkpoint, read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
+from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.config import Config
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.errors import RevcdError, UsageError

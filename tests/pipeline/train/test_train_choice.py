@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from revcd_cli.checkpoint.model_file import load_checkpoint, read_metadata
+from revcd_cli.checkpoint.metadata import read_metadata
+from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.config import Config
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.pipeline.evaluate.evaluate import score_split
@@ -131,7 +132,7 @@ def test_scores_have_the_spread_of_one_over_the_classes_and_photos_that_trained(
     dataset, config = make_toy(), small_config(precondition={"kind": kind}, train={"epochs": 2})
     model = load_checkpoint(train(dataset, config, tmp_path / "m.safetensors", device="cpu").output).model
     prototypes = torch.from_numpy(dataset.classes.values[list(dataset.seen)])
-    parts = [("evidence", [number]) for number in range(len(model.networks))] + [("prototype", [])]
+    parts = [*(("evidence", [number]) for number in range(len(model.networks))), ("prototype", [0])]
     for rule, numbers in parts:
         one = ZeroShotModel(model.config, [model.networks[number] for number in numbers], model.prototypes)
         one.evidence_units, one.prototype_unit = model.evidence_units[numbers], model.prototype_unit

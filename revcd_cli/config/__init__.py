@@ -1,0 +1,25 @@
+"""Every setting of a model and its training: name, default, range and reason. Standard library only.
+
+Each section is a frozen dataclass of plain JSON values; `Config` holds them all. Defaults are defined here and nowhere
+else, and nothing derived is stored. May import `errors`.
+"""
+
+from .config import Config
+from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
+from .record import BackboneRecord
+from .scoring import RULES, InferenceConfig, PrototypeConfig
+from .training import TrainConfig
+
+__all__ = [
+    "RULES",
+    "BackboneRecord",
+    "Config",
+    "DenoiserConfig",
+    "DiffusionConfig",
+    "EncoderConfig",
+    "InferenceConfig",
+    "LossConfig",
+    "PreconditionConfig",
+    "PrototypeConfig",
+    "TrainConfig",
+]

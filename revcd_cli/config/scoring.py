@@ -1,0 +1,73 @@
+"""Settings of visual prototypes and of the rules that score classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+from .checks import check_choice, check_range
+
+RULES = ("evidence", "prototype", "joint", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrototypeConfig:
+    """The Gaussian process from descriptions to visual prototypes, fitted in closed form beside the diffusion."""
+
+    components: int = 512  # of the features, at most; 0 omits the prototypes and the rules "prototype" and "joint"
+    length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
+    noise: float = 0.2  # share of the variance of a class's mean photo that its description does not explain
+    relevance: float = 0.0  # prior standard deviation of the logarithm of an attribute's weight; 0: all weights are 1
+    within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a round one
+    between_shrinkage: float = 0.3  # of the covariance of the classes' means
+
+    def __post_init__(self) -> None:
+        check_range("prototypes.components", self.components, 0)
+        check_range("prototypes.length", self.length, 1e-3)
+        check_range("prototypes.noise", self.noise, 1e-6)
+        check_range("prototypes.relevance", self.relevance, 0, 10)
+        check_range("prototypes.within_shrinkage", self.within_shrinkage, 0, 1)
+        check_range("prototypes.between_shrinkage", self.between_shrinkage, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How descriptions are sampled from a photo and classes are scored (paper sections 3.5 and 3.6)."""
+
+    # "evidence" (likelihood against the unconditional branch) | "prototype" (likelihood by visual prototypes) | "joint"
+    # (both) | "cosine" (the paper's) | "auto" (validation chooses one of these)
+    rule: str = "auto"
+    prototype_share: float = 0.5  # joint: weight of the prototypes, the rest is the evidence's; "auto" chooses it too
+    samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
+    steps: int = 1  # cosine: denoising steps, 1..T. One step gives the posterior mean at t = T
+    sampler: str = "ddim"  # cosine: "ddim" | "ddpm" (the full chain)
+    variance: str = "posterior"  # cosine, ddpm: "posterior" | "beta"
+    clip: float = 0.0  # cosine: bound on the absolute values of each estimate of the clean vector; 0 is no bound
+    eta: float = 0.0  # cosine, ddim: from 0, deterministic, to 1, as noisy as ddpm
+    guidance_scale: float = 1.0  # cosine: w of classifier-free guidance; 1 means none
+    draws: int = 8  # evidence: (t, noise) pairs that all classes share
+    band_low: float = 0.1  # evidence: lowest t used, as a share of T
+    band_high: float = 0.7  # evidence: highest t used, as a share of T
+    shortlist: int = 200  # joint: classes whose evidence is computed, each photo's best by prototypes; 0 means all
+
+    def __post_init__(self) -> None:
+        check_choice("inference.rule", self.rule, ("auto", *RULES))
+        check_range("inference.prototype_share", self.prototype_share, 0, 1)
+        check_choice("inference.sampler", self.sampler, ("ddim", "ddpm"))
+        check_choice("inference.variance", self.variance, ("posterior", "beta"))
+        check_range("inference.clip", self.clip, 0)
+        for name in ("samples", "steps", "draws"):
+            check_range(f"inference.{name}", getattr(self, name), 1)
+        check_range("inference.shortlist", self.shortlist, 0)
+        check_range("inference.eta", self.eta, 0, 1)
+        check_range("inference.guidance_scale", self.guidance_scale, 0, 100)
+        if not 0 <= self.band_low < self.band_high <= 1:
+            raise ConfigError(
+                f"inference.band_low and band_high must satisfy 0 <= low < high <= 1; "
+                f"got {self.band_low:g} and {self.band_high:g}."
+            )
+
+    def with_rule(self, rule: str | None) -> InferenceConfig:
+        """Return the settings with another rule; None and "auto" keep the model's own."""
+        return self if rule is None or rule == "auto" else dataclasses.replace(self, rule=rule)
