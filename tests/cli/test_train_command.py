@@ -77,9 +77,9 @@ def test_features_are_extracted_once_and_the_same_seed_gives_the_same_bytes(
     trained, features_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     files = {path.name: path.stat().st_mtime_ns for path in features_folder.iterdir()}
-    assert "there already" not in trained.said
+    assert "are cached" not in trained.said
     assert train(trained, trained.folder, tmp_path / "same.safetensors") == 0
-    assert "Features of embedded are there already" in capsys.readouterr().err
+    assert "Features of embedded are cached" in capsys.readouterr().err
     assert {path.name: path.stat().st_mtime_ns for path in features_folder.iterdir()} == files
     assert train(trained, trained.folder, tmp_path / "other.safetensors", "--seed", 1) == 0
     hashes = [file_sha256(tmp_path / f"{name}.safetensors") for name in ("same", "other")]

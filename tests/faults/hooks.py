@@ -106,7 +106,7 @@ def save_often(name: str = "", sign: str = "", patience: float = 0.1) -> None:
 
     journal.SHARD_ROWS = journal._LEAST_ROWS = 4
     training_run.SAVE_SECONDS = -1
-    stream._PATIENCE = patience  # seconds to wait for a slow disk after an interruption
+    stream._JOIN_SECONDS = patience  # seconds to wait for a slow disk after an interruption
     if name:
         block_reading(name, sign)
 

@@ -24,7 +24,7 @@ from ...data.datasets.splits import Split
 from ...scoring.calibration import score_unit
 from ..evaluate.evaluate import split_frame
 from ..evaluate.split_scores import SplitScores
-from ..train.validation import draw_folds, judge, unit_rows
+from ..train.validation import draw_folds, unit_rows, validate_scores
 from .fitted import Fitted
 
 _ROWS_AT_ONCE = 1024
@@ -50,7 +50,7 @@ def fit_baseline(dataset: FeaturedDataset, config: Config, baseline: Baseline, s
     tried = [baseline.attempt(dataset, fold, candidates, baseline.grid, seed) for fold in folds]
     setting, gamma, figures = baseline.grid[0], 0.0, {}
     if folds:
-        verdicts = [judge(scores, config.train) for scores in zip(*map(list, tried), strict=True)]
+        verdicts = [validate_scores(scores, config.train) for scores in zip(*map(list, tried), strict=True)]
         best = max(range(len(verdicts)), key=lambda k: verdicts[k].merit)  # the first of equals
         setting, gamma, figures = baseline.grid[best], verdicts[best].gamma, verdicts[best].figures
 

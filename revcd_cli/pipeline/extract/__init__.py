@@ -1,4 +1,4 @@
-"""Feature extraction: photos to features, resumable, with a row for each photo that failed.
+"""Feature extraction: image features of photos, resumable, with a reason for each photo that failed.
 
 May import what lies below `pipeline`.
 """

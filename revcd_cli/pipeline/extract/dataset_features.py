@@ -1,7 +1,7 @@
-"""Features for a data set that has only photos: extracted once, kept in the cache, found again.
+"""Extract the image features of a dataset that has only photos, and cache them.
 
-The cache file's name is a digest of the photos (paths, sizes, times) and of the backbone, so photos that changed and
-other backbones never meet old features. An interrupted extraction goes on where it was.
+The name of the cache file is a digest of the photos (paths, sizes, modification times) and of the backbone, so features
+are used only for the photos and the backbone that they were computed from. An interrupted extraction is resumed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ...data.photos.image_source import ImageSource, file_source
 from ...errors import RevcdError
 from .extract import OnProgress, extract_sources
 
-# Reasons of failures that may be gone the next time although the photo has not changed.
-_PASSING = {"permission", "out_of_memory", "vanished", "not_found"}
+# Reasons of failures that may not recur although the photo has not changed.
+_TRANSIENT = {"permission", "out_of_memory", "vanished", "not_found"}
 
 
 def features_cache() -> Path:
-    """Return the folder of features that training and evaluation extracted on the way."""
+    """Return the folder of the features that commands extracted for their datasets."""
     return Path(platformdirs.user_cache_dir("revcd")) / "features"
 
 
@@ -45,9 +45,9 @@ def with_features(
     on_note: Callable[[str], None] | None = None,
     on_detail: Callable[[str], None] | None = None,
 ) -> FeaturedDataset:
-    """Return the data set with features: its own, cached ones, or newly extracted ones by this backbone.
+    """Return the dataset with features: its own, or those of this backbone, cached or extracted now.
 
-    tokens: extract spatial tokens, not pooled vectors.
+    tokens: extract spatial tokens instead of pooled vectors.
     """
     if isinstance(dataset, FeaturedDataset):
         return dataset
@@ -68,7 +68,7 @@ def with_recorded_features(
     on_note: Callable[[str], None] | None = None,
     on_detail: Callable[[str], None] | None = None,
 ) -> FeaturedDataset:
-    """Return the data set with features of the kind that the model was trained on."""
+    """Return the dataset with features: its own, or those of the backbone that the model was trained with."""
     if isinstance(dataset, FeaturedDataset):
         return dataset
     load = functools.partial(load_recorded, checkpoint.backbone, weights=weights, device=device, precision=precision)
@@ -91,8 +91,8 @@ def _extracted(
     model = load()
     cached = features_cache() / f"{dataset.name}-{_digest(dataset, model.record)[:16]}.parquet"
     found = read_features(cached) if cached.exists() else None
-    if found is not None and not _PASSING.intersection(found.reason):
-        note(f"Features of {model.record.tag} are there already: {cached}")
+    if found is not None and not _TRANSIENT.intersection(found.reason):
+        note(f"Features of {model.record.tag} are cached: {cached}")
     else:
         note(model.note)
         extract_sources(
@@ -118,7 +118,9 @@ def _photos(dataset: Dataset) -> Iterator[ImageSource]:
 
 
 def _digest(dataset: Dataset, record: BackboneRecord) -> str:
-    kind = dataclasses.replace(record, precision="")  # a hair's breadth apart, and interchangeable
+    kind = dataclasses.replace(
+        record, precision=""
+    )  # features of all precisions agree closely enough to be interchanged
     place = str(dataset.images_root and dataset.images_root.resolve())
     digest = hashlib.sha256(json.dumps([place, kind.to_dict()], sort_keys=True).encode())
     for photo in _photos(dataset):

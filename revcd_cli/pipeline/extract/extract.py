@@ -1,4 +1,4 @@
-"""Features of many photos into one file: resumable, in order, with a row for each photo that failed."""
+"""Extract the image features of photos to one file, in order and resumable; a failed photo has a row with a reason."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from ...system import files
 from ...system.device import choose_device
 from .details import backbone_details
 from .journal import Journal, unfinished_settings
-from .stream import ExtractedPhoto, OnNote, default_batch_size, stream_features, tried_batch_size
+from .stream import ExtractedPhoto, OnNote, default_batch_size, measured_batch_size, stream_features
 
 __all__ = ["ExtractSummary", "ExtractedPhoto", "extract", "extract_sources", "stream_features"]
 
 OnProgress = Callable[[int, "int | None", int], None]
 
 _LISTED_FAILURES = 5
-_WORTH_A_TRIAL = 500  # photos, from which on it pays to find the best batch size
-_ROW_BYTES = 300  # of a photo's row, roughly, beside its feature
+_BENCHMARKED_PHOTOS = 500  # from this number of photos on, measuring the best batch size pays off
+_ROW_BYTES = 300  # estimate for a row without its feature
 
 
 @dataclass(frozen=True)
 class ExtractSummary:
-    """What `extract` has done."""
+    """The result of `extract`."""
 
     output: Path
     done: int  # photos that have a feature in the output
     failed: int  # photos that have a row with a reason instead
-    reused: int  # of all these, those that an earlier, interrupted run had finished
+    reused: int  # photos, among all these, that an interrupted run had finished
     seconds: float
-    reasons: Counter[str] = field(default_factory=Counter)  # of the failures, by code
+    reasons: Counter[str] = field(default_factory=Counter)  # failures by reason
     failures: tuple[tuple[str, str, str], ...] = ()  # path, reason and detail of the first few
 
     @property
@@ -55,7 +55,7 @@ class ExtractSummary:
 
     @property
     def rate(self) -> float:
-        """Photos a second, of those that this run went through."""
+        """Photos per second, without the reused ones."""
         return (self.done + self.failed - self.reused) / max(self.seconds, 1e-9)
 
 
@@ -77,17 +77,17 @@ def extract(
     on_note: OnNote | None = None,
     on_detail: OnNote | None = None,
 ) -> ExtractSummary:
-    """Write the features of photos to a .parquet, .npz or .mat file, and return what was done.
+    """Write the features of photos to a .parquet, .npz or .mat file, and return a summary.
 
-    inputs: files, folders, patterns, archives, or "-" for a list on standard input, as in `data.sources`.
-    tokens: write the backbone's spatial tokens instead of its pooled vector; not for .mat, whose layout has no place.
-    fresh: begin anew where an interrupted run left `<output>.partial`, instead of going on.
+    inputs: files, folders, patterns, archives, or "-" for a list on standard input, as in `data.photos.sources`.
+    tokens: write the backbone's spatial tokens instead of its pooled vector; not possible for .mat.
+    fresh: start over instead of resuming an interrupted run from `<output>.partial`.
     on_progress(done, total or None, failed) and on_note(text) report progress; on_detail(text) reports how features are
     computed, and each photo that failed.
 
-    Killed at any moment and called again, it writes the bytes that an uninterrupted run would have written: what was
-    chosen automatically, precision and batch size, stays as the first run had it.
-    Raises `UsageError` before any work is done, if the output exists, is of another kind, or is being written.
+    A run that is killed at any time and repeated writes the same bytes as an uninterrupted run: the precision and the
+    batch size that were chosen automatically are kept. Raises `UsageError` before any work is done if the output
+    exists, has an unknown suffix, or is being written by another run.
     """
     note = on_note or (lambda text: None)
     if batch_size is not None and batch_size < 1:
@@ -95,7 +95,7 @@ def extract(
     output = files.check_output(Path(output), overwrite=overwrite)
     if check_suffix(output) == ".mat" and tokens:
         raise UsageError(
-            f"{output}: the layout of .mat is one vector a photo and has no place for spatial tokens.",
+            f"{output}: the layout of .mat is one vector per photo, without spatial tokens.",
             hint="Write .parquet or .npz instead.",
         )
     listing = _Listing([str(given) for given in inputs], null_separated)
@@ -138,9 +138,9 @@ def extract_sources(
     on_note: OnNote | None = None,
     on_detail: OnNote | None = None,
 ) -> ExtractSummary:
-    """As `extract`, for a backbone that is loaded and a listing that gives the same photos each time it is called.
+    """Do as `extract` does, with a loaded backbone and a listing that yields the same photos each time it is called.
 
-    total: how many photos the listing has, if that is known. inputs: what it was made from, for the journal.
+    total: the number of photos in the listing, None if unknown. inputs: what was listed, for the journal.
     """
     started = time.monotonic()
     note = on_note or (lambda text: None)
@@ -148,7 +148,7 @@ def extract_sources(
     detail = on_detail or (lambda text: None)
     size, origin = _batch_size(model, batch_size, earlier.get("batch_size"), total)
     with files.exclusive(output):
-        files.check_output(output, overwrite=overwrite)  # again: another run may have ended just now
+        files.check_output(output, overwrite=overwrite)  # again: another run may just have finished
         photos_text = "" if total is None else f"{total:,} photos, "
         note(f"{photos_text}device {model.device.value}")
         for line in (*backbone_details(model), f"batch size {size} ({origin})"):
@@ -156,7 +156,7 @@ def extract_sources(
         settings = {"format": FORMAT, "inputs": inputs, "batch_size": size, "device": model.device.value.type}
         journal = Journal(output, model.record, settings)
         journal.open(fresh=fresh)
-        reused = _go_on(journal, listing, note)
+        reused = _resume(journal, listing, note)
         if total is not None:
             _check_room(output, total, reused, model.record.feature_dim)
         numbers: deque[int] = deque()
@@ -174,20 +174,20 @@ def extract_sources(
         summary = _summary(output, journal, reused, time.monotonic() - started)
         journal.remove()
     if summary.failed and output.suffix.lower() == ".mat":
-        note(f"Left out, as .mat has no place for photos without a feature: {summary.failed:,}.")
+        note(f"Photos without a feature, which a .mat file cannot hold: {summary.failed:,}.")
     return summary
 
 
 class _Listing:
-    """The photos of the inputs, which can be gone through several times.
+    """The photos of the inputs; can be iterated several times.
 
-    For that, a list on standard input is read to its end first: the run needs it again to see what is done already.
+    A list on standard input is therefore read to its end first: resuming needs it twice.
     """
 
     def __init__(self, inputs: list[str], null_separated: bool) -> None:
         self.inputs = inputs
         self.null_separated = null_separated
-        iter_sources(inputs)  # refuses what cannot be meant, such as a list from the keyboard
+        iter_sources(inputs)  # raises for invalid inputs, such as a list from a terminal
         self._listed = sys.stdin.buffer.read() if "-" in inputs else b""
 
     def __call__(self) -> Iterator[ImageSource]:
@@ -200,30 +200,30 @@ def _batch_size(model: Backbone, given: int | None, earlier: int | None, total: 
         return given, "as given"
     if earlier:
         return earlier, "as in the interrupted run"
-    if total is not None and total < _WORTH_A_TRIAL:
+    if total is not None and total < _BENCHMARKED_PHOTOS:
         return default_batch_size(model), f"default on {model.device.value.type}"
-    return tried_batch_size(model), "fastest in a micro-benchmark, which is cached"
+    return measured_batch_size(model), "fastest in a micro-benchmark, which is cached"
 
 
-def _go_on(journal: Journal, listing: Callable[[], Iterator[ImageSource]], note: OnNote) -> int:
-    """Find what an earlier run has finished, and return how many photos that are."""
+def _resume(journal: Journal, listing: Callable[[], Iterator[ImageSource]], note: OnNote) -> int:
+    """Find the finished shards of an earlier run, and return the number of their photos."""
     if journal.is_empty:
         return 0
     journal.survey(listing())
     reused = sum(shard.rows for shard in journal.finished.values())
-    note(f"Going on with {journal.folder}: {reused:,} photos are done already.")
+    note(f"Resuming from {journal.folder}: {reused:,} photos are finished.")
     return reused
 
 
 def _check_room(output: Path, total: int, reused: int, feature_dim: int) -> None:
     if output.suffix.lower() == ".mat":
         check_mat_size(output, total, feature_dim)
-    # The shards still to come, and the output beside them.
+    # The remaining shards, and the output.
     needed = (total - reused + total) * (4 * feature_dim + _ROW_BYTES)
     free = shutil.disk_usage(output.parent).free
     if needed > free:
         raise RevcdError(
-            f"{output}: {total:,} photos need about {needed / 1e6:,.0f} MB of disk while they are computed, but "
+            f"{output}: {total:,} photos need about {needed / 1e6:,.0f} MB of disk space during extraction, but "
             f"{free / 1e6:,.0f} MB are free.",
             hint="Make room, or choose an output on another disk.",
         )
@@ -250,7 +250,7 @@ def _counted(
 
 
 def _write_shards(journal: Journal, numbers: deque[int], photos: Iterator[ExtractedPhoto]) -> None:
-    # While this thread writes, those of the stream decode and compute the next batches.
+    # While this thread writes, the threads of the stream decode and compute the next batches.
     written = 0
     while group := list(islice(photos, journal.shard_rows)):
         journal.write(numbers.popleft(), group)

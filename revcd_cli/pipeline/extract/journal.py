@@ -1,17 +1,16 @@
-"""What an interrupted `extract` leaves behind, so that the next run goes on from there.
+"""The journal of an extraction: the finished shards of an interrupted run, from which the next run resumes.
 
-Beside the output F lies the folder `F.partial/`:
+Next to the output F is the folder `F.partial/`:
 
-- `manifest.json`: the settings that decide the result. A run with other settings is refused, never mixed.
-- `shard-000000.parquet`, ...: the photos 0-255 of the listing, 256-511 and so on (fewer at a time where a photo has
-  many spatial tokens). A shard is written whole or not at all, so that its presence means that it is done; there is no
-  list that could disagree with the files.
+- `manifest.json`: the settings that determine the result. A run with other settings is refused.
+- `shard-000000.parquet`, ...: the photos 0-255 of the listing, 256-511 and so on (fewer per shard if a photo has many
+  spatial tokens). A shard is written atomically, so a shard that exists is finished, and no index is needed.
 
-A shard holds the path, the source's signature (size and time of change) and the outcome of each of its photos. It is
-used again if it carries the digest of the settings, if those paths and signatures are what the run meets at that place,
-and if its failed photos, tried again, fail as before. Otherwise it is computed anew, and always whole: so the batches
-of photos are the same however often the run was interrupted, and with them every bit of the features. When the output
-is complete the folder goes. Nothing but these files is ever removed from it.
+A shard holds the path, the signature (size and modification time) and the outcome of each of its photos. It is reused
+if it has the digest of the settings, if the listing has the same paths and signatures at its place, and if its failed
+photos fail again for the same reason. Otherwise the whole shard is computed again. The batches of photos, and with them
+every bit of the features, are thus the same however often the run was interrupted. The folder is removed when the
+output is complete; other files in it are never removed.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ from ...system import files
 from ..fingerprint import differences
 from .stream import ExtractedPhoto
 
-SHARD_ROWS = 256  # the most photos that a killed run computes twice
-_SHARD_VALUES = 2**23  # feature values in a shard, of which there are a few copies in memory
-_LEAST_ROWS = 16  # so that batches stay of a useful size
+SHARD_ROWS = 256  # at most so many photos are computed twice after a kill
+_SHARD_VALUES = 2**23  # feature values in a shard; a few copies of a shard are in memory
+_LEAST_ROWS = 16  # fewer would make the batches too small
 _DIGEST = b"revcd.settings"
 _COLUMNS = ("path", "status", "reason", "sha256", "signature", "detail")
 
 
 def partial_folder(output: Path) -> Path:
-    """Return where the unfinished work on an output lies."""
+    """Return the folder of the journal of an output."""
     return output.with_name(f"{output.name}.partial")
 
 
 def unfinished_settings(output: Path) -> dict[str, Any]:
-    """Return the settings of the unfinished run on an output, or nothing where there is none that can be read."""
+    """Return the settings of the interrupted run of an output, {} if there is none or they cannot be read."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         settings = json.loads((partial_folder(output) / "manifest.json").read_bytes())
         if isinstance(settings, dict):
@@ -63,14 +62,14 @@ def unfinished_settings(output: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Shard:
-    """The photos at one place of the listing."""
+    """One shard: consecutive photos of the listing."""
 
     features: FeatureSet
     signatures: tuple[str, ...]
     details: tuple[str, ...]
 
     def holds(self, row: int, source: ImageSource) -> bool:
-        """Say whether that row is still true of the photo; one that failed is tried again."""
+        """Return whether the row is still valid for the photo; a photo that failed is read again."""
         if row >= len(self.signatures):
             return False
         if (self.features.paths[row], self.signatures[row]) != (source.path, source.signature):
@@ -92,7 +91,7 @@ def _fails_as(reason: str, source: ImageSource) -> bool:
 
 @dataclass(frozen=True)
 class Finished:
-    """A shard that is used again."""
+    """A shard of an earlier run that is reused."""
 
     rows: int
     failed: int
@@ -100,20 +99,20 @@ class Finished:
 
 
 class Journal:
-    """The shards of one output. Iterating gives their features in order, one shard in memory at a time."""
+    """The shards of one output. Iteration yields their features in order, with one shard in memory at a time."""
 
     def __init__(self, output: Path, backbone: BackboneRecord, settings: dict[str, Any]) -> None:
         self.folder = partial_folder(output)
         self.backbone = backbone
-        # As the manifest gives them back: tuples are lists there.
+        # As read back from the manifest, where tuples have become lists.
         self.settings = json.loads(json.dumps({**settings, "backbone": backbone.to_dict()}))
         self.digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
         self.shard_rows = min(SHARD_ROWS, max(_LEAST_ROWS, _SHARD_VALUES // backbone.feature_dim))
         self.finished: dict[int, Finished] = {}  # of earlier runs
-        self.shards = 0  # in all, once every photo has its row
+        self.shards = 0  # their number, known when every photo has its row
 
     def open(self, *, fresh: bool) -> None:
-        """Begin, or go on. Raises `UsageError` if what lies there was made with other settings, unless `fresh`."""
+        """Start or resume. Raises `UsageError` if the shards have other settings; `fresh` removes them first."""
         if fresh:
             self.remove()
         earlier = self._manifest()
@@ -121,9 +120,9 @@ class Journal:
             changed = "\n".join(f"  {difference}" for difference in differences(earlier, self.settings))
             raise UsageError(
                 f"{self.folder}: holds an unfinished run with other settings:\n{changed}",
-                hint="Repeat the earlier settings to go on, add --fresh to begin anew, or choose another output.",
+                hint="Repeat the earlier settings to resume, add --fresh to start over, or choose another output.",
             )
-        for leftover in self.folder.glob(".revcd-*.tmp"):  # of a run that was killed; this run holds the output's lock
+        for leftover in self.folder.glob(".revcd-*.tmp"):  # of a killed run: this run holds the lock
             leftover.unlink(missing_ok=True)
 
     @property
@@ -131,7 +130,7 @@ class Journal:
         return not any(self.folder.glob("shard-*.parquet"))
 
     def survey(self, sources: Iterable[ImageSource]) -> None:
-        """Go through the listing and remember which shards can be used again."""
+        """Read the listing and record which shards can be reused."""
         sources = iter(sources)
         for number in count():
             shard = self._current(number)
@@ -145,7 +144,7 @@ class Journal:
                 self.finished[number] = Finished(len(listed), len(shard.failures()), hash(tuple(listed)))
 
     def unfinished(self, sources: Iterable[ImageSource], numbers: deque[int]) -> Iterator[ImageSource]:
-        """Yield the sources of the shards that are to be computed; append each shard's number to `numbers` before."""
+        """Yield the sources of the shards to compute; append the number of each shard to `numbers` before its first."""
         sources = iter(sources)
         for number in count():
             group = islice(sources, self.shard_rows)
@@ -161,7 +160,7 @@ class Journal:
             yield from group
 
     def write(self, number: int, photos: Sequence[ExtractedPhoto]) -> None:
-        """Finish one shard."""
+        """Write one shard; the first also writes the manifest."""
         missing = np.full(self.backbone.feature_dim, np.nan, dtype=np.float32)
         block = FeatureSet(
             paths=tuple(photo.path for photo in photos),
@@ -181,7 +180,7 @@ class Journal:
             write_tables(stream, [table])
 
     def load(self, number: int) -> Shard:
-        """Read a shard. Raises `InputFileError` if it is missing, damaged or of other settings."""
+        """Read a shard. Raises `InputFileError` if it is missing, corrupt or of other settings."""
         path = self._path(number)
         if not path.is_file():
             raise InputFileError(path, "is missing.")
@@ -209,7 +208,7 @@ class Journal:
         return (self.load(number).features for number in range(self.shards))
 
     def remove(self) -> None:
-        """Remove what revcd wrote; a folder in which somebody put something else stays, with that."""
+        """Remove the files of the journal, and the folder unless it holds other files."""
         for pattern in ("shard-*.parquet", ".revcd-*.tmp", "manifest.json"):  # the manifest last: shards need it
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
@@ -225,7 +224,7 @@ class Journal:
         except (ValueError, OSError, RecursionError):
             settings = None
         if not isinstance(settings, dict):
-            raise UsageError(f"{path}: cannot be read.", hint="Add --fresh to begin anew, or choose another output.")
+            raise UsageError(f"{path}: cannot be read.", hint="Add --fresh to start over, or choose another output.")
         return settings
 
     def _path(self, number: int) -> Path:

@@ -1,8 +1,8 @@
-"""From photos to features, in the order in which the photos come, with memory that does not grow with their number.
+"""Compute the image features of a stream of photos, in order and with bounded memory.
 
-One thread asks the sources for bytes, in order, because a compressed archive can only be read forwards. A few threads
-decode (Pillow lets go of the interpreter while it does), and where there are many photos a few others run the backbone,
-each on a batch of its own. A bounded queue holds the look-ahead; what comes out is in order again.
+One thread reads the bytes of the photos in order, because a compressed archive can only be read sequentially. Several
+threads decode (Pillow releases the interpreter lock meanwhile). If there are many photos, several more run the
+backbone, each on its own batch. A bounded queue limits the read-ahead. Results are yielded in the order of the photos.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from ...data.photos.sources import ImageSource
 from ...system import probes
 from ...system.threads import stream_pool
 
-THUMBNAIL_SIDE = 320  # pixels; the whole photos of a look-ahead could take gigabytes
-_MOST_WORKERS = 16
-_SIZES, _SIZES_ON_CPU = (32, 64, 128, 256, 512), (4, 8, 16)
+THUMBNAIL_SIDE = 320  # pixels; whole photos of the read-ahead could take gigabytes
+_MAX_WORKERS = 16
+_BATCH_SIZES, _BATCH_SIZES_ON_CPU = (32, 64, 128, 256, 512), (4, 8, 16)
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")  # the last: cuDNN and cuBLAS
-_PATIENCE = 2.0  # seconds for the reading thread to come back when its work is no longer wanted
+_JOIN_SECONDS = 2.0  # that the reading thread has to end when the stream is closed
 
 OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ExtractedPhoto:
-    """What became of one photo: its feature, or the reason why there is none."""
+    """The feature of one photo, or the reason why it has none."""
 
     path: str
-    sha256: str  # hex, of the photo's bytes; "" if they could not be read
+    sha256: str  # hexadecimal, of the bytes of the photo; "" if they could not be read
     feature: np.ndarray | None  # (D,) float32
     status: str = "ok"  # "ok" | "failed"
     reason: str = ""  # one of `images.REASONS` if failed
-    detail: str = ""  # a phrase for people if failed
-    signature: str = ""  # of the source, when it was listed
-    image: PIL.Image.Image | None = None  # RGB, at most THUMBNAIL_SIDE on each side, if asked for
+    detail: str = ""  # the failure in words
+    signature: str = ""  # size and modification time of the source when it was listed
+    image: PIL.Image.Image | None = None  # RGB, at most THUMBNAIL_SIDE on each side, if requested
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A photo on its way to the backbone: either its tensor or its failure."""
+    """A decoded photo: its input tensor for the backbone, or its failure."""
 
     source: ImageSource
     sha256: str
@@ -76,28 +76,28 @@ def stream_features(
     group_size: int | None = None,
     on_note: OnNote | None = None,
 ) -> Iterator[ExtractedPhoto]:
-    """Yield one `ExtractedPhoto` per source, in order. Photos that fail are values; nothing is left out or replaced.
+    """Yield one `ExtractedPhoto` for each source, in order. Failed photos are yielded too, with their reason.
 
-    batch_size: sources that go to the backbone together; halved, once and for all, when memory runs out.
+    batch_size: photos in one forward pass; halved for the rest of the run when memory runs out.
     workers: threads that decode. keep_image: add a small RGB copy of each photo.
-    group_size: batches never span a multiple of so many sources, so each such group has the same batches, and
-    therefore bit for bit the same features, whatever was computed before it.
-    Closing the iterator early ends the threads. Errors of the sources' listing and of the model are raised here.
+    group_size: no batch crosses a multiple of this number of sources. Each group then has the same batches, and
+    bit-identical features, whatever was computed before it.
+    Closing the iterator early ends the threads. Errors of the listing and of the backbone are raised here.
     """
     forward = _Forward(backbone, on_note)
     size = batch_size or default_batch_size(backbone)
     with contextlib.closing(_decoded(backbone, sources, size, workers, keep_image)) as photos:
-        yield from _computed(forward, _batches(_watched(photos, on_note), size, group_size), backbone.streams)
+        yield from _computed(forward, _batches(_note_animation(photos, on_note), size, group_size), backbone.streams)
 
 
 def _computed(forward: _Forward, batches: Iterator[list[_Decoded]], streams: int) -> Iterator[ExtractedPhoto]:
-    """Compute the batches, some at the same time, and yield their photos in order."""
+    """Compute the batches, several concurrently, and yield their photos in order."""
     if streams == 1:
         for batch in batches:
             yield from forward(batch)
         return
     first = list(islice(batches, 2))
-    if len(first) < 2:  # a few photos: all threads for the one batch
+    if len(first) < 2:  # few photos: all threads work on the one batch
         yield from itertools.chain.from_iterable(map(forward, first))
         return
     with stream_pool(streams) as pool:
@@ -111,15 +111,12 @@ def _computed(forward: _Forward, batches: Iterator[list[_Decoded]], streams: int
 
 
 def default_batch_size(backbone: Backbone) -> int:
-    """Return how many photos go to the backbone together where nobody says it.
-
-    On a processor the maps of more photos no longer stay in its caches.
-    """
+    """Return the default batch size: 8 on a CPU, whose caches hold no more feature maps, and 64 on other devices."""
     return 8 if backbone.device.value.type == "cpu" else 64
 
 
-def tried_batch_size(backbone: Backbone) -> int:
-    """Return the size in which the backbone is fastest here, found by trying or in an earlier run."""
+def measured_batch_size(backbone: Backbone) -> int:
+    """Return the batch size at which the backbone is fastest on this machine, by a cached micro-benchmark."""
     record, device = backbone.record, backbone.device.value
     question = ["batch", record.tag, record.weights_sha256, record.tokens, record.precision, device.type]
 
@@ -127,19 +124,19 @@ def tried_batch_size(backbone: Backbone) -> int:
         images = torch.zeros(size, *record.preprocessing["input_size"], dtype=torch.uint8)
         backbone(images)
         started = time.perf_counter()
-        backbone(images)  # its features arrive in main memory, so it has ended
+        backbone(images)  # returns features in main memory, so the device has finished
         return size / (time.perf_counter() - started)
 
-    sizes = _SIZES_ON_CPU if device.type == "cpu" else _SIZES
+    sizes = _BATCH_SIZES_ON_CPU if device.type == "cpu" else _BATCH_SIZES
     return probes.cached(question, lambda: probes.best_batch_size(rate, sizes))
 
 
-def _watched(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
-    """Pass the photos on, and say of the first one with several pictures that they are not all looked at."""
+def _note_animation(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
+    """Pass the photos on; note the first file with several pictures, of which only the first picture is read."""
     told = on_note is None
     for photo in photos:
         if photo.is_first_of_several and not told:
-            on_note(f"{photo.source.path}: holds several pictures. Of every such file only the first one is read.")
+            on_note(f"{photo.source.path}: holds several pictures. Of each such file only the first picture is read.")
             told = True
         yield photo
 
@@ -156,13 +153,13 @@ def _batches(photos: Iterator[_Decoded], size: int, group_size: int | None) -> I
 
 
 class _Forward:
-    """The backbone on one batch; remembers how many photos fit into memory."""
+    """Run the backbone on one batch; remember how many photos fit into memory."""
 
     def __init__(self, backbone: Backbone, on_note: OnNote | None) -> None:
         self.backbone = backbone
         self.on_note = on_note
-        self.most: int | None = None  # photos at once, known after memory ran out
-        self._lock = threading.Lock()  # of that
+        self.most: int | None = None  # largest batch, set when memory ran out
+        self._lock = threading.Lock()  # guards `most`
 
     def __call__(self, batch: list[_Decoded]) -> list[ExtractedPhoto]:
         features = iter(self._features([photo.tensor for photo in batch if photo.tensor is not None]))
@@ -179,20 +176,20 @@ class _Forward:
                 if not _is_out_of_memory(error):
                     raise
                 if len(part) == 1:
-                    features.append(ImageFailure("out_of_memory", "no memory to run the backbone on even one photo"))
+                    features.append(ImageFailure("out_of_memory", "not enough memory to run the backbone on one photo"))
                 self._shrink(len(part))
         return features
 
     def _shrink(self, size: int) -> None:
         with self._lock:
             if self.most is None and size > 1 and self.on_note:
-                self.on_note("Memory ran out: going on with smaller batches.")
+                self.on_note("Memory ran out: continuing with smaller batches.")
             self.most = min(self.most or size, max(1, size // 2))
 
 
 def _finite(feature: np.ndarray) -> np.ndarray | ImageFailure:
     if not np.isfinite(feature).all():
-        return ImageFailure("non_finite_feature", "the backbone gave a value that is not finite")
+        return ImageFailure("non_finite_feature", "the backbone returned a value that is not finite")
     return feature
 
 
@@ -213,13 +210,13 @@ def _finished(photo: _Decoded, feature: np.ndarray | ImageFailure | None) -> Ext
 def _decoded(
     backbone: Backbone, sources: Iterable[ImageSource], batch_size: int, workers: int | None, keep_image: bool
 ) -> Iterator[_Decoded]:
-    """Yield the decoded photos in order, while threads work ahead by at most a batch and a photo for each of them.
+    """Yield the decoded photos in order; threads work ahead by at most a batch and one photo for each thread.
 
-    Of what is read ahead and not decoded yet at most `MAX_BYTES` are held, and the photo that is being read.
+    At most `MAX_BYTES` of photos are read and not yet decoded, besides the photo that is being read.
     """
-    workers = max(1, min(os.cpu_count() or 1 if workers is None else workers, _MOST_WORKERS))
+    workers = max(1, min(os.cpu_count() or 1 if workers is None else workers, _MAX_WORKERS))
     ahead: queue.Queue[Future[_Decoded] | BaseException | None] = queue.Queue(maxsize=min(batch_size, 256) + workers)
-    room, stopped = _Room(MAX_BYTES), threading.Event()
+    budget, stopped = _ByteBudget(MAX_BYTES), threading.Event()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="revcd-decode")
 
     def read_all() -> None:
@@ -230,9 +227,9 @@ def _decoded(
                     break
                 data = source.read()
                 size = 0 if isinstance(data, ImageFailure) else len(data)
-                room.take(size)
+                budget.take(size)
                 decoded = pool.submit(_decode, backbone, source, data, keep_image)
-                decoded.add_done_callback(lambda _, size=size: room.give(size))
+                decoded.add_done_callback(lambda _, size=size: budget.give(size))
                 ahead.put(decoded)
         except BaseException as error:
             last = error
@@ -242,7 +239,7 @@ def _decoded(
                 close()
             ahead.put(last)
 
-    # A daemon: it may hang in the read of a pipe or a network folder, and must not keep the process from ending.
+    # A daemon, because a read from a pipe or a network folder may hang and must not keep the process alive.
     reader = threading.Thread(target=read_all, name="revcd-read", daemon=True)
     reader.start()
     try:
@@ -256,8 +253,8 @@ def _decoded(
         pool.shutdown(cancel_futures=True)
 
 
-class _Room:
-    """How many bytes of photos may be read and not yet decoded; a photo that needs more than that waits to be alone."""
+class _ByteBudget:
+    """Limits the bytes that are read and not yet decoded. A photo larger than the limit waits until none is held."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.held, self.changed = limit, 0, threading.Condition()
@@ -274,8 +271,8 @@ class _Room:
 
 
 def _drain(ahead: queue.Queue, reader: threading.Thread) -> None:
-    """Empty the queue until the reader, which may be waiting for room in it, has ended."""
-    attempts = round(_PATIENCE / 0.02)
+    """Empty the queue until the reader, which may be blocked because it is full, has ended."""
+    attempts = round(_JOIN_SECONDS / 0.02)
     while reader.is_alive() and attempts:
         with contextlib.suppress(queue.Empty):
             while True:
@@ -298,6 +295,6 @@ def _decode(backbone: Backbone, source: ImageSource, data: bytes | ImageFailure,
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        return _Decoded(source, sha256, failure=ImageFailure("out_of_memory", "no memory to resize the photo"))
+        return _Decoded(source, sha256, failure=ImageFailure("out_of_memory", "not enough memory to resize the photo"))
     several = "first_of_several" in image.info
     return _Decoded(source, sha256, tensor=tensor, image=image if keep_image else None, is_first_of_several=several)

@@ -1,7 +1,11 @@
-"""Trainings in turn, or several at a time in processes of their own.
+"""Run trainings sequentially or in worker processes.
 
-The steps of one training are many small products, at which several threads are hardly faster than one. Several
-trainings of one thread each are, and every one of them comes out as it would alone.
+The steps of one training are many small matrix products, which hardly gain from several threads. Several trainings of
+one thread each do gain, and each gives the same model as it would alone.
+
+Each worker has its own pipe, so that its end is noticed whenever it comes. `concurrent.futures.ProcessPoolExecutor` was
+tried instead (Python 3.11). It waits forever if a worker is killed while it sends a result, its idle workers outlive a
+killed parent, it reports neither the signal nor the exit code of a worker, and it cannot stop running tasks.
 """
 
 from __future__ import annotations
@@ -25,50 +29,50 @@ from ...errors import RevcdError
 from ...scoring.model import network_configs
 from ...system.memory import memory_size
 from ...system.threads import choose_threads
-from .unit import Step, TrainingUnit
+from .unit import EpochResult, TrainingUnit
 
-Start = tuple[int, dict[str, Tensor]]  # epochs that are done, and the state after them
+Start = tuple[int, dict[str, Tensor]]  # number of finished epochs, and the state after them
 NOTHING_DONE: Start = (0, {})
-_STEPS_WORTH = 500  # steps of one network, for each of which there may be one more process
-_PROCESS_BYTES = 400 * 2**20  # of one process without data
-_COPIES = 8  # of the features, with what fitting closed forms takes
+_STEPS_PER_PROCESS = 500  # training steps of one network that outweigh the start of one more process
+_PROCESS_BYTES = 400 * 2**20  # memory of one process without data
+_COPIES = 8  # of the features in one process, including those for fitting the closed forms
 
 
 def choose_processes(dataset: FeaturedDataset, config: Config, device: torch.device, folds: int) -> int:
-    """Return how many of the trainings that a model takes should run at a time, see `run_units`.
+    """Return how many of the trainings of a model to run concurrently, see `run_units`.
 
-    On a processor as many as there are threads to use, if their data fit into memory and there is enough to do: a
-    process is ready after two or three seconds. A GPU has one training at a time.
+    On a CPU as many as there are threads, if their data fit into memory and the trainings are long enough: a process
+    takes two or three seconds to start. A GPU runs one training at a time.
     """
     if device.type != "cpu":
         return 1
     rows = len(dataset.split.trainval) // config.train.batch_size
     steps = (folds + 1) * config.train.epochs * max(1, rows) * len(network_configs(config))
     room = memory_size() // 2 // (_PROCESS_BYTES + _COPIES * dataset.features.nbytes)
-    return max(1, min(choose_threads().value, folds + 1, 1 + steps // _STEPS_WORTH, room))
+    return max(1, min(choose_threads().value, folds + 1, 1 + steps // _STEPS_PER_PROCESS, room))
 
 
 def run_units(
     units: Sequence[TrainingUnit], starts: Mapping[str, Start], processes: int, save_seconds: float
-) -> Iterator[tuple[TrainingUnit, Step]]:
-    """Yield every epoch that is missing, with its unit. Those of one unit come in order.
+) -> Iterator[tuple[TrainingUnit, EpochResult]]:
+    """Yield each remaining epoch with its unit; the epochs of one unit are in order.
 
-    starts: how far units have come, by their names. processes: how many units run at a time; 1 is this process itself.
-    save_seconds: see `TrainingUnit.run`. Closing the iterator early ends the processes. Raises `RevcdError` if one of
-    them dies, and whatever a unit raises.
+    starts: finished epochs and state by the name of the unit. processes: number of units that run concurrently; 1 means
+    in this process. save_seconds: see `TrainingUnit.run`. Closing the iterator early ends the processes. Raises
+    `RevcdError` if a process dies, and any exception that a unit raises.
     """
     missing = [unit for unit in units if starts.get(unit.name, NOTHING_DONE)[0] < unit.epochs]
     if min(processes, len(missing)) > 1:
         yield from _run_in_processes(missing, starts, min(processes, len(missing)), save_seconds)
         return
     for unit in missing:
-        for step in unit.run(*starts.get(unit.name, NOTHING_DONE), save_seconds):
-            yield unit, step
+        for result in unit.run(*starts.get(unit.name, NOTHING_DONE), save_seconds):
+            yield unit, result
 
 
 def _run_in_processes(
     units: Sequence[TrainingUnit], starts: Mapping[str, Start], processes: int, save_seconds: float
-) -> Iterator[tuple[TrainingUnit, Step]]:
+) -> Iterator[tuple[TrainingUnit, EpochResult]]:
     waiting, busy = deque(enumerate(units)), {}
     with _workers(units, processes, save_seconds) as workers:
         idle = list(workers)
@@ -87,15 +91,16 @@ def _run_in_processes(
                     raise answer[0] from RuntimeError(answer[1])
                 else:
                     info, found, state = answer
-                    yield busy[connection], Step(info, _unpacked(found), None if state is None else _unpacked(state))
+                    state = None if state is None else _unpacked(state)
+                    yield busy[connection], EpochResult(info, _unpacked(found), state)
 
 
 @contextlib.contextmanager
 def _workers(
     units: Sequence[TrainingUnit], processes: int, save_seconds: float
 ) -> Iterator[dict[Connection, BaseProcess]]:
-    """Yield processes that wait for work, by the connection to each; they end with the block."""
-    context = multiprocessing.get_context("spawn")  # a fork would inherit locks of threads that it does not have
+    """Yield worker processes by the connection to each; they end with the block."""
+    context = multiprocessing.get_context("spawn")  # a fork would inherit locks, but not the threads that hold them
     workers: dict[Connection, BaseProcess] = {}
     try:
         with _interrupts_held():
@@ -103,7 +108,7 @@ def _workers(
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(theirs, units, save_seconds), daemon=True)
                 process.start()
-                theirs.close()  # or its end would not be noticed
+                theirs.close()  # else the end of the process would not close the pipe
                 workers[ours] = process
         yield workers
     finally:
@@ -116,8 +121,8 @@ def _workers(
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C, which reaches every process of a terminal, for this one: those started inside never see it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where they ignore it themselves once they have begun
+    """Block Ctrl-C in processes that are started in the block: a terminal sends it to all of its processes."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where workers ignore it once they run
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -128,16 +133,16 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _work(connection: Connection, units: Sequence[TrainingUnit], save_seconds: float) -> None:
-    """Train the units that are asked for, until nobody listens any more."""
+    """Train the requested units until the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:
             number, done, state = connection.recv()
             try:
-                for step in units[number].run(done, _unpacked(state), save_seconds):
-                    later = None if step.state is None else _packed(step.state)
-                    connection.send((step.info, _packed(step.found), later))
+                for result in units[number].run(done, _unpacked(state), save_seconds):
+                    later = None if result.state is None else _packed(result.state)
+                    connection.send((result.info, _packed(result.found), later))
             except ConnectionError:
                 raise
             except Exception as error:
@@ -164,12 +169,12 @@ def _died(process: BaseProcess) -> RevcdError:
     code = process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
     return RevcdError(
-        f"A process that trained {how}, perhaps for want of memory.",
-        hint="Go on with --resume; OMP_NUM_THREADS=1 trains one after the other, with the least memory.",
+        f"A worker process of the training {how}, possibly for lack of memory.",
+        hint="Resume with --resume; with OMP_NUM_THREADS=1 the folds are trained sequentially, with the least memory.",
     )
 
 
-# Tensors go as bytes: by themselves they would go through shared memory, of which containers have little.
+# Tensors are sent as bytes: torch would send them through shared memory, of which containers have little.
 def _packed(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: value.cpu().contiguous() for name, value in tensors.items()})
 

@@ -1,8 +1,8 @@
-"""One training, from its first epoch or from a saved state to its end: the folds of validation, then all of trainval.
+"""Train a model: k-fold validation, then the final training on all of trainval; resumable.
 
-Each fold trains a model on a part of trainval and tests it on the rest, some seen classes playing unseen. What all
-folds say together fixes the number of epochs, the rule and its calibration. The final training is on all of trainval,
-for that many epochs. Several of these trainings may run at a time; the last one then begins before it is told them.
+Each fold trains on a part of trainval and tests on the rest, which includes all photos of its held-out classes. The
+scores of all folds determine the number of epochs, the scoring rule and its calibration. The final training uses all of
+trainval and that number of epochs. If trainings run concurrently, it starts before the number is known.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from ...system.threads import one_thread
 from ..evaluate.evaluate import split_frame
 from .parallel import choose_processes, run_units
 from .state import Progress, load_state, save_state, state_path
-from .unit import EpochInfo, Step, TrainingUnit, scored_rules, unit_name
-from .validation import Verdict, draw_folds, judge
+from .unit import EpochInfo, EpochResult, TrainingUnit, scored_rules, unit_name
+from .validation import ValidationResult, draw_folds, validate_scores
 
-SAVE_SECONDS = 15  # between two saves of the state, so that saving stays a small part of the time
-SHARES = (0.33, 0.5, 0.67, 0.8, 0.9)  # of the prototypes in the rule "joint", to choose from
-_FOUND, _STATE = "found.", "state."  # of names in the saved state
+SAVE_SECONDS = 15  # between two saves of the state, so that saving takes a small part of the time
+SHARES = (0.33, 0.5, 0.67, 0.8, 0.9)  # candidate weights of the prototypes in the rule "joint"
+_FOUND, _STATE = "found.", "state."  # prefixes of names in the saved state
 
 OnEpoch = Callable[[EpochInfo], None]
 
 
 class TrainingRun:
-    """One training from its first epoch, or from a saved state, to the end.
+    """The training of one model, from its first epoch or from a saved state.
 
-    output: the model beside which the state is saved; None saves nothing. processes: how many trainings run at a time;
-    None chooses.
+    output: the model file, next to which the state is saved; None saves nothing. processes: number of trainings that
+    run concurrently; None chooses it.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class TrainingRun:
             rule=self.choices[0][0],
             prototype_share=config.inference.prototype_share,
         )
-        self.found: dict[str, Tensor] = {}  # scores of folds and weights of the final training, see `Step`
-        self.states: dict[str, dict[str, Tensor]] = {}  # of the trainings in `progress.done`
-        self.reached: dict[str, int] = {}  # their last epochs, saved or not
+        self.found: dict[str, Tensor] = {}  # scores of folds and weights of the final training, see `EpochResult`
+        self.states: dict[str, dict[str, Tensor]] = {}  # by the names in `progress.done`
+        self.reached: dict[str, int] = {}  # last epoch of each unit, saved or not
         self.is_saved, self.last_save = True, time.monotonic()
 
     @property
     def choices(self) -> tuple[tuple[str, float], ...]:
-        """The rules, with the share of the prototypes, that validation chooses from; of equals the first."""
+        """The rules and prototype shares that validation chooses from; ties: the first."""
         inference, rules = self.config.inference, scored_rules(self.config)
         rule, share = inference.rule, inference.prototype_share
         shares = SHARES if rule == "auto" and "prototype" in rules else [share] if rule == "joint" else []
@@ -97,13 +97,13 @@ class TrainingRun:
 
     @property
     def final_unit(self) -> TrainingUnit:
-        """The training on all of trainval. Before validation has chosen, it is one for all that may be chosen."""
+        """The training on all of trainval; before validation has chosen, for all candidate numbers of epochs."""
         if self.folds and not self.progress.decided:
             return replace(self.unit(0), ahead=True)
         return replace(self.unit(0), epochs=self.epochs, kept=frozenset({self.epochs}))
 
     def unit(self, fold: int) -> TrainingUnit:
-        """Return the training of a fold, counted from 1, or that on all of trainval, which is 0."""
+        """Return the training of a fold, counted from 1, or the final training, 0."""
         return TrainingUnit(
             dataset=self.dataset,
             config=self.config,
@@ -129,12 +129,12 @@ class TrainingRun:
             "classes": hashlib.sha256(np.ascontiguousarray(self.dataset.classes.values)).hexdigest(),
         }
 
-    def take_over(self, resume: bool) -> bool:
-        """Load the saved state if there is one and it is wanted."""
+    def load_saved_state(self, resume: bool) -> bool:
+        """Load the saved state if `resume` is set; return whether there was one."""
         if not resume and state_path(self.output).exists():
             raise UsageError(
                 f"{state_path(self.output)}: an earlier training of this output was interrupted.",
-                hint="Add --resume to go on with it, or delete that file to begin again.",
+                hint="Add --resume to resume it, or delete that file to start over.",
             )
         found = load_state(self.output, self.progress.fingerprint) if resume else None
         if found:
@@ -145,12 +145,12 @@ class TrainingRun:
         return found is not None
 
     def validate(self, note: Callable[[str], None], *, ahead: bool = True) -> None:
-        """Train every fold, and fix what has the best H over all of them; earlier wins a tie.
+        """Train every fold, and choose the epoch and rule with the best H over all folds; ties: the earliest.
 
-        ahead: whether the final training may begin meanwhile, where there is a process for it.
+        ahead: whether the final training may start meanwhile if a process is idle.
         """
         if not self.folds:
-            note("Too few seen classes for validation (or it is off): all epochs are used, unchecked.")
+            note("No validation, because it is off or there are too few seen classes: all epochs are used.")
             return
         if self.progress.decided:
             return
@@ -167,7 +167,7 @@ class TrainingRun:
         self.found = {name: value for name, value in self.found.items() if name.startswith(f"{weights}.")}
 
     def finish(self) -> ZeroShotModel:
-        """Train on all of trainval and return the averaged model, its scores in their units."""
+        """Train on all of trainval and return the model: averaged weights (EMA), with the units of its scores set."""
         unit = self.final_unit
         weights = f"{unit.key(self.epochs)}."
         if not any(name.startswith(weights) for name in self.found):
@@ -182,27 +182,27 @@ class TrainingRun:
     def _train(self, units: Sequence[TrainingUnit]) -> None:
         starts = {name: (done, self.states.get(name, {})) for name, done in self.progress.done.items()}
         save_seconds = SAVE_SECONDS if self.output else math.inf
-        with contextlib.closing(run_units(units, starts, self.processes, save_seconds)) as steps:
-            for unit, step in steps:
-                self._take(unit, step)
+        with contextlib.closing(run_units(units, starts, self.processes, save_seconds)) as results:
+            for unit, result in results:
+                self._take(unit, result)
 
-    def _take(self, unit: TrainingUnit, step: Step) -> None:
-        """Tell of an epoch, and keep what was found after it."""
-        self.found |= step.found
-        self.progress.history.append(step.info.record())
-        self.reached[unit.name] = step.info.epoch
+    def _take(self, unit: TrainingUnit, result: EpochResult) -> None:
+        """Report an epoch, and keep its outputs."""
+        self.found |= result.found
+        self.progress.history.append(result.info.record())
+        self.reached[unit.name] = result.info.epoch
         planned = len(self.folds) * self.config.train.epochs + self.epochs
-        self.on_epoch(replace(step.info, done=sum(self.reached.values()), planned=planned))
-        if step.state is not None or step.info.epoch == unit.epochs:
-            self.progress.done[unit.name] = step.info.epoch
-            self.states[unit.name] = {name: value.clone() for name, value in (step.state or {}).items()}
+        self.on_epoch(replace(result.info, done=sum(self.reached.values()), planned=planned))
+        if result.state is not None or result.info.epoch == unit.epochs:
+            self.progress.done[unit.name] = result.info.epoch
+            self.states[unit.name] = {name: value.clone() for name, value in (result.state or {}).items()}
             self.is_saved = self.output is None
-        # Each process has something to save every `SAVE_SECONDS`, and every file holds what all of them have.
+        # Each process sends a state every `SAVE_SECONDS`, and each save holds those of all processes.
         if not self.is_saved and time.monotonic() - self.last_save > SAVE_SECONDS / self.processes:
             self._save()
 
     def _save(self) -> None:
-        """Save the state of every training, and nothing that came after it."""
+        """Save the state of every unit, without the outputs of later epochs."""
         done = self.progress.done
         known = [entry for entry in self.progress.history if entry["epoch"] <= done.get(unit_name(entry["fold"]), 0)]
         tensors = {_FOUND + name: value for name, value in self.found.items()}
@@ -211,10 +211,10 @@ class TrainingRun:
         self.is_saved, self.last_save = True, time.monotonic()
 
     def decide(self) -> None:
-        """Fix the number of epochs and the rule by H over all folds, and a calibration for every rule."""
+        """Choose the number of epochs and the rule by H over all folds, and calibrate every rule."""
         epochs = sorted(self.kept)
         verdicts = {(epoch, *choice): self.verdict(epoch, *choice) for epoch in epochs for choice in self.choices}
-        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # the first of equals
+        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # ties: the first
         progress = self.progress
         progress.epochs, progress.rule, progress.prototype_share = chosen
         progress.best = {**verdicts[chosen].figures, "folds": list(verdicts[chosen].folds)}
@@ -232,10 +232,10 @@ class TrainingRun:
         progress.attributes = self._attributes(chosen[0])
 
     def _attributes(self, epoch: int) -> dict[str, float | None]:
-        """Return for each attribute how well photos show it (`attribute_reliability`), over all that played unseen.
+        """Return the reliability of each attribute over the held-out classes of all folds, see `attribute_reliability`.
 
-        Within each fold: what a fold's training lacks pulls everything it draws away from just that, and across folds
-        this would look like drawing the opposite.
+        Means are subtracted within each fold: a fold draws all values away from those of its held-out classes, which
+        would show as a negative correlation across folds.
         """
         drawn = [self.found.get(unit.key(epoch, "drawn")) for unit in self.fold_units]
         if any(means is None for means in drawn):
@@ -249,8 +249,8 @@ class TrainingRun:
         named = zip(self.dataset.classes.attributes, shares, strict=True)
         return {name: None if math.isnan(share) else round(share, 4) for name, share in named}
 
-    def verdict(self, epoch: int, rule: str, share: float) -> Verdict:
-        """Judge one rule after `epoch` epochs by the scores of all folds."""
+    def verdict(self, epoch: int, rule: str, share: float) -> ValidationResult:
+        """Return the validation result of one rule after `epoch` epochs, from the scores of all folds."""
 
         def scores(unit: TrainingUnit, part: str) -> Tensor:
             if rule != "joint":
@@ -259,7 +259,7 @@ class TrainingRun:
             return torch.lerp(evidence, prototype, share)
 
         candidates = np.array(self.dataset.seen)
-        return judge(
+        return validate_scores(
             [
                 replace(
                     split_frame(self.dataset, unit.split, candidates),
@@ -273,7 +273,7 @@ class TrainingRun:
 
     @property
     def calibrations(self) -> dict[str, Calibration]:
-        """What turns scores into answers, for every rule that validation tried."""
+        """The calibration of each rule that validation tried."""
         return {rule: Calibration(**values) for rule, values in self.progress.calibrations.items()}
 
 

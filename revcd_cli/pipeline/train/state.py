@@ -1,7 +1,7 @@
-"""The state of an unfinished training: what `--resume` goes on from.
+"""Save and load the state of an unfinished training, from which `--resume` continues.
 
-It lies beside the output as `<output>.state`, written with `files.write_checksummed`, and is replaced whole each time.
-What the run depends on is written into it as a fingerprint; a run with another fingerprint does not touch it.
+The state is one file with a checksum, `<output>.state`, which is replaced atomically. It contains a fingerprint of the
+settings and data; a training with another fingerprint is refused and leaves the file unchanged.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _FORMAT = 2  # 1 (not written down) named the tensors of one network and of seve
 
 @dataclass
 class Progress:
-    """How far a training has come: everything but the tensors."""
+    """The progress of a training, without its tensors."""
 
     fingerprint: dict[str, Any]
-    epochs: int  # of the final training: those that validation chose, once it has
-    rule: str  # likewise
-    prototype_share: float  # of the rule "joint", likewise
-    decided: bool = False  # whether validation has chosen
-    done: dict[str, int] = field(default_factory=dict)  # epochs of each fold and of the final training, by their names
-    best: dict[str, Any] = field(default_factory=dict)  # validation's figures for what it chose
-    calibrations: dict[str, dict[str, Any]] = field(default_factory=dict)  # and its calibration for each rule
-    by_rule: dict[str, dict[str, Any]] = field(default_factory=dict)  # validation's figures of every rule
-    attributes: dict[str, float | None] = field(default_factory=dict)  # how well photos show each, on validation
+    epochs: int  # of the final training; validation sets this and the next two
+    rule: str
+    prototype_share: float  # of the rule "joint"
+    decided: bool = False  # whether validation is finished
+    done: dict[str, int] = field(default_factory=dict)  # saved epochs by the name of the unit
+    best: dict[str, Any] = field(default_factory=dict)  # validation figures of the chosen epoch and rule
+    calibrations: dict[str, dict[str, Any]] = field(default_factory=dict)  # by rule
+    by_rule: dict[str, dict[str, Any]] = field(default_factory=dict)  # validation figures by rule
+    attributes: dict[str, float | None] = field(default_factory=dict)  # reliability by attribute, on validation
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -45,17 +45,17 @@ def state_path(output: Path) -> Path:
 
 
 def save_state(output: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
-    """Write the state; the file before it is replaced only when this one is whole."""
+    """Write the state atomically."""
     plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
     document = json.dumps({"format": _FORMAT} | asdict(progress))
     write_checksummed(state_path(output), safetensors.torch.save(plain, {_KEY: document}))
 
 
 def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dict[str, Tensor]] | None:
-    """Return the state that was saved for this output, or None if there is none.
+    """Return the saved state of an output, None if there is none.
 
-    Raises `UsageError`, listing the differences, if it belongs to a training with other settings or data, and
-    `CheckpointError` if it cannot be read or another version of revcd has written it.
+    Raises `UsageError`, which lists the differences, if it is of a training with other settings or data, and
+    `CheckpointError` if it is corrupt or another version of revcd has written it.
     """
     path = state_path(output)
     if not path.exists():
@@ -73,12 +73,12 @@ def load_state(output: Path, fingerprint: dict[str, Any]) -> tuple[Progress, dic
         tensors = safetensors.torch.load(content)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path}: is not a readable training state ({brief(error)}).", hint="Delete it to begin again."
+            f"{path}: is not a readable training state ({brief(error)}).", hint="Delete it to start over."
         ) from error
     changed = differences(progress.fingerprint, json.loads(json.dumps(fingerprint)))
     if changed:
         raise UsageError(
             f"{path}: belongs to a training with other settings: {'; '.join(changed[:5])}.",
-            hint="Use the same settings, choose another -o, or delete that file to begin again.",
+            hint="Use the same settings, choose another -o, or delete that file to start over.",
         )
     return progress, tensors

@@ -31,7 +31,7 @@ __all__ = ["EpochInfo", "TrainSummary", "check_model_output", "config_path", "cu
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSummary:
-    """What a training came to."""
+    """The result of a training."""
 
     output: Path
     epochs: int  # of the final model
@@ -56,14 +56,13 @@ def train(
     on_epoch: OnEpoch | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> TrainSummary:
-    """Train on a data set that has features, write the model to `output`, and its settings next to it.
+    """Train a model, write it to `output`, and its settings next to it.
 
-    The state is saved on the way. `resume` goes on from it and ends with the same bytes as an uninterrupted run;
-    without it, a state that is there makes the run stop rather than be lost. Equal seeds give equal models on
-    processors of one kind; on Intel's torch draws dropout by a library of Intel's, so other makers' models differ from
-    those. processes: how many folds may train side by side, each in a process of its own, which makes no difference to
-    the model; None chooses (`side_by_side`). A script that asks for several needs `if __name__ == "__main__":` around
-    what it does, because they import it.
+    The state is saved regularly. With `resume`, the training continues from it and ends with the same bytes as an
+    uninterrupted run; without, an existing state is an error. Equal seeds give equal models on processors of one vendor
+    (on Intel's, torch draws dropout masks with another library). processes: number of folds that train concurrently,
+    each in a worker process, with the same resulting model; None chooses it (see `parallel`). Workers import the main
+    script, so a script that uses them needs `if __name__ == "__main__":`.
     """
     note = on_note or (lambda text: None)
     check_features(dataset)
@@ -73,17 +72,17 @@ def train(
     with files.exclusive(output, *beside), torch.random.fork_rng():
         where = choose_device(device).value
         run = TrainingRun(dataset, config, output, seed, where, on_epoch or (lambda info: None), processes)
-        if run.take_over(resume):
+        if run.load_saved_state(resume):
             done = sum(run.reached.values())
-            note(f"Going on after {done} epoch{'s' * (done != 1)}.")
+            note(f"Resuming after {done} epoch{'s' * (done != 1)}.")
         if run.processes > 1:
-            note(f"{len(run.folds)} folds of validation and the final training, {run.processes} at a time.")
+            note(f"{len(run.folds)} validation folds and the final training, {run.processes} processes.")
         run.validate(note)
         model = run.finish()
         _check_weights(model)
-        # "auto" was training's question; the model holds the answer.
-        answer = {"rule": run.progress.rule, "prototype_share": run.progress.prototype_share}
-        model.config = replace(config, inference=replace(config.inference, **answer))
+        # The model holds the chosen rule instead of "auto".
+        chosen = {"rule": run.progress.rule, "prototype_share": run.progress.prototype_share}
+        model.config = replace(config, inference=replace(config.inference, **chosen))
         checkpoint = Checkpoint(
             model=model.cpu(),
             classes=dataset.classes,
@@ -132,7 +131,7 @@ def curves_path(output: Path) -> Path:
 
 
 def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
-    """Return the path of the model to write, or raise `UsageError` if it, its settings or its curves must not be."""
+    """Return the path of the model to write. Raise `UsageError` if it, its settings or curves may not be written."""
     if output.suffix in (".toml", ".png"):
         raise UsageError(f"{output}: a model's name cannot end in {output.suffix}.", hint="Call it NAME.safetensors.")
     overwrite = overwrite or (resume and state_path(output).exists())
@@ -142,7 +141,7 @@ def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
 
 
 def check_features(dataset: FeaturedDataset) -> None:
-    """Raise unless there are features, and those of the training photos are numbers."""
+    """Raise if there are no features, or if those of the training photos are not finite."""
     require_features(dataset)
     bad = ~np.isfinite(dataset.features[dataset.split.trainval]).all(axis=1)
     if bad.any():

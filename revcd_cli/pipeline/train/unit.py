@@ -1,7 +1,7 @@
-"""One of the trainings that a model takes: a fold of validation, or all of trainval.
+"""One training of a model: a cross-validation fold, or the final training on all of trainval.
 
-None depends on another, so they may run one after the other or side by side (`side_by_side`): a unit holds all that it
-needs, and what it finds is numbers and tensors that can be sent from one process to another.
+The trainings of a model are independent, so they run sequentially or concurrently (see `parallel`). A unit holds all of
+its inputs, and its results are numbers and tensors that can be sent between processes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from ...system.threads import one_thread
 from ..evaluate.evaluate import score_split
 from .validation import own_figures, unit_rows
 
-DIVERGED = "Training diverged. Train anew with a lower train.learning_rate or train.gradient_clip; nothing is written."
-_DRAWN_PHOTOS = 16  # of each class, from which its drawn attributes are averaged
+DIVERGED = "The training diverged; nothing is written. Lower train.learning_rate or train.gradient_clip."
+_DRAWN_PHOTOS = 16  # photos of each class over which its generated attributes are averaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,31 +46,31 @@ class EpochInfo:
     cls: float
     fold: int = 0  # 1..folds in phase "validation"
     folds: int = 0
-    validation: dict[str, float | None] | None = None  # S, U, H, T1, AUSUC of this fold alone, where measured
-    done: int = 0  # epochs of all folds and of the final training that came before it, and this one
-    planned: int = 0  # epochs of them all
+    validation: dict[str, float | None] | None = None  # S, U, H, T1, AUSUC of this fold, if measured
+    done: int = 0  # finished epochs of all folds and of the final training
+    planned: int = 0  # planned epochs of all folds and of the final training
 
     def record(self) -> dict[str, Any]:
-        """Return what is kept of it: nothing that depends on which of the trainings was first."""
+        """Return the epoch as JSON values, without those that depend on the order of the trainings."""
         return {name: value for name, value in asdict(self).items() if name not in ("done", "planned")}
 
 
 @dataclass(frozen=True)
-class Step:
-    """One finished epoch of a unit, what was found after it, and sometimes all that the next one depends on."""
+class EpochResult:
+    """The result of one epoch of a unit: losses, outputs, and at times the state to resume from."""
 
     info: EpochInfo
-    found: dict[str, Tensor]  # by "fold.epoch.…": scores and drawn attributes; by "final.epoch.…": weights
-    state: dict[str, Tensor] | None  # empty after the last epoch, which nothing follows
+    found: dict[str, Tensor]  # "fold-N.EPOCH.…": scores and generated attributes; "final.EPOCH.…": weights
+    state: dict[str, Tensor] | None  # empty after the last epoch
 
 
 def unit_name(fold: int) -> str:
-    """Return the name of the training of a fold, counted from 1, or of that on all of trainval, which is 0."""
+    """Return the name of the training of a fold, counted from 1, or of the final training, 0."""
     return f"fold-{fold}" if fold else "final"
 
 
 def scored_rules(config: Config) -> tuple[str, ...]:
-    """Return the rules that photos are scored by; "joint" follows from two of them."""
+    """Return the scoring rules to compute; "joint" is derived from two of them."""
     rule, has_prototypes = config.inference.rule, config.prototypes.components > 0
     if rule == "auto":
         return ("evidence", "prototype", "cosine") if has_prototypes else ("evidence", "cosine")
@@ -79,7 +79,7 @@ def scored_rules(config: Config) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingUnit:
-    """One training on one split of a data set that has features."""
+    """One training on one split of a dataset."""
 
     dataset: FeaturedDataset
     config: Config
@@ -90,7 +90,7 @@ class TrainingUnit:
     kept: frozenset[int]  # epochs after which a fold is scored, or the final weights are kept
     fold: int = 0  # 1..folds; 0 is the final training
     folds: int = 0
-    ahead: bool = False  # whether it is not known yet how many epochs are wanted: then it may end early
+    ahead: bool = False  # a final training that starts before validation has chosen the number of epochs
 
     @property
     def name(self) -> str:
@@ -100,12 +100,11 @@ class TrainingUnit:
     def phase(self) -> str:
         return "validation" if self.fold else "final"
 
-    def run(self, done: int, saved: dict[str, Tensor], save_seconds: float) -> Iterator[Step]:
-        """Train what is missing after `done` epochs, from the state then, and yield each epoch.
+    def run(self, done: int, saved: dict[str, Tensor], save_seconds: float) -> Iterator[EpochResult]:
+        """Resume after `done` epochs from the state `saved`, and yield the result of each further epoch.
 
-        A state is among what is yielded when more than `save_seconds` have passed since the last one. Its tensors are
-        training's own: whoever keeps them longer than until the next step copies them. Raises `RevcdError` for a loss
-        that is not finite, unless the training is one `ahead`.
+        A result has a state if more than `save_seconds` have passed since the last one. Its tensors are reused by the
+        next epoch; clone to keep. Raises `RevcdError` if the loss is not finite; a training `ahead` ends instead.
         """
         if done >= self.epochs:
             return
@@ -125,7 +124,7 @@ class TrainingUnit:
             state = None
             if time.monotonic() - last_save > save_seconds:
                 state, last_save = trainer.state() if info.epoch < self.epochs else {}, time.monotonic()
-            yield Step(info, found, state)
+            yield EpochResult(info, found, state)
 
     def _epoch(self, trainer: ModelTrainer | Trainer, epoch: int) -> tuple[EpochInfo, dict[str, Tensor]]:
         losses = trainer.run_epoch(epoch, self._epoch_seed(epoch))
@@ -150,11 +149,11 @@ class TrainingUnit:
         return info, {self.key(info.epoch, name): value.clone() for name, value in weights}
 
     def key(self, epoch: int, *names: object) -> str:
-        """Return the name of something found after an epoch."""
+        """Return the name of an output of an epoch."""
         return ".".join(str(part) for part in (self.name, epoch, *names))
 
     def measure(self, model: ZeroShotModel, epoch: int, found: dict[str, Tensor]) -> dict[str, float | None]:
-        """Add the fold's scores by every rule to what was found, and return its figures by the first."""
+        """Add the scores of the fold by every rule to `found`, and return its figures by the first rule."""
         figures: dict[str, float | None] = {}
         self.fit_units(model)
         candidates = np.array(self.dataset.seen)
@@ -168,7 +167,7 @@ class TrainingUnit:
         return figures
 
     def draw_attributes(self, model: ZeroShotModel, epoch: int, found: dict[str, Tensor]) -> None:
-        """Add what the model draws from some photos of each class that plays unseen: a mean for each class, (U, A)."""
+        """Add the mean generated attributes of each held-out class, (U, A), over some of its photos, to `found`."""
         rows, means = self.split.test_unseen, []
         for label in np.unique(self.dataset.labels[rows]):
             some = rows[self.dataset.labels[rows] == label][:_DRAWN_PHOTOS]
@@ -178,7 +177,7 @@ class TrainingUnit:
         found[self.key(epoch, "drawn")] = torch.stack(means)
 
     def fit_units(self, model: ZeroShotModel) -> None:
-        """Set the units of this model's scores, from photos and classes that trained it, test photos never."""
+        """Set the units of the model's scores from its training photos and classes."""
         features = torch.from_numpy(self.dataset.features[unit_rows(self.split)]).to(self.device)
         prototypes = torch.from_numpy(self.dataset.classes.values[self.classes]).to(self.device)
         model.fit_units(features, prototypes, self.config.inference, scored_rules(self.config))
@@ -189,7 +188,7 @@ class TrainingUnit:
         return np.unique(self.dataset.labels[self.split.trainval])
 
     def untrained(self) -> ZeroShotModel:
-        """Return the model with its first weights and nothing fitted."""
+        """Return the model with its initial weights, before closed forms are fitted."""
         dataset = self.dataset
         torch.manual_seed(self._epoch_seed(-1))
         n_attributes, n_spatial = len(dataset.classes.attributes), dataset.backbone.tokens
@@ -197,7 +196,7 @@ class TrainingUnit:
         return model.to(self.device)
 
     def rows(self) -> TrainingRows:
-        """Return the photos to train on, labelled by place among `classes`."""
+        """Return the training photos, labelled by their position in `classes`."""
         dataset, classes = self.dataset, self.classes
         position = np.full(len(dataset.classes.names), -1)
         position[classes] = np.arange(len(classes))
@@ -208,11 +207,11 @@ class TrainingUnit:
         )
 
     def make_trainer(self) -> ModelTrainer | Trainer:
-        """Return what trains the untrained model, its closed forms fitted."""
+        """Return the trainer of the untrained model, with its closed forms fitted."""
         return ModelTrainer(self.untrained(), self.rows())
 
     def _epoch_seed(self, epoch: int) -> int:
-        """Return the seed of an epoch of this unit; -1 is that of the first weights."""
+        """Return the seed of an epoch of this unit; epoch -1 stands for the initial weights."""
         phase = f"validation/{self.fold - 1}" if self.fold else "final"
         digest = hashlib.sha256(f"{self.seed}/{phase}/{epoch}".encode()).digest()
         return int.from_bytes(digest[:8], "little") >> 1

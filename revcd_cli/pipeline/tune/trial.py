@@ -14,7 +14,7 @@ from ...data.datasets.dataset import FeaturedDataset
 from ...scoring.model import ZeroShotModel
 from ..train.run import TrainingRun
 from ..train.unit import EpochInfo, TrainingUnit
-from ..train.validation import Verdict
+from ..train.validation import ValidationResult
 from .rescoring import scored_variants
 
 
@@ -64,7 +64,7 @@ class TrialRun(TrainingRun):
         self.deadline = deadline
         super().__init__(dataset, config, None, seed, device, self._check_budget, processes)
         self.folds = self.folds[:n_folds]
-        self.best: tuple[InferenceConfig, str, Verdict]  # inference settings, rule and their metrics; after `validate`
+        self.best: tuple[InferenceConfig, str, ValidationResult]  # settings, rule, metrics; after `validate`
 
     def unit(self, fold: int) -> TrialUnit:
         return TrialUnit(**vars(super().unit(fold)), variants=self.variants, deadline=self.deadline)

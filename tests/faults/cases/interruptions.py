@@ -138,7 +138,7 @@ def interrupted_training(*, second: bool = False) -> Callable[[Workspace, Sequen
 def training_resumes(workspace: Workspace, run: Run) -> None:
     """Assert that the same command resumes from the state and writes the bytes of an uninterrupted run."""
     end = workspace.run(again(workspace), save_often(workspace))
-    assert (end.code, "Going on after " in end.stderr) == (0, True), end.output
+    assert (end.code, "Resuming after " in end.stderr) == (0, True), end.output
     as_if_never_interrupted(workspace, end)
 
 
@@ -147,7 +147,7 @@ def extraction_resumes(workspace: Workspace, run: Run) -> None:
     assert len(shards(workspace)) == 3
     end = workspace.run(photos_again(workspace), save_often(workspace))
     assert end.code == 0, end.output
-    assert "12 photos are done already" in end.stderr
+    assert "12 photos are finished" in end.stderr
     assert [path.name for path in workspace.outputs.iterdir()] == [FEATURES]
     as_if_never_interrupted(workspace, end)
 
@@ -160,7 +160,7 @@ def at_another_time(workspace: Workspace, run: Run) -> None:
     """Assert that finished shards are used after the clock goes back a year and the time zone changes."""
     process = Process(hook=(HOOKS, "save_often_with_old_clock"), environment={"TZ": "Pacific/Kiritimati"})
     end = workspace.run(photos_again(workspace), process)
-    assert (end.code, "12 photos are done already" in end.stderr) == (0, True), end.output
+    assert (end.code, "12 photos are finished" in end.stderr) == (0, True), end.output
     as_if_never_interrupted(workspace, end)
 
 
@@ -171,7 +171,7 @@ def after(spoil: Callable[[list[Path]], object], done: int) -> Callable[[Workspa
         spoil(shards(workspace))
         end = workspace.run(photos_again(workspace), save_often(workspace))
         assert end.code == 0, end.output
-        assert f": {done} photos are done already" in end.stderr, end.stderr
+        assert f": {done} photos are finished" in end.stderr, end.stderr
         as_if_never_interrupted(workspace, end)
 
     return check

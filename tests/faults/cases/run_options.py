@@ -123,7 +123,7 @@ def all_classes(workspace: Workspace, run: Run) -> None:
     assert len(workspace.answers.read_text("utf-8").splitlines()) == 51
 
 
-OOM = "Memory ran out: going on with smaller batches."
+OOM = "Memory ran out: continuing with smaller batches."
 FAULTS: Sequence[Fault] = (
     *(refused(100, "--device", name, says=("Available here: cpu",)) for name in ("gpu", "cuda:9", "mps", "xyz")),
     Fault(100, "--device auto", several("--device", "auto"), 0, NAMED, ("device ",), as_usual),
@@ -157,7 +157,7 @@ FAULTS: Sequence[Fault] = (
         several(),
         3,
         {**NAMED, "3.png": "out_of_memory"},
-        (OOM, "no memory to run the backbone on even one photo"),
+        (OOM, "not enough memory to run the backbone on one photo"),
         process=Process(hook=(HOOKS, "no_memory_for_photo", 3)),
     ),
     Fault(

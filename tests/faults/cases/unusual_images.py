@@ -123,7 +123,7 @@ def wrong_profile() -> dict[str, bytes]:
     }
 
 
-FIRST_FRAME = "holds several pictures. Of every such file only the first one is read"
+FIRST_FRAME = "holds several pictures. Of each such file only the first picture is read"
 
 MOVING = ("GIF", "PNG", "WEBP", "TIFF")
 

@@ -1,4 +1,4 @@
-"""Features on the way: extracted once by a real backbone, found again, and never those of other photos."""
+"""Cached features of a dataset: extracted once by a real backbone, and never used for other photos."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHER_TAG = "test_resnet.r160_in1k"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of this test's own."""
+    """An empty cache for one test."""
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
     return tmp_path / "cache" / "revcd" / "features"
 
@@ -59,7 +59,7 @@ def other_weights(tmp_path: Path) -> Path:
 
 
 def extracted(folder: Path, **options) -> tuple[Dataset, str]:
-    """Return the data set with features, and what was said on the way."""
+    """Return the dataset with features, and the notes of the extraction."""
     notes: list[str] = []
     options = {"backbone": "embedded", "precision": "float32", "on_note": notes.append, **options}
     return with_features(open_dataset(str(folder)), **options), "\n".join(notes)
@@ -78,7 +78,7 @@ def test_features_are_those_of_the_photos_in_the_order_of_the_rows(folder: Path)
     assert dataset.split_sha256 == open_dataset(str(folder)).split_sha256
 
 
-def test_features_are_extracted_once_with_progress_and_then_found(folder: Path, cache: Path):
+def test_features_are_extracted_once_with_progress_and_then_read_from_the_cache(folder: Path, cache: Path):
     told: list[tuple[int, int | None, int]] = []
     first, said = extracted(folder, on_progress=lambda *counts: told.append(counts))
     assert told == [(done, 9, 0) for done in range(10)]
@@ -88,12 +88,12 @@ def test_features_are_extracted_once_with_progress_and_then_found(folder: Path, 
     told.clear()
     again, said = extracted(folder, on_progress=lambda *counts: told.append(counts))
     assert not told
-    assert f"there already: {file}" in said
+    assert f"are cached: {file}" in said
     assert [path.name for path in cache.iterdir()] == [file.name] and file.read_bytes() == before
     np.testing.assert_array_equal(again.features, first.features)
 
 
-def test_photos_are_not_even_read_when_their_features_are_there(folder: Path):
+def test_photos_are_not_read_when_their_features_are_cached(folder: Path):
     first, _ = extracted(folder)
     photo = folder / "ox" / "1.png"
     times = (photo.stat().st_atime_ns, photo.stat().st_mtime_ns)
@@ -108,29 +108,29 @@ def test_a_photo_that_changed_has_new_features_and_the_others_keep_theirs(folder
     save_photo(folder / "ox" / "1.png", 99)
     os.utime(folder / "ox" / "1.png", ns=(0, 1_000_000_000))
     again, said = extracted(folder)
-    assert "there already" not in said
+    assert "are cached" not in said
     changed = np.abs(again.features - first.features).max(1) > 1e-3
     assert [path for path, is_new in zip(first.paths, changed, strict=True) if is_new] == ["ox/1.png"]
 
 
-def test_features_of_two_backbones_do_not_meet(folder: Path, cache: Path, other_weights: Path):
+def test_features_of_two_backbones_are_cached_apart(folder: Path, cache: Path, other_weights: Path):
     embedded, _ = extracted(folder)
     other, said = extracted(folder, backbone=OTHER_TAG, weights=other_weights)
-    assert "there already" not in said and OTHER_TAG in said
+    assert "are cached" not in said and OTHER_TAG in said
     assert (embedded.backbone.tag, other.backbone.tag) == ("embedded", OTHER_TAG)
     assert embedded.features.shape[1] != other.features.shape[1]
     assert len(list(cache.iterdir())) == 2
 
 
-def test_features_of_another_precision_are_as_good_and_are_found(folder: Path):
+def test_cached_features_of_another_precision_are_used(folder: Path):
     first, _ = extracted(folder)
     again, said = extracted(folder, precision="bfloat16")
-    assert "there already" in said
+    assert "are cached" in said
     np.testing.assert_array_equal(again.features, first.features)
     assert again.backbone.precision == "float32"
 
 
-def test_other_photos_of_the_same_names_do_not_meet(folder: Path, tmp_path: Path, cache: Path):
+def test_other_photos_of_the_same_names_get_their_own_features(folder: Path, tmp_path: Path, cache: Path):
     first, _ = extracted(folder)
     other = tmp_path / "elsewhere" / "zoo"
     for path in first.paths:
@@ -143,10 +143,10 @@ def test_other_photos_of_the_same_names_do_not_meet(folder: Path, tmp_path: Path
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_photo_that_cannot_be_read_leaves_the_split_and_is_said(folder: Path):
+def test_a_photo_that_cannot_be_read_leaves_the_split_with_a_note(folder: Path):
     (folder / "pig" / "1.png").write_bytes(b"no photo")
     before = open_dataset(str(folder))
-    for _ in range(2):  # extracted, and found
+    for _ in range(2):  # extracted, then cached
         dataset, said = extracted(folder)
         row = dataset.paths.index("pig/1.png")
         assert np.isnan(dataset.features[row]).all()
@@ -157,8 +157,8 @@ def test_a_photo_that_cannot_be_read_leaves_the_split_and_is_said(folder: Path):
         assert "1 photos have no features (1 unsupported_format) and are left out." in said
 
 
-def test_a_photo_that_is_gone_is_extracted_when_it_is_back(folder: Path):
-    open_dataset(str(folder))  # keeps the split, which names the photo
+def test_a_missing_photo_is_extracted_when_it_is_back(folder: Path):
+    open_dataset(str(folder))  # writes the split, which names the photo
     photo = folder / "pig" / "1.png"
     data = photo.read_bytes()
     photo.unlink()
@@ -170,14 +170,14 @@ def test_a_photo_that_is_gone_is_extracted_when_it_is_back(folder: Path):
     assert np.isfinite(again.features).all() and not np.isfinite(without.features).all()
 
 
-def test_a_data_set_none_of_whose_photos_can_be_read_is_refused(folder: Path):
+def test_a_dataset_without_a_readable_photo_is_refused(folder: Path):
     for photo in folder.glob("*/*.png"):
         photo.write_bytes(b"no photo")
     with pytest.raises(InputFileError, match="nothing to train on"):
         extracted(folder)
 
 
-def test_features_that_are_there_are_left_alone(folder: Path, cache: Path):
+def test_a_dataset_that_has_features_is_returned_unchanged(folder: Path, cache: Path):
     dataset, _ = extracted(folder)
     (file,) = cache.iterdir()
     file.unlink()
@@ -186,7 +186,7 @@ def test_features_that_are_there_are_left_alone(folder: Path, cache: Path):
 
 
 @pytest.mark.parametrize("recorded", [False, True])
-def test_neither_features_nor_photos_is_an_error_that_says_what_to_give(folder: Path, recorded: bool):
+def test_a_dataset_with_neither_features_nor_photos_is_an_error_that_names_the_options(folder: Path, recorded: bool):
     bare = dataclasses.replace(open_dataset(str(folder)), images_root=None)
     with pytest.raises(RevcdError) as caught:
         with_recorded_features(bare, load_checkpoint("animals")) if recorded else with_features(bare)
@@ -194,10 +194,10 @@ def test_neither_features_nor_photos_is_an_error_that_says_what_to_give(folder: 
     assert "--features" in caught.value.hint and "--images" in caught.value.hint
 
 
-def test_a_model_gets_features_of_its_own_kind_and_finds_those_of_its_training(folder: Path):
+def test_a_model_gets_features_of_its_backbone_from_the_cache_of_its_training(folder: Path):
     trained_on, _ = extracted(folder)
     notes: list[str] = []
     found = with_recorded_features(open_dataset(str(folder)), load_checkpoint("animals"), on_note=notes.append)
-    assert "there already" in "\n".join(notes)
+    assert "are cached" in "\n".join(notes)
     assert load_checkpoint("animals").backbone.difference(found.backbone) is None
     np.testing.assert_array_equal(found.features, trained_on.features)

@@ -1,4 +1,4 @@
-"""From photos to features: each photo gets its own feature or its own reason, in order, however they are batched."""
+"""Extraction: each photo gets its own feature or its own failure, in order, whatever the batch size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLOURS = [(40 * red, 40 * green, 90) for red in range(6) for green in range(6)]
 
 
 class MeanColour:
-    """A backbone whose feature is the photo's mean colour, so that each photo's feature is known."""
+    """A backbone whose feature is the mean colour of the photo, so that the expected feature is known."""
 
     record = BackboneRecord(tag="mean", weights_sha256="0", preprocessing={}, feature_dim=3)
     device = choose_device("cpu")
@@ -62,7 +62,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def noise(path: Path, count: int = 20) -> Path:
-    """Make a folder of photos that no two are alike."""
+    """Make a folder of photos that all differ."""
     path.mkdir()
     for number in range(count):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -70,7 +70,7 @@ def noise(path: Path, count: int = 20) -> Path:
     return path
 
 
-def spoil(folder: Path) -> dict[int, str]:
+def corrupt(folder: Path) -> dict[int, str]:
     """Make some photos of the folder unreadable; return the reason for each."""
     whole = (folder / "03.png").read_bytes()
     (folder / "03.png").write_bytes(whole[: len(whole) // 2])
@@ -83,7 +83,7 @@ def spoil(folder: Path) -> dict[int, str]:
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (4, 2), (5, 0), (64, 4), (10**9, 999)])
 def test_each_photo_gets_its_own_feature_in_order(photos: Path, batch_size: int, workers: int) -> None:
-    reasons = spoil(photos)
+    reasons = corrupt(photos)
     found = list(stream_features(MeanColour(), iter_sources([str(photos)]), batch_size=batch_size, workers=workers))
     assert [photo.path for photo in found] == [f"{photos}/{number:02d}.png" for number in range(len(COLOURS))]
     for number, (photo, colour) in enumerate(zip(found, COLOURS, strict=True)):
@@ -96,7 +96,7 @@ def test_each_photo_gets_its_own_feature_in_order(photos: Path, batch_size: int,
             assert photo.sha256 == files.file_sha256(Path(photo.path))
 
 
-def test_batches_that_are_computed_at_the_same_time_come_back_in_order(photos: Path) -> None:
+def test_batches_that_are_computed_concurrently_are_yielded_in_order(photos: Path) -> None:
     class Uneven(MeanColour):
         streams = 3
 
@@ -153,7 +153,7 @@ def test_memory_that_runs_out_halves_the_batch_with_the_same_results_and_one_not
     assert len(notes) == 1
 
 
-def test_a_photo_for_which_alone_there_is_no_memory_fails_and_the_others_go_on(photos: Path) -> None:
+def test_a_photo_that_alone_exceeds_the_memory_fails_and_the_others_do_not(photos: Path) -> None:
     class OneTooBig(MeanColour):
         def __call__(self, images: Tensor) -> Tensor:
             if (images.mean(dim=(2, 3)) == torch.tensor(COLOURS[7])).all(dim=1).any():
@@ -210,7 +210,7 @@ def test_closing_early_ends_the_threads_and_reads_only_a_little_ahead() -> None:
     next(photos)
     photos.close()
     assert our_threads() == []
-    assert len(reads) <= 4 + 4 + 2 + 2  # a batch, the look-ahead, and one in each hand
+    assert len(reads) <= 4 + 4 + 2 + 2  # a batch, the read-ahead, and one photo in each worker
 
 
 def test_an_error_of_the_listing_is_raised_and_ends_the_threads() -> None:
@@ -223,7 +223,7 @@ def test_an_error_of_the_listing_is_raised_and_ends_the_threads() -> None:
     assert our_threads() == []
 
 
-def test_a_small_copy_of_the_photo_is_kept_if_asked_for(tmp_path: Path) -> None:
+def test_a_small_copy_of_the_photo_is_kept_if_requested(tmp_path: Path) -> None:
     Image.new("RGB", (900, 600), (200, 30, 40)).save(tmp_path / "big.png")
     (photo,) = stream_features(MeanColour(), iter_sources([str(tmp_path / "big.png")]), keep_image=True)
     assert max(photo.image.size) == 320
@@ -232,7 +232,7 @@ def test_a_small_copy_of_the_photo_is_kept_if_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".mat"])
-def test_every_form_holds_the_same_numbers(weights: Path, tmp_path: Path, suffix: str) -> None:
+def test_every_file_format_holds_the_same_numbers(weights: Path, tmp_path: Path, suffix: str) -> None:
     folder = noise(tmp_path / "noise")
     (folder / "5.png").write_bytes(b"")
     options = {"backbone": TINY, "weights": weights}
@@ -247,7 +247,7 @@ def test_every_form_holds_the_same_numbers(weights: Path, tmp_path: Path, suffix
 
 
 def test_the_summary_counts_what_the_output_holds(weights: Path, photos: Path, tmp_path: Path) -> None:
-    reasons, told = spoil(photos), []
+    reasons, told = corrupt(photos), []
     summary = extract(
         [str(photos)], tmp_path / "f.parquet", backbone=TINY, weights=weights, on_progress=lambda *now: told.append(now)
     )
@@ -259,7 +259,7 @@ def test_the_summary_counts_what_the_output_holds(weights: Path, photos: Path, t
     assert {number: found.reason[number] for number in np.flatnonzero(~found.ok)} == reasons
 
 
-def test_only_bad_photos_make_a_file_of_reasons_and_exit_code_1(weights: Path, tmp_path: Path) -> None:
+def test_unreadable_photos_alone_give_a_file_of_reasons_and_exit_code_1(weights: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     summary = extract([str(tmp_path / "a.jpg")], tmp_path / "f.parquet", backbone=TINY, weights=weights)
     assert summary.exit_code == 1
@@ -281,10 +281,10 @@ def test_notes_name_the_backbone_and_details_say_how_features_are_computed(
     assert sum(": truncated (" in detail for detail in details) == 1  # each photo that failed has a line
 
 
-def test_for_many_photos_the_batch_size_is_tried_and_recorded(
+def test_for_many_photos_the_batch_size_is_measured_and_recorded(
     weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("revcd_cli.pipeline.extract.extract._WORTH_A_TRIAL", 30)
+    monkeypatch.setattr("revcd_cli.pipeline.extract.extract._BENCHMARKED_PHOTOS", 30)
     monkeypatch.setattr("revcd_cli.system.probes.best_batch_size", lambda rate, sizes: 5 if rate(sizes[0]) > 0 else 0)
     notes: list[str] = []
     extract([str(photos)], tmp_path / "f.npz", backbone=TINY, weights=weights, device="cpu", on_detail=notes.append)
@@ -301,7 +301,7 @@ def test_for_many_photos_the_batch_size_is_tried_and_recorded(
         ("f.parquet", {"inputs": ["missing"]}, "no such file"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_any_work(
+def test_invalid_options_are_refused_before_any_work(
     tmp_path: Path, photos: Path, output: str, options: dict, message: str
 ) -> None:
     (tmp_path / "there.parquet").write_bytes(b"old")
@@ -326,7 +326,7 @@ def test_a_second_run_for_the_same_output_is_refused(photos: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("output", ["f.parquet", "f.mat"])
-def test_too_many_photos_for_the_place_are_refused_before_the_first(
+def test_too_many_photos_for_the_disk_are_refused_before_the_first(
     weights: Path, photos: Path, tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("revcd_cli.pipeline.extract.extract.count_sources", lambda inputs: 10**11)

@@ -1,4 +1,4 @@
-"""An interrupted extraction goes on where it was, and its output has the bytes of one that was never interrupted."""
+"""An interrupted extraction resumes, and its output has the same bytes as that of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from revcd_cli.pipeline.extract.extract import ExtractSummary, extract
 TINY = "test_resnet.r160_in1k"
 ROWS, PHOTOS = 8, 30  # shards of 8, 8, 8 and 6 photos
 
-# Runs an extraction that kills itself, as nothing else can be stopped at an exact moment.
+# An extraction that kills itself: the moment is exact only from within the process.
 KILLED = """
 import os, signal, sys
 from revcd_cli.pipeline.extract import extract as extraction, journal
@@ -85,7 +85,7 @@ class Stop(Exception):
 
 
 def interrupt(run: Callable[..., ExtractSummary], output: Path, at: int, error: type[BaseException] = Stop) -> None:
-    """Run until so many photos are done."""
+    """Run until `at` photos are done, then raise the error."""
 
     def stop(done: int, total: int | None, failed: int) -> None:
         if done == at:
@@ -143,7 +143,7 @@ def test_finished_shards_are_kept_and_only_the_rest_is_read(
     assert read == numbers(range(ROWS, PHOTOS))
     assert (summary.reused, summary.done, summary.failed) == (ROWS, PHOTOS - 1, 1)
     assert told[0] == (ROWS, PHOTOS, 0)
-    assert any(f"{ROWS} photos are done already" in note for note in notes)
+    assert any(f"{ROWS} photos are finished" in note for note in notes)
 
 
 def test_an_edited_photo_is_read_again_with_its_shard(
@@ -151,26 +151,26 @@ def test_an_edited_photo_is_read_again_with_its_shard(
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=17)
     save_noise(photos / "2.png", seed=99)
-    os.utime(photos / "2.png", ns=(1, 1))  # also where the clock went backwards
+    os.utime(photos / "2.png", ns=(1, 1))  # also if the clock was set back
     del read[:]
     run(tmp_path / "f.parquet")
     assert read == numbers(range(ROWS), range(2 * ROWS, PHOTOS))
-    run(tmp_path / "anew.parquet")
-    assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "anew.parquet").read_bytes()
+    run(tmp_path / "again.parquet")
+    assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
-def test_added_and_removed_photos_never_take_the_place_of_others(
+def test_added_and_removed_photos_never_get_the_features_of_others(
     run: Callable[..., ExtractSummary], photos: Path, tmp_path: Path
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=25)
     (photos / "4.png").unlink()
     save_noise(photos / "100.png", seed=100)
     run(tmp_path / "f.parquet")
-    run(tmp_path / "anew.parquet")
-    assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "anew.parquet").read_bytes()
+    run(tmp_path / "again.parquet")
+    assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
-def test_fewer_photos_than_before_leave_no_rows_of_those_that_are_gone(
+def test_photos_that_were_deleted_leave_no_rows(
     run: Callable[..., ExtractSummary], photos: Path, tmp_path: Path
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=25)
@@ -212,7 +212,7 @@ def test_a_failed_photo_that_can_be_read_now_gets_its_feature(
         ({"backbone": "embedded", "weights": None}, "backbone.tag"),
     ],
 )
-def test_other_settings_are_refused_with_the_difference_and_both_ways_out(
+def test_other_settings_are_refused_with_the_difference_and_both_remedies(
     run: Callable[..., ExtractSummary], photos: Path, tmp_path: Path, options: dict, named: str
 ) -> None:
     with pytest.raises(Stop):
@@ -231,21 +231,21 @@ def stop_after_a_shard(done: int, total: int | None, failed: int) -> None:
         raise Stop
 
 
-def test_what_was_chosen_automatically_stays_as_the_first_run_had_it(
+def test_what_was_chosen_automatically_is_kept_when_resuming(
     run: Callable[..., ExtractSummary], tmp_path: Path
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=17)  # in batches of 3
     manifest = json.loads((tmp_path / "f.parquet.partial" / "manifest.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
-        other = {"bfloat16": 1.0}.get(manifest["backbone"]["precision"], 2.0)  # what a trial would decide otherwise now
+        other = {"bfloat16": 1.0}.get(manifest["backbone"]["precision"], 2.0)  # of a micro-benchmark
         patch.setattr("revcd_cli.system.probes.cached", lambda question, find_out: other)
         summary = run(tmp_path / "f.parquet", batch_size=None)
     assert summary.reused == 2 * ROWS
-    run(tmp_path / "anew.parquet")
-    assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "anew.parquet").read_bytes()
+    run(tmp_path / "again.parquet")
+    assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
-def test_fresh_begins_anew_with_other_settings(
+def test_fresh_starts_over_with_other_settings(
     run: Callable[..., ExtractSummary], tmp_path: Path, read: list[str]
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=25)
@@ -254,20 +254,20 @@ def test_fresh_begins_anew_with_other_settings(
     assert read == numbers(range(PHOTOS))
 
 
-def tear(shards: list[Path]) -> None:
+def truncate(shards: list[Path]) -> None:
     shards[1].write_bytes(shards[1].read_bytes()[:-100])
 
 
-def lose(shards: list[Path]) -> None:
+def delete(shards: list[Path]) -> None:
     shards[1].unlink()
 
 
-def exchange(shards: list[Path]) -> None:
+def replace(shards: list[Path]) -> None:
     shards[1].write_bytes(shards[0].read_bytes())
 
 
-@pytest.mark.parametrize("damage", [tear, lose, exchange])
-def test_only_a_shard_that_is_damaged_missing_or_misplaced_is_computed_again(
+@pytest.mark.parametrize("damage", [truncate, delete, replace])
+def test_only_a_corrupt_missing_or_misplaced_shard_is_computed_again(
     run: Callable[..., ExtractSummary], tmp_path: Path, read: list[str], damage: Callable[[list[Path]], None]
 ) -> None:
     run(tmp_path / "whole.parquet")
@@ -279,7 +279,7 @@ def test_only_a_shard_that_is_damaged_missing_or_misplaced_is_computed_again(
     assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
-def test_a_shard_of_other_settings_is_never_mixed_in(
+def test_a_shard_of_other_settings_is_never_used(
     run: Callable[..., ExtractSummary], tmp_path: Path, read: list[str]
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=25)
@@ -304,7 +304,7 @@ def test_an_unreadable_manifest_is_refused_until_fresh(
     assert run(tmp_path / "f.parquet", fresh=True).reused == 0
 
 
-def test_the_folder_keeps_what_is_not_of_revcd(run: Callable[..., ExtractSummary], tmp_path: Path) -> None:
+def test_other_files_in_the_folder_are_kept(run: Callable[..., ExtractSummary], tmp_path: Path) -> None:
     interrupt(run, tmp_path / "f.parquet", at=25)
     folder = tmp_path / "f.parquet.partial"
     assert json.loads((folder / "manifest.json").read_text())["batch_size"] == 3
@@ -314,7 +314,7 @@ def test_the_folder_keeps_what_is_not_of_revcd(run: Callable[..., ExtractSummary
     assert list(folder.iterdir()) == [folder / "notes.txt"]
 
 
-def test_a_list_on_standard_input_goes_on_too(
+def test_the_extraction_of_a_list_on_standard_input_resumes(
     run: Callable[..., ExtractSummary], photos: Path, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = tmp_path / "list.txt"
@@ -331,7 +331,7 @@ def test_a_list_on_standard_input_goes_on_too(
     assert read == numbers(range(ROWS, PHOTOS))
 
 
-def test_a_compressed_tar_goes_on_too(
+def test_the_extraction_of_a_compressed_tar_resumes(
     run: Callable[..., ExtractSummary], photos: Path, tmp_path: Path, read: list[str]
 ) -> None:
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:

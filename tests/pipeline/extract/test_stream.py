@@ -1,4 +1,4 @@
-"""What lies between the disk and the backbone: bounded, whatever the photos are."""
+"""The stream of photos to the backbone: its memory is bounded, and animations are noted once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PADDED = encoded(Image.new("RGB", (8, 8), "red"), "JPEG") + bytes(1000)
 
 
 @pytest.mark.parametrize("limit", [1, 1500, 2500, 10_000])
-def test_what_is_read_and_not_decoded_stays_below_its_limit(limit: int, monkeypatch: pytest.MonkeyPatch):
+def test_the_bytes_that_are_read_and_not_decoded_stay_below_the_limit(limit: int, monkeypatch: pytest.MonkeyPatch):
     held, most, lock = 0, 0, threading.Lock()
 
     def read() -> bytes:
@@ -61,7 +61,7 @@ def test_what_is_read_and_not_decoded_stays_below_its_limit(limit: int, monkeypa
     assert most <= max(limit, len(PADDED)) + len(PADDED)  # and the one that is being read
 
 
-def test_the_first_animation_is_told_and_the_others_are_not():
+def test_only_the_first_animation_is_noted():
     still = encoded(Image.new("RGB", (8, 8)))
     photos = [source("still.png", still), source("a.gif", animated("GIF")), source("b.webp", animated("WEBP"))]
     notes: list[str] = []
@@ -80,11 +80,11 @@ def mpo() -> bytes:
     [
         *((animated(kind), True) for kind in ("GIF", "PNG", "WEBP", "TIFF")),
         (encoded(Image.new("RGB", (8, 8)), "GIF"), False),
-        (animated("GIF")[:60], None),  # the second picture is damaged: the first may be whole or not
-        (mpo(), False),  # a camera's photo with previews of itself
+        (animated("GIF")[:60], None),  # the second picture is corrupt; the first may be complete or not
+        (mpo(), False),  # a photo of a camera with previews
     ],
 )
-def test_a_picture_says_whether_others_follow_it(data: bytes, several: bool | None):
+def test_a_file_with_several_pictures_is_recognised(data: bytes, several: bool | None):
     picture = decode_rgb(data)
     if several is not None:
         assert picture.info == ({"first_of_several": True} if several else {})

@@ -1,4 +1,4 @@
-"""Spatial tokens from photos to answers: the files that hold them, and a model trained on them."""
+"""Spatial tokens, from extraction to prediction: feature files, training and evaluation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNSEEN = {"yellow": (220, 220, 30)}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A data set: noisy photos of colours, described by how red, green and blue they are."""
+    """A dataset of noisy photos of colours; the attributes are red, green and blue."""
     root = tmp_path / "colours"
     table, listed = ["class,red,green,blue"], ["path,class,split"]
     for name, colour in (COLOURS | UNSEEN).items():
@@ -53,7 +53,7 @@ def spatial(small_config: Callable[..., Config]) -> Config:
 
 
 def run(folder: Path, output: Path, weights: Path, **options: object) -> list[str]:
-    """Extract, and return what was said."""
+    """Extract, and return the notes."""
     notes: list[str] = []
     options = {"backbone": TINY, "weights": weights, "precision": "float32", "on_note": notes.append, **options}
     extract([str(folder)], output, **options)
@@ -61,7 +61,7 @@ def run(folder: Path, output: Path, weights: Path, **options: object) -> list[st
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
-def test_tokens_come_back_from_a_file_with_their_number(
+def test_tokens_are_read_back_from_a_file_with_their_number(
     folder: Path, tmp_path: Path, weights: Path, suffix: str
 ) -> None:
     (folder / "red" / "0.png").write_bytes(b"")
@@ -77,18 +77,18 @@ def test_tokens_come_back_from_a_file_with_their_number(
     np.testing.assert_allclose(means, pooled.features, rtol=1e-4, atol=1e-5)
 
 
-def test_mat_has_no_place_for_tokens_which_is_said_before_any_work(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(UsageError, match="no place for spatial tokens"):
+def test_tokens_in_a_mat_file_are_refused_before_any_work(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(UsageError, match="without spatial tokens"):
         extract([str(folder)], tmp_path / "f.mat", backbone="no such backbone", tokens=True)
 
 
-def test_the_size_of_the_tokens_is_said(folder: Path, tmp_path: Path, weights: Path) -> None:
+def test_the_size_of_the_tokens_is_reported(folder: Path, tmp_path: Path, weights: Path) -> None:
     notes = run(folder / "red", tmp_path / "f.parquet", weights, tokens=True)
     assert any("25 tokens of 96-d" in note for note in notes)
-    assert any("25 x 96 floats = 10 kB a photo" in note and "8 photos" in note for note in notes)
+    assert any("25 x 96 floats = 10 kB per photo" in note and "8 photos" in note for note in notes)
 
 
-def test_an_unfinished_extraction_of_pooled_features_is_not_gone_on_with_as_tokens(
+def test_an_interrupted_extraction_of_pooled_features_is_not_resumed_with_tokens(
     folder: Path, tmp_path: Path, weights: Path
 ) -> None:
     def stop(done: int, total: int | None, failed: int) -> None:
@@ -111,7 +111,7 @@ def test_a_shard_of_long_rows_has_fewer_of_them(tmp_path: Path, values: int, row
     assert Journal(tmp_path / "f.parquet", record, {}).shard_rows == rows
 
 
-def test_a_model_is_trained_on_tokens_of_a_folder_and_names_photos(
+def test_a_model_trained_on_the_tokens_of_a_folder_classifies_photos(
     folder: Path, tmp_path: Path, weights: Path, spatial: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("revcd_cli.pipeline.extract.dataset_features.features_cache", lambda: tmp_path / "cache")
@@ -135,7 +135,7 @@ def test_a_model_is_trained_on_tokens_of_a_folder_and_names_photos(
     assert {answer.best.name for answer in answers} <= {*COLOURS, *UNSEEN}
 
 
-def test_pooled_features_do_not_train_a_model_of_tokens_nor_the_other_way_round(
+def test_pooled_features_are_refused_for_a_model_of_tokens_and_vice_versa(
     folder: Path, tmp_path: Path, weights: Path, spatial: Config, small_config: Callable[..., Config]
 ) -> None:
     run(folder, tmp_path / "pooled.npz", weights)

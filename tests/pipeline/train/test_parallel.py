@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: the model, and everything that can go wrong, is as in one process."""
+"""Training in worker processes: the same model as in one process, and the same errors and clean-up."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ VARIED = {  # everything that draws numbers or keeps counters takes part
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """A training that ran in this process."""
+    """A finished training, run in this process."""
 
     dataset: Dataset
     config: Config
@@ -53,7 +53,7 @@ class Whole:
 
 @pytest.fixture(scope="module")
 def whole(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """One that validation ends before its last epoch, so that a final training that began ahead does too much."""
+    """A training of which validation chooses fewer epochs than the last, so that one started ahead runs too long."""
     dataset, config, folder = make_toy(), small_config(**VARIED), tmp_path_factory.mktemp("whole")
     for seed in range(10):
         summary = train(dataset, config, folder / f"{seed}.safetensors", seed=seed, device="cpu")
@@ -66,16 +66,16 @@ def trained(whole: Whole, output: Path, **options: object) -> TrainSummary:
     return train(whole.dataset, whole.config, output, seed=whole.seed, device="cpu", **options)
 
 
-def told(summary: TrainSummary) -> dict[str, object]:
+def comparable(summary: TrainSummary) -> dict[str, object]:
     return dataclasses.asdict(dataclasses.replace(summary, seconds=0, output=Path()))
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_the_model_is_the_same_byte_for_byte(whole: Whole, tmp_path: Path, processes: int):
+def test_the_model_is_the_same_byte_for_byte_with_worker_processes(whole: Whole, tmp_path: Path, processes: int):
     output, events = tmp_path / whole.summary.output.name, []
     summary = trained(whole, output, processes=processes, on_epoch=events.append)
 
-    assert told(summary) == told(whole.summary)
+    assert comparable(summary) == comparable(whole.summary)
     assert {path.name for path in tmp_path.iterdir()} == {f(output).name for f in (Path, config_path)}
     assert file_sha256(config_path(output)) == file_sha256(config_path(whole.summary.output))
     assert [info.done for info in events] == list(range(1, len(events) + 1))
@@ -86,7 +86,7 @@ def test_the_model_is_the_same_byte_for_byte(whole: Whole, tmp_path: Path, proce
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2), (2, 2)])
-def test_what_was_interrupted_goes_on_in_as_many_processes_as_one_likes(
+def test_an_interrupted_training_resumes_with_any_number_of_processes(
     whole: Whole, tmp_path: Path, first: int, then: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(run_module, "SAVE_SECONDS", -1)
@@ -104,12 +104,12 @@ def test_what_was_interrupted_goes_on_in_as_many_processes_as_one_likes(
     again: list[EpochInfo] = []
     resumed = trained(whole, output, processes=then, resume=True, on_epoch=again.append)
 
-    assert told(resumed) == told(whole.summary)
-    assert again[0].done == 6  # the one that was being told is told again, and no other
+    assert comparable(resumed) == comparable(whole.summary)
+    assert again[0].done == 6  # only the epoch whose report was interrupted is reported again
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_is_told_of_and_nothing_is_lost(
+def test_a_killed_worker_is_an_error_and_the_training_resumes(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(run_module, "SAVE_SECONDS", -1)
@@ -119,24 +119,48 @@ def test_a_process_that_is_killed_is_told_of_and_nothing_is_lost(
         if info.done == 4:
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    with pytest.raises(RevcdError, match="A process that trained was killed by signal 9") as caught:
+    with pytest.raises(RevcdError, match="A worker process of the training was killed by signal 9") as caught:
         trained(whole, output, processes=2, on_epoch=kill)
     assert "--resume" in caught.value.hint
     assert not multiprocessing.active_children()
 
-    assert told(trained(whole, output, resume=True)) == told(whole.summary)
+    assert comparable(trained(whole, output, resume=True)) == comparable(whole.summary)
 
 
-def test_what_a_training_raises_is_raised_here(make_toy, small_config, tmp_path: Path):
+def cpu_time(pid: int) -> int:
+    """Return the processor time that a process has used, in clock ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_worker_killed_while_it_sends_a_result_is_an_error(
+    make_toy, small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_module, "SAVE_SECONDS", -1)
+    config = small_config(denoiser={"width": 256})  # its state does not fit into a pipe
+
+    def kill(info: EpochInfo) -> None:
+        if info.done == 2:
+            pids, before = [child.pid for child in multiprocessing.active_children()], None
+            while before != (before := [cpu_time(pid) for pid in pids]):
+                time.sleep(0.5)  # until both workers wait for this process to read
+            os.kill(pids[0], signal.SIGKILL)
+
+    with pytest.raises(RevcdError, match="A worker process of the training was killed by signal 9"):
+        train(make_toy(), config, tmp_path / "m.safetensors", device="cpu", processes=2, on_epoch=kill)
+    assert not multiprocessing.active_children()
+
+
+def test_an_exception_in_a_worker_is_raised_here(make_toy, small_config, tmp_path: Path):
     config = small_config(loss={"rec_weight": 1e39})
     with pytest.raises(RevcdError, match=r"The loss became (inf|nan) in epoch 1 of the validation phase") as caught:
         train(make_toy(), config, tmp_path / "m.safetensors", device="cpu", processes=2)
     assert "learning_rate" in caught.value.hint
-    assert "unit.py" in str(caught.value.__cause__)  # where it was raised, for a report of a defect
+    assert "unit.py" in str(caught.value.__cause__)  # the traceback in the worker, for bug reports
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_final_training_that_diverges_ahead_is_none_that_was_asked_for(make_toy, small_config):
+def test_a_final_training_that_diverges_while_ahead_ends_without_an_error(make_toy, small_config):
     run = TrainingRun(make_toy(), small_config(loss={"rec_weight": 1e39}), None, 0, CPU)
     assert run.final_unit.ahead
     assert list(run.final_unit.run(0, {}, math.inf)) == []
@@ -152,9 +176,9 @@ from pathlib import Path
 from revcd_cli.pipeline.train.train import train
 folder = Path(sys.argv[1])
 dataset, config = pickle.loads((folder / "inputs.pickle").read_bytes())
-def tell(info):
+def report(info):
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
-train(dataset, config, folder / "m.safetensors", device="cpu", processes=2, on_epoch=tell)
+train(dataset, config, folder / "m.safetensors", device="cpu", processes=2, on_epoch=report)
 """
 
 
@@ -170,7 +194,7 @@ def test_no_process_outlives_the_training(make_toy, small_config, tmp_path: Path
         children = [int(pid) for pid in process.stdout.readline().split()]
         assert len(children) == 2
         if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # as a terminal does: to all of them
+            os.killpg(process.pid, number)  # to all processes, as a terminal does
         else:
             process.send_signal(number)
         said = process.communicate()[1]
@@ -178,25 +202,25 @@ def test_no_process_outlives_the_training(make_toy, small_config, tmp_path: Path
     while any(Path(f"/proc/{pid}").exists() for pid in children):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert said.count("Traceback") == (number == signal.SIGINT)  # that of the script itself
+    assert said.count("Traceback") == (number == signal.SIGINT)  # of the script itself
 
 
-def test_there_are_as_many_processes_as_pay(make_toy, small_config, monkeypatch: pytest.MonkeyPatch):
+def test_threads_trainings_work_and_memory_limit_the_processes(make_toy, small_config, monkeypatch: pytest.MonkeyPatch):
     dataset, small, large = make_toy(), small_config(), small_config(train={"epochs": 10_000})
     monkeypatch.setattr(parallel, "choose_threads", lambda: Chosen(4, "4 threads"))
 
-    assert choose_processes(dataset, large, CPU, 5) == 4  # as many as threads
-    assert choose_processes(dataset, large, CPU, 2) == 3  # as many as trainings
+    assert choose_processes(dataset, large, CPU, 5) == 4  # threads
+    assert choose_processes(dataset, large, CPU, 2) == 3  # trainings
     assert choose_processes(dataset, large, CPU, 0) == 1
-    assert choose_processes(dataset, small, CPU, 5) == 1  # too little to do
+    assert choose_processes(dataset, small, CPU, 5) == 1  # too little work
     assert choose_processes(dataset, large, torch.device("cuda"), 5) == 1
     monkeypatch.setattr(parallel, "memory_size", lambda: 2**31)
-    assert choose_processes(dataset, large, CPU, 5) == 2  # as many as fit
+    assert choose_processes(dataset, large, CPU, 5) == 2  # memory
     monkeypatch.setattr(parallel, "memory_size", lambda: 2**20)
     assert choose_processes(dataset, large, CPU, 5) == 1
 
 
-def test_a_search_finds_the_same_with_several_processes(make_toy, small_config, tmp_path: Path):
+def test_a_search_has_the_same_result_with_several_processes(make_toy, small_config, tmp_path: Path):
     dataset, config = make_toy(), small_config(train={"epochs": 2})
     alone, together = (
         tune(dataset, config, tmp_path / f"{count}.toml", trials=1, device="cpu", processes=count) for count in (1, 2)
@@ -207,7 +231,7 @@ def test_a_search_finds_the_same_with_several_processes(make_toy, small_config, 
 
 
 @pytest.mark.parametrize("method", ["revcd", "gan"])
-def test_a_method_is_measured_the_same_with_several_processes(make_toy, small_config, method: str):
+def test_a_comparison_has_the_same_result_with_several_processes(make_toy, small_config, method: str):
     alone, together = (
         compare_methods(make_toy(), small_config(), (0,), [method], device="cpu", processes=count)[0]
         for count in (1, 2)

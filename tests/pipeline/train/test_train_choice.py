@@ -1,4 +1,4 @@
-"""What a training chooses on validation, and what it may not change by choosing."""
+"""The number of epochs, the rule and the calibration that a training chooses on validation."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from revcd_cli.pipeline.evaluate.evaluate import score_split
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.train import TrainSummary, train
 from revcd_cli.pipeline.train.unit import TrainingUnit
-from revcd_cli.pipeline.train.validation import Verdict, judge
+from revcd_cli.pipeline.train.validation import ValidationResult, validate_scores
 from revcd_cli.scoring.model import ZeroShotModel
 from revcd_cli.scoring.rows import score_rows
 
 Key = tuple[int, str, float]  # epoch, rule, share of the prototypes
 
 
-class Choice(NamedTuple):
-    """What a training chose, beside everything that it could have chosen."""
+class Trained(NamedTuple):
+    """A training, with the validation results of all epochs and rules that it chose from."""
 
     summary: TrainSummary
-    verdicts: dict[Key, Verdict]
+    results: dict[Key, ValidationResult]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Copies(TrainingUnit):
-    """A fold whose networks are put aside instead of scored."""
+    """A fold that keeps copies of its networks instead of scoring them."""
 
     copies: dict[int, ZeroShotModel]  # by epoch
 
@@ -46,13 +46,13 @@ class Copies(TrainingUnit):
         return {}
 
 
-def all_verdicts(dataset: Dataset, config: Config, seed: int) -> dict[Key, Verdict]:
-    """Judge every epoch by every rule, from copies of the networks and scores of their own."""
+def all_results(dataset: Dataset, config: Config, seed: int) -> dict[Key, ValidationResult]:
+    """Return the validation result of every epoch and rule, computed anew from copies of the networks."""
     run = TrainingRun(dataset, config, None, seed, torch.device("cpu"))
     folds = [Copies(**vars(unit), copies={}) for unit in run.fold_units]
     for fold in folds:
         assert len(list(fold.run(0, {}, math.inf))) == config.train.epochs
-    verdicts, classes = {}, np.array(dataset.seen)
+    results, classes = {}, np.array(dataset.seen)
     for epoch in folds[0].copies:
         for fold in folds:
             fold.fit_units(fold.copies[epoch])
@@ -62,62 +62,62 @@ def all_verdicts(dataset: Dataset, config: Config, seed: int) -> dict[Key, Verdi
                 score_split(fold.copies[epoch], dataset, fold.split, inference, seed=seed, candidates=classes)
                 for fold in folds
             ]
-            verdicts[epoch, rule, share] = judge(scores, config.train)
-    return verdicts
+            results[epoch, rule, share] = validate_scores(scores, config.train)
+    return results
 
 
 @pytest.fixture(scope="module")
-def choices(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> list[Choice]:
+def trainings(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> list[Trained]:
     """Trainings with a few seeds."""
     dataset, found = make_toy(), []
     config = small_config(train={"epochs": 4, "evaluate_every": 1}, prototypes={"components": 2})
     for seed in range(3):
-        output = tmp_path_factory.mktemp("choices") / f"{seed}.safetensors"
+        output = tmp_path_factory.mktemp("trainings") / f"{seed}.safetensors"
         summary = train(dataset, config, output, seed=seed, device="cpu")
-        found.append(Choice(summary, all_verdicts(dataset, config, seed)))
+        found.append(Trained(summary, all_results(dataset, config, seed)))
     return found
 
 
-def test_epochs_and_rule_are_those_with_the_best_h_over_all_folds(choices: list[Choice]):
-    for summary, verdicts in choices:
+def test_epochs_and_rule_are_those_with_the_best_h_over_all_folds(trainings: list[Trained]):
+    for summary, results in trainings:
         inference = load_checkpoint(summary.output).model.config.inference
         assert inference.rule == summary.rule != "auto"
-        best = max(verdict.merit for verdict in verdicts.values())
+        best = max(result.merit for result in results.values())
         (chosen,) = (
-            verdict
-            for (epoch, rule, share), verdict in verdicts.items()
+            result
+            for (epoch, rule, share), result in results.items()
             if (epoch, rule) == (summary.epochs, summary.rule)
             and (rule != "joint" or share == inference.prototype_share)
         )
         assert chosen.merit == pytest.approx(best, abs=1e-12)
-        earlier = [verdict.merit for (epoch, _, _), verdict in verdicts.items() if epoch < summary.epochs]
+        earlier = [result.merit for (epoch, _, _), result in results.items() if epoch < summary.epochs]
         assert all(merit < chosen.merit for merit in earlier)
         assert summary.validation == {**chosen.figures, "folds": list(chosen.folds)}
         metrics = read_metadata(summary.output)["metrics"]
         assert metrics["validation"] == summary.validation and metrics["epochs"] == summary.epochs
         assert metrics["validation_by_rule"][summary.rule] == chosen.figures
-    # Not always the last epoch and always one rule, or this test would show little.
-    assert min(summary.epochs for summary, _ in choices) < 4
-    assert len({max(verdicts, key=lambda key: verdicts[key].merit)[1:] for _, verdicts in choices}) > 1
+    # The epochs and rules vary, so that the test can fail.
+    assert min(summary.epochs for summary, _ in trainings) < 4
+    assert len({max(results, key=lambda key: results[key].merit)[1:] for _, results in trainings}) > 1
 
 
-def test_every_rule_keeps_the_calibration_of_the_chosen_epoch(choices: list[Choice]):
-    for summary, verdicts in choices:
+def test_every_rule_keeps_the_calibration_of_the_chosen_epoch(trainings: list[Trained]):
+    for summary, results in trainings:
         checkpoint = load_checkpoint(summary.output)
         assert set(checkpoint.calibrations) == {"evidence", "prototype", "cosine", "joint"}
         joint_share = checkpoint.model.config.inference.prototype_share
-        for (epoch, rule, share), verdict in verdicts.items():
+        for (epoch, rule, share), result in results.items():
             if epoch == summary.epochs and (rule != "joint" or share == joint_share):
                 mine, expected = (
-                    dataclasses.asdict(each) for each in (checkpoint.calibrations[rule], verdict.calibration)
+                    dataclasses.asdict(each) for each in (checkpoint.calibrations[rule], result.calibration)
                 )
                 assert mine == pytest.approx(expected, abs=1e-5)
-        shares = {key[2]: verdict.merit for key, verdict in verdicts.items() if key[:2] == (summary.epochs, "joint")}
+        shares = {key[2]: result.merit for key, result in results.items() if key[:2] == (summary.epochs, "joint")}
         assert shares[joint_share] == pytest.approx(max(shares.values()), abs=1e-12)
 
 
 @pytest.mark.parametrize("rule", ["evidence", "prototype", "joint", "cosine"])
-def test_a_rule_that_is_asked_for_is_the_only_one_tried(rule: str, make_toy, small_config, tmp_path: Path):
+def test_a_rule_that_is_set_is_the_only_one_computed(rule: str, make_toy, small_config, tmp_path: Path):
     config = small_config(inference={"rule": rule}, train={"epochs": 2})
     summary = train(make_toy(), config, tmp_path / "m.safetensors", device="cpu")
     checkpoint = load_checkpoint(summary.output)
@@ -126,7 +126,7 @@ def test_a_rule_that_is_asked_for_is_the_only_one_tried(rule: str, make_toy, sma
 
 
 @pytest.mark.parametrize("kind", ["standardise", "standardise+whiten"])
-def test_scores_have_the_spread_of_one_over_the_classes_and_photos_that_trained(
+def test_scores_have_unit_variance_over_the_training_classes_on_training_photos(
     kind: str, make_toy, small_config, tmp_path: Path
 ):
     dataset, config = make_toy(), small_config(precondition={"kind": kind}, train={"epochs": 2})

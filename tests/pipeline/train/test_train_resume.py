@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on to the same bytes, or refuses and says why."""
+"""An interrupted training resumes and ends with the same bytes, or is refused with the reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from revcd_cli.pipeline.fingerprint import differences
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, train
-from revcd_cli.pipeline.train.unit import Step, TrainingUnit
+from revcd_cli.pipeline.train.unit import EpochResult, TrainingUnit
 from revcd_cli.system.files import file_sha256, write_checksummed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,7 +44,7 @@ def saved_after_every_epoch(monkeypatch: pytest.MonkeyPatch):
 
 
 def interrupt_at(event: int) -> Callable[[EpochInfo], None]:
-    """Return an `on_epoch` that is interrupted when it is called for the n-th time, counted from 1."""
+    """Return an `on_epoch` that raises KeyboardInterrupt at its n-th call, counted from 1."""
     told: list[EpochInfo] = []
 
     def on_epoch(info: EpochInfo) -> None:
@@ -81,17 +81,17 @@ def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bytes(
         assert not state_path(output).exists()
 
 
-def test_a_training_can_be_interrupted_again_and_again(toy_model, tmp_path: Path):
+def test_a_training_can_be_interrupted_repeatedly(toy_model, tmp_path: Path):
     output, notes = tmp_path / "m.safetensors", []
     interrupted(toy_model.dataset, toy_model.config, output, 2)
     for _ in range(3):
         interrupted(toy_model.dataset, toy_model.config, output, 2, resume=True, on_note=notes.append)
     train(toy_model.dataset, toy_model.config, output, device="cpu", resume=True, on_note=notes.append)
     assert file_sha256(output) == file_sha256(toy_model.path)
-    assert notes == [f"Going on after {epochs}." for epochs in ("1 epoch", "2 epochs", "3 epochs", "4 epochs")]
+    assert notes == [f"Resuming after {epochs}." for epochs in ("1 epoch", "2 epochs", "3 epochs", "4 epochs")]
 
 
-def test_a_state_older_than_the_interruption_will_do(toy_model, tmp_path: Path):
+def test_a_state_older_than_the_interruption_is_accepted(toy_model, tmp_path: Path):
     output, told = tmp_path / "m.safetensors", []
     interrupted(toy_model.dataset, toy_model.config, output, 2)
     older = state_path(output).read_bytes()
@@ -102,18 +102,18 @@ def test_a_state_older_than_the_interruption_will_do(toy_model, tmp_path: Path):
     assert file_sha256(output) == file_sha256(toy_model.path)
 
 
-def test_a_state_that_is_saved_later_is_still_that_of_its_epoch(make_toy, small_config, tmp_path: Path):
+def test_a_state_saved_after_later_epochs_is_that_of_its_own_epoch(make_toy, small_config, tmp_path: Path):
     dataset, config = make_toy(), small_config(train={"validation_classes": 0.0})
     whole = train(dataset, config, tmp_path / "whole.safetensors", device="cpu")
     output, events = tmp_path / "m.safetensors", []
 
     class Late(TrainingRun):
-        """Saves nothing before the third epoch, whose own state it is not given."""
+        """Saves nothing before the third epoch, and has no state of that epoch."""
 
-        def _take(self, unit: TrainingUnit, step: Step) -> None:
-            events.append(step.info)
+        def _take(self, unit: TrainingUnit, result: EpochResult) -> None:
+            events.append(result.info)
             self.last_save = math.inf if len(events) < 3 else -math.inf
-            super()._take(unit, step if len(events) < 3 else dataclasses.replace(step, state=None))
+            super()._take(unit, result if len(events) < 3 else dataclasses.replace(result, state=None))
             if len(events) == 3:
                 raise KeyboardInterrupt
 
@@ -125,13 +125,13 @@ def test_a_state_that_is_saved_later_is_still_that_of_its_epoch(make_toy, small_
     assert resumed.sha256 == whole.sha256
 
 
-def test_resume_without_a_state_begins_anew(toy_model, tmp_path: Path):
+def test_resume_without_a_state_starts_over(toy_model, tmp_path: Path):
     output = tmp_path / "m.safetensors"
     train(toy_model.dataset, toy_model.config, output, device="cpu", resume=True)
     assert file_sha256(output) == file_sha256(toy_model.path)
 
 
-def test_the_old_model_stands_until_the_resumed_training_ends(toy_model, tmp_path: Path):
+def test_the_old_model_is_kept_until_the_resumed_training_ends(toy_model, tmp_path: Path):
     output = tmp_path / "m.safetensors"
     output.write_bytes(b"old model")
     interrupted(toy_model.dataset, toy_model.config, output, overwrite=True)
@@ -142,7 +142,7 @@ def test_the_old_model_stands_until_the_resumed_training_ends(toy_model, tmp_pat
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_without_resume_an_interrupted_training_is_not_thrown_away(toy_model, tmp_path: Path, overwrite: bool):
+def test_without_resume_an_interrupted_training_is_kept_and_an_error(toy_model, tmp_path: Path, overwrite: bool):
     output = tmp_path / "m.safetensors"
     interrupted(toy_model.dataset, toy_model.config, output)
     state = file_sha256(state_path(output))
@@ -178,7 +178,7 @@ def another_backbone(dataset: Dataset) -> Dataset:
         (lambda dataset: dataclasses.replace(dataset, split_sha256="ab"), {}, 0, "and is 'ab'"),
     ],
 )
-def test_a_training_with_other_settings_or_data_is_not_gone_on_with(
+def test_a_training_with_other_settings_or_data_is_not_resumed(
     toy_model, small_config, tmp_path: Path, change: Callable | None, settings: dict, seed: int, words: str
 ):
     output = tmp_path / "m.safetensors"
@@ -191,7 +191,7 @@ def test_a_training_with_other_settings_or_data_is_not_gone_on_with(
     assert file_sha256(state_path(output)) == state and not output.exists()
 
 
-def test_a_change_of_test_photos_does_not_hinder_going_on(toy_model, tmp_path: Path):
+def test_a_training_resumes_although_test_features_changed(toy_model, tmp_path: Path):
     output = tmp_path / "m.safetensors"
     interrupted(toy_model.dataset, toy_model.config, output)
     features = toy_model.dataset.features.copy()
@@ -205,7 +205,7 @@ def test_a_change_of_test_photos_does_not_hinder_going_on(toy_model, tmp_path: P
     [b"", b"text", safetensors.torch.save({"a": torch.zeros(1)}), safetensors.torch.save({}, {"revcd-state": "{}"})],
     ids=["empty", "text", "no metadata", "incomplete"],
 )
-def test_a_damaged_state_is_named_and_nothing_is_guessed(toy_model, tmp_path: Path, data: bytes):
+def test_a_corrupt_state_is_an_error_that_names_the_file(toy_model, tmp_path: Path, data: bytes):
     output = tmp_path / "m.safetensors"
     state_path(output).write_bytes(data)
     with pytest.raises(CheckpointError, match="not a readable training state") as caught:
@@ -234,7 +234,7 @@ def test_a_truncated_state_is_refused(toy_model, tmp_path: Path):
         train(toy_model.dataset, toy_model.config, output, resume=True)
 
 
-def test_differences_are_told_leaf_by_leaf():
+def test_differences_are_listed_value_by_value():
     old = {"a": 1, "b": {"c": 2, "d": 3}, "gone": 4, "kind": {"x": 1}}
     new = {"a": 1, "b": {"c": 2, "d": 5}, "new": 6, "kind": 7}
     assert differences(old, new) == [
@@ -263,7 +263,7 @@ train(
 
 @pytest.fixture(scope="module")
 def long_training(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Config, str]:
-    """A training that takes long enough to be killed in its midst, and the hash of the model it ends with."""
+    """A training long enough to be killed while it runs, and the hash of its model."""
     dataset, config = make_toy(), small_config(train={"epochs": 40, "evaluate_every": 40})
     whole = train(dataset, config, tmp_path_factory.mktemp("long") / "m.safetensors", device="cpu")
     return dataset, config, whole.sha256
@@ -271,14 +271,14 @@ def long_training(make_toy, small_config, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moments", [("final 2",), ("validation 3", "final 5")])
-def test_a_killed_process_costs_nothing_but_time(long_training, tmp_path: Path, moments: tuple[str, ...]):
+def test_a_killed_training_resumes_to_the_same_model(long_training, tmp_path: Path, moments: tuple[str, ...]):
     dataset, config, expected = long_training
     (tmp_path / "inputs.pickle").write_bytes(pickle.dumps((dataset, config)))
     command = [sys.executable, "-c", TRAIN, str(tmp_path)]
     for moment in moments:
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             assert any(line.strip() == moment for line in process.stdout)
-            process.send_signal(signal.SIGKILL)  # wherever it is by now, in an epoch or in a save
+            process.send_signal(signal.SIGKILL)  # at a random moment of an epoch or of a save
             process.stdout.read()
         assert process.returncode == -signal.SIGKILL
         assert not (tmp_path / "m.safetensors").exists()

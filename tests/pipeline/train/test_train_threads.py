@@ -1,4 +1,4 @@
-"""The same model on every machine: training does not depend on how many threads torch has."""
+"""Training does not depend on the number of threads of torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from revcd_cli.system.files import file_sha256
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_how_many_threads_torch_has_makes_no_difference(toy_model, tmp_path: Path, threads: int):
+def test_the_model_does_not_depend_on_the_number_of_threads(toy_model, tmp_path: Path, threads: int):
     path, before = tmp_path / "threads.safetensors", torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
