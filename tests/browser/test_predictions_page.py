@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from revcd_cli.data.classes.attributes import ClassAttributes
-from revcd_cli.pipeline.predict.explanations import Descriptions, Drawn
+from revcd_cli.pipeline.predict.explanations import CandidateDescriptions, DrawnAttributes
 from revcd_cli.pipeline.predict.predictions import NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
 from revcd_cli.reports.predictions.files import open_writer
 from tests.browser.conftest import PHONE
@@ -29,7 +29,7 @@ TABLE = ClassAttributes(
 )
 # The standard deviations over these classes are their half ranges times sqrt(2/3), so the order of arguments for ox
 # against yak follows from (|mean - yak| - |mean - ox|) / half range: 80/50, 20/50, 0, -6/5, 4/2.
-DRAWN = Drawn((10.0, 60.0, 50.0, 18.0, 3.0), (5.0, 10.0, 0.0, 1.0, 0.5))
+DRAWN = DrawnAttributes((10.0, 60.0, 50.0, 18.0, 3.0), (5.0, 10.0, 0.0, 1.0, 0.5))
 
 
 def photo(path: str, *shares: float, names: tuple[str, ...] = ("ox", "yak", HOSTILE)) -> Prediction:
@@ -53,7 +53,7 @@ PHOTOS = (
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     reliability = {"horns": 0.8, "wool": 0.1, "legs": None, "size": 0.5, HOSTILE: 0.9}
-    descriptions = Descriptions.of(TABLE.names, TABLE.values, TABLE, reliability)
+    descriptions = CandidateDescriptions.of(TABLE.names, TABLE.values, TABLE, reliability)
     with open_writer(path, OutputFormat.html, HEADER, descriptions=descriptions) as writer:
         for each in PHOTOS:
             writer.write(each)

@@ -261,7 +261,7 @@ def test_where_there_is_no_photo_not_even_overwrite_touches_the_output(
         (["--rule", "cosinus"], "cosinus"),
         (["--format", "jsno"], 'did you mean "json"'),
         (["-o", "answers.cvs"], 'did you mean "csv"'),
-        (["-o", "answers"], "says no format"),
+        (["-o", "answers"], "is not the suffix of a format"),
         (["-o", "answers.csv", "--format", "table"], "a table is for the terminal"),
         (["-o", "answers.json", "--excel"], "--excel goes with CSV"),
         (["-o", "."], "is a folder"),

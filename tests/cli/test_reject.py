@@ -138,7 +138,7 @@ def test_a_model_without_a_threshold_is_refused_with_a_reason(
     model = with_threshold(trained.model, tmp_path / "bare.safetensors", None)
     assert main(["predict", photos[0], "--model", str(model), "--reject", "-o", str(tmp_path / "o.csv")]) == 2
     said = capsys.readouterr().err
-    assert "bare has no threshold for rejection" in said and "train.validation_classes" in said
+    assert "bare has no rejection threshold" in said and "train.validation_classes" in said
     assert not (tmp_path / "o.csv").exists()
     with pytest.raises(UsageError, match="no threshold"):
         Predictor.from_checkpoint(model).predict(photos, reject=True)

@@ -27,14 +27,14 @@ def scores_of(answers: Sequence[tuple[int, int, int]], seen: Sequence[bool], nam
 
 def diagnosis_of(scores: SplitScores, **changes: Any) -> Diagnosis:
     """Return the diagnosis of scores with two attributes; seen classes come first."""
-    answers = scores.answers(0.0, 1.0)
+    predictions = scores.predictions(0.0, 1.0)
     return Diagnosis(
         **{
             "names": scores.names,
             "seen": tuple(scores.seen.tolist()),
-            "confusion": confusion_matrix(answers.answered, answers.labels, len(scores.names)).numpy(),
+            "confusion": confusion_matrix(predictions.predicted, predictions.labels, len(scores.names)).numpy(),
             "temperature": 1.0,
-            "calibration": calibration_bins(answers, scores.seen),
+            "calibration": calibration_bins(predictions, scores.seen),
             "attributes": (
                 AttributeReliability(name="stripes", unseen=-0.25, seen=0.9, validation=0.5),
                 AttributeReliability(name="hooves", unseen=0.75, seen=None, validation=None),

@@ -31,7 +31,7 @@ from ..terminal import console
 
 if TYPE_CHECKING:
     from ...data.classes.attributes import ClassAttributes
-    from ...pipeline.predict.explanations import Descriptions
+    from ...pipeline.predict.explanations import CandidateDescriptions
     from ...pipeline.predict.predictions import OutputFormat, Prediction, Write
     from ...pipeline.predict.predictor import CandidateClasses, Predictor
 
@@ -185,7 +185,7 @@ def _open(
     header: dict[str, Any],
     excel: bool,
     overwrite: bool,
-    descriptions: Descriptions | None,
+    descriptions: CandidateDescriptions | None,
 ) -> Iterator[Write]:
     from ...pipeline.predict.predictions import OutputFormat
     from ...reports.predictions.files import open_writer

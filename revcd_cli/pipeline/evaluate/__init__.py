@@ -1,4 +1,4 @@
-"""Evaluation: accuracy on seen and unseen classes, and the diagnosis behind the figures.
+"""Evaluation: accuracy on seen and unseen classes, and the diagnosis of the results.
 
 May import what lies below `pipeline`.
 """

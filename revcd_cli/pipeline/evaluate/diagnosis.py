@@ -1,6 +1,4 @@
-"""What lies behind the figures of an evaluation: which classes are mixed up, how far probabilities can be believed,
-which attributes photos show, and which photos were named wrongly.
-"""
+"""Diagnose an evaluation: confusion matrix, calibration of probabilities, reliability of attributes, worst classes."""
 
 from __future__ import annotations
 
@@ -20,45 +18,45 @@ from ...scoring.drawn_attributes import attribute_reliability
 from ...scoring.rows import draw_rows
 from ...system.device import choose_device
 from .evaluate import as_trained
-from .split_scores import Answers, SplitScores
+from .split_scores import SplitPredictions, SplitScores
 from .worst_classes import ClassMistakes, worst_classes
 
-PHOTOS_OF_A_CLASS = 16  # from which its drawn attributes are averaged; drawing costs more than all scores do
-FEWEST_CLASSES = 4  # over which a correlation is given at all
-PARTS = ("all", "seen", "unseen")  # of the test photos, by the kind of their true class
+PHOTOS_OF_A_CLASS = 16  # for its mean generated attributes; generating takes longer than scoring all photos
+FEWEST_CLASSES = 4  # for a correlation
+PARTS = ("all", "seen", "unseen")  # of the test photos, by their true class
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeReliability:
-    """How well an attribute that is drawn from photos follows the class table: correlations over classes, or None."""
+    """The correlation over classes of an attribute as generated from photos and as described; None if undefined."""
 
     name: str
     unseen: float | None  # over unseen classes, from their test photos
     seen: float | None  # over seen classes, from their test photos
-    validation: float | None  # over classes that played unseen when the model was trained
+    validation: float | None  # over the held-out classes of validation, when the model was trained
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What an evaluation shows beside its figures. Classes are the C candidates, seen ones first."""
+    """The results of an evaluation besides its figures. Classes are the C candidates, seen ones first."""
 
     names: tuple[str, ...]
     seen: tuple[bool, ...]
-    confusion: np.ndarray  # (C, C) photos of the row's class that were answered with the column's
+    confusion: np.ndarray  # (C, C) photos of the class of the row, predicted as that of the column
     temperature: float
     calibration: dict[str, Reliability]  # by `PARTS`
     attributes: tuple[AttributeReliability, ...] = ()
-    drawn_photos: dict[str, int]  # "seen", "unseen": how many photos attributes were drawn from
+    drawn_photos: dict[str, int]  # "seen", "unseen": photos from which attributes were generated
     worst: tuple[ClassMistakes, ...] = ()
-    has_photos: bool = False  # whether the data set says where its photos are
-    unreadable: tuple[str, ...] = ()  # a phrase for each photo that should be shown and cannot be read
+    has_photos: bool = False  # whether the dataset has a folder of photos
+    unreadable: tuple[str, ...] = ()  # a phrase for each photo that should be shown but cannot be read
 
     def calibration_errors(self) -> dict[str, float | None]:
         """Return the expected calibration error of each of `PARTS`."""
         return {part: bins.expected_error() for part, bins in self.calibration.items()}
 
     def confused(self) -> list[tuple[int, int, int]]:
-        """Return (true class, answer, photos) of every pair that was mixed up, the most frequent first."""
+        """Return (true class, predicted class, photos) of each confused pair, the most frequent first."""
         wrong = self.confusion - np.diag(np.diag(self.confusion))
         of_class = self.confusion.sum(1)
         pairs = [(*pair, int(wrong[pair])) for pair in zip(*(k.tolist() for k in wrong.nonzero()), strict=True)]
@@ -73,19 +71,19 @@ def diagnose(
     rule: str | None = None,
     device: str = "auto",
 ) -> Diagnosis:
-    """Look behind the scores that `evaluation_scores` returned for this model, data set and rule."""
+    """Diagnose the scores that `evaluation_scores` returned for this model, dataset and rule."""
     calibration = _calibration(checkpoint, rule)
     dataset = as_trained(checkpoint, dataset)
-    answers, order = _seen_first(scores.answers(calibration.gamma, calibration.temperature), scores.seen)
+    predictions, order = _seen_first(scores.predictions(calibration.gamma, calibration.temperature), scores.seen)
     names, seen = tuple(scores.names[c] for c in order), scores.seen[order]
-    worst, unreadable = worst_classes(answers, names, seen, dataset)
+    worst, unreadable = worst_classes(predictions, names, seen, dataset)
     attributes, drawn = attributes_of_photos(checkpoint, dataset, device=device)
     return Diagnosis(
         names=names,
         seen=tuple(seen.tolist()),
-        confusion=confusion_matrix(answers.answered, answers.labels, len(names)).numpy(),
+        confusion=confusion_matrix(predictions.predicted, predictions.labels, len(names)).numpy(),
         temperature=calibration.temperature,
-        calibration=calibration_bins(answers, seen),
+        calibration=calibration_bins(predictions, seen),
         attributes=attributes,
         drawn_photos=drawn,
         worst=worst,
@@ -94,29 +92,33 @@ def diagnose(
     )
 
 
-def _seen_first(answers: Answers, seen: Tensor) -> tuple[Answers, list[int]]:
-    """Return the answers with candidates reordered, and the order: who wins a tie must not depend on it."""
+def _seen_first(predictions: SplitPredictions, seen: Tensor) -> tuple[SplitPredictions, list[int]]:
+    """Return the predictions with the candidates reordered, seen ones first, and the order.
+
+    Predictions are reordered rather than scores, so that ties are resolved as in the evaluation.
+    """
     order = torch.argsort((~seen).int(), stable=True)
     place = torch.argsort(order)
-    return Answers(place[answers.labels], place[answers.answered], answers.confidence), order.tolist()
+    reordered = SplitPredictions(place[predictions.labels], place[predictions.predicted], predictions.confidence)
+    return reordered, order.tolist()
 
 
 def measure_confidence(checkpoint: Checkpoint, scores: SplitScores, rule: str | None = None) -> dict[str, Reliability]:
-    """Return confidence against accuracy for each of `PARTS` of the test photos."""
+    """Return the reliability of the model's probabilities for each of `PARTS` of the test photos."""
     calibration = _calibration(checkpoint, rule)
-    return calibration_bins(scores.answers(calibration.gamma, calibration.temperature), scores.seen)
+    return calibration_bins(scores.predictions(calibration.gamma, calibration.temperature), scores.seen)
 
 
 def _calibration(checkpoint: Checkpoint, rule: str | None) -> Calibration:
     return checkpoint.calibration_for(checkpoint.model.config.inference.with_rule(rule).rule)
 
 
-def calibration_bins(answers: Answers, seen: Tensor) -> dict[str, Reliability]:
-    """Return confidence against accuracy for each of `PARTS`. seen: (C,) bool."""
-    of_seen = seen[answers.labels]
+def calibration_bins(predictions: SplitPredictions, seen: Tensor) -> dict[str, Reliability]:
+    """Return accuracy by bins of confidence for each of `PARTS`. seen: (C,) bool."""
+    of_seen = seen[predictions.labels]
     chosen = (torch.ones_like(of_seen), of_seen, ~of_seen)
     return {
-        part: reliability(answers.confidence[some], answers.right[some])
+        part: reliability(predictions.confidence[some], predictions.correct[some])
         for part, some in zip(PARTS, chosen, strict=True)
     }
 
@@ -124,10 +126,10 @@ def calibration_bins(answers: Answers, seen: Tensor) -> dict[str, Reliability]:
 def attributes_of_photos(
     checkpoint: Checkpoint, dataset: FeaturedDataset, *, device: str = "auto"
 ) -> tuple[tuple[AttributeReliability, ...], dict[str, int]]:
-    """Return how well test photos show each attribute, and how many photos of seen and of unseen classes were read.
+    """Return the reliability of each attribute, and the number of photos of seen and of unseen classes that were used.
 
-    At most `PHOTOS_OF_A_CLASS` photos of each class are. None stands for a correlation over fewer than
-    `FEWEST_CLASSES` classes, or of what does not vary. The data set is one that `as_trained` returned.
+    At most `PHOTOS_OF_A_CLASS` photos of each class are used. The correlation is None over fewer than `FEWEST_CLASSES`
+    classes, and for attributes that do not vary. dataset: as returned by `as_trained`.
     """
     model = checkpoint.model.to(choose_device(device).value)
     prototypes = torch.from_numpy(dataset.classes.values)
@@ -148,7 +150,7 @@ def attributes_of_photos(
 
 
 def few_of_each(labels: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
-    """Return at most `most` of these rows of each class, evenly spaced among the class's own."""
+    """Return at most `most` of these rows for each class, evenly spaced among the rows of the class."""
     kept = [np.empty(0, dtype=np.int64)]
     for label in np.unique(labels[rows]):
         own = rows[labels[rows] == label]

@@ -1,4 +1,4 @@
-"""Accuracy of a model on a data set: S, U, H and T1 (method.md 9)."""
+"""Evaluate a model on a dataset: S, U, H, T1 and AUSUC (method.md 9)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .split_scores import GZSLReport, SplitScores
 
 
 def split_frame(dataset: Dataset, split: Split, candidates: np.ndarray) -> SplitScores:
-    """Return everything of a split's scores but the scores, which are empty.
+    """Return the labels and candidates of a split, with empty scores.
 
-    candidates: rows of the class table that may be answered. Seen are those with trainval photos in `split`.
+    candidates: (C,), rows of the class table that may be predicted. Those with trainval photos in `split` are seen.
     """
     position = np.full(len(dataset.classes.names), -1)
     position[candidates] = np.arange(len(candidates))
@@ -43,7 +43,7 @@ def score_split(
     seed: int,
     candidates: np.ndarray | None = None,
 ) -> SplitScores:
-    """Score the test photos of one split of a data set that has features.
+    """Return the scores of the test photos of a split.
 
     candidates: as for `split_frame`; by default those of `tested_classes`.
     """
@@ -58,7 +58,7 @@ def score_split(
 
 
 def tested_classes(dataset: Dataset) -> np.ndarray:
-    """Return the classes that are candidates in the field's protocol: those with photos in the split, in order."""
+    """Return the candidates of the standard protocol: the classes with photos in the split, in order."""
     return np.unique(np.concatenate([dataset.labels[rows] for _, rows in dataset.split.parts()]))
 
 
@@ -71,7 +71,7 @@ def evaluate(
     device: str = "auto",
     whole_table: bool = False,
 ) -> GZSLReport:
-    """Evaluate a checkpoint on the test photos of a data set: `evaluation_scores`, read with the model's penalty."""
+    """Evaluate a checkpoint on the test photos of a dataset: `evaluation_scores` with the model's seen penalty."""
     scores, gamma = evaluation_scores(checkpoint, dataset, rule=rule, seed=seed, device=device, whole_table=whole_table)
     return scores.report(gamma)
 
@@ -85,11 +85,11 @@ def evaluation_scores(
     device: str = "auto",
     whole_table: bool = False,
 ) -> tuple[SplitScores, float]:
-    """Return the scores of a data set's test photos by a checkpoint, and its seen penalty.
+    """Return the scores of the test photos of a dataset by a checkpoint, and the checkpoint's seen penalty.
 
-    Candidates are the classes with photos in the split or, with `whole_table`, every class of the table. rule, seed:
-    in place of the checkpoint's own. Refuses, with `LeakError`, a data set whose test photos or unseen classes the
-    model may have been trained on.
+    Candidates are the classes with photos in the split or, with `whole_table`, all classes of the table. rule, seed:
+    instead of those of the checkpoint. Raises `LeakError` if the model may have been trained on test photos or unseen
+    classes of the dataset.
     """
     dataset = as_trained(checkpoint, dataset)
     inference = checkpoint.model.config.inference.with_rule(rule)
@@ -102,9 +102,10 @@ def evaluation_scores(
 
 
 def as_trained(checkpoint: Checkpoint, dataset: FeaturedDataset) -> FeaturedDataset:
-    """Return the data set with its attributes in the model's order, if the model can be tested on it.
+    """Return the dataset with its attributes in the order of the model.
 
-    Raises `LeakError` as `refuse_leaks` does, and `InputFileError` for features of another kind.
+    Raises `LeakError` as `refuse_leaks` does, `UsageError` for a dataset without features, and `InputFileError` for
+    features of another backbone.
     """
     refuse_leaks(checkpoint, dataset)
     dataset = require_features(dataset)
@@ -112,27 +113,27 @@ def as_trained(checkpoint: Checkpoint, dataset: FeaturedDataset) -> FeaturedData
     if difference:
         raise InputFileError(
             dataset.source or dataset.name,
-            f"its features are not of the kind that the model was trained on: {difference}.",
-            hint="Extract them with the model's own backbone (revcd models show tells it), or train on these.",
+            f"its features are from another backbone than the model's: {difference}.",
+            hint="Extract features with the model's backbone (see revcd models show), or train on these features.",
         )
     return replace(dataset, classes=align(dataset.classes, checkpoint.classes.attributes))
 
 
 def refuse_leaks(checkpoint: Checkpoint, dataset: Dataset) -> None:
-    """Raise `LeakError` unless the model was trained on exactly this data set's trainval part."""
+    """Raise `LeakError` unless the model was trained on the trainval part of this dataset."""
     trained = {class_key(name) for name in checkpoint.seen}
     shown = [dataset.classes.names[c] for c in dataset.unseen if class_key(dataset.classes.names[c]) in trained]
     if shown:
         raise LeakError(
             dataset.source or dataset.name,
             f"the model was trained on photos of {len(shown)} classes that are unseen here ({', '.join(shown[:5])}), "
-            "so U and T1 would mean nothing.",
-            hint="Train a model on this data set: revcd train --dataset ...",
+            "so U and T1 would be invalid.",
+            hint="Train a model on this dataset: revcd train --dataset ...",
         )
     if checkpoint.dataset.get("split_sha256") != dataset.split_sha256:
         raise LeakError(
             dataset.source or dataset.name,
             f"this split ({dataset.split_sha256[:12]}) is not the one that the model was trained on "
-            f"({str(checkpoint.dataset.get('split_sha256'))[:12]}), so photos tested here may have trained it.",
-            hint="Evaluate on the data set it was trained on, or train on this one: revcd train --dataset ...",
+            f"({str(checkpoint.dataset.get('split_sha256'))[:12]}), so test photos may have been used to train it.",
+            hint="Evaluate on the dataset it was trained on, or train on this one: revcd train --dataset ...",
         )

@@ -1,4 +1,4 @@
-"""Every figure of generalised zero-shot learning, from the scores of a split's test photos (method.md 9)."""
+"""The figures of generalised zero-shot learning from the scores of the test photos of a split (method.md 9)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...scoring.calibration import calibrated
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """How many of a class's test photos were named rightly among all classes."""
+    """The accuracy on the test photos of one class, with all classes as candidates."""
 
     name: str
     seen: bool
@@ -25,21 +25,21 @@ class ClassAccuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class GZSLReport:
-    """Accuracies as shares of 1, each the mean over classes of the class's own accuracy; None where no photo is.
+    """Accuracies in 0..1, each the mean over classes of the accuracy on the class; None without photos.
 
-    S, U and H have every candidate class open, T1 the unseen ones alone, S alone the seen ones.
+    For S, U and H all classes are candidates, for T1 the unseen classes only, for `acc_seen_alone` the seen ones only.
     """
 
     acc_seen: float | None  # S, on test photos of seen classes
     acc_unseen: float | None  # U, on photos of unseen classes
     harmonic_mean: float | None  # H = 2SU / (S + U)
     acc_zsl: float | None  # T1
-    ausuc: float | None  # area under the seen-unseen curve, whatever the penalty
-    acc_seen_alone: float | None  # on test photos of seen classes, those being the only candidates
-    sample_acc_seen: float | None  # means over photos instead of classes: not S and U, and not to be mixed with them
+    ausuc: float | None  # area under the seen-unseen curve, independent of the penalty
+    acc_seen_alone: float | None  # on test photos of seen classes, with the seen classes as candidates
+    sample_acc_seen: float | None  # means over photos instead of classes; not comparable with S and U
     sample_acc_unseen: float | None
-    seen_as_unseen: float | None  # share of seen classes' photos answered with an unseen class (mean over classes)
-    unseen_as_seen: float | None  # and the reverse
+    seen_as_unseen: float | None  # share of photos of seen classes predicted as an unseen class, mean over classes
+    unseen_as_seen: float | None  # the reverse
     seen_photos: int
     unseen_photos: int
     seen_classes: int  # candidates
@@ -47,7 +47,7 @@ class GZSLReport:
     per_class: tuple[ClassAccuracy, ...]
 
     def headline(self) -> dict[str, float | None]:
-        """Return S, U, H, T1 and AUSUC by their short names."""
+        """Return S, U, H, T1 and AUSUC, by these names."""
         return {
             "S": self.acc_seen,
             "U": self.acc_unseen,
@@ -61,24 +61,24 @@ class GZSLReport:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a model says of N test photos; classes are positions among the candidates."""
+class SplitPredictions:
+    """The predictions for N test photos; a class is its position among the candidates."""
 
-    labels: Tensor  # (N,) true classes
-    answered: Tensor  # (N,)
-    confidence: Tensor  # (N,) probability of the answer, relative to the candidates
+    labels: Tensor  # (N,) int64, true classes
+    predicted: Tensor  # (N,) int64
+    confidence: Tensor  # (N,) probability of the predicted class, relative to the candidates
 
     @property
-    def right(self) -> Tensor:
-        return self.answered == self.labels
+    def correct(self) -> Tensor:
+        return self.predicted == self.labels
 
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Scores of the test photos of one split, from which every figure follows without the model.
+    """The scores of the test photos of one split, from which all figures are computed.
 
-    scores_*: (N, C) of the photos of seen and of unseen classes; labels_*: (N,) their true classes; names: (C,)
-    candidates; seen: (C,) bool.
+    scores_*: (N, C), of the photos of seen and of unseen classes; labels_*: (N,) int64, their true classes; names:
+    (C,), the candidates; seen: (C,) bool.
     """
 
     scores_seen: Tensor
@@ -89,26 +89,26 @@ class SplitScores:
     seen: Tensor
 
     def in_units(self, unit: float) -> SplitScores:
-        """Return the scores divided by `unit` (see `core.calibrate.score_unit`)."""
+        """Return the scores divided by `unit` (see `scoring.calibration.score_unit`)."""
         return replace(self, scores_seen=self.scores_seen / unit, scores_unseen=self.scores_unseen / unit)
 
     def curve(self) -> SeenUnseenCurve | None:
-        """Return S and U over the seen penalty; None where photos or candidates of one kind are missing."""
+        """Return S and U as functions of the seen penalty; None without photos or candidates of both kinds."""
         if not (len(self.labels_seen) and len(self.labels_unseen) and self.seen.any() and not self.seen.all()):
             return None
         return seen_unseen_curve(self.scores_seen, self.labels_seen, self.scores_unseen, self.labels_unseen, self.seen)
 
     def calibrated(self, gamma: float) -> tuple[Tensor, Tensor]:
-        """Return the scores of all photos (N, C), seen penalty subtracted, and their labels (N,)."""
+        """Return the scores of all photos, (N, C), minus the seen penalty, and their labels, (N,)."""
         scores = calibrated(torch.cat([self.scores_seen, self.scores_unseen]), self.seen, gamma)
         return scores, torch.cat([self.labels_seen, self.labels_unseen])
 
-    def answers(self, gamma: float, temperature: float) -> Answers:
-        """Return the answers to the photos of seen classes and then to those of unseen ones."""
+    def predictions(self, gamma: float, temperature: float) -> SplitPredictions:
+        """Return the predictions for the photos of seen classes, followed by those of unseen classes."""
         scores, labels = self.calibrated(gamma)
-        answered = scores.argmax(1)
+        predicted = scores.argmax(1)
         probabilities = (scores / temperature).softmax(-1)
-        return Answers(labels, answered, probabilities.gather(1, answered.unsqueeze(1)).squeeze(1))
+        return SplitPredictions(labels, predicted, probabilities.gather(1, predicted.unsqueeze(1)).squeeze(1))
 
     def report(self, gamma: float = 0.0) -> GZSLReport:
         """Return the accuracies with the seen penalty gamma."""
@@ -145,10 +145,10 @@ class SplitScores:
         chosen = scores.masked_fill(~candidates, -torch.inf).argmax(1)
         return mean_over_classes(per_class_accuracy(chosen, labels, len(self.names)))
 
-    def _share_of_classes(self, happened: Tensor, labels: Tensor) -> float | None:
-        """Return the mean over classes of the share of a class's photos to which something happened. (N,) bool."""
-        return mean_over_classes(per_class_accuracy(torch.where(happened, labels, -1), labels, len(self.names)))
+    def _share_of_classes(self, selected: Tensor, labels: Tensor) -> float | None:
+        """Return the share of selected photos of a class, mean over classes. selected: (N,) bool."""
+        return mean_over_classes(per_class_accuracy(torch.where(selected, labels, -1), labels, len(self.names)))
 
 
-def _share(happened: Tensor) -> float | None:
-    return float(happened.double().mean()) if len(happened) else None
+def _share(selected: Tensor) -> float | None:
+    return float(selected.double().mean()) if len(selected) else None

@@ -1,4 +1,4 @@
-"""The classes that were named worst, and photos of them with what they were taken for."""
+"""The classes with the lowest accuracy, and thumbnails of their misclassified photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from ...data.datasets.dataset import Dataset
 from ...data.photos.image_source import file_source
 from ...data.photos.images import ImageFailure, decode_rgb
-from .split_scores import Answers
+from .split_scores import SplitPredictions
 
 WORST_CLASSES, PHOTOS = 6, 6  # of each kind, and of each class
 _SIDE, _QUALITY = 160, 80  # pixels and JPEG quality of a thumbnail: about 6 kB
@@ -21,7 +21,7 @@ _SIDE, _QUALITY = 160, 80  # pixels and JPEG quality of a thumbnail: about 6 kB
 
 @dataclass(frozen=True, kw_only=True)
 class MistakenPhoto:
-    """A photo that was named wrongly."""
+    """A misclassified photo."""
 
     path: str
     answer: str
@@ -32,7 +32,7 @@ class MistakenPhoto:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMistakes:
-    """A class, and some of its photos that were named wrongly, the surest mistakes first."""
+    """A class and some of its misclassified photos, in order of decreasing confidence."""
 
     name: str
     seen: bool
@@ -42,24 +42,24 @@ class ClassMistakes:
 
 
 def worst_classes(
-    answers: Answers, names: Sequence[str], seen: Tensor, dataset: Dataset
+    predictions: SplitPredictions, names: Sequence[str], seen: Tensor, dataset: Dataset
 ) -> tuple[tuple[ClassMistakes, ...], tuple[str, ...]]:
-    """Return the classes of each kind with the largest share of mistakes, and which photos could not be read.
+    """Return the unseen and seen classes with the highest error rates, and a phrase for each unreadable photo.
 
-    answers: to the data set's test photos, those of seen classes first; names, seen: (C,) of the candidates. A data set
-    without photos has no classes here.
+    predictions: for the test photos of the dataset, those of seen classes first; names, seen: (C,), of the candidates.
+    Both results are empty if the dataset has no photos.
     """
     if dataset.images_root is None:
         return (), ()
     rows = np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])
-    photos = torch.bincount(answers.labels, minlength=len(names))
-    wrong = torch.bincount(answers.labels[~answers.right], minlength=len(names))
+    photos = torch.bincount(predictions.labels, minlength=len(names))
+    wrong = torch.bincount(predictions.labels[~predictions.correct], minlength=len(names))
     worst, unreadable = [], []
     for kind in (~seen, seen):
         share = torch.where(kind, wrong / photos.clamp(min=1), -1.0)
         for c in share.argsort(descending=True, stable=True)[:WORST_CLASSES].tolist():
             if share[c] > 0:
-                shown = _photos_of(c, answers, names, seen, dataset, rows, unreadable)
+                shown = _photos_of(c, predictions, names, seen, dataset, rows, unreadable)
                 worst.append(
                     ClassMistakes(
                         name=names[c], seen=bool(seen[c]), photos=int(photos[c]), wrong=int(wrong[c]), shown=shown
@@ -70,18 +70,18 @@ def worst_classes(
 
 def _photos_of(
     c: int,
-    answers: Answers,
+    predictions: SplitPredictions,
     names: Sequence[str],
     seen: Tensor,
     dataset: Dataset,
     rows: np.ndarray,
     unreadable: list[str],
 ) -> tuple[MistakenPhoto, ...]:
-    mistakes = torch.nonzero((answers.labels == c) & ~answers.right).squeeze(1)
-    surest = mistakes[answers.confidence[mistakes].argsort(descending=True, stable=True)][:PHOTOS]
+    mistakes = torch.nonzero((predictions.labels == c) & ~predictions.correct).squeeze(1)
+    shown_first = mistakes[predictions.confidence[mistakes].argsort(descending=True, stable=True)][:PHOTOS]
     shown = []
-    for k in surest.tolist():
-        path, answer = dataset.paths[rows[k]], int(answers.answered[k])
+    for k in shown_first.tolist():
+        path, answer = dataset.paths[rows[k]], int(predictions.predicted[k])
         thumbnail = read_thumbnail(str(dataset.images_root / path), path)
         if isinstance(thumbnail, ImageFailure):
             unreadable.append(f"{path}: {thumbnail.detail}")
@@ -91,7 +91,7 @@ def _photos_of(
                 path=path,
                 answer=names[answer],
                 answer_seen=bool(seen[answer]),
-                confidence=float(answers.confidence[k]),
+                confidence=float(predictions.confidence[k]),
                 thumbnail=thumbnail,
             )
         )
@@ -99,7 +99,7 @@ def _photos_of(
 
 
 def read_thumbnail(file: str, shown: str) -> bytes | ImageFailure:
-    """Return a photo as a small JPEG, or why there is none."""
+    """Return a photo as a small JPEG, or the reason why it cannot be read."""
     data = file_source(file, shown).read()
     image = data if isinstance(data, ImageFailure) else decode_rgb(data, least_side=_SIDE)
     if isinstance(image, ImageFailure):

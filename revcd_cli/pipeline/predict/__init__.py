@@ -1,4 +1,4 @@
-"""Prediction: photos to ranked classes.
+"""Prediction: ranked classes for photos, and explanations.
 
 May import `pipeline.extract` and what lies below `pipeline`.
 """

@@ -1,4 +1,4 @@
-"""Why a class was answered: what the model drew from a photo, and the class descriptions that it is compared with."""
+"""Explain a prediction: the attributes generated from the photo, and the class descriptions to compare them with."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from ...data.classes.attributes import ClassAttributes, class_key
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The attributes that the model draws from one photo, over its samples, in the class table's values: (A,) each."""
+class DrawnAttributes:
+    """The attributes generated from one photo: mean and spread over the samples, (A,) each, in values of the table."""
 
     mean: tuple[float, ...]
     spread: tuple[float, ...]  # standard deviation
 
     @property
     def is_finite(self) -> bool:
-        """Whether every number can be shown."""
+        """Whether all values are finite."""
         return all(map(math.isfinite, (*self.mean, *self.spread)))
 
 
 @dataclass(frozen=True, eq=False)
-class Descriptions:
-    """The candidate classes by attributes, and the measure of each attribute that makes differences comparable."""
+class CandidateDescriptions:
+    """The descriptions of the candidate classes, and the scale of each attribute."""
 
-    rows: dict[str, np.ndarray]  # (A,) float32 by the name of the class
+    rows: dict[str, np.ndarray]  # description, (A,) float32, by class name
     attributes: tuple[str, ...]  # (A,)
-    low: np.ndarray  # (A,) float64: the least value in a table
-    span: np.ndarray  # (A,) float64, above 0: from the least to the greatest
-    unit: np.ndarray  # (A,) float64, above 0: the standard deviation over classes
-    average: np.ndarray  # (A,) float64: the mean over classes
-    reliability: tuple[float | None, ...]  # (A,): how well drawn values follow descriptions, if validation measured it
+    low: np.ndarray  # (A,) float64: minimum over classes
+    span: np.ndarray  # (A,) float64, positive: maximum minus minimum
+    unit: np.ndarray  # (A,) float64, positive: standard deviation over classes
+    average: np.ndarray  # (A,) float64: mean over classes
+    reliability: tuple[float | None, ...]  # (A,) correlation of generated and true values, if validation measured it
 
     @classmethod
     def of(
@@ -43,11 +43,11 @@ class Descriptions:
         values: np.ndarray,
         known: ClassAttributes,
         reliability: Mapping[str, float | None] | None = None,
-    ) -> Descriptions:
-        """Return the descriptions of these classes, values (C, A), measured together with the model's own.
+    ) -> CandidateDescriptions:
+        """Return the descriptions of these classes, values (C, A), with scales over them and the classes of the model.
 
-        A table of a few classes alone says too little of an attribute's range. known: the model's table with the same
-        attributes in the same order; its class gives way to one of the same name. reliability: by attribute name.
+        A table of few classes alone does not determine the range of an attribute. known: the model's table with the
+        same attributes in the same order; classes with the name of a candidate are left out. reliability: by attribute.
         """
         own = {class_key(name) for name in names}
         others = [row for row, name in enumerate(known.names) if class_key(name) not in own]

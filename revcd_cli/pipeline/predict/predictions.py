@@ -1,13 +1,13 @@
-"""Predictions, and the files they are written to: one row per (photo, rank), in the order in which they come.
+"""Predictions and their rows in output files: one row for each photo and rank, in order.
 
-Rules of every format:
-- Columns: path, rank, class, score, probability, seen, status, reason. A photo that could not be read, or that shows
-  none of the classes, has one row, with its reason and no class.
-- Numbers have 6 significant digits, which is what float32 can hold, in Python's shortest notation. A value that is not
-  finite is an empty cell, or null.
-- Text is UTF-8. A file name that is not is written as in `paths.py`, whose `decode_path` gives it back exactly.
-- A file appears whole or not at all; only JSON lines are written through, photo by photo, so that they can be followed
-  and survive a crash.
+Rules of all formats:
+- Columns: path, rank, class, score, probability, seen, status, reason. A photo that could not be read or was rejected
+  has one row, with its reason and no class.
+- Numbers have 6 significant digits, the precision of float32, in Python's shortest notation. A value that is not finite
+  is an empty cell, or null.
+- Text is UTF-8. A file name that is not valid UTF-8 is encoded by `data.formats.path_text`, which can decode it.
+- Files are written atomically, except JSON lines, which are written photo by photo: they can be followed, and those
+  written survive a crash.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from pathlib import Path
 
 from ...data.formats.path_text import encode_path
 from ...errors import UsageError, did_you_mean
-from .explanations import Drawn
+from .explanations import DrawnAttributes
 
 COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "status", "reason")
 
 Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str]
-# Of a photo that was read and shows none of the classes, as far as the model can tell.
+# Status, reason and displayed name of a photo that is rejected because no class fits.
 REJECTED, NO_CLASS_FITS, NONE_OF_THESE = "rejected", "no_class_fits", "none of these"
 Write = Callable[["Prediction"], None]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class that a photo may show."""
+    """A candidate class of a photo."""
 
     name: str
-    score: float  # what the model ranks by; comparable between the classes of one photo
-    probability: float  # relative to the given classes only
+    score: float  # comparable between the classes of one photo
+    probability: float  # relative to the given classes
     seen: bool  # whether the model was trained on photos of it
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known of one photo: its candidates, best first, or why there are none."""
+    """The prediction for one photo: its candidates, best first, or the reason why there are none."""
 
     path: str
-    status: str = "ok"  # "ok" | "failed" | "rejected": withheld, since no class fits
+    status: str = "ok"  # "ok" | "failed" | "rejected": no class fits
     reason: str = ""  # one of `images.REASONS` if failed, "no_class_fits" if rejected
-    detail: str = ""  # a sentence for people unless ok
+    detail: str = ""  # the reason in words, unless ok
     candidates: tuple[Candidate, ...] = ()
-    thumbnail: bytes | None = None  # JPEG, for the page
-    drawn: Drawn | None = None  # what the model drew from the photo, if an explanation was asked for
+    thumbnail: bytes | None = None  # JPEG, for the HTML page
+    drawn: DrawnAttributes | None = None  # attributes generated from the photo, if explanations were requested
 
     @property
     def best(self) -> Candidate | None:
@@ -59,7 +59,7 @@ class Prediction:
 
 
 class OutputFormat(str, Enum):
-    """How predictions are printed or written."""
+    """The formats in which predictions are printed or written."""
 
     table = "table"
     tsv = "tsv"
@@ -81,19 +81,19 @@ class OutputFormat(str, Enum):
 
     @classmethod
     def of(cls, path: Path) -> OutputFormat:
-        """Return the format that a file's name asks for, or raise `UsageError`."""
+        """Return the format of a file by its suffix, or raise `UsageError`."""
         suffix = path.suffix.lower().removeprefix(".")
         known = [form.value for form in cls if form is not cls.table]
         if suffix not in known:
             raise UsageError(
-                f'{path}: "{path.suffix}" says no format{did_you_mean(suffix, known)}.',
+                f'{path}: "{path.suffix}" is not the suffix of a format{did_you_mean(suffix, known)}.',
                 hint=f"End the name in {', '.join(f'.{name}' for name in known)}, or give --format.",
             )
         return cls(suffix)
 
 
 def rows(prediction: Prediction) -> Iterator[Row]:
-    """Yield the rows of one photo, with the values in the order of `COLUMNS`."""
+    """Yield the rows of one photo; the values are in the order of `COLUMNS`."""
     path, status, reason = encode_path(prediction.path), prediction.status, prediction.reason
     if not prediction.candidates:
         yield path, None, "", None, None, None, status, reason

@@ -1,4 +1,4 @@
-"""Names for photos: from files to ranked classes, photo by photo, in the order given."""
+"""Predict the classes of photos: from files to ranked classes, photo by photo and in order."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ...scoring.calibration import rejection_scores
 from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
 from ..extract.stream import ExtractedPhoto, stream_features
-from .explanations import Descriptions, Drawn
+from .explanations import CandidateDescriptions, DrawnAttributes
 from .predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
 
 _PHOTOS_AT_ONCE = 32
-_THUMBNAIL_QUALITY = 70  # of JPEG: a page of 5,000 photos of 320 pixels stays below 100 MB
+_THUMBNAIL_QUALITY = 70  # JPEG quality; a page of 5,000 photos of 320 pixels stays below 100 MB
 _NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
 
 OnProgress = Callable[[int, "int | None", int], None]
@@ -38,7 +38,10 @@ OnNote = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CandidateClasses:
-    """The classes that may be answered: names, raw descriptions (C, A) in the model's order, which are seen (C,)."""
+    """The C candidate classes.
+
+    prototypes: (C, A), descriptions with the attributes in the order of the model; seen: (C,) bool.
+    """
 
     names: tuple[str, ...]
     prototypes: torch.Tensor
@@ -49,9 +52,9 @@ class CandidateClasses:
 
 
 def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = None) -> CandidateClasses:
-    """Return the model's own classes, or those of a table whose attributes are matched to the model by name.
+    """Return the classes of the model, or those of a table, with its attributes matched to the model by name.
 
-    A class is seen if the model was trained on photos of a class of that name. Raises `InputFileError` if attributes
+    A class is seen if the model was trained on photos of a class with its name. Raises `InputFileError` if attributes
     are missing or unknown.
     """
     warnings: tuple[str, ...] = ()
@@ -67,7 +70,7 @@ def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = 
 
 
 class Predictor:
-    """A model with its backbone, ready to name photos.
+    """A model with its backbone, ready to classify photos.
 
     Predictor.from_checkpoint("animals").predict(["photo.jpg", "folder"], classes="attributes.csv")
     """
@@ -86,10 +89,10 @@ class Predictor:
         precision: str = "auto",
         rule: str | None = None,
     ) -> Predictor:
-        """Load a model by name or path, and the backbone that its features come from.
+        """Load a model by name or path, and its backbone.
 
-        weights: a file with that backbone's weights, instead of a download. rule: "evidence" or "cosine" instead of
-        the model's own, which "auto" means. Raises `CheckpointError` and `WeightsError`.
+        weights: a file with the weights of the backbone, instead of a download. rule: the scoring rule; None uses that
+        of the model. Raises `CheckpointError` and `WeightsError`.
         """
         checkpoint = load_checkpoint(model)
         backbone = load_recorded(checkpoint.backbone, weights=weights, device=device, precision=precision)
@@ -106,20 +109,20 @@ class Predictor:
         reject: bool = False,
         explain: bool = False,
     ) -> list[Prediction]:
-        """Name photos, given as for `stream`, and return the predictions in order."""
+        """Return the predictions for photos in order. The parameters are those of `stream`."""
         return list(self.stream(images, classes=classes, top_k=top_k, seed=seed, reject=reject, explain=explain))
 
     @property
     def calibration(self) -> Calibration:
-        """What turns the model's scores into answers, by the rule in use."""
+        """The calibration of the scoring rule in use."""
         return self.checkpoint.calibration_for(self.inference.rule)
 
     def rejection(self) -> Calibration:
-        """Return the calibration with its threshold, or raise `UsageError` if validation fitted none."""
+        """Return the calibration if it has a rejection threshold; raise `UsageError` otherwise."""
         if self.calibration.threshold is None:
             raise UsageError(
-                f"The model {self.checkpoint.name} has no threshold for rejection by the rule {self.inference.rule}: "
-                "no validation fitted one.",
+                f"The model {self.checkpoint.name} has no rejection threshold for the rule {self.inference.rule}, "
+                "because it was trained without validation.",
                 hint="Train with validation (train.validation_classes above 0), or leave out --reject.",
             )
         return self.calibration
@@ -140,14 +143,14 @@ class Predictor:
         on_progress: OnProgress | None = None,
         on_note: OnNote | None = None,
     ) -> Iterator[Prediction]:
-        """Yield one prediction per photo, in order; a photo that cannot be read is a prediction with a reason.
+        """Yield one prediction for each photo, in order; that of an unreadable photo has a reason and no candidates.
 
-        images: files, folders, globs, zip or tar archives, or "-" for a list on standard input. classes: a CSV, a
-        table, or None for the model's own classes. seed: of the noise, which otherwise depends on the photo's content
-        alone; by default the model's. reject: withhold the answer where no class fits, by the model's threshold: the
+        images: files, folders, globs, zip or tar archives, or "-" for a list on standard input. classes: a CSV file, a
+        table, or None for the classes of the model. seed: of the noise, which depends on it and on the bytes of the
+        photo only; None uses that of the model. reject: where no class fits, by the threshold of the model, the
         prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
-        explain: also draw the attributes of each photo that gets an answer (`Prediction.drawn`), which changes no
-        answer and takes a little longer.
+        explain: also generate the attributes of each classified photo (`Prediction.drawn`); this does not change the
+        predictions.
         """
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1; got {top_k}.")
@@ -177,18 +180,20 @@ class Predictor:
             photos.close()
 
     def candidates(self, classes: str | Path | ClassAttributes | CandidateClasses | None = None) -> CandidateClasses:
-        """Return the classes that may be answered: see `candidate_classes`."""
+        """Return the candidate classes, see `candidate_classes`. classes: as for `stream`."""
         if isinstance(classes, CandidateClasses):
             return classes
         if isinstance(classes, str | Path):
             classes = read_attribute_csv(Path(classes))
         return candidate_classes(self.checkpoint, classes)
 
-    def descriptions(self, candidates: CandidateClasses) -> Descriptions:
-        """Return what drawn attributes are compared with."""
+    def descriptions(self, candidates: CandidateClasses) -> CandidateDescriptions:
+        """Return the descriptions of the candidates, with which generated attributes are compared."""
         checkpoint = self.checkpoint
         reliability = checkpoint.metrics.get("attributes")  # absent in models of earlier versions
-        return Descriptions.of(candidates.names, candidates.prototypes.numpy(), checkpoint.classes, reliability)
+        return CandidateDescriptions.of(
+            candidates.names, candidates.prototypes.numpy(), checkpoint.classes, reliability
+        )
 
     def _answer(
         self,
@@ -212,7 +217,7 @@ class Predictor:
             probabilities = (scores / calibration.temperature).softmax(-1)
             best, chosen = rank(scores, top_k)
             shares, fits = probabilities.gather(1, chosen), rejection_scores(scores).tolist()
-            drawn = self._draw(features, keys, seed, [explain and not _withheld(fit, threshold) for fit in fits])
+            drawn = self._draw(features, keys, seed, [explain and not _is_rejected(fit, threshold) for fit in fits])
             ranked = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
         for photo in photos:
             if photo.feature is None:
@@ -222,10 +227,9 @@ class Predictor:
             if not all(map(math.isfinite, scored[0])):
                 yield Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
                 continue
-            if _withheld(fit, threshold):
-                detail = (
-                    f"the best class, {candidates.names[scored[2][0]]}, fits by {fit:.3g}; {threshold:.3g} is asked for"
-                )
+            if _is_rejected(fit, threshold):
+                best_class = candidates.names[scored[2][0]]
+                detail = f"the best class, {best_class}, has the score {fit:.3g}, below the threshold {threshold:.3g}"
                 yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
                 continue
             rows = zip(*scored, strict=True)
@@ -235,8 +239,10 @@ class Predictor:
             )
             yield Prediction(photo.path, candidates=answers, thumbnail=_jpeg(photo), drawn=account)
 
-    def _draw(self, features: np.ndarray, keys: list[bytes], seed: int, wanted: list[bool]) -> Iterator[Drawn | None]:
-        """Yield what is drawn from each photo, or None where it is not wanted; its noise is the photo's own."""
+    def _draw(
+        self, features: np.ndarray, keys: list[bytes], seed: int, wanted: list[bool]
+    ) -> Iterator[DrawnAttributes | None]:
+        """Yield the attributes generated from each photo, None where not wanted."""
         rows = np.flatnonzero(wanted)
         drawn = iter(())
         if len(rows):
@@ -245,11 +251,11 @@ class Predictor:
             )
             drawn = zip(mean.tolist(), spread.tolist(), strict=True)
         for each in wanted:
-            account = Drawn(*map(tuple, next(drawn))) if each else None
-            yield account if account and account.is_finite else None
+            attributes = DrawnAttributes(*map(tuple, next(drawn))) if each else None
+            yield attributes if attributes and attributes.is_finite else None
 
 
-def _withheld(fit: float, threshold: float | None) -> bool:
+def _is_rejected(fit: float, threshold: float | None) -> bool:
     return threshold is not None and fit < threshold
 
 

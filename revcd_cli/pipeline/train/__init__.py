@@ -1,4 +1,4 @@
-"""Training: cross-validation, the final training, and resuming both.
+"""Training: cross-validation and the final training, both resumable.
 
 May import `pipeline.evaluate` and what lies below `pipeline`.
 """

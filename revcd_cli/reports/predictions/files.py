@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from ... import __version__
 from ...data.formats.path_text import encode_path
 from ...errors import RevcdError, UsageError
-from ...pipeline.predict.explanations import Descriptions
+from ...pipeline.predict.explanations import CandidateDescriptions
 from ...pipeline.predict.predictions import (
     COLUMNS,
     NONE_OF_THESE,
@@ -203,7 +203,7 @@ def open_writer(
     header: dict[str, Any],
     *,
     excel: bool = False,
-    descriptions: Descriptions | None = None,
+    descriptions: CandidateDescriptions | None = None,
 ) -> Iterator[Writer]:
     """Yield a `Writer` to a file, or to a binary stream such as `sys.stdout.buffer`.
 

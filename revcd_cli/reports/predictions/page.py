@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ... import __version__
-from ...pipeline.predict.explanations import Descriptions
+from ...pipeline.predict.explanations import CandidateDescriptions
 from ...pipeline.predict.predictions import REJECTED, Prediction, Write, rounded
 from ..pages import page_bytes, page_environment
 
@@ -18,7 +18,9 @@ LEVELS = 1000  # into which an attribute's range in the table is divided: number
 
 
 @contextlib.contextmanager
-def html_writer(stream: BinaryIO, header: dict[str, Any], descriptions: Descriptions | None = None) -> Iterator[Write]:
+def html_writer(
+    stream: BinaryIO, header: dict[str, Any], descriptions: CandidateDescriptions | None = None
+) -> Iterator[Write]:
     """Yield the function that adds a photo to the page. Cards are streamed, so memory does not grow with the photos.
 
     descriptions: what drawn attributes are compared with; those of classes that are a candidate of some photo are
@@ -52,7 +54,7 @@ def html_writer(stream: BinaryIO, header: dict[str, Any], descriptions: Descript
     add(parts.tail(data, photos["ok"], photos[REJECTED], photos["failed"], size / max(1, photos.total())))
 
 
-def _levels(prediction: Prediction, descriptions: Descriptions | None) -> dict[str, str]:
+def _levels(prediction: Prediction, descriptions: CandidateDescriptions | None) -> dict[str, str]:
     """Return the drawn numbers of a photo as whole levels of each attribute's range, separated by spaces."""
     if prediction.drawn is None or descriptions is None:
         return {}
@@ -64,12 +66,12 @@ def _levels(prediction: Prediction, descriptions: Descriptions | None) -> dict[s
     }
 
 
-def _class(name: str, seen: bool, n_photos: int, descriptions: Descriptions | None) -> dict[str, Any]:
+def _class(name: str, seen: bool, n_photos: int, descriptions: CandidateDescriptions | None) -> dict[str, Any]:
     row = descriptions.rows.get(name) if descriptions else None
     return {"name": name, "seen": seen, "photos": n_photos, "values": None if row is None else _numbers(row)}
 
 
-def _scale(descriptions: Descriptions) -> dict[str, Any]:
+def _scale(descriptions: CandidateDescriptions) -> dict[str, Any]:
     numbers = {name: _numbers(getattr(descriptions, name)) for name in ("low", "span", "unit", "average")}
     return {"attributes": descriptions.attributes, "reliability": descriptions.reliability, **numbers}
 

@@ -155,7 +155,7 @@ FAULTS: Sequence[Fault] = (
         "features of another backbone than the model's",
         other_backbone,
         4,
-        says=("not of the kind that the model was trained on", "embedded", "test_resnet"),
+        says=("from another backbone than the model", "embedded", "test_resnet"),
     ),
     *map(refused_benchmark, REFUSED_BENCHMARKS),
     Fault(75, "att_splits.mat cut in half", spoilt("att_splits.mat", half), 4, says=("cut short or damaged",)),

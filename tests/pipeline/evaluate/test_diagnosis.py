@@ -1,4 +1,4 @@
-"""What lies behind the figures of an evaluation: it is counted rightly, and photos are found or said to be missing."""
+"""The diagnosis of an evaluation: correct counts, misclassified photos, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.pipeline.evaluate.diagnosis import FEWEST_CLASSES, attributes_of_photos, diagnose, few_of_each
 from revcd_cli.pipeline.evaluate.evaluate import evaluation_scores
-from revcd_cli.pipeline.evaluate.split_scores import Answers
+from revcd_cli.pipeline.evaluate.split_scores import SplitPredictions
 from revcd_cli.pipeline.evaluate.worst_classes import PHOTOS, worst_classes
 from revcd_cli.reports.evaluation.files import describe
 from revcd_cli.reports.evaluation.report import FILES, write_evaluation
@@ -33,7 +33,7 @@ def diagnosed(toy_model):
     return checkpoint, scores, gamma, diagnose(checkpoint, toy_model.dataset, scores)
 
 
-def test_the_matrix_has_the_accuracies_of_the_report(diagnosed):
+def test_the_confusion_matrix_has_the_accuracies_of_the_report(diagnosed):
     _, scores, gamma, diagnosis = diagnosed
     photos = diagnosis.confusion.sum(1)
     for entry in scores.report(gamma).per_class:
@@ -43,7 +43,7 @@ def test_the_matrix_has_the_accuracies_of_the_report(diagnosed):
     assert diagnosis.seen == tuple(sorted(diagnosis.seen, reverse=True))
 
 
-def test_the_order_of_the_candidates_changes_no_answer(diagnosed, toy_model):
+def test_the_order_of_the_candidates_changes_no_prediction(diagnosed, toy_model):
     checkpoint, scores, _, diagnosis = diagnosed
     order = torch.arange(len(scores.names)).flip(0)
     place = torch.argsort(order)
@@ -62,12 +62,12 @@ def test_the_order_of_the_candidates_changes_no_answer(diagnosed, toy_model):
     np.testing.assert_array_equal(other.confusion[np.ix_(where, where)], diagnosis.confusion)
 
 
-def test_confused_pairs_come_by_number_and_then_by_share():
+def test_confused_pairs_are_sorted_by_number_and_then_by_share():
     pairs = diagnosis_of(scores_of(ANSWERS, SEEN, NAMES)).confused()
     assert pairs == [(2, 1, 4), (1, 0, 2), (0, 2, 1)]
 
 
-def test_confidence_is_of_all_photos_and_of_each_kind(diagnosed):
+def test_calibration_is_measured_on_all_photos_and_on_each_part(diagnosed):
     _, scores, _, diagnosis = diagnosed
     counts = {part: int(bins.photos.sum()) for part, bins in diagnosis.calibration.items()}
     assert counts == {
@@ -77,7 +77,7 @@ def test_confidence_is_of_all_photos_and_of_each_kind(diagnosed):
     }
 
 
-def test_a_correlation_over_too_few_classes_is_not_given(diagnosed, toy_model, make_toy, small_config):
+def test_a_correlation_over_too_few_classes_is_none(diagnosed, toy_model, make_toy, small_config):
     checkpoint, _, _, diagnosis = diagnosed
     assert len(toy_model.dataset.unseen) < FEWEST_CLASSES <= len(toy_model.dataset.seen)
     assert {each.unseen for each in diagnosis.attributes} == {None}
@@ -89,18 +89,18 @@ def test_a_correlation_over_too_few_classes_is_not_given(diagnosed, toy_model, m
     assert again == diagnosis.attributes
 
 
-def test_few_photos_of_each_class_are_spread_over_the_class():
+def test_the_chosen_photos_of_each_class_are_evenly_spaced():
     labels = np.array([0] * 9 + [1] * 2 + [2] * 3)
-    rows = np.arange(11)  # nothing of class 2
+    rows = np.arange(11)  # none of class 2
     assert few_of_each(labels, rows, 3).tolist() == [0, 4, 8, 9, 10]
     assert few_of_each(labels, rows[:0], 3).tolist() == []
 
 
-def test_the_surest_mistakes_are_shown_small_and_what_cannot_be_read_is_told(toy_model, tmp_path: Path):
+def test_the_most_confident_errors_have_thumbnails_and_unreadable_photos_are_listed(toy_model, tmp_path: Path):
     dataset = dataclasses.replace(toy_model.dataset, images_root=tmp_path)
     rows = np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])
     labels = torch.from_numpy(dataset.labels[rows])
-    answered = (labels + 1) % len(dataset.classes.names)
+    predicted = (labels + 1) % len(dataset.classes.names)
     confidence = torch.linspace(0.1, 0.9, len(rows))
     target = int(labels[-1])
     own = [int(row) for row in rows[labels == target]]
@@ -109,11 +109,13 @@ def test_the_surest_mistakes_are_shown_small_and_what_cannot_be_read_is_told(toy
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"no photo" if number == 0 else encoded(photo(900, 300), "JPEG"))
     seen = torch.tensor([c in dataset.seen for c in range(len(dataset.classes.names))])
-    worst, unreadable = worst_classes(Answers(labels, answered, confidence), dataset.classes.names, seen, dataset)
+    worst, unreadable = worst_classes(
+        SplitPredictions(labels, predicted, confidence), dataset.classes.names, seen, dataset
+    )
     (mine,) = [each for each in worst if each.name == dataset.classes.names[target]]
     assert (mine.wrong, mine.photos, mine.seen) == (len(own), len(own), False)
     assert [each.path for each in mine.shown] == [dataset.paths[row] for row in own[:-PHOTOS:-1]]
-    assert {each.answer for each in mine.shown} == {dataset.classes.names[int(answered[-1])]}
+    assert {each.answer for each in mine.shown} == {dataset.classes.names[int(predicted[-1])]}
     with Image.open(io.BytesIO(mine.shown[0].thumbnail)) as image:
         assert (image.format, max(image.size)) == ("JPEG", 160)
     assert any(text.startswith(f"{dataset.paths[own[-PHOTOS]]}: ") for text in unreadable)
@@ -121,7 +123,7 @@ def test_the_surest_mistakes_are_shown_small_and_what_cannot_be_read_is_told(toy
     assert shown + len(unreadable) == sum(min(PHOTOS, each.wrong) for each in worst)
 
 
-def test_all_files_are_written_and_say_what_was_counted(diagnosed, toy_model, tmp_path: Path):
+def test_all_files_are_written_with_the_values_of_the_diagnosis(diagnosed, toy_model, tmp_path: Path):
     checkpoint, scores, gamma, diagnosis = diagnosed
     curve = scores.curve()
     described = describe(
@@ -144,7 +146,7 @@ def test_all_files_are_written_and_say_what_was_counted(diagnosed, toy_model, tm
     assert read == {each.name: str(each.seen) for each in diagnosis.attributes}
 
 
-def test_an_evaluation_without_a_curve_leaves_none_of_an_older_one(tmp_path: Path):
+def test_an_evaluation_without_a_curve_removes_that_of_an_older_one(tmp_path: Path):
     (tmp_path / "su_curve.png").write_bytes(b"old")
     scores = scores_of([(0, 0, 3), (0, 1, 1), (1, 1, 2)], (True, True), NAMES[:2])
     write_evaluation(tmp_path, document_of(scores) | {"su_curve": None}, scores.curve(), diagnosis_of(scores))
@@ -152,7 +154,7 @@ def test_an_evaluation_without_a_curve_leaves_none_of_an_older_one(tmp_path: Pat
     assert (tmp_path / "report.html").stat().st_size > 0
 
 
-def test_the_confusion_picture_names_every_class_and_the_same_counts_give_the_same_bytes():
+def test_the_confusion_plot_names_every_class_and_equal_counts_give_equal_bytes():
     from revcd_cli.reports.plots.evaluation import plot_confusion
 
     diagnosis = diagnosis_of(many_classes(30, 20))

@@ -1,4 +1,4 @@
-"""Evaluation: the figures are those of the definition, and a comparison that would mean nothing is refused."""
+"""Evaluation: the figures are those of their definitions, and leaks of test data are refused."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def dataset(toy_model) -> Dataset:
 
 
 def with_split(dataset: Dataset, **parts: np.ndarray) -> Dataset:
-    """Return the data set with other parts, as an honest reader of it would."""
+    """Return the dataset with other parts, and the checksum of that split."""
     split = dataclasses.replace(dataset.split, **parts)
     class_names = [dataset.classes.names[label] for label in dataset.labels]
-    # A new object: `seen` and `unseen` follow from the split.
+    # A new object, because `seen` and `unseen` are cached.
     return dataclasses.replace(dataset, split=split, split_sha256=split_sha256(dataset.keys, class_names, split))
 
 
@@ -45,7 +45,7 @@ def with_classes(dataset: Dataset, **fields) -> Dataset:
 
 
 def trained_on(checkpoint: Checkpoint, dataset: Dataset) -> Checkpoint:
-    """Return the checkpoint as if this split had been the one it was trained on."""
+    """Return the checkpoint as if it had been trained on this split."""
     return dataclasses.replace(checkpoint, dataset={**checkpoint.dataset, "split_sha256": dataset.split_sha256})
 
 
@@ -54,7 +54,7 @@ def headline(report: GZSLReport) -> list[float | None]:
 
 
 def slow_figures(checkpoint: Checkpoint, dataset: Dataset, rule: str) -> dict[str, float]:
-    """Return S, U, H and T1 photo by photo, in plain Python, as the definitions say."""
+    """Return S, U, H and T1 by their definitions, photo by photo in plain Python."""
     config = dataclasses.replace(checkpoint.model.config.inference, rule=rule)
     calibration = checkpoint.calibrations[rule]
     seen = {int(label) for label in dataset.labels[dataset.split.trainval]}
@@ -83,7 +83,7 @@ def slow_figures(checkpoint: Checkpoint, dataset: Dataset, rule: str) -> dict[st
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
 def test_the_figures_are_those_of_a_slow_computation(checkpoint: Checkpoint, dataset: Dataset, rule: str):
     figures = evaluate(checkpoint, dataset, rule=rule).headline()
-    assert 0 <= figures.pop("AUSUC") <= 1  # its law is in test_curve.py
+    assert 0 <= figures.pop("AUSUC") <= 1  # tested in test_curve.py
     assert figures == pytest.approx(slow_figures(checkpoint, dataset, rule))
 
 
@@ -147,7 +147,7 @@ def test_candidates_are_the_classes_with_photos_or_the_whole_table(checkpoint: C
     assert {entry.name for entry in few.per_class} == {entry.name for entry in whole.per_class}
 
 
-def test_a_class_that_nobody_shows_changes_no_figure(checkpoint: Checkpoint, dataset: Dataset):
+def test_a_class_without_photos_changes_no_figure(checkpoint: Checkpoint, dataset: Dataset):
     classes = dataset.classes
     wider = with_classes(
         dataset, names=(*classes.names, "ghost"), values=np.vstack([classes.values, classes.values[-1:]])
@@ -155,7 +155,7 @@ def test_a_class_that_nobody_shows_changes_no_figure(checkpoint: Checkpoint, dat
     assert evaluate(checkpoint, wider) == evaluate(checkpoint, dataset)
 
 
-def test_the_order_of_the_attributes_makes_no_difference(checkpoint: Checkpoint, dataset: Dataset):
+def test_figures_do_not_depend_on_the_order_of_the_attributes(checkpoint: Checkpoint, dataset: Dataset):
     order = np.random.default_rng(0).permutation(len(dataset.classes.attributes))
     permuted = with_classes(
         dataset,
@@ -165,7 +165,7 @@ def test_the_order_of_the_attributes_makes_no_difference(checkpoint: Checkpoint,
     assert evaluate(checkpoint, permuted) == evaluate(checkpoint, dataset)
 
 
-def test_the_order_of_the_classes_makes_no_difference(checkpoint: Checkpoint, dataset: Dataset):
+def test_figures_do_not_depend_on_the_order_of_the_classes(checkpoint: Checkpoint, dataset: Dataset):
     backwards = with_classes(dataset, names=dataset.classes.names[::-1], values=dataset.classes.values[::-1].copy())
     backwards = dataclasses.replace(backwards, labels=len(dataset.classes.names) - 1 - dataset.labels)
     report, whole = evaluate(checkpoint, backwards), evaluate(checkpoint, dataset)
@@ -174,7 +174,7 @@ def test_the_order_of_the_classes_makes_no_difference(checkpoint: Checkpoint, da
 
 
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
-def test_a_score_does_not_depend_on_the_photos_beside_it(
+def test_a_score_does_not_depend_on_the_other_photos(
     checkpoint: Checkpoint, dataset: Dataset, rule: str, monkeypatch: pytest.MonkeyPatch
 ):
     config = dataclasses.replace(checkpoint.model.config.inference, rule=rule)
@@ -187,7 +187,7 @@ def test_a_score_does_not_depend_on_the_photos_beside_it(
     torch.testing.assert_close(scores(), together, rtol=0, atol=1e-4)
 
 
-def test_the_noise_of_a_photo_follows_from_the_seed_and_its_key(checkpoint: Checkpoint, dataset: Dataset):
+def test_the_noise_of_a_photo_depends_on_the_seed_and_its_key(checkpoint: Checkpoint, dataset: Dataset):
     config = dataclasses.replace(checkpoint.model.config.inference, rule="cosine", samples=1)
     rows, table = dataset.features[:2], torch.from_numpy(dataset.classes.values)
 
@@ -202,7 +202,7 @@ def test_the_noise_of_a_photo_follows_from_the_seed_and_its_key(checkpoint: Chec
     assert torch.equal(scores(0, feature_keys(rows)), score_rows(checkpoint.model, rows, table, config, seed=0))
 
 
-def test_validation_knows_no_unseen_class(checkpoint: Checkpoint, dataset: Dataset):
+def test_validation_uses_no_unseen_class(checkpoint: Checkpoint, dataset: Dataset):
     candidates = np.array(dataset.seen)
     trainval = dataset.split.trainval
     labels = dataset.labels[trainval]
@@ -223,7 +223,7 @@ def test_a_model_that_was_trained_on_the_unseen_classes_is_refused(checkpoint: C
     assert caught.value.exit_code == 4 and caught.value.message.startswith("toy.csv: ")
 
 
-def test_a_split_with_the_parts_exchanged_is_refused(checkpoint: Checkpoint, dataset: Dataset):
+def test_a_split_with_swapped_parts_is_refused(checkpoint: Checkpoint, dataset: Dataset):
     exchanged = with_split(
         dataset, trainval=dataset.split.test_unseen, test_seen=np.empty(0, np.int64), test_unseen=dataset.split.trainval
     )
@@ -243,7 +243,7 @@ def test_another_split_of_the_same_photos_is_refused(checkpoint: Checkpoint, dat
     assert other.split_sha256[:12] in caught.value.message and dataset.split_sha256[:12] in caught.value.message
 
 
-def test_a_model_that_does_not_say_its_split_is_refused(checkpoint: Checkpoint, dataset: Dataset):
+def test_a_model_without_a_recorded_split_is_refused(checkpoint: Checkpoint, dataset: Dataset):
     with pytest.raises(LeakError):
         evaluate(dataclasses.replace(checkpoint, dataset={}), dataset)
 
@@ -263,7 +263,7 @@ def test_attributes_of_other_names_are_refused_by_name(checkpoint: Checkpoint, d
     assert 'lacks 1 of the model\'s 12 attributes: "trait 0" (did you mean "treit 0"?)' in caught.value.message
 
 
-def test_an_attribute_more_is_refused_by_name(checkpoint: Checkpoint, dataset: Dataset):
+def test_an_additional_attribute_is_refused_by_name(checkpoint: Checkpoint, dataset: Dataset):
     classes = dataset.classes
     wider = with_classes(
         dataset, attributes=(*classes.attributes, "colour"), values=np.hstack([classes.values, classes.values[:, :1]])
@@ -272,12 +272,12 @@ def test_an_attribute_more_is_refused_by_name(checkpoint: Checkpoint, dataset: D
         evaluate(checkpoint, wider)
 
 
-def test_a_data_set_without_features_is_refused(checkpoint: Checkpoint, dataset: Dataset):
+def test_a_dataset_without_features_is_refused(checkpoint: Checkpoint, dataset: Dataset):
     with pytest.raises(UsageError, match="no features"):
         evaluate(checkpoint, without_features(dataset))
 
 
-def test_classes_described_alike_have_exactly_the_same_score(checkpoint: Checkpoint, dataset: Dataset):
+def test_classes_with_equal_descriptions_have_exactly_the_same_score(checkpoint: Checkpoint, dataset: Dataset):
     config = checkpoint.model.config.inference
     table = torch.from_numpy(dataset.classes.values)
     twice = torch.cat([table, table.flip(0)])

@@ -1,4 +1,4 @@
-"""The figures of a split: counted by hand on a small one, and against plain loops on a larger one."""
+"""The figures of a split: counted by hand on a small one, and compared with plain loops on a larger one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from revcd_cli.pipeline.evaluate.split_scores import SplitScores
 
-HAND = SplitScores(  # two seen classes, two unseen ones; the answers without a penalty are 0 0 1 2 | 2 0 3
+HAND = SplitScores(  # two seen classes, two unseen ones; the predictions without a penalty are 0 0 1 2 | 2 0 3
     scores_seen=torch.tensor([[5.0, 1, 4, 0], [5, 4, 0, 0], [1, 3, 0, 0], [1, 2, 4, 0]]),
     scores_unseen=torch.tensor([[0.0, 0, 2, 1], [5, 0, 3, 2], [0, 1, 0, 2]]),
     labels_seen=torch.tensor([0, 0, 1, 1]),
@@ -56,7 +56,7 @@ def test_a_split_small_enough_to_count_by_hand():
         (-1e6, [0.75 + 0.25, 0.0, 0.0, 1.0]),
     ],
 )
-def test_the_seen_penalty_moves_answers_from_seen_to_unseen_and_leaves_what_has_one_kind_alone(gamma, figures):
+def test_the_seen_penalty_moves_predictions_from_seen_to_unseen_classes_and_does_not_change_t1(gamma, figures):
     assert headline(HAND, gamma) == pytest.approx(figures)
     report, plain = HAND.report(gamma), HAND.report()
     assert (report.ausuc, report.acc_zsl, report.acc_seen_alone) == (plain.ausuc, plain.acc_zsl, plain.acc_seen_alone)
@@ -64,7 +64,7 @@ def test_the_seen_penalty_moves_answers_from_seen_to_unseen_and_leaves_what_has_
 
 @pytest.mark.parametrize("gamma", [0.0, 0.4, -0.7])
 @pytest.mark.parametrize("seed", range(3))
-def test_every_figure_is_that_of_counting_photo_by_photo(seed: int, gamma: float):
+def test_every_figure_is_that_of_a_count_photo_by_photo(seed: int, gamma: float):
     scores = drawn(seed)
     report = scores.report(gamma)
     is_seen = scores.seen.tolist()
@@ -115,7 +115,7 @@ def without(scores: SplitScores, kind: str) -> SplitScores:
     )
 
 
-def test_without_photos_of_one_kind_its_figures_are_undefined_and_the_others_stay():
+def test_without_photos_of_one_kind_its_figures_are_none_and_the_others_do_not_change():
     whole = drawn().report()
     bare = without(drawn(), "unseen").report()
     undefined = ("acc_unseen", "harmonic_mean", "acc_zsl", "ausuc", "sample_acc_unseen", "unseen_as_seen")
@@ -133,7 +133,7 @@ def test_candidates_of_one_kind_have_no_curve():
     assert dataclasses.replace(scores, seen=torch.ones(6).bool()).curve() is None
 
 
-def test_all_photos_together_keep_their_order_and_lose_the_penalty():
+def test_calibrated_scores_are_in_order_and_minus_the_penalty():
     together, labels = HAND.calibrated(0.5)
     assert labels.tolist() == [0, 0, 1, 1, 2, 2, 3]
     plain = torch.cat([HAND.scores_seen, HAND.scores_unseen])

@@ -1,4 +1,4 @@
-"""The shipped model with its backbone, a few photos, and what each is called when nothing is beside it."""
+"""The shipped model with its backbone, a few photos, and the prediction for each photo alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY_CLASS = 50
 
 
 def pattern(seed: int, side: int = 48) -> Image.Image:
-    """Return coloured blocks, which look like nothing but are not alike."""
+    """Return an image of random coloured blocks, another for each seed."""
     colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(colours).resize((side, side + 8 * seed), Image.Resampling.NEAREST)
 
@@ -53,5 +53,5 @@ def files(photos: Path) -> list[str]:
 
 @pytest.fixture(scope="package")
 def alone(predictor: Predictor, files: list[str]) -> dict[str, Prediction]:
-    """What each photo is called when nothing is beside it, by file name."""
+    """The prediction for each photo alone, by file name."""
     return {Path(file).name: predictor.predict(file, top_k=EVERY_CLASS)[0] for file in files}

@@ -1,4 +1,4 @@
-"""Class tables in prediction: matched by name, each class scored on its own, and oddities told."""
+"""Class tables in prediction: attributes are matched by name, classes scored independently, oddities noted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(predictor: Predictor, photos: Path) -> list[Prediction]:
-    """The answers with the model's own classes, all of them."""
+    """The predictions with all classes of the model."""
     return predictor.predict(photos, top_k=EVERY_CLASS)
 
 
@@ -52,7 +52,7 @@ def probabilities(prediction: Prediction) -> dict[str, float]:
     return {candidate.name: candidate.probability for candidate in prediction.candidates}
 
 
-def test_permuted_columns_give_exactly_the_same_answers(predictor: Predictor, photos: Path, table: ClassAttributes):
+def test_permuted_columns_give_exactly_the_same_predictions(predictor: Predictor, photos: Path, table: ClassAttributes):
     order = np.random.default_rng(0).permutation(len(table.attributes))
     permuted = dataclasses.replace(
         table, attributes=tuple(table.attributes[k] for k in order), values=table.values[:, order]
@@ -60,7 +60,7 @@ def test_permuted_columns_give_exactly_the_same_answers(predictor: Predictor, ph
     assert predictor.predict(photos, classes=permuted) == predictor.predict(photos)
 
 
-def test_permuted_rows_give_the_same_answers(
+def test_permuted_rows_give_the_same_predictions(
     predictor: Predictor, photos: Path, table: ClassAttributes, own: list[Prediction]
 ):
     names = list(table.names)
@@ -73,7 +73,7 @@ def test_permuted_rows_give_the_same_answers(
         assert {each.name for each in one.candidates if each.seen} == predictor.checkpoint.seen
 
 
-def test_the_model_s_own_table_written_and_read_again_gives_exactly_its_answers(
+def test_the_table_of_the_model_written_and_read_again_gives_exactly_the_same_predictions(
     predictor: Predictor, photos: Path, table: ClassAttributes, tmp_path: Path
 ):
     write_attribute_csv(tmp_path / "own.csv", table)
@@ -84,7 +84,7 @@ def test_the_model_s_own_table_written_and_read_again_gives_exactly_its_answers(
 
 
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
-def test_a_new_row_changes_no_other_class_s_score(
+def test_a_new_class_changes_no_other_score(
     predictor: Predictor, cosine: Predictor, photos: Path, table: ClassAttributes, rule: str
 ):
     used = cosine if rule == "cosine" else predictor
@@ -102,7 +102,7 @@ def test_a_new_row_changes_no_other_class_s_score(
         assert sum(probabilities(one).values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_smaller_table_leaves_the_scores_of_what_is_in_it(
+def test_a_smaller_table_does_not_change_the_scores_of_its_classes(
     predictor: Predictor, photos: Path, table: ClassAttributes, own: list[Prediction]
 ):
     few = ["rat", "zebra", "raccoon"]
@@ -112,12 +112,12 @@ def test_a_smaller_table_leaves_the_scores_of_what_is_in_it(
         assert sum(probabilities(found).values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_seen_is_told_by_the_name_in_whatever_spelling(predictor: Predictor, table: ClassAttributes):
+def test_seen_classes_are_recognised_by_name_in_any_spelling(predictor: Predictor, table: ClassAttributes):
     spelt = dataclasses.replace(table.select(["grizzly bear", "rat"]), names=("Grizzly_Bear", "RAT"))
     assert predictor.candidates(spelt).seen.tolist() == [True, False]
 
 
-def test_of_classes_described_alike_the_first_wins_and_the_user_is_told(
+def test_of_classes_with_equal_descriptions_the_first_is_predicted_with_a_warning(
     predictor: Predictor, photos: Path, table: ClassAttributes
 ):
     twins = dataclasses.replace(table.select(["rat", "rat"]), names=("one rat", "another rat"))
@@ -129,7 +129,7 @@ def test_of_classes_described_alike_the_first_wins_and_the_user_is_told(
 
 
 @pytest.mark.parametrize("values", [0.0, 50.0, 1e15, -1.0])
-def test_no_description_makes_a_score_that_is_not_finite(
+def test_scores_are_finite_for_extreme_descriptions(
     predictor: Predictor, photos: Path, table: ClassAttributes, values: float
 ):
     row = np.full((1, len(table.attributes)), values, np.float32)

@@ -1,4 +1,4 @@
-"""Explanations beside answers: what is drawn from a photo is its own, and changes no answer."""
+"""Explanations: generated attributes depend on the photo only, and do not change predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from revcd_cli.pipeline.predict.predictions import REJECTED, Prediction
 from revcd_cli.pipeline.predict.predictor import Predictor
 
-TOLERANCE = 0.01  # of drawn values, which go from 0 to 100, between batches of different photos
+TOLERANCE = 0.01  # of generated values, in 0..100, between batches of different photos
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,13 @@ def explained(predictor: Predictor, files: list[str]) -> list[Prediction]:
     return predictor.predict(files, explain=True)
 
 
-def test_an_explanation_changes_no_answer(predictor: Predictor, files: list[str], explained: list[Prediction]):
+def test_an_explanation_changes_no_prediction(predictor: Predictor, files: list[str], explained: list[Prediction]):
     plain = predictor.predict(files)
     assert all(each.drawn is None for each in plain)
     assert [dataclasses.replace(each, drawn=None) for each in explained] == plain
 
 
-def test_every_answer_has_a_mean_and_a_spread_for_each_attribute(predictor: Predictor, explained: list[Prediction]):
+def test_every_prediction_has_a_mean_and_a_spread_for_each_attribute(predictor: Predictor, explained: list[Prediction]):
     attributes = predictor.checkpoint.classes.attributes
     for each in explained:
         assert each.drawn.is_finite
@@ -34,7 +34,7 @@ def test_every_answer_has_a_mean_and_a_spread_for_each_attribute(predictor: Pred
         assert min(each.drawn.spread) >= 0
 
 
-def test_what_is_drawn_from_a_photo_does_not_depend_on_the_photos_beside_it(
+def test_generated_attributes_do_not_depend_on_the_other_photos(
     predictor: Predictor, files: list[str], explained: list[Prediction]
 ):
     (alone,) = predictor.predict(files[1], explain=True)
@@ -43,16 +43,14 @@ def test_what_is_drawn_from_a_photo_does_not_depend_on_the_photos_beside_it(
         assert found == pytest.approx(expected, abs=TOLERANCE)
 
 
-def test_the_noise_of_what_is_drawn_follows_from_the_seed(
-    predictor: Predictor, files: list[str], explained: list[Prediction]
-):
+def test_generated_attributes_depend_on_the_seed(predictor: Predictor, files: list[str], explained: list[Prediction]):
     default = predictor.predict(files, explain=True, seed=predictor.checkpoint.seed)
     other = predictor.predict(files, explain=True, seed=predictor.checkpoint.seed + 1)
     assert [each.drawn for each in default] == [each.drawn for each in explained]
     assert all(one.drawn != another.drawn for one, another in zip(other, explained, strict=True))
 
 
-def test_a_raccoon_is_drawn_more_like_its_own_description_than_like_the_runner_up_s(
+def test_generated_attributes_of_a_raccoon_are_closer_to_its_description_than_to_the_second_class(
     predictor: Predictor, files: list[str], explained: list[Prediction]
 ):
     raccoon = next(each for file, each in zip(files, explained, strict=True) if file.endswith("raccoon.jpg"))
@@ -64,7 +62,7 @@ def test_a_raccoon_is_drawn_more_like_its_own_description_than_like_the_runner_u
     assert gaps[0].mean() < gaps[1].mean()
 
 
-def test_only_photos_with_an_answer_are_explained(predictor: Predictor, files: list[str], tmp_path: Path):
+def test_only_classified_photos_are_explained(predictor: Predictor, files: list[str], tmp_path: Path):
     (tmp_path / "broken.jpg").write_bytes(b"")
     shutil.copy(files[0], tmp_path / "good.jpg")
     rule = predictor.inference.rule
@@ -76,7 +74,7 @@ def test_only_photos_with_an_answer_are_explained(predictor: Predictor, files: l
     assert (withheld.status, withheld.drawn) == (REJECTED, None)
 
 
-def test_a_model_that_never_measured_its_attributes_says_so(predictor: Predictor):
+def test_reliability_is_none_in_a_model_that_did_not_measure_it(predictor: Predictor):
     known, unknown = (
         Predictor(dataclasses.replace(predictor.checkpoint, metrics=metrics), predictor.backbone)
         for metrics in ({"attributes": {"stripes": 0.75, "smelly": None}}, {})

@@ -1,4 +1,4 @@
-"""Prediction with the shipped model and the embedded backbone: an answer is the photo's and the table's alone."""
+"""Prediction with the shipped model: it depends on the photo and the class table only."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def assert_same_answer(one: Prediction, other: Prediction) -> None:
 
 
 def assert_same_answers(predictions: list[Prediction], alone: dict[str, Prediction]) -> None:
-    """The answers are those of the photos of these names, each alone, and none is missing."""
+    """Assert that there is one prediction for each photo, equal to that for the photo alone."""
     assert sorted(Path(each.path).name for each in predictions) == sorted(alone)
     for prediction in predictions:
         assert_same_answer(prediction, alone[Path(prediction.path).name])
 
 
-def test_a_raccoon_is_a_raccoon(alone: dict[str, Prediction]):
+def test_a_raccoon_is_classified_as_one(alone: dict[str, Prediction]):
     assert (alone["raccoon.jpg"].best.name, alone["raccoon.jpg"].best.seen) == ("raccoon", True)
 
 
-def test_photos_of_seen_animals_are_named_rightly(predictor: Predictor, shared_data: Path):
+def test_photos_of_seen_animals_are_classified_correctly(predictor: Predictor, shared_data: Path):
     animals = shared_data / "animals"
     with (animals / "images.csv").open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["split"] == "test_seen"]
@@ -82,7 +82,7 @@ def test_every_class_has_a_finite_score_and_the_probabilities_sum_to_1(
         assert sum(probabilities(prediction).values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_candidates_stand_in_the_order_of_their_scores_and_probabilities(alone: dict[str, Prediction]):
+def test_candidates_are_sorted_by_score_and_probability(alone: dict[str, Prediction]):
     for prediction in alone.values():
         for values in (scores(prediction), probabilities(prediction)):
             assert list(values.values()) == sorted(values.values(), reverse=True)
@@ -98,13 +98,13 @@ def test_probabilities_are_the_softmax_of_the_scores_over_the_temperature(
     assert probabilities(found) == pytest.approx(expected, abs=1e-5)
 
 
-def test_seen_are_the_classes_that_the_model_was_trained_on(predictor: Predictor, alone: dict[str, Prediction]):
+def test_the_seen_classes_are_those_that_the_model_was_trained_on(predictor: Predictor, alone: dict[str, Prediction]):
     for prediction in alone.values():
         assert {each.name for each in prediction.candidates if each.seen} == predictor.checkpoint.seen
 
 
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
-def test_a_score_is_that_of_the_feature_less_the_seen_penalty_of_the_rule(
+def test_a_score_is_that_of_the_feature_minus_the_seen_penalty_of_the_rule(
     predictor: Predictor, photos: Path, rule: str
 ):
     inference = dataclasses.replace(predictor.inference, rule=rule)
@@ -126,7 +126,7 @@ def test_a_score_is_that_of_the_feature_less_the_seen_penalty_of_the_rule(
 
 
 @pytest.mark.parametrize("top_k", [1, 3, EVERY_CLASS, 1000])
-def test_top_k_cuts_the_list_and_changes_nothing_in_it(
+def test_top_k_truncates_the_list_and_changes_nothing_in_it(
     predictor: Predictor, photos: Path, alone: dict[str, Prediction], top_k: int
 ):
     found = predictor.predict(photos / "cat.jpg", top_k=top_k)[0]
@@ -134,7 +134,7 @@ def test_top_k_cuts_the_list_and_changes_nothing_in_it(
     assert len(found.candidates) == min(top_k, EVERY_CLASS)
 
 
-def test_what_cannot_be_read_has_a_reason_and_changes_no_other_answer(
+def test_an_unreadable_photo_has_a_reason_and_changes_no_other_prediction(
     predictor: Predictor, photos: Path, alone: dict[str, Prediction], tmp_path: Path
 ):
     whole = (photos / "cat.jpg").read_bytes()
@@ -163,7 +163,7 @@ def test_what_cannot_be_read_has_a_reason_and_changes_no_other_answer(
     assert_same_answers([each for each in found if each.status == "ok"], alone)
 
 
-def test_the_noise_of_the_cosine_rule_follows_from_the_seed(cosine: Predictor, files: list[str]):
+def test_the_noise_of_the_cosine_rule_depends_on_the_seed(cosine: Predictor, files: list[str]):
     first = cosine.predict(files, top_k=EVERY_CLASS, seed=1)
     assert cosine.predict(files, top_k=EVERY_CLASS, seed=1) == first
     for one, other in zip(cosine.predict(files, top_k=EVERY_CLASS, seed=2), first, strict=True):
@@ -171,11 +171,11 @@ def test_the_noise_of_the_cosine_rule_follows_from_the_seed(cosine: Predictor, f
         assert scores(one) == pytest.approx(scores(other), abs=0.1)
 
 
-def test_the_default_seed_is_the_model_s(cosine: Predictor, files: list[str]):
+def test_the_default_seed_is_that_of_the_model(cosine: Predictor, files: list[str]):
     assert cosine.predict(files[:1], seed=cosine.checkpoint.seed) == cosine.predict(files[:1])
 
 
-def test_the_evidence_rule_has_no_noise_of_its_own(predictor: Predictor, files: list[str]):
+def test_the_evidence_rule_does_not_depend_on_the_seed(predictor: Predictor, files: list[str]):
     assert predictor.predict(files[:1], seed=1) == predictor.predict(files[:1], seed=2)
 
 
@@ -187,7 +187,7 @@ def test_progress_counts_photos_and_failures_up_to_the_total(predictor: Predicto
     assert told == [(2, 6, 1), (4, 6, 1), (6, 6, 1)]
 
 
-def test_thumbnails_are_small_jpegs_of_what_could_be_read_and_only_for_those_who_ask(
+def test_thumbnails_are_small_jpegs_of_readable_photos_and_made_only_on_request(
     predictor: Predictor, photos: Path, tmp_path: Path
 ):
     (tmp_path / "bad.jpg").write_bytes(b"")
@@ -204,7 +204,7 @@ def decoders() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name.startswith("revcd-")]
 
 
-def test_a_stream_that_is_closed_early_leaves_no_thread(predictor: Predictor, files: list[str]):
+def test_a_stream_that_is_closed_early_ends_its_threads(predictor: Predictor, files: list[str]):
     answers: Iterator[Prediction] = predictor.stream(files, batch_size=1)
     assert next(answers).path == files[0]
     assert decoders()
@@ -233,17 +233,17 @@ def test_the_rule_can_be_chosen_when_a_model_is_loaded(cosine: Predictor, files:
         ({"precision": "float8"}, UsageError),
     ],
 )
-def test_what_cannot_be_loaded_is_refused(options: dict[str, str], error: type[RevcdError]):
+def test_invalid_options_of_a_model_are_refused(options: dict[str, str], error: type[RevcdError]):
     with pytest.raises(error):
         Predictor.from_checkpoint(**options)
 
 
 @pytest.mark.parametrize("inputs", [[], ["no such photo.jpg"], ["no such*pattern"]])
-def test_inputs_that_cannot_be_meant_are_a_usage_error(predictor: Predictor, inputs: list[str]):
+def test_invalid_inputs_are_a_usage_error(predictor: Predictor, inputs: list[str]):
     with pytest.raises(UsageError):
         predictor.predict(inputs)
 
 
-def test_a_folder_without_photos_is_said(predictor: Predictor, tmp_path: Path):
+def test_a_folder_without_photos_is_an_error(predictor: Predictor, tmp_path: Path):
     with pytest.raises(RevcdError, match="no photo found"):
         predictor.predict(tmp_path)

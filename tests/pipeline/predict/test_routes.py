@@ -1,4 +1,4 @@
-"""The same photo has the same answer by every route: alone, in any company and order, from any container, turned."""
+"""A photo has the same prediction alone, among other photos, in any order, from any archive, and rotated by EXIF."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from revcd_cli.pipeline.predict.predictor import Predictor
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 EVERY_CLASS = 50
 TOLERANCE = 1e-4  # of scores and probabilities, between batches of different photos
-TRANSPOSED = {  # how a camera stores the upright picture under each EXIF orientation
+TRANSPOSED = {  # the stored form of an upright picture, by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -31,7 +31,7 @@ TRANSPOSED = {  # how a camera stores the upright picture under each EXIF orient
 
 
 def pattern(seed: int, side: int = 48) -> Image.Image:
-    """Return coloured blocks, which look like nothing but are not alike."""
+    """Return an image of random coloured blocks, another for each seed."""
     colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(colours).resize((side, side + 8 * seed), Image.Resampling.NEAREST)
 
@@ -53,7 +53,7 @@ def assert_same_answer(one: Prediction, other: Prediction) -> None:
 
 
 def assert_same_answers(predictions: list[Prediction], alone: dict[str, Prediction]) -> None:
-    """The answers are those of the photos of these names, each alone, and none is missing."""
+    """Assert that there is one prediction for each photo, equal to that for the photo alone."""
     assert sorted(Path(each.path).name for each in predictions) == sorted(alone)
     for prediction in predictions:
         assert_same_answer(prediction, alone[Path(prediction.path).name])
@@ -91,13 +91,13 @@ def as_compressed_tar(folder: Path, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("route", [as_folder, as_files_backwards, as_pattern, as_zip, as_tar, as_compressed_tar])
-def test_a_photo_has_the_same_answer_by_every_route(
+def test_a_photo_has_the_same_prediction_from_every_kind_of_input(
     predictor: Predictor, photos: Path, alone: dict[str, Prediction], tmp_path: Path, route
 ):
     assert_same_answers(predictor.predict(route(photos, tmp_path), top_k=EVERY_CLASS), alone)
 
 
-def test_a_photo_has_the_same_answer_from_a_list_on_stdin(
+def test_a_photo_has_the_same_prediction_from_a_list_on_stdin(
     predictor: Predictor, files: list[str], alone: dict[str, Prediction], monkeypatch: pytest.MonkeyPatch
 ):
     listed = io.TextIOWrapper(io.BytesIO("\n".join(files).encode()))
@@ -108,7 +108,7 @@ def test_a_photo_has_the_same_answer_from_a_list_on_stdin(
 
 
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
-def test_copies_of_a_photo_have_one_answer_whatever_they_are_called(
+def test_copies_of_a_photo_have_the_same_prediction_under_any_name(
     predictor: Predictor, cosine: Predictor, photos: Path, tmp_path: Path, rule: str
 ):
     for number, name in enumerate(("a.jpg", "b.jpeg", "not a photo's name")):
@@ -124,7 +124,7 @@ def test_copies_of_a_photo_have_one_answer_whatever_they_are_called(
 
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (2, 3), (64, 0)])
-def test_neither_batch_size_nor_workers_change_an_answer(
+def test_batch_size_and_workers_do_not_change_a_prediction(
     predictor: Predictor, cosine: Predictor, files: list[str], rule: str, batch_size: int, workers: int
 ):
     used = cosine if rule == "cosine" else predictor
@@ -141,7 +141,7 @@ def upright() -> Image.Image:
         return image.convert("RGB").resize((150, 100))
 
 
-def test_a_photo_on_its_side_is_turned_upright_first(predictor: Predictor, upright: Image.Image, tmp_path: Path):
+def test_the_exif_orientation_is_applied(predictor: Predictor, upright: Image.Image, tmp_path: Path):
     upright.save(tmp_path / "1.png")
     for orientation, how in TRANSPOSED.items():
         exif = Image.Exif()
@@ -153,7 +153,7 @@ def test_a_photo_on_its_side_is_turned_upright_first(predictor: Predictor, uprig
         assert_same_answer(each, found[0])
 
 
-def test_the_orientation_matters(predictor: Predictor, upright: Image.Image, tmp_path: Path):
+def test_the_prediction_depends_on_the_orientation(predictor: Predictor, upright: Image.Image, tmp_path: Path):
     upright.save(tmp_path / "upright.png")
     upright.transpose(Image.Transpose.ROTATE_180).save(tmp_path / "fallen.png")
     fallen, standing = predictor.predict(tmp_path, top_k=EVERY_CLASS)
