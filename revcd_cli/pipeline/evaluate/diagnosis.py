@@ -133,7 +133,8 @@ def attributes_of_photos(
     """
     model = checkpoint.model.to(choose_device(device).value)
     prototypes = torch.from_numpy(dataset.classes.values)
-    found, drawn = {}, {}
+    found: dict[str, Sequence[float | None]] = {}
+    drawn: dict[str, int] = {}
     for part, rows in (("seen", dataset.split.test_seen), ("unseen", dataset.split.test_unseen)):
         some = few_of_each(dataset.labels, rows, PHOTOS_OF_A_CLASS)
         labels = torch.from_numpy(dataset.labels[some])

@@ -54,7 +54,8 @@ def worst_classes(
     rows = np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])
     photos = torch.bincount(predictions.labels, minlength=len(names))
     wrong = torch.bincount(predictions.labels[~predictions.correct], minlength=len(names))
-    worst, unreadable = [], []
+    worst: list[ClassMistakes] = []
+    unreadable: list[str] = []
     for kind in (~seen, seen):
         share = torch.where(kind, wrong / photos.clamp(min=1), -1.0)
         for c in share.argsort(descending=True, stable=True)[:WORST_CLASSES].tolist():

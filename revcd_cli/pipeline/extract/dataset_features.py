@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -89,7 +89,9 @@ def _extracted(
         )
     note = on_note or (lambda text: None)
     model = load()
-    cached = features_cache() / f"{dataset.name}-{_digest(dataset, model.record)[:16]}.parquet"
+    photos = functools.partial(_photos, dataset.images_root, dataset.paths)
+    place = str(dataset.images_root.resolve())
+    cached = features_cache() / f"{dataset.name}-{_digest(place, photos(), model.record)[:16]}.parquet"
     found = read_features(cached) if cached.exists() else None
     if found is not None and not _TRANSIENT.intersection(found.reason):
         note(f"Features of {model.record.tag} are cached: {cached}")
@@ -97,7 +99,7 @@ def _extracted(
         note(model.note)
         extract_sources(
             model,
-            functools.partial(_photos, dataset),
+            photos,
             cached,
             total=len(dataset.paths),
             overwrite=True,
@@ -112,17 +114,14 @@ def _extracted(
     return attached
 
 
-def _photos(dataset: Dataset) -> Iterator[ImageSource]:
-    for path in dataset.paths:
-        yield file_source(str(dataset.images_root / path), path)
+def _photos(folder: Path, paths: Sequence[str]) -> Iterator[ImageSource]:
+    for path in paths:
+        yield file_source(str(folder / path), path)
 
 
-def _digest(dataset: Dataset, record: BackboneRecord) -> str:
-    kind = dataclasses.replace(
-        record, precision=""
-    )  # features of all precisions agree closely enough to be interchanged
-    place = str(dataset.images_root and dataset.images_root.resolve())
+def _digest(place: str, photos: Iterable[ImageSource], record: BackboneRecord) -> str:
+    kind = dataclasses.replace(record, precision="")  # features agree closely enough in all precisions
     digest = hashlib.sha256(json.dumps([place, kind.to_dict()], sort_keys=True).encode())
-    for photo in _photos(dataset):
+    for photo in photos:
         digest.update(json.dumps([photo.path, photo.signature]).encode())
     return digest.hexdigest()

@@ -104,7 +104,7 @@ def extract(
     if precision == "auto" and "backbone" in earlier and earlier.get("device") == choose_device(device).value.type:
         precision = earlier["backbone"].get("precision") or "auto"
     model = load_backbone(
-        backbone, weights=weights and Path(weights), device=device, precision=precision, tokens=tokens
+        backbone, weights=Path(weights) if weights else None, device=device, precision=precision, tokens=tokens
     )
     note(model.note)
     return extract_sources(
@@ -259,7 +259,8 @@ def _write_shards(journal: Journal, numbers: deque[int], photos: Iterator[Extrac
 
 
 def _summary(output: Path, journal: Journal, reused: int, seconds: float) -> ExtractSummary:
-    rows, reasons, first = 0, Counter[str](), []
+    rows, reasons = 0, Counter[str]()
+    first: list[tuple[str, str, str]] = []
     for number in range(journal.shards):
         shard = journal.load(number)
         failures = shard.failures()

@@ -83,9 +83,8 @@ class Shard:
 
 
 def _fails_as(reason: str, source: ImageSource) -> bool:
-    outcome = source.read()
-    if not isinstance(outcome, ImageFailure):
-        outcome = decode_rgb(outcome)
+    data = source.read()
+    outcome = data if isinstance(data, ImageFailure) else decode_rgb(data)
     return isinstance(outcome, ImageFailure) and outcome.reason == reason
 
 
@@ -134,13 +133,13 @@ class Journal:
         sources = iter(sources)
         for number in count():
             shard = self._current(number)
-            listed, holds = [], shard is not None
+            listed, holds = [], True
             for row, source in enumerate(islice(sources, self.shard_rows)):
                 listed.append((source.path, source.signature))
-                holds = holds and shard.holds(row, source)
+                holds = holds and shard is not None and shard.holds(row, source)
             if not listed:
                 return
-            if holds and len(listed) == len(shard.signatures):
+            if shard is not None and holds and len(listed) == len(shard.signatures):
                 self.finished[number] = Finished(len(listed), len(shard.failures()), hash(tuple(listed)))
 
     def unfinished(self, sources: Iterable[ImageSource], numbers: deque[int]) -> Iterator[ImageSource]:

@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -75,7 +75,7 @@ def stream_features(
     keep_image: bool = False,
     group_size: int | None = None,
     on_note: OnNote | None = None,
-) -> Iterator[ExtractedPhoto]:
+) -> Generator[ExtractedPhoto, None, None]:
     """Yield one `ExtractedPhoto` for each source, in order. Failed photos are yielded too, with their reason.
 
     batch_size: photos in one forward pass; halved for the rest of the run when memory runs out.
@@ -133,11 +133,10 @@ def measured_batch_size(backbone: Backbone) -> int:
 
 def _note_animation(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
     """Pass the photos on; note the first file with several pictures, of which only the first picture is read."""
-    told = on_note is None
     for photo in photos:
-        if photo.is_first_of_several and not told:
+        if photo.is_first_of_several and on_note is not None:
             on_note(f"{photo.source.path}: holds several pictures. Of each such file only the first picture is read.")
-            told = True
+            on_note = None
         yield photo
 
 
@@ -199,7 +198,9 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _finished(photo: _Decoded, feature: np.ndarray | ImageFailure | None) -> ExtractedPhoto:
-    source, failure = photo.source, feature if isinstance(feature, ImageFailure) else photo.failure
+    source, failure = photo.source, photo.failure
+    if isinstance(feature, ImageFailure):
+        failure, feature = feature, None
     if failure is not None:
         return ExtractedPhoto(
             source.path, photo.sha256, None, "failed", failure.reason, failure.detail, source.signature, photo.image
@@ -209,7 +210,7 @@ def _finished(photo: _Decoded, feature: np.ndarray | ImageFailure | None) -> Ext
 
 def _decoded(
     backbone: Backbone, sources: Iterable[ImageSource], batch_size: int, workers: int | None, keep_image: bool
-) -> Iterator[_Decoded]:
+) -> Generator[_Decoded, None, None]:
     """Yield the decoded photos in order; threads work ahead by at most a batch and one photo for each thread.
 
     At most `MAX_BYTES` of photos are read and not yet decoded, besides the photo that is being read.
@@ -229,7 +230,7 @@ def _decoded(
                 size = 0 if isinstance(data, ImageFailure) else len(data)
                 budget.take(size)
                 decoded = pool.submit(_decode, backbone, source, data, keep_image)
-                decoded.add_done_callback(lambda _, size=size: budget.give(size))
+                budget.give_after(decoded, size)
                 ahead.put(decoded)
         except BaseException as error:
             last = error
@@ -263,6 +264,9 @@ class _ByteBudget:
         with self.changed:
             self.changed.wait_for(lambda: not self.held or self.held + size <= self.limit)
             self.held += size
+
+    def give_after(self, decoded: Future[_Decoded], size: int) -> None:
+        decoded.add_done_callback(lambda _: self.give(size))
 
     def give(self, size: int) -> None:
         with self.changed:

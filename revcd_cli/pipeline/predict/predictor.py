@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -67,6 +68,14 @@ def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = 
     seen = torch.tensor([class_key(name) in trained for name in classes.names])
     prototypes = torch.from_numpy(classes.values)
     return CandidateClasses(classes.names, prototypes, seen, classes.source, classes.sha256, warnings)
+
+
+class _Scored(NamedTuple):
+    """The result for one photo that has a feature."""
+
+    candidates: tuple[Candidate, ...]  # best first
+    fit: float  # rejection score
+    drawn: DrawnAttributes | None
 
 
 class Predictor:
@@ -170,7 +179,7 @@ class Predictor:
         try:
             while some := list(islice(photos, batch_size or _PHOTOS_AT_ONCE)):
                 own_seed = self.checkpoint.seed if seed is None else seed
-                for prediction in self._answer(some, candidates, top_k, own_seed, threshold, explain):
+                for prediction in self._predict_batch(some, candidates, top_k, own_seed, threshold, explain):
                     done += 1
                     failed += prediction.status == "failed"
                     yield prediction
@@ -195,7 +204,7 @@ class Predictor:
             candidates.names, candidates.prototypes.numpy(), checkpoint.classes, reliability
         )
 
-    def _answer(
+    def _predict_batch(
         self,
         photos: Sequence[ExtractedPhoto],
         candidates: CandidateClasses,
@@ -204,54 +213,70 @@ class Predictor:
         threshold: float | None,
         explain: bool,
     ) -> Iterator[Prediction]:
-        usable = [photo for photo in photos if photo.feature is not None]
-        ranked = iter(())
-        if usable:
-            features = np.stack([photo.feature for photo in usable])
-            keys = [bytes.fromhex(photo.sha256) for photo in usable]
-            calibration = self.calibration
-            scores = score_rows(
-                self.checkpoint.model, features, candidates.prototypes, self.inference, seed=seed, keys=keys
-            )
-            scores = calibration.apply(scores, candidates.seen)
-            probabilities = (scores / calibration.temperature).softmax(-1)
-            best, chosen = rank(scores, top_k)
-            shares, fits = probabilities.gather(1, chosen), rejection_scores(scores).tolist()
-            drawn = self._draw(features, keys, seed, [explain and not _is_rejected(fit, threshold) for fit in fits])
-            ranked = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
+        features = [photo.feature for photo in photos if photo.feature is not None]
+        keys = [bytes.fromhex(photo.sha256) for photo in photos if photo.feature is not None]
+        scored: Iterator[_Scored] = iter(())
+        if features:
+            scored = self._score(np.stack(features), keys, candidates, top_k, seed, threshold, explain)
         for photo in photos:
             if photo.feature is None:
                 yield Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
                 continue
-            *scored, fit, account = next(ranked)
-            if not all(map(math.isfinite, scored[0])):
+            ranked, fit, drawn = next(scored)
+            if not all(math.isfinite(candidate.score) for candidate in ranked):
                 yield Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
-                continue
-            if _is_rejected(fit, threshold):
-                best_class = candidates.names[scored[2][0]]
-                detail = f"the best class, {best_class}, has the score {fit:.3g}, below the threshold {threshold:.3g}"
+            elif _is_rejected(fit, threshold):
+                detail = (
+                    f"the best class, {ranked[0].name}, has the score {fit:.3g}, below the threshold {threshold:.3g}"
+                )
                 yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
-                continue
-            rows = zip(*scored, strict=True)
-            answers = tuple(
+            else:
+                yield Prediction(photo.path, candidates=ranked, thumbnail=_jpeg(photo), drawn=drawn)
+
+    def _score(
+        self,
+        features: np.ndarray,
+        keys: list[bytes],
+        candidates: CandidateClasses,
+        top_k: int,
+        seed: int,
+        threshold: float | None,
+        explain: bool,
+    ) -> Iterator[_Scored]:
+        """Yield the best candidates of each photo. features: (N, D); keys: (N,), sha256 of the photos."""
+        calibration = self.calibration
+        scores = score_rows(
+            self.checkpoint.model, features, candidates.prototypes, self.inference, seed=seed, keys=keys
+        )
+        scores = calibration.apply(scores, candidates.seen)
+        probabilities = (scores / calibration.temperature).softmax(-1)
+        best, chosen = rank(scores, top_k)
+        shares, fits = probabilities.gather(1, chosen), rejection_scores(scores).tolist()
+        drawn = self._draw(features, keys, seed, [explain and not _is_rejected(fit, threshold) for fit in fits])
+        rows = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
+        for best_scores, best_shares, classes, fit, attributes in rows:
+            ranked = tuple(
                 Candidate(candidates.names[c], score, probability, bool(candidates.seen[c]))
-                for score, probability, c in rows
+                for score, probability, c in zip(best_scores, best_shares, classes, strict=True)
             )
-            yield Prediction(photo.path, candidates=answers, thumbnail=_jpeg(photo), drawn=account)
+            yield _Scored(ranked, fit, attributes)
 
     def _draw(
         self, features: np.ndarray, keys: list[bytes], seed: int, wanted: list[bool]
     ) -> Iterator[DrawnAttributes | None]:
         """Yield the attributes generated from each photo, None where not wanted."""
         rows = np.flatnonzero(wanted)
-        drawn = iter(())
+        drawn: Iterator[tuple[list[float], list[float]]] = iter(())
         if len(rows):
             mean, spread = draw_rows(
                 self.checkpoint.model, features[rows], self.inference, seed=seed, keys=[keys[row] for row in rows]
             )
             drawn = zip(mean.tolist(), spread.tolist(), strict=True)
         for each in wanted:
-            attributes = DrawnAttributes(*map(tuple, next(drawn))) if each else None
+            attributes = None
+            if each:
+                of_photo = next(drawn)
+                attributes = DrawnAttributes(tuple(of_photo[0]), tuple(of_photo[1]))
             yield attributes if attributes and attributes.is_finite else None
 
 

@@ -15,9 +15,10 @@ import multiprocessing
 import signal
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnProcess
+from typing import cast
 
 import safetensors.torch
 import torch
@@ -54,7 +55,7 @@ def choose_processes(dataset: FeaturedDataset, config: Config, device: torch.dev
 
 def run_units(
     units: Sequence[TrainingUnit], starts: Mapping[str, Start], processes: int, save_seconds: float
-) -> Iterator[tuple[TrainingUnit, EpochResult]]:
+) -> Generator[tuple[TrainingUnit, EpochResult], None, None]:
     """Yield each remaining epoch with its unit; the epochs of one unit are in order.
 
     starts: finished epochs and state by the name of the unit. processes: number of units that run concurrently; 1 means
@@ -73,16 +74,17 @@ def run_units(
 def _run_in_processes(
     units: Sequence[TrainingUnit], starts: Mapping[str, Start], processes: int, save_seconds: float
 ) -> Iterator[tuple[TrainingUnit, EpochResult]]:
-    waiting, busy = deque(enumerate(units)), {}
+    waiting = deque(enumerate(units))
+    busy: dict[Connection, TrainingUnit] = {}
     with _workers(units, processes, save_seconds) as workers:
         idle = list(workers)
         while waiting or busy:
             while waiting and idle:
                 connection, (number, unit) = idle.pop(0), waiting.popleft()
-                done, state = starts.get(unit.name, NOTHING_DONE)
-                _send(connection, workers[connection], (number, done, _packed(state)))
+                done, saved = starts.get(unit.name, NOTHING_DONE)
+                _send(connection, workers[connection], (number, done, _packed(saved)))
                 busy[connection] = unit
-            for connection in wait(list(busy)):
+            for connection in cast(list[Connection], wait(list(busy))):
                 answer = _receive(connection, workers[connection])
                 if answer is None:
                     del busy[connection]
@@ -91,17 +93,17 @@ def _run_in_processes(
                     raise answer[0] from RuntimeError(answer[1])
                 else:
                     info, found, state = answer
-                    state = None if state is None else _unpacked(state)
-                    yield busy[connection], EpochResult(info, _unpacked(found), state)
+                    later = None if state is None else _unpacked(state)
+                    yield busy[connection], EpochResult(info, _unpacked(found), later)
 
 
 @contextlib.contextmanager
 def _workers(
     units: Sequence[TrainingUnit], processes: int, save_seconds: float
-) -> Iterator[dict[Connection, BaseProcess]]:
+) -> Iterator[dict[Connection, SpawnProcess]]:
     """Yield worker processes by the connection to each; they end with the block."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit locks, but not the threads that hold them
-    workers: dict[Connection, BaseProcess] = {}
+    workers: dict[Connection, SpawnProcess] = {}
     try:
         with _interrupts_held():
             for _ in range(processes):
@@ -150,21 +152,21 @@ def _work(connection: Connection, units: Sequence[TrainingUnit], save_seconds: f
             connection.send(None)
 
 
-def _send(connection: Connection, process: BaseProcess, message: tuple) -> None:
+def _send(connection: Connection, process: SpawnProcess, message: tuple) -> None:
     try:
         connection.send(message)
     except OSError as error:
         raise _died(process) from error
 
 
-def _receive(connection: Connection, process: BaseProcess) -> tuple | None:
+def _receive(connection: Connection, process: SpawnProcess) -> tuple | None:
     try:
         return connection.recv()
     except (EOFError, OSError) as error:  # at the end of a message, or within one
         raise _died(process) from error
 
 
-def _died(process: BaseProcess) -> RevcdError:
+def _died(process: SpawnProcess) -> RevcdError:
     process.join()
     code = process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"

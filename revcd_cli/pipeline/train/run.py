@@ -125,12 +125,14 @@ class TrainingRun:
             "split": self.dataset.split_sha256,
             "validation_classes": self.dataset.split.val_unseen_classes,
             "backbone": self.dataset.backbone.to_dict(),
-            "features": hashlib.sha256(np.ascontiguousarray(trainval)).hexdigest(),
-            "classes": hashlib.sha256(np.ascontiguousarray(self.dataset.classes.values)).hexdigest(),
+            "features": hashlib.sha256(np.ascontiguousarray(trainval).data).hexdigest(),
+            "classes": hashlib.sha256(np.ascontiguousarray(self.dataset.classes.values).data).hexdigest(),
         }
 
     def load_saved_state(self, resume: bool) -> bool:
         """Load the saved state if `resume` is set; return whether there was one."""
+        if self.output is None:
+            return False
         if not resume and state_path(self.output).exists():
             raise UsageError(
                 f"{state_path(self.output)}: an earlier training of this output was interrupted.",
@@ -203,6 +205,8 @@ class TrainingRun:
 
     def _save(self) -> None:
         """Save the state of every unit, without the outputs of later epochs."""
+        if self.output is None:
+            return
         done = self.progress.done
         known = [entry for entry in self.progress.history if entry["epoch"] <= done.get(unit_name(entry["fold"]), 0)]
         tensors = {_FOUND + name: value for name, value in self.found.items()}

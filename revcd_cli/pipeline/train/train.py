@@ -81,8 +81,8 @@ def train(
         model = run.finish()
         _check_weights(model)
         # The model holds the chosen rule instead of "auto".
-        chosen = {"rule": run.progress.rule, "prototype_share": run.progress.prototype_share}
-        model.config = replace(config, inference=replace(config.inference, **chosen))
+        rule, share = run.progress.rule, run.progress.prototype_share
+        model.config = replace(config, inference=replace(config.inference, rule=rule, prototype_share=share))
         checkpoint = Checkpoint(
             model=model.cpu(),
             classes=dataset.classes,

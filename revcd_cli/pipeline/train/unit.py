@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -144,7 +144,8 @@ class TrainingUnit:
         if info.epoch not in self.kept or not math.isfinite(loss):
             return info, found
         if self.fold:
-            return replace(info, validation=self.measure(trainer.ema, info.epoch, found)), found
+            model = cast(ZeroShotModel, trainer.ema)  # units of baselines override what a `Trainer` would not fit
+            return replace(info, validation=self.measure(model, info.epoch, found)), found
         weights = trainer.ema.state_dict().items()
         return info, {self.key(info.epoch, name): value.clone() for name, value in weights}
 

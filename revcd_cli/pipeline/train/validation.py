@@ -111,10 +111,12 @@ def own_figures(fold: SplitScores, settings: TrainConfig) -> dict[str, float | N
 
 def mean_figures(reports: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     """Return the mean of each figure, None if it is None in any report."""
-    return {
-        name: None if any(report[name] is None for report in reports) else fmean(report[name] for report in reports)
-        for name in reports[0]
-    }
+    return {name: _mean([report[name] for report in reports]) for name in reports[0]}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if len(defined) == len(values) else None
 
 
 def _penalty(folds: Sequence[SplitScores], settings: TrainConfig) -> float:
