@@ -68,8 +68,8 @@ def train(
     check_features(dataset)
     output = check_model_output(output, resume=resume, overwrite=overwrite)
     started = time.monotonic()
-    beside = (state_path(output), config_path(output), curves_path(output))
-    with files.exclusive(output, *beside), torch.random.fork_rng():
+    related = (state_path(output), config_path(output), curves_path(output))
+    with files.exclusive(output, *related), torch.random.fork_rng():
         where = choose_device(device).value
         run = TrainingRun(dataset, config, output, seed, where, on_epoch or (lambda info: None), processes)
         if run.load_saved_state(resume):
@@ -135,8 +135,8 @@ def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
     if output.suffix in (".toml", ".png"):
         raise UsageError(f"{output}: a model's name cannot end in {output.suffix}.", hint="Call it NAME.safetensors.")
     overwrite = overwrite or (resume and state_path(output).exists())
-    for beside in (config_path(output), curves_path(output)):
-        files.check_output(beside, overwrite=overwrite)
+    for related in (config_path(output), curves_path(output)):
+        files.check_output(related, overwrite=overwrite)
     return files.check_output(output, overwrite=overwrite)
 
 

@@ -79,15 +79,15 @@ def test_features_are_those_of_the_photos_in_the_order_of_the_rows(folder: Path)
 
 
 def test_features_are_extracted_once_with_progress_and_then_read_from_the_cache(folder: Path, cache: Path):
-    told: list[tuple[int, int | None, int]] = []
-    first, said = extracted(folder, on_progress=lambda *counts: told.append(counts))
-    assert told == [(done, 9, 0) for done in range(10)]
+    reported: list[tuple[int, int | None, int]] = []
+    first, said = extracted(folder, on_progress=lambda *counts: reported.append(counts))
+    assert reported == [(done, 9, 0) for done in range(10)]
     assert "there are already" not in said and "embedded" in said
     (file,) = cache.iterdir()
     before = file.read_bytes()
-    told.clear()
-    again, said = extracted(folder, on_progress=lambda *counts: told.append(counts))
-    assert not told
+    reported.clear()
+    again, said = extracted(folder, on_progress=lambda *counts: reported.append(counts))
+    assert not reported
     assert f"are cached: {file}" in said
     assert [path.name for path in cache.iterdir()] == [file.name] and file.read_bytes() == before
     np.testing.assert_array_equal(again.features, first.features)

@@ -247,14 +247,18 @@ def test_every_file_format_holds_the_same_numbers(weights: Path, tmp_path: Path,
 
 
 def test_the_summary_counts_what_the_output_holds(weights: Path, photos: Path, tmp_path: Path) -> None:
-    reasons, told = corrupt(photos), []
+    reasons, reported = corrupt(photos), []
     summary = extract(
-        [str(photos)], tmp_path / "f.parquet", backbone=TINY, weights=weights, on_progress=lambda *now: told.append(now)
+        [str(photos)],
+        tmp_path / "f.parquet",
+        backbone=TINY,
+        weights=weights,
+        on_progress=lambda *now: reported.append(now),
     )
     assert (summary.done, summary.failed, summary.reused, summary.exit_code) == (32, 4, 0, 3)
     assert dict(summary.reasons) == dict.fromkeys(reasons.values(), 1)
     assert [path for path, _, _ in summary.failures] == [f"{photos}/{number:02d}.png" for number in reasons]
-    assert told[0] == (0, 36, 0) and told[-1] == (36, 36, 4)
+    assert reported[0] == (0, 36, 0) and reported[-1] == (36, 36, 4)
     found = read_features(tmp_path / "f.parquet")
     assert {number: found.reason[number] for number in np.flatnonzero(~found.ok)} == reasons
 

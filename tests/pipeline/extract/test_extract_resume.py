@@ -137,12 +137,12 @@ def test_finished_shards_are_kept_and_only_the_rest_is_read(
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=13, error=error)
     del read[:]
-    told: list[tuple[int, int | None, int]] = []
+    reported: list[tuple[int, int | None, int]] = []
     notes: list[str] = []
-    summary = run(tmp_path / "f.parquet", on_progress=lambda *now: told.append(now), on_note=notes.append)
+    summary = run(tmp_path / "f.parquet", on_progress=lambda *now: reported.append(now), on_note=notes.append)
     assert read == numbers(range(ROWS, PHOTOS))
     assert (summary.reused, summary.done, summary.failed) == (ROWS, PHOTOS - 1, 1)
-    assert told[0] == (ROWS, PHOTOS, 0)
+    assert reported[0] == (ROWS, PHOTOS, 0)
     assert any(f"{ROWS} photos are finished" in note for note in notes)
 
 

@@ -6,21 +6,11 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from revcd_cli.pipeline.predict.predictions import Prediction
 from revcd_cli.pipeline.predict.predictor import Predictor
-
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-EVERY_CLASS = 50
-
-
-def pattern(seed: int, side: int = 48) -> Image.Image:
-    """Return an image of random coloured blocks, another for each seed."""
-    colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(colours).resize((side, side + 8 * seed), Image.Resampling.NEAREST)
+from tests.makers.predictions import EVERY_CLASS, EXAMPLES, pattern
 
 
 @pytest.fixture(scope="package")

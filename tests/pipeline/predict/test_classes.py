@@ -16,10 +16,7 @@ from revcd_cli.data.classes.attributes import ClassAttributes, write_attribute_c
 from revcd_cli.errors import InputFileError
 from revcd_cli.pipeline.predict.predictions import Prediction
 from revcd_cli.pipeline.predict.predictor import Predictor
-
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-EVERY_CLASS = 50
-TOLERANCE = 1e-4  # of scores and probabilities, between tables of different sizes
+from tests.makers.predictions import EVERY_CLASS, EXAMPLES, TOLERANCE, probabilities, scores
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +39,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own(predictor: Predictor, photos: Path) -> list[Prediction]:
     """The predictions with all classes of the model."""
     return predictor.predict(photos, top_k=EVERY_CLASS)
-
-
-def scores(prediction: Prediction) -> dict[str, float]:
-    return {candidate.name: candidate.score for candidate in prediction.candidates}
-
-
-def probabilities(prediction: Prediction) -> dict[str, float]:
-    return {candidate.name: candidate.probability for candidate in prediction.candidates}
 
 
 def test_permuted_columns_give_exactly_the_same_predictions(predictor: Predictor, photos: Path, table: ClassAttributes):

@@ -23,38 +23,12 @@ from revcd_cli.errors import CheckpointError, ConfigError, RevcdError, UsageErro
 from revcd_cli.pipeline.predict.predictions import Prediction
 from revcd_cli.pipeline.predict.predictor import Predictor
 from revcd_cli.system.image_noise import image_generator
-
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-EVERY_CLASS = 50
-TOLERANCE = 1e-4  # of scores and probabilities, between batches of different photos
+from tests.makers.predictions import EVERY_CLASS, TOLERANCE, assert_same_predictions, probabilities, scores
 
 
 @pytest.fixture(scope="module")
 def table(predictor: Predictor) -> ClassAttributes:
     return predictor.checkpoint.classes
-
-
-def scores(prediction: Prediction) -> dict[str, float]:
-    return {candidate.name: candidate.score for candidate in prediction.candidates}
-
-
-def probabilities(prediction: Prediction) -> dict[str, float]:
-    return {candidate.name: candidate.probability for candidate in prediction.candidates}
-
-
-def assert_same_answer(one: Prediction, other: Prediction) -> None:
-    assert one.status == other.status == "ok"
-    assert one.best.name == other.best.name
-    assert scores(one) == pytest.approx(scores(other), rel=0, abs=TOLERANCE)
-    assert probabilities(one) == pytest.approx(probabilities(other), rel=0, abs=TOLERANCE)
-    assert {c.name: c.seen for c in one.candidates} == {c.name: c.seen for c in other.candidates}
-
-
-def assert_same_answers(predictions: list[Prediction], alone: dict[str, Prediction]) -> None:
-    """Assert that there is one prediction for each photo, equal to that for the photo alone."""
-    assert sorted(Path(each.path).name for each in predictions) == sorted(alone)
-    for prediction in predictions:
-        assert_same_answer(prediction, alone[Path(prediction.path).name])
 
 
 def test_a_raccoon_is_classified_as_one(alone: dict[str, Prediction]):
@@ -160,7 +134,7 @@ def test_an_unreadable_photo_has_a_reason_and_changes_no_other_prediction(
         "half.jpg": "truncated",
     }
     assert all(each.detail and not each.candidates and each.best is None for each in found if each.reason)
-    assert_same_answers([each for each in found if each.status == "ok"], alone)
+    assert_same_predictions([each for each in found if each.status == "ok"], alone)
 
 
 def test_the_noise_of_the_cosine_rule_depends_on_the_seed(cosine: Predictor, files: list[str]):
@@ -181,10 +155,10 @@ def test_the_evidence_rule_does_not_depend_on_the_seed(predictor: Predictor, fil
 
 def test_progress_counts_photos_and_failures_up_to_the_total(predictor: Predictor, photos: Path, tmp_path: Path):
     (tmp_path / "bad.jpg").write_bytes(b"")
-    told: list[tuple[int, int | None, int]] = []
+    reported: list[tuple[int, int | None, int]] = []
     inputs = [str(tmp_path / "bad.jpg"), str(photos)]
-    list(predictor.stream(inputs, batch_size=2, on_progress=lambda *counts: told.append(counts)))
-    assert told == [(2, 6, 1), (4, 6, 1), (6, 6, 1)]
+    list(predictor.stream(inputs, batch_size=2, on_progress=lambda *counts: reported.append(counts)))
+    assert reported == [(2, 6, 1), (4, 6, 1), (6, 6, 1)]
 
 
 def test_thumbnails_are_small_jpegs_of_readable_photos_and_made_only_on_request(

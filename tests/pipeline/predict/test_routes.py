@@ -9,16 +9,21 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from revcd_cli.pipeline.predict.predictions import Prediction
 from revcd_cli.pipeline.predict.predictor import Predictor
+from tests.makers.predictions import (
+    EVERY_CLASS,
+    EXAMPLES,
+    TOLERANCE,
+    assert_same_prediction,
+    assert_same_predictions,
+    pattern,
+    scores,
+)
 
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-EVERY_CLASS = 50
-TOLERANCE = 1e-4  # of scores and probabilities, between batches of different photos
 TRANSPOSED = {  # the stored form of an upright picture, by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,35 +33,6 @@ TRANSPOSED = {  # the stored form of an upright picture, by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-
-
-def pattern(seed: int, side: int = 48) -> Image.Image:
-    """Return an image of random coloured blocks, another for each seed."""
-    colours = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(colours).resize((side, side + 8 * seed), Image.Resampling.NEAREST)
-
-
-def scores(prediction: Prediction) -> dict[str, float]:
-    return {candidate.name: candidate.score for candidate in prediction.candidates}
-
-
-def probabilities(prediction: Prediction) -> dict[str, float]:
-    return {candidate.name: candidate.probability for candidate in prediction.candidates}
-
-
-def assert_same_answer(one: Prediction, other: Prediction) -> None:
-    assert one.status == other.status == "ok"
-    assert one.best.name == other.best.name
-    assert scores(one) == pytest.approx(scores(other), rel=0, abs=TOLERANCE)
-    assert probabilities(one) == pytest.approx(probabilities(other), rel=0, abs=TOLERANCE)
-    assert {c.name: c.seen for c in one.candidates} == {c.name: c.seen for c in other.candidates}
-
-
-def assert_same_answers(predictions: list[Prediction], alone: dict[str, Prediction]) -> None:
-    """Assert that there is one prediction for each photo, equal to that for the photo alone."""
-    assert sorted(Path(each.path).name for each in predictions) == sorted(alone)
-    for prediction in predictions:
-        assert_same_answer(prediction, alone[Path(prediction.path).name])
 
 
 def as_folder(folder: Path, tmp_path: Path) -> list[str]:
@@ -94,7 +70,7 @@ def as_compressed_tar(folder: Path, tmp_path: Path) -> list[str]:
 def test_a_photo_has_the_same_prediction_from_every_kind_of_input(
     predictor: Predictor, photos: Path, alone: dict[str, Prediction], tmp_path: Path, route
 ):
-    assert_same_answers(predictor.predict(route(photos, tmp_path), top_k=EVERY_CLASS), alone)
+    assert_same_predictions(predictor.predict(route(photos, tmp_path), top_k=EVERY_CLASS), alone)
 
 
 def test_a_photo_has_the_same_prediction_from_a_list_on_stdin(
@@ -104,7 +80,7 @@ def test_a_photo_has_the_same_prediction_from_a_list_on_stdin(
     monkeypatch.setattr(sys, "stdin", listed)
     found = predictor.predict("-", top_k=EVERY_CLASS)
     assert [each.path for each in found] == files
-    assert_same_answers(found, alone)
+    assert_same_predictions(found, alone)
 
 
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
@@ -119,7 +95,7 @@ def test_copies_of_a_photo_have_the_same_prediction_under_any_name(
     copies = [each for each in found if "between" not in each.path]
     assert len(copies) == 3
     for copy in copies:
-        assert_same_answer(copy, copies[0])
+        assert_same_prediction(copy, copies[0])
 
 
 @pytest.mark.parametrize("rule", ["evidence", "cosine"])
@@ -132,7 +108,7 @@ def test_batch_size_and_workers_do_not_change_a_prediction(
     found = list(used.stream(files, top_k=EVERY_CLASS, batch_size=batch_size, workers=workers))
     assert [each.path for each in found] == files
     for one, other in zip(found, as_usual, strict=True):
-        assert_same_answer(one, other)
+        assert_same_prediction(one, other)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +126,7 @@ def test_the_exif_orientation_is_applied(predictor: Predictor, upright: Image.Im
     found = predictor.predict(tmp_path, top_k=EVERY_CLASS)
     assert [Path(each.path).stem for each in found] == [str(n) for n in range(1, 9)]
     for each in found[1:]:
-        assert_same_answer(each, found[0])
+        assert_same_prediction(each, found[0])
 
 
 def test_the_prediction_depends_on_the_orientation(predictor: Predictor, upright: Image.Image, tmp_path: Path):

@@ -96,7 +96,7 @@ def test_the_random_state_of_the_caller_is_neither_used_nor_changed(toy_model, t
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_configuration_beside_a_model_gives_the_same_model(toy_model, tmp_path: Path):
+def test_the_configuration_written_with_a_model_gives_the_same_model(toy_model, tmp_path: Path):
     config = resolve_settings(toy_model.path.with_suffix(".config.toml")).config
     assert config == toy_model.config
     assert model_sha256(toy_model.dataset, config, tmp_path / "m.safetensors") == file_sha256(toy_model.path)
@@ -119,11 +119,11 @@ def test_the_model_records_what_it_was_trained_on(toy_model):
 
 
 def test_epochs_are_reported_in_order_and_validated_as_set(make_toy, small_config, tmp_path: Path):
-    told: list[EpochInfo] = []
+    reported: list[EpochInfo] = []
     config = small_config(train={"epochs": 5, "evaluate_every": 2})
-    summary = train(make_toy(), config, tmp_path / "m.safetensors", on_epoch=told.append)
-    validation = [info for info in told if info.phase == "validation"]
-    final = told[len(validation) :]
+    summary = train(make_toy(), config, tmp_path / "m.safetensors", on_epoch=reported.append)
+    validation = [info for info in reported if info.phase == "validation"]
+    final = reported[len(validation) :]
     assert [(info.fold, info.epoch) for info in validation] == [(fold, e) for fold in (1, 2) for e in range(1, 6)]
     assert {info.folds for info in validation} == {2}
     assert [info.epoch for info in validation if info.validation] == [2, 4, 5] * 2
@@ -131,9 +131,9 @@ def test_epochs_are_reported_in_order_and_validated_as_set(make_toy, small_confi
     assert [info.phase for info in final] == ["final"] * summary.epochs
     assert [info.epoch for info in final] == list(range(1, summary.epochs + 1))
     assert all(info.validation is None and info.fold == 0 for info in final)
-    assert summary.history == [info.record() for info in told]
-    assert [info.done for info in told] == list(range(1, len(told) + 1))
-    assert {info.planned for info in validation} == {15} and {info.planned for info in final} == {len(told)}
+    assert summary.history == [info.record() for info in reported]
+    assert [info.done for info in reported] == list(range(1, len(reported) + 1))
+    assert {info.planned for info in validation} == {15} and {info.planned for info in final} == {len(reported)}
 
 
 def test_validation_chooses_epochs_and_calibration_but_changes_no_weight(make_toy, small_config, tmp_path: Path):

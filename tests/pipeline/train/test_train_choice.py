@@ -47,7 +47,7 @@ class Copies(TrainingUnit):
 
 
 def all_results(dataset: Dataset, config: Config, seed: int) -> dict[Key, ValidationResult]:
-    """Return the validation result of every epoch and rule, computed anew from copies of the networks."""
+    """Return the validation result of every epoch and rule, computed from copies of the networks."""
     run = TrainingRun(dataset, config, None, seed, torch.device("cpu"))
     folds = [Copies(**vars(unit), copies={}) for unit in run.fold_units]
     for fold in folds:

@@ -45,11 +45,11 @@ def saved_after_every_epoch(monkeypatch: pytest.MonkeyPatch):
 
 def interrupt_at(event: int) -> Callable[[EpochInfo], None]:
     """Return an `on_epoch` that raises KeyboardInterrupt at its n-th call, counted from 1."""
-    told: list[EpochInfo] = []
+    reported: list[EpochInfo] = []
 
     def on_epoch(info: EpochInfo) -> None:
-        told.append(info)
-        if len(told) == event:
+        reported.append(info)
+        if len(reported) == event:
             raise KeyboardInterrupt
 
     return on_epoch
@@ -92,13 +92,13 @@ def test_a_training_can_be_interrupted_repeatedly(toy_model, tmp_path: Path):
 
 
 def test_a_state_older_than_the_interruption_is_accepted(toy_model, tmp_path: Path):
-    output, told = tmp_path / "m.safetensors", []
+    output, reported = tmp_path / "m.safetensors", []
     interrupted(toy_model.dataset, toy_model.config, output, 2)
     older = state_path(output).read_bytes()
     interrupted(toy_model.dataset, toy_model.config, output, 3, resume=True)
     state_path(output).write_bytes(older)
-    train(toy_model.dataset, toy_model.config, output, device="cpu", resume=True, on_epoch=told.append)
-    assert told[0].epoch == 2
+    train(toy_model.dataset, toy_model.config, output, device="cpu", resume=True, on_epoch=reported.append)
+    assert reported[0].epoch == 2
     assert file_sha256(output) == file_sha256(toy_model.path)
 
 
@@ -119,9 +119,9 @@ def test_a_state_saved_after_later_epochs_is_that_of_its_own_epoch(make_toy, sma
 
     with pytest.raises(KeyboardInterrupt):
         Late(dataset, config, output, 0, torch.device("cpu")).finish()
-    told: list[EpochInfo] = []
-    resumed = train(dataset, config, output, device="cpu", resume=True, on_epoch=told.append)
-    assert told[0].epoch == 3
+    reported: list[EpochInfo] = []
+    resumed = train(dataset, config, output, device="cpu", resume=True, on_epoch=reported.append)
+    assert reported[0].epoch == 3
     assert resumed.sha256 == whole.sha256
 
 
