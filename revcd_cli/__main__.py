@@ -1,4 +1,4 @@
-"""Run the command line, and turn every way in which it can end into one message and an exit code."""
+"""Entry point of the command line: every error becomes one message and an exit code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `revcd` with these arguments (default: the process's own) and return the exit code."""
     _make_streams_safe()
-    _quieten_libraries()
+    _silence_libraries()
     from .cli.terminal import console
 
-    with _terminable() as signals:
+    with _sigterm_as_interrupt() as signals:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     if code == INTERRUPTED:
         code = TERMINATED if signals else INTERRUPTED
@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        _forget_stdout()
-        if code != FAILED:  # else it was said already
-            _explain(error)
+        _discard_stdout()
+        if code != FAILED:  # otherwise it was reported already
+            _report(error)
         return code if code in (INTERRUPTED, TERMINATED) else FAILED
     return code
 
@@ -51,17 +51,17 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        _explain(error)
+        _report(error)
         if streams.settings.verbosity >= 2:
             traceback.print_exc()
         return error.exit_code if isinstance(error, RevcdError) else FAILED
     return 0
 
 
-def _explain(error: Exception) -> None:
+def _report(error: Exception) -> None:
     from .cli.terminal import console
 
-    if isinstance(error, BrokenPipeError):  # the reader of a pipe went away: nobody is left to tell
+    if isinstance(error, BrokenPipeError):  # the reader of the pipe has ended
         return
     if isinstance(error, RevcdError):
         console.fail(error)
@@ -77,7 +77,7 @@ def _explain(error: Exception) -> None:
 
 
 def _make_streams_safe() -> None:
-    """Let no character, encoding or closed descriptor crash what is printed."""
+    """Make printing safe for any character, encoding or closed descriptor."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the caller closed the descriptor
@@ -86,23 +86,23 @@ def _make_streams_safe() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _quieten_libraries() -> None:
-    """Let no library talk over revcd: what is wrong with a file stands in its row, or in the error about it."""
-    if not sys.warnoptions:  # else somebody wants to see them
+def _silence_libraries() -> None:
+    """Silence warnings of libraries; problems of a file are in its row of the output, or in the error message."""
+    if not sys.warnoptions:  # otherwise the user asked for them
         warnings.simplefilter("ignore")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """Make SIGTERM end the work as Ctrl-C does, so that it is left resumable; yield the list of those received."""
+def _sigterm_as_interrupt() -> Iterator[list[int]]:
+    """Handle SIGTERM like Ctrl-C, so that the run can be resumed; yield the list of received signals."""
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         received.append(number)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # no other thread may handle signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield received
         return
     previous = signal.signal(signal.SIGTERM, interrupt)
@@ -112,8 +112,8 @@ def _terminable() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _forget_stdout() -> None:
-    """Send what is still buffered nowhere, or the interpreter fails on it again when it exits."""
+def _discard_stdout() -> None:
+    """Discard buffered output, on which the interpreter would fail again when it exits."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Everything that revcd raises on purpose. The command line turns it into one message and an exit code.
+"""Exceptions of revcd, each with an exit code, and helpers for their messages.
 
 A message says what is wrong, where, why, and what to do; `hint` is the last part.
 """
@@ -9,17 +9,17 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-_LONGEST = 2000  # characters of a message: an input that is quoted in it may have millions
+_MAX_LENGTH = 2000  # characters of a message, as a quoted input may have millions
 
 
 class RevcdError(Exception):
-    """A failure that the user can understand and act on: nothing usable was produced."""
+    """An error that the user can understand and resolve. No usable output was written."""
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        self.message = shortened(message, _LONGEST)
-        self.hint = hint and shortened(hint, _LONGEST)
+        self.message = shortened(message, _MAX_LENGTH)
+        self.hint = hint and shortened(hint, _MAX_LENGTH)
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -27,17 +27,17 @@ class RevcdError(Exception):
 
 
 class UsageError(RevcdError):
-    """The command was called wrongly: an option, a path or a name that cannot be meant."""
+    """An invalid option, path or name."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A setting is unknown, of the wrong type, or out of range."""
+    """An unknown setting, or one with a value of the wrong type or out of range."""
 
 
 class InputFileError(RevcdError):
-    """An input file is invalid. The message begins with `path:line:column`, as far as those are known."""
+    """An invalid input file. The message begins with `path:line:column`, as far as they are known."""
 
     exit_code = 4
 
@@ -56,7 +56,7 @@ class InputFileError(RevcdError):
 
 
 class LeakError(InputFileError):
-    """A split lets test photos or unseen classes into training, so its numbers would mean nothing."""
+    """A split with test photos or unseen classes in training, which would make the metrics meaningless."""
 
 
 class CheckpointError(RevcdError):
@@ -64,15 +64,15 @@ class CheckpointError(RevcdError):
 
 
 class WeightsError(RevcdError):
-    """The weights of a backbone cannot be had or do not fit it."""
+    """The weights of a backbone are not available or do not fit it."""
 
 
 class DownloadError(RevcdError):
-    """A download failed; what was fetched so far is kept for the next attempt."""
+    """A download failed. The bytes received so far are kept for the next attempt."""
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text of at most `most` characters: its beginning and its end, if it has more."""
+    """Return at most `most` characters: the beginning and the end of a longer text."""
     return text if len(text) <= most else f"{text[: most * 2 // 3]} ... {text[-(most // 3 - 5) :]}"
 
 
@@ -84,7 +84,7 @@ def listed(names: Sequence[str], most: int, *, total: int | None = None, separat
 
 
 def brief(error: BaseException) -> str:
-    """Return in one short line what a library says about a file; it may quote the file, or say nothing."""
+    """Return the message of a library's exception in one short line; its type if it has no message."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return shortened(line, 200).rstrip(".")
 

@@ -1,4 +1,4 @@
-"""Messages: short whatever they quote, and lists that say how much they leave out."""
+"""Error messages: limited length, and lists that count what they leave out."""
 
 from __future__ import annotations
 

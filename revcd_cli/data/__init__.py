@@ -1,4 +1,4 @@
 """Input data: class tables, photos, feature files, datasets and downloads.
 
-No networks are built here. May import `system`, `config` and `errors`.
+It does not build networks. May import `system`, `config` and `errors`.
 """

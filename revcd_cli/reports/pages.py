@@ -10,7 +10,7 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.formats.path_text import encode_path
+from ..data.formats.path_encoding import encode_path
 from ..pipeline.predict.predictions import rounded
 
 if TYPE_CHECKING:

@@ -133,7 +133,7 @@ class OtherChannels(Sequence):
 
 @pytest.mark.parametrize("kind", [Sequence, Vector, Several, OtherChannels])
 def test_an_output_that_is_not_known_to_be_a_map_is_refused_at_once(kind):
-    with pytest.raises(UsageError, match=r"some\.tag: its spatial tokens"):
+    with pytest.raises(UsageError, match=r"some\.tag: its last feature map"):
         TokenNetwork(kind(), "some.tag", (3, 8, 8))
 
 

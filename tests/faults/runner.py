@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from revcd_cli.data.formats.path_text import decode_path
+from revcd_cli.data.formats.path_encoding import decode_path
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = "answers.csv"

@@ -311,7 +311,7 @@ def caches() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
         for question, answer in QUESTIONS:
-            probes.remembered([question], lambda answer=answer: answer)
+            probes.cached([question], lambda answer=answer: answer)
         content = probes.cache_file().read_bytes()
     os.environ.pop("XDG_CACHE_HOME")
     os.environ |= {"XDG_CACHE_HOME": kept} if kept else {}

@@ -19,8 +19,8 @@ import scipy.io
 from revcd_cli.backbones.weights import read_state_dict
 from revcd_cli.data.datasets.published_split import read_published_split
 from revcd_cli.data.features.files import read_features
-from revcd_cli.data.formats.mat_elements import check_elements
 from revcd_cli.data.formats.mat_file import load_mat
+from revcd_cli.data.formats.mat_structure import check_structure
 from revcd_cli.data.photos.archives import archive_sources
 from revcd_cli.data.photos.image_source import failed_source
 from revcd_cli.data.photos.images import ImageFailure
@@ -79,7 +79,7 @@ def test_a_matrix_that_would_end_the_process_is_refused(tmp_path: Path, case: st
 def test_what_claims_to_unpack_to_gigabytes_is_refused(tmp_path: Path):
     content = struct.pack("<II", MATRIX, 1 << 31) + matrix(ONE)[8:]
     (tmp_path / "f.mat").write_bytes(HEADER + packed(content))
-    with pytest.raises(InputFileError, match="claim to unpack to 2,147,483,648"):
+    with pytest.raises(InputFileError, match="claim to expand to 2,147,483,648"):
         read_features(tmp_path / "f.mat")
 
 
@@ -95,7 +95,7 @@ def test_files_written_by_scipy_are_read_and_structures_are_refused(tmp_path: Pa
         "flags": np.ones(2, bool),
     }
     scipy.io.savemat(path, {**sound, "cell": cell, "struct": {"x": 1}}, do_compression=is_packed)
-    assert check_elements(path) == {"struct"}
+    assert check_structure(path) == {"struct"}
     assert load_mat(path, ["numbers", "cell"])["cell"].shape == (1, 3)
     with pytest.raises(InputFileError, match="struct is a structure"):
         load_mat(path, ["struct"])
@@ -211,6 +211,6 @@ def test_an_invalid_record_of_a_search_is_refused(tmp_path: Path, field: str):
 @pytest.mark.parametrize("change", [lambda data: data.replace(b"5", b'"x"'), lambda data: data[:-3], bytes.upper])
 def test_a_damaged_cache_of_micro_benchmarks_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / name))
-    assert probes.remembered(["a"], lambda: 5) == 5
+    assert probes.cached(["a"], lambda: 5) == 5
     probes.cache_file().write_bytes(change(probes.cache_file().read_bytes()))
-    assert probes.remembered(["a"], lambda: 6) == 6
+    assert probes.cached(["a"], lambda: 6) == 6

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from revcd_cli.__main__ import _quieten_libraries
+from revcd_cli.__main__ import _silence_libraries
 from revcd_cli.data.photos.images import ImageFailure
 from revcd_cli.errors import RevcdError
 
@@ -73,7 +73,7 @@ def _work(kind: Kind, seed: int, numbers: list[int], answers: int) -> None:
     root = Path(tempfile.mkdtemp(prefix="revcd-fuzz-"))
     try:
         torch.set_num_threads(1)
-        _quieten_libraries()
+        _silence_libraries()
         said = os.open(root / "said", os.O_RDWR | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):
             os.dup2(said, stream)

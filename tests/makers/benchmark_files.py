@@ -82,7 +82,7 @@ REFUSED = [  # what is changed in att_splits.mat, in res101.mat, what the messag
     ({}, transposed("features", features()), "transposed"),
     ({}, {"labels": LABELS - 1}, "labels count from 1 in this format, but a 0"),
     ({}, {"labels": LABELS + 1}, "labels go up to 5, but there are only 4"),
-    ({}, {"labels": LABELS + 0.5}, "labels must hold whole numbers"),
+    ({}, {"labels": LABELS + 0.5}, "labels must hold integers"),
     ({}, {"labels": LABELS[:-1]}, "15"),
     ({}, {"labels": np.where(LABELS == 1, 2, LABELS)}, 'no photo is of class "zebra"'),
     ({}, {"labels": 5 - LABELS}, "another order of classes than allclasses_names"),
@@ -90,7 +90,7 @@ REFUSED = [  # what is changed in att_splits.mat, in res101.mat, what the messag
     ({"trainval_loc": column([2, 17])}, {}, "names row 17, but res101.mat has 16 rows"),
     ({"trainval_loc": column([2, 2, 3])}, {}, "trainval names 1 rows twice"),
     ({"att": np.full((3, 4), np.nan)}, {}, "att has 12 values that are not finite"),
-    ({"allclasses_names": cell(("zebra", "Zebra", "okapi", "lion"))}, {}, "holds a class twice"),
+    ({"allclasses_names": cell(("zebra", "Zebra", "okapi", "lion"))}, {}, "contains a class twice"),
     ({"original_att": np.zeros((2, 4))}, {}, "original_att is (2, 4), but att is (3, 4)"),
     ({}, {"features": np.where(np.eye(2, 16) > 0, np.nan, 1.0)}, "2 features are not finite"),
 ]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revcd_cli.data.formats.path_text import decode_path
+from revcd_cli.data.formats.path_encoding import decode_path
 from revcd_cli.errors import RevcdError, UsageError
 from revcd_cli.pipeline.predict.predictions import COLUMNS, NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
 from revcd_cli.reports.predictions.files import open_writer

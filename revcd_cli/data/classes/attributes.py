@@ -1,4 +1,4 @@
-"""Class descriptions: one row per class, one column per attribute. Everything is matched by name, never by position."""
+"""Class tables: one row per class, one column per attribute, matched by name and never by position."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE = "class,stripes,hooves\nzebra,0.9,1"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _IS_NUMBER = re.compile(_NUMBER).fullmatch
 _ARE_NUMBERS = re.compile(f"{_NUMBER}(?:\x1f{_NUMBER})*").fullmatch  # one match per row: 50,000 rows stay fast
-_LISTED = 10  # names that a message lists at most
+_LISTED = 10  # names that a message lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,44 +31,44 @@ class ClassAttributes:
     names: tuple[str, ...]  # (C,)
     attributes: tuple[str, ...]  # (A,)
     values: np.ndarray  # (C, A) float32, finite
-    source: str  # the file they come from
-    sha256: str  # of that file
-    filled: int = 0  # missing values that were replaced by the attribute's mean over the other classes
-    header_line: int | None = None  # of the file, where it has lines
+    source: str  # the path of the file
+    sha256: str  # of the file
+    filled: int = 0  # missing values that `fill_missing` replaced
+    header_line: int | None = None  # line of the header, in a text file
 
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
         return {class_key(name): row for row, name in enumerate(self.names)}
 
     def index(self, name: str) -> int:
-        """Return the row of a class, spelt as `class_key` allows. Raises `InputFileError` if there is none."""
+        """Return the row of a class, in any spelling with the same `class_key`. Raises `InputFileError`."""
         row = self._rows.get(class_key(name))
         if row is None:
             raise InputFileError(self.source, f'has no class "{name}"{did_you_mean(name, self.names)}.')
         return row
 
     def select(self, names: Iterable[str]) -> ClassAttributes:
-        """Return these classes only, in this order."""
+        """Return only these classes, in this order. Raises `InputFileError` for an unknown name."""
         rows = [self.index(name) for name in names]
         return replace(self, names=tuple(self.names[row] for row in rows), values=self.values[rows])
 
 
 def class_key(name: str) -> str:
-    """Return the form in which class names from different files are compared.
+    """Return the normalised name with which class names of different files are compared.
 
-    "Grizzly_Bear", "grizzly+bear" and " grizzly bear" are one class; a prefix such as CUB's "002." is kept.
+    "Grizzly_Bear", "grizzly+bear" and " grizzly bear" are equal. A prefix such as CUB's "002." is kept.
     """
     spaced = unicodedata.normalize("NFC", name).replace("+", " ").replace("_", " ")
     return " ".join(spaced.split()).casefold()
 
 
 def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttributes:
-    """Read a class table: the first column is `class`, then one column per attribute.
+    """Read a class table from CSV: a column `class`, then one column per attribute.
 
-    Values are finite numbers with a decimal point; -1 is a number like any other. An empty cell is an error, or with
-    `missing="mean"` takes the attribute's mean over the classes that have it (`filled` counts them).
+    Values are finite numbers with a decimal point; -1 has no special meaning. An empty cell is an error, or with
+    `missing="mean"` gets the attribute's mean over the classes that have a value.
 
-    Raises `InputFileError` with path:line:column (the column counts cells); nothing is guessed.
+    Raises `InputFileError` with path:line:column, where the column counts cells.
     """
     table = open_csv(Path(path), example=EXAMPLE)
     attributes = _check_header(table)
@@ -82,7 +82,7 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
         first = lines.setdefault(class_key(name), line)
         if first != line:
             raise InputFileError(
-                table.path, f'class "{name}" stands on line {first} and on line {line}.', line=line, column=1
+                table.path, f'class "{name}" is on line {first} and on line {line}.', line=line, column=1
             )
         names.append(name)
         values.append(_numbers(table, line, cells, missing))
@@ -93,26 +93,26 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
 
 
 def write_attribute_csv(path: Path, classes: ClassAttributes) -> None:
-    """Write a class table that `read_attribute_csv` reads back as the same numbers."""
+    """Write a class table; `read_attribute_csv` reads the same values."""
     text = io.StringIO()
     plain = csv.writer(text, lineterminator="\n")
     quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     plain.writerow(["class", *classes.attributes])
     for name, row in zip(classes.names, classes.values, strict=True):
-        writer = quoted if name.startswith("#") else plain  # a line that begins with # would be a comment
-        writer.writerow([name, *(float(str(value)) for value in row)])  # the shortest text of the float32
+        writer = quoted if name.startswith("#") else plain  # otherwise the line would be a comment
+        writer.writerow([name, *(float(str(value)) for value in row)])  # the shortest text for the float32 value
     write_bytes(path, text.getvalue().encode())
 
 
 def fill_missing(values: np.ndarray, path: Path, attributes: Sequence[str]) -> tuple[np.ndarray, int]:
-    """Replace NaN by the attribute's mean over the other classes. Returns the values (C, A) and how many were NaN."""
+    """Replace NaN by the attribute's mean over the other classes. Returns values (C, A) and the number of NaN."""
     holes = np.isnan(values)
     empty = holes.all(axis=0)
     if empty.any():
         column = int(empty.argmax())
         raise InputFileError(
             path,
-            f'no class has a value of attribute "{attributes[column]}", so there is no mean to fill in.',
+            f'no class has a value of attribute "{attributes[column]}", so its mean is not defined.',
             column=column + 2,
             hint="Give at least one value, or remove the column.",
         )
@@ -123,9 +123,9 @@ def fill_missing(values: np.ndarray, path: Path, attributes: Sequence[str]) -> t
 
 
 def align(classes: ClassAttributes, attributes: Sequence[str]) -> ClassAttributes:
-    """Return the same classes with exactly these attributes, in this order; columns are found by name.
+    """Return the classes with exactly these attributes, in this order; columns are matched by name.
 
-    Raises `InputFileError` that lists what the table lacks, with the nearest names it has, or has too much.
+    Raises `InputFileError` that lists missing attributes, each with the nearest name, or unknown ones.
     """
     columns = {name.strip(): column for column, name in enumerate(classes.attributes)}
     wanted = [name.strip() for name in attributes]
@@ -138,7 +138,7 @@ def align(classes: ClassAttributes, attributes: Sequence[str]) -> ClassAttribute
             f"lacks {len(absent)} of the model's {len(wanted)} attributes: {listed(near, _LISTED, total=len(absent))}.",
             line=classes.header_line,
             column=_column(classes, extra[0]) if extra else None,
-            hint=f"Add the columns, or rename those that mean the same. Not known to the model: {_quoted(extra)}."
+            hint=f"Add the columns, or rename those with the same meaning. Not known to the model: {_quoted(extra)}."
             if extra
             else "Add the columns.",
         )
@@ -156,14 +156,14 @@ def align(classes: ClassAttributes, attributes: Sequence[str]) -> ClassAttribute
 
 
 def _column(classes: ClassAttributes, attribute: str) -> int | None:
-    """Return the cell of the header that names an attribute; cells count from 1, and the first one is `class`."""
+    """Return the column of an attribute in the file; columns count from 1, and the first one is `class`."""
     if classes.header_line is None:
         return None
     return [name.strip() for name in classes.attributes].index(attribute) + 2
 
 
 def _check_header(table: CsvTable) -> tuple[str, ...]:
-    """Return the attribute names."""
+    """Return the attribute names of the header. Raises `InputFileError`."""
     first, *attributes = table.header
     line = table.header_line
     if attributes and all(map(_IS_NUMBER, attributes)) and first.casefold() != "class":
@@ -200,7 +200,7 @@ def _check_header(table: CsvTable) -> tuple[str, ...]:
 
 
 def _numbers(table: CsvTable, line: int, cells: list[str], missing: str) -> np.ndarray:
-    """Return one row's values (A,) float32, with NaN for empty cells if those are to be filled."""
+    """Return the values (A,) float32 of one row, with NaN for empty cells if they will be filled."""
     texts = cells[1:]
     if _ARE_NUMBERS("\x1f".join(texts)):
         values = [float(text) for text in texts]
@@ -242,7 +242,7 @@ def _cell_error(table: CsvTable, line: int, column: int, cells: list[str], why: 
 
 
 def _why_not(text: str) -> str:
-    """Say what is wrong with a cell that is not a plain number, and how to write it."""
+    """Return why a cell is not a plain number, and how to write it."""
     if text.lstrip("+-").casefold() in ("nan", "inf", "infinity"):
         return "but only finite numbers describe a class; leave unknown values empty"
     if _IS_NUMBER(text.removesuffix("%").strip()):

@@ -1,8 +1,8 @@
-"""Reading CSV files that people make: every fault has a place (line and cell) and its own sentence.
+"""Read CSV files with the line and cell of each error.
 
-Encodings UTF-8 (with or without a byte-order mark) and UTF-16 with one; separators comma, semicolon and tab, found in
-the header; any line ending; quoted cells may hold separators and line breaks. Blank lines and lines that begin with `#`
-are skipped.
+Encodings: UTF-8, with or without a byte-order mark, and UTF-16 with one. Separators: comma, semicolon or tab, found
+from the header. Any line ending. Quoted cells may contain separators and line breaks. Blank lines and lines that begin
+with `#` are skipped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ...errors import InputFileError
 
-MAX_BYTES = 256 << 20  # a table of 50,000 classes and 312 attributes is near 100 MB; more than this is another file
+MAX_BYTES = 256 << 20  # a table of 50,000 classes and 312 attributes has about 100 MB
 _DELIMITERS = (",", ";", "\t")
 
 
@@ -33,9 +33,9 @@ class CsvTable:
     text: str
 
     def rows(self, exact: int | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Yield (line on which the row begins, stripped cells) for each row below the header.
+        """Yield (first line, stripped cells) of each row below the header.
 
-        exact: a column, counted from 0, whose cells are left as they are.
+        exact: a column, counted from 0, whose cells are not stripped.
         Raises `InputFileError` for a row with more or fewer cells than the header.
         """
         width = len(self.header)
@@ -55,18 +55,15 @@ class CsvTable:
                     f'the row of "{cells[0]}" is too long: it has {_cells(len(cells))}, the header has {width}.',
                     line=line,
                     column=width + 1,
-                    hint="Remove what is too much. Decimals need a point, and text that holds a separator needs quotes."
+                    hint="Remove the surplus. Decimals need a point, and text that contains a separator needs quotes."
                     if self.delimiter == ","
-                    else "Remove what is too much, or quote text that holds a separator.",
+                    else "Remove the surplus, or quote text that contains a separator.",
                 )
             yield line, cells
 
 
 def open_csv(path: Path, *, example: str) -> CsvTable:
-    """Read a CSV file and its header. `example` is shown to whoever gives a file without content.
-
-    Raises `InputFileError`.
-    """
+    """Read a CSV file and its header. Raises `InputFileError`, which shows `example` for a missing or empty file."""
     path = Path(path).expanduser()
     data = _read(path, example)
     text = _decode(path, data)
@@ -79,7 +76,7 @@ def open_csv(path: Path, *, example: str) -> CsvTable:
 
 
 def expected(example: str) -> str:
-    """Return the hint that shows how a file should look."""
+    """Return a hint with an example of a valid file."""
     return "Expected a table such as:\n" + "\n".join(f"    {line}" for line in example.splitlines())
 
 
@@ -107,7 +104,7 @@ def _decode(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        # utf-8-sig counts from behind the mark it has taken off.
+        # utf-8-sig counts from the end of the byte-order mark.
         offset = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
         name = "UTF-16" if utf16 else "UTF-8"
         raise InputFileError(
@@ -119,13 +116,13 @@ def _decode(path: Path, data: bytes) -> str:
 
 
 def _find_delimiter(path: Path, text: str, example: str) -> str:
-    """Return the separator that cuts the header into most cells."""
+    """Return the separator that splits the header into the most cells."""
     widths, faults = {}, []
     for delimiter in _DELIMITERS:
         try:
             _, header = next(_records(path, text, delimiter), (0, []))
             widths[delimiter] = len(header)
-        except InputFileError as fault:  # a header of quoted names is well formed with the right separator only
+        except InputFileError as fault:  # quoted names are well formed only with the right separator
             faults.append(fault)
     if not widths:
         raise faults[0]
@@ -151,7 +148,7 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[
                 raise InputFileError(path, "has a cell of more than 131,072 characters.", line=line) from error
             raise InputFileError(
                 path,
-                "a quote that opens here is not closed, or text follows the closing one.",
+                "a quote that opens here is not closed, or text follows the closing quote.",
                 line=line,
                 hint='Write a quote inside a quoted cell twice: "say ""hi""".',
             ) from error
@@ -159,7 +156,7 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[
 
 
 class _Lines:
-    """The lines of a text without a second copy of it; blank and comment lines are left out between records."""
+    """Iterate over the lines of a text without copying it; skip blank and comment lines between records."""
 
     def __init__(self, text: str) -> None:
         self._lines = _split_lines(text)
@@ -177,7 +174,7 @@ class _Lines:
         while True:
             line = next(self._lines)
             self._number += 1
-            if not self._between_records:  # inside a quoted cell everything is content
+            if not self._between_records:  # within a quoted cell nothing is skipped
                 return line
             if line.strip() and not line.lstrip().startswith("#"):
                 self._between_records = False
@@ -186,7 +183,7 @@ class _Lines:
 
 
 def _split_lines(text: str) -> Iterator[str]:
-    """Yield lines ended by CR LF, LF or CR, with LF; unlike str.splitlines no other character ends a line."""
+    """Yield lines that end with CR LF, LF or CR, each with LF; str.splitlines would also split at other characters."""
     has_lone_cr = text.count("\r") != text.count("\r\n")
     if has_lone_cr:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

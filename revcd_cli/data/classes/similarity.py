@@ -1,4 +1,4 @@
-"""Cosines between many rows in memory that does not grow with their square: the closest pairs, groups and an order."""
+"""Cosine similarity between many rows, in tiles of limited memory: closest pairs, groups, nearest rows, an order."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-_TILE = 1024  # rows and columns of the cosines that are held at once
+_TILE = 1024  # rows and columns of a tile of the cosine matrix
 
 OnTile = Callable[[int, int], None]
 
 
 class Closest(NamedTuple):
-    """The closest pairs of R rows, and what lies above a bound."""
+    """The closest pairs of R rows, and the number and groups of pairs above a bound."""
 
     pairs: np.ndarray  # (K, 2), each the lower row first; the closest pair first
     cosines: np.ndarray  # (K,) float32
-    above: int  # pairs above the bound, of all
-    groups: np.ndarray  # (R,) rows that a chain of such pairs connects have one number
+    above: int  # number of all pairs above the bound
+    groups: np.ndarray  # (R,) connected components of these pairs
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Return rows (R, F) at length 1 as float32; a row of zeros stays one."""
+    """Return rows (R, F) scaled to length 1, as float32; rows of zeros stay zero."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0).astype(np.float32)
 
@@ -39,8 +39,8 @@ def closest_pairs(
 ) -> Closest:
     """Find the `keep` closest pairs of unit rows (R, F), and count those whose cosine is above the bound.
 
-    counts: (R,) how many equal rows each stands for; a pair of rows then counts as all their pairs. absolute: a cosine
-    of -1 is as close as one of 1. on_tile: called with how many rows are done, and R.
+    counts: (R,) multiplicity of each row; a pair then counts as all pairs of their copies. absolute: use the absolute
+    value of the cosine. on_tile: called with (rows done, R).
     """
     n = len(units)
     counts = np.ones(n, np.int64) if counts is None else counts
@@ -55,7 +55,7 @@ def closest_pairs(
             close = block > bound
             if close.any():
                 above += int(counts[top : top + tile] @ close @ counts[left : left + tile])
-                groups = _joined(groups, *(start + where for start, where in zip((top, left), close.nonzero())))  # noqa: B905
+                groups = _connect(groups, *(start + where for start, where in zip((top, left), close.nonzero())))  # noqa: B905
             floor = cosines[-1] if len(cosines) == keep else -np.inf
             row, column = (block > floor).nonzero()
             places = np.concatenate([places, (top + row) * n + left + column])
@@ -70,8 +70,8 @@ def closest_pairs(
     return Closest(np.stack([places // n, places % n], axis=1), cosines.clip(-1, 1), above, groups)
 
 
-def _joined(groups: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the groups after rows a and b (E,) were connected."""
+def _connect(groups: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the groups (R,) after connecting rows a and b (E,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -81,14 +81,14 @@ def _joined(groups: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def nearest(units: np.ndarray, others: np.ndarray, *, tile: int = _TILE) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each of the unit rows (R, F) which of the others (S, F) is nearest, and its cosine: (R,) each."""
+    """Return the index of the nearest of the others (S, F) to each unit row (R, F), and its cosine: (R,) each."""
     parts = [units[top : top + tile] @ others.T for top in range(0, len(units), tile)]  # S is small: seen classes
     which = np.concatenate([part.argmax(axis=1) for part in parts])
     return which, np.concatenate([part.max(axis=1) for part in parts]).clip(-1, 1)
 
 
 def order_alike(cosines: np.ndarray) -> np.ndarray:
-    """Return an order of rows in which those that are alike stand together. cosines: (R, R). Returns (R,)."""
+    """Return an order (R,) in which similar rows are adjacent (hierarchical clustering). cosines: (R, R)."""
     if len(cosines) < 3:
         return np.arange(len(cosines))
     from scipy.cluster.hierarchy import leaves_list, linkage

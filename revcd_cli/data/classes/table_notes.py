@@ -1,4 +1,4 @@
-"""What is odd about a class table without being wrong: said to the user, never refused."""
+"""Notes for the user about unusual but valid class tables."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from ...errors import listed
 from .attributes import ClassAttributes, class_key
 
 _LISTED = 5  # class names that a note lists
-_OTHER_SCALE = 2.0  # descriptions of one scale have lengths within this factor on average
+_OTHER_SCALE = 2.0  # average lengths differ by a larger factor only if the scales differ
 
 
 def table_notes(classes: ClassAttributes, known: ClassAttributes | None = None) -> tuple[str, ...]:
-    """Return one sentence for each oddity of a class table.
+    """Return one sentence for each unusual property of a class table.
 
-    known: the model's own table with the same attributes in the same order, to compare scales and shared classes.
+    known: the model's table, with the same attributes in the same order, to compare scales and shared classes.
     """
-    notes = []
+    notes: list[str] = []
     if classes.filled:
         notes.append(f"{classes.filled} empty cells were filled with the attribute's mean over the other classes.")
     if len(classes.names) == 1:
-        notes.append(f'The table has one class, so every photo will be called "{classes.names[0]}".')
+        notes.append(f'The table has one class, so every photo will be classified as "{classes.names[0]}".')
     zero = ~classes.values.any(axis=1)
     if zero.any():
-        notes.append(f"All attributes are 0 for {_names(classes, np.flatnonzero(zero))}: nothing describes it.")
+        notes.append(f"All attributes are 0 for {_names(classes, np.flatnonzero(zero))}: it has no description.")
     same = (classes.values == classes.values[:, :1]).all(axis=1) & ~zero
     if same.any() and len(classes.attributes) > 1:
         notes.append(f"All attributes have the same value for {_names(classes, np.flatnonzero(same))}.")
     notes += [
-        f"{_names(classes, rows)} are described alike and cannot be told apart; the first in the table wins."
+        f"{_names(classes, rows)} have equal descriptions; the first in the table is always predicted."
         for rows in _identical(classes)
     ]
     return (*notes, *(_comparison(classes, known) if known else ()))
@@ -41,7 +41,7 @@ def _comparison(classes: ClassAttributes, known: ClassAttributes) -> list[str]:
     here, there = (float(np.linalg.norm(table.values.astype(np.float64), axis=1).mean()) for table in (classes, known))
     if max(here, there) > _OTHER_SCALE * min(here, there):
         ranges = [f"{table.values.min():g} to {table.values.max():g}" for table in (classes, known)]
-        return [f"Values go from {ranges[0]}, in the model's own table from {ranges[1]}: is the scale the same?"]
+        return [f"Values go from {ranges[0]}, in the model's table from {ranges[1]}: is the scale the same?"]
     shared = {class_key(name): row for row, name in enumerate(known.names)}
     differing = [
         row
@@ -51,7 +51,7 @@ def _comparison(classes: ClassAttributes, known: ClassAttributes) -> list[str]:
     ]
     if not differing:
         return []
-    return [f"{_names(classes, differing)}: described otherwise than in the model's own table; this table is used."]
+    return [f"{_names(classes, differing)}: described differently in the model's table; this table is used."]
 
 
 def _identical(classes: ClassAttributes) -> list[list[int]]:
@@ -61,5 +61,5 @@ def _identical(classes: ClassAttributes) -> list[list[int]]:
     return [rows for rows in groups.values() if len(rows) > 1]
 
 
-def _names(classes: ClassAttributes, rows: Sequence[int]) -> str:
+def _names(classes: ClassAttributes, rows: Sequence[int] | np.ndarray) -> str:
     return listed([f'"{classes.names[row]}"' for row in rows[:_LISTED]], _LISTED, total=len(rows))

@@ -1,7 +1,8 @@
-"""Benchmarks in the xlsa17 layout: `att_splits.mat` beside features such as `res101.mat`, or beside the photos.
+"""Read benchmarks in the xlsa17 layout: `att_splits.mat` with features such as `res101.mat`, or with photos.
 
 Source: Y. Xian, C. H. Lampert, B. Schiele and Z. Akata, "Zero-Shot Learning - A Comprehensive Evaluation of the Good,
-the Bad and the Ugly", TPAMI 2019. The files count from one; everything returned here counts from zero.
+the Bad and the Ugly", TPAMI 2019. Row and class numbers are one-based in the files and zero-based
+in everything returned here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .splits import Split
 
 @dataclass(frozen=True)
 class _Rows:
-    """The N rows that the published split counts."""
+    """The N rows to which the published split refers."""
 
     source: Path
     labels: np.ndarray  # (N,) int64
@@ -40,12 +41,11 @@ class _Rows:
 def read_benchmark(folder: Path, *, name: str, features: str | None = None, images: Path | None = None) -> Dataset:
     """Read an xlsa17 folder.
 
-    features: a .mat of the same rows (also by the name of a file in `folder`), or a feature file of `revcd extract`,
-    joined by path; without it `res101.mat`, unless `images` says that features will be extracted. images: the
-    benchmark's own photos. Rows follow `image_files`, or without any .mat of rows the sorted paths of the photos, as
-    far as these fit the split.
+    features: a .mat of the same rows (also the name of a file in `folder`), or a feature file of `revcd extract`, which
+    is matched by path. The default is `res101.mat`, unless `images` is given. images: the folder of the benchmark's
+    photos. Rows follow `image_files`, or without any .mat the sorted paths of the photos, if these fit the split.
 
-    Raises `RevcdError` if the rows' classes are nowhere to be had, `InputFileError` or `LeakError` for faulty files.
+    Raises `RevcdError` if the classes of the rows are unknown, `InputFileError` or `LeakError` for invalid files.
     """
     published = read_published_split(folder)
     given = _find_features(folder, features)
@@ -60,7 +60,7 @@ def read_benchmark(folder: Path, *, name: str, features: str | None = None, imag
         classes=published.classes,
         labels=rows.labels,
         paths=paths,
-        keys=[str(row) for row in range(len(rows.labels))],  # the published row: the same whatever the features
+        keys=[str(row) for row in range(len(rows.labels))],  # the published row, which does not depend on the features
         split=split,
         source=published.path,
         images_root=images_root,
@@ -81,7 +81,7 @@ def _find_features(folder: Path, features: str | None) -> Path | None:
 
 
 def _is_of_rows(path: Path) -> bool:
-    """Tell whether a feature file counts the benchmark's rows; those that revcd wrote count the photos it was given."""
+    """Return whether the rows of a feature file are those of the benchmark; in files of revcd they are its input's."""
     if path.suffix.lower() != ".mat":
         return False
     variables = mat_variables(path)
@@ -122,7 +122,7 @@ def _rows_of_mat(path: Path, classes: int, *, with_features: bool) -> _Rows:
 
 
 def _rows_of_photos(source: Path, paths: Sequence[str], published: PublishedSplit) -> _Rows:
-    """Take the photos in the order of their paths as the published rows, if classes and counts allow that."""
+    """Use the photos in the order of their paths as the published rows, if classes and counts fit."""
     names = published.classes.names
     classes = {class_key(name): row for row, name in enumerate(names)}
     found = [(path, class_of_photo(path, classes)) for path in paths]
@@ -131,7 +131,7 @@ def _rows_of_photos(source: Path, paths: Sequence[str], published: PublishedSpli
     if len(kept) != expected:
         raise InputFileError(
             source,
-            f"has {len(kept):,} photos in folders of the {len(names)} classes; the split is of {expected:,} photos.",
+            f"has {len(kept):,} photos in folders of the {len(names)} classes; the split has {expected:,} photos.",
             hint=f"Use the benchmark's own photos, all of them, or put {FEATURES_FILE} beside the split.",
         )
     labels = np.array([label for _, label in kept], dtype=np.int64)
@@ -140,13 +140,13 @@ def _rows_of_photos(source: Path, paths: Sequence[str], published: PublishedSpli
     if both:
         raise InputFileError(
             source,
-            f'in the order of their names the photos do not fit the split: "{names[both[0]]}" and {len(both) - 1} '
+            f'the photos, sorted by name, do not fit the split: "{names[both[0]]}" and {len(both) - 1} '
             "other classes would be both seen and unseen.",
-            hint=f"Rename nothing and move nothing, or put {FEATURES_FILE}, which names the photos, beside the split.",
+            hint=f"Keep the original names and folders, or put {FEATURES_FILE}, which names them, beside the split.",
         )
     note = (
-        f"Without {FEATURES_FILE} rows follow the photos' sorted names. Every photo's class fits the split; which "
-        "photo of a class trains and which one tests is taken from that order."
+        f"Without {FEATURES_FILE}, rows follow the sorted names of the photos. The classes of photos fit the split; "
+        "which photos of a class are for training is inferred from this order."
     )
     return _Rows(source, labels, tuple(path for path, _ in kept), note=note)
 
@@ -166,18 +166,18 @@ def _check_rows(rows: _Rows, published: PublishedSplit) -> None:
     keys = [class_key(name) for name in names]
     folders = [class_key(short_path(path).rpartition("/")[0]) for path in rows.image_files]
     if not folders or not set(folders) <= set(keys):
-        return  # the folders are not the classes, as in SUN and aPY
+        return  # the folders are not class names, as in SUN and aPY
     for row, (folder, label) in enumerate(zip(folders, rows.labels.tolist(), strict=True)):
         if folder != keys[label]:
             raise InputFileError(
                 rows.source,
                 f'row {row + 1:,} is labelled "{names[label]}", but its photo is in the folder "{folder}": '
-                f"the labels follow another order of classes than allclasses_names in {published.path.name}.",
+                f"the labels use another order of classes than allclasses_names in {published.path.name}.",
             )
 
 
 def _locate_photos(rows: _Rows, images: Path | None) -> tuple[tuple[str, ...], Path | None]:
-    """Return the rows' paths, relative to the folder that is returned with them."""
+    """Return the paths of the rows, and the folder to which they are relative."""
     short = [short_path(path) for path in rows.image_files] or [""] * len(rows.labels)
     unique = "" not in short and len(set(short)) == len(short)
     if images is None:
@@ -187,7 +187,7 @@ def _locate_photos(rows: _Rows, images: Path | None) -> tuple[tuple[str, ...], P
     if not unique:
         raise InputFileError(
             rows.source,
-            "does not name one photo for each row, so photos cannot be matched to rows.",
+            "does not name a different photo for each row, so photos cannot be matched to rows.",
             hint="Leave out --images and use features of the same rows.",
         )
     on_disk: dict[str, list[str]] = {}
@@ -197,14 +197,13 @@ def _locate_photos(rows: _Rows, images: Path | None) -> tuple[tuple[str, ...], P
     if absent:
         raise InputFileError(
             images,
-            f"{len(absent):,} of the benchmark's {len(short):,} photos are not there, or several times: "
-            f"{listed(absent, 3)}.",
+            f"{len(absent):,} of the benchmark's {len(short):,} photos are missing or ambiguous: {listed(absent, 3)}.",
         )
     return tuple(on_disk[path][0] for path in short), images
 
 
 def _with_validation(published: PublishedSplit, labels: np.ndarray) -> tuple[Split, str]:
-    """Return the split with the published validation classes, kept inside trainval, and what to tell the user."""
+    """Return the split with the published validation classes, restricted to trainval, and a note for the user."""
     split = published.split
     if published.train is None or published.val is None:
         return split, ""
@@ -215,8 +214,8 @@ def _with_validation(published: PublishedSplit, labels: np.ndarray) -> tuple[Spl
     note = ""
     if leaked:
         note = (
-            f"train_loc and val_loc as published hold {leaked:,} test_seen photos; validation uses what they share "
-            "with trainval_loc only."
+            f"train_loc and val_loc contain {leaked:,} test_seen photos; validation uses only their rows that are also "
+            "in trainval_loc."
         )
     if not val or train & val:
         return split, note

@@ -1,4 +1,4 @@
-"""A data set as training and evaluation see it, whatever form it has on disk."""
+"""A dataset in memory: labels, class descriptions, split and features; features are matched to photos by path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...config import BackboneRecord
 from ...errors import InputFileError, UsageError, listed
 from ..classes.attributes import ClassAttributes
 from ..features.feature_set import FeatureSet
-from .path_match import match_paths
+from .path_matching import match_paths
 from .splits import Split, check_split, split_sha256
 
 TABLE_FILE = "attributes.csv"
@@ -24,27 +24,27 @@ _NAMED = 3  # photos that a message lists
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """N photos of C classes, their class descriptions, and the parts they belong to."""
+    """N photos of C classes with their class descriptions and split."""
 
     name: str
     classes: ClassAttributes  # C x A
     labels: np.ndarray  # (N,) int64, row of `classes`
-    paths: tuple[str, ...]  # (N,) relative to `images_root`; "" where the file does not say
+    paths: tuple[str, ...]  # (N,) relative to `images_root`; "" if unknown
     split: Split
     split_sha256: str
     images_root: Path | None = None
-    notes: tuple[str, ...] = ()  # what the user should be told
-    keys: tuple[str, ...] = ()  # (N,) what identifies a row on every machine: draws and hashes use it
-    source: str = ""  # the file that holds the split
+    notes: tuple[str, ...] = ()  # for the user
+    keys: tuple[str, ...] = ()  # (N,) identify rows on every machine; random splits and hashes use them
+    source: str = ""  # the file with the split
 
     @functools.cached_property
     def seen(self) -> tuple[int, ...]:
-        """Classes with photos to train on."""
+        """Classes with photos in trainval."""
         return tuple(np.unique(self.labels[self.split.trainval]).tolist())
 
     @functools.cached_property
     def unseen(self) -> tuple[int, ...]:
-        """All other classes of the table, whether or not there are photos to test on."""
+        """All other classes of the table, with or without test photos."""
         return tuple(sorted(set(range(len(self.classes.names))) - set(self.seen)))
 
 
@@ -53,7 +53,7 @@ class FeaturedDataset(Dataset):
     """A `Dataset` with an image feature for each photo of its split."""
 
     features: np.ndarray  # (N, D) float32; rows outside the split may be NaN
-    backbone: BackboneRecord  # that computed them
+    backbone: BackboneRecord  # which computed the features
 
 
 def make_dataset(
@@ -69,7 +69,7 @@ def make_dataset(
     images_root: Path | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
-    """Check the split and return the data set. Raises `InputFileError`, or `LeakError` for a split that leaks."""
+    """Check the split and return the dataset. Raises `InputFileError`, or `LeakError` for a split that leaks."""
     check_split(split, labels, classes.names, source, lines)
     return Dataset(
         name=name,
@@ -99,22 +99,20 @@ def require_features(dataset: Dataset) -> FeaturedDataset:
 
 
 def attach_features(dataset: Dataset, feature_set: FeatureSet) -> FeaturedDataset:
-    """Return the data set with features joined by path: the whole path, or what two paths have in common at their end.
+    """Return the dataset with features that are matched by path, see `match_paths`.
 
-    Photos whose extraction failed leave the split, with a note. Raises `InputFileError` with counts and the first names
-    if photos have no row in the feature file, or if it cannot be told which row is whose.
+    Photos whose extraction failed are removed from the split, with a note. Raises `InputFileError` with the number and
+    the first names of photos that match no row of the feature file, or several.
     """
     if not all(dataset.paths):
-        raise InputFileError(
-            dataset.source, "does not say the photos' file names, so features cannot be matched by path."
-        )
+        raise InputFileError(dataset.source, "does not name the photos' files, so features cannot be matched by path.")
     rows = match_paths(dataset.paths, feature_set.paths)
     used = set(np.unique(np.concatenate([part for _, part in dataset.split.parts()])).tolist())
     absent = [path for row, path in enumerate(dataset.paths) if row in used and rows[row] < 0]
     if absent:
         raise InputFileError(
             dataset.source,
-            f"{len(absent):,} of {len(used):,} photos have no row, or no row of their own, in the feature file: "
+            f"{len(absent):,} of {len(used):,} photos match no row of the feature file, or several: "
             f"{listed(absent, _NAMED)}.",
             hint="Extract features of exactly these photos: revcd extract FOLDER -o FILE",
         )
@@ -125,8 +123,9 @@ def attach_features(dataset: Dataset, feature_set: FeatureSet) -> FeaturedDatase
 
 
 def _without_failures(dataset: FeaturedDataset, reasons: Sequence[str]) -> FeaturedDataset:
-    finite = np.isfinite(dataset.features).all(axis=1)
-    split = dataclasses.replace(dataset.split, **{name: part[finite[part]] for name, part in dataset.split.parts()})
+    finite = np.asarray(np.isfinite(dataset.features).all(axis=1))
+    trainval, test_seen, test_unseen = (part[finite[part]] for _, part in dataset.split.parts())
+    split = Split(trainval, test_seen, test_unseen, dataset.split.val_unseen_classes)
     before, after = (sum(len(part) for _, part in each.parts()) for each in (dataset.split, split))
     if before == after:
         return dataset

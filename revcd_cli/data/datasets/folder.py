@@ -1,4 +1,4 @@
-"""Data sets of one's own: a class table beside `images.csv`, or beside one folder of photos per class."""
+"""Read a dataset folder: a class table with `images.csv`, or with one folder of photos per class."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ...errors import InputFileError, LeakError, RevcdError, did_you_mean
 from ...system.files import write_bytes
 from ..classes.attributes import ClassAttributes, class_key, read_attribute_csv
 from ..classes.csv_table import CsvTable, expected, open_csv
-from ..formats.path_text import decode_path, encode_path
+from ..formats.path_encoding import decode_path, encode_path
 from ..photos.class_folders import class_of_photo, list_photos
 from .dataset import TABLE_FILE, Dataset, make_dataset
 from .splits import PARTS, Split, stratified_split
 
 IMAGES_FILE = "images.csv"
 EXAMPLE = "path,class,split\nimages/zebra/1.jpg,zebra,trainval\nimages/okapi/1.jpg,okapi,test_unseen"
-TEST_FRACTION = 0.2  # of each class's photos, held out where the folder has no split of its own
+TEST_FRACTION = 0.2  # of each class, if the folder has no split
 
 
 def read_folder(
     root: Path, *, images: Path | None = None, seed: int = 0, missing: str = "error", write_split: bool = True
 ) -> Dataset:
-    """Read a data set folder. `images` replaces the folder as what the photos' paths are relative to.
+    """Read a dataset folder. images: the folder of the photos, if it is another one.
 
-    Without `images.csv` photos belong to the class whose folder they are in; classes without photos are unseen. A
-    stratified split is drawn with `seed` and, if `write_split`, written to `images.csv`, which is used from then on.
+    Without `images.csv`, the folder of a photo is its class, and classes without photos are unseen. A stratified split
+    is drawn with `seed` and, if `write_split`, written to `images.csv`, which later calls read.
 
     Raises `InputFileError` with path:line:column, or `LeakError`.
     """
     classes = read_attribute_csv(root / TABLE_FILE, missing=missing)
-    notes = []
+    notes: list[str] = []
     if classes.filled:
         notes.append(
             f"{classes.filled} empty cells of {TABLE_FILE} were filled with the attribute's mean over other classes."
@@ -65,12 +65,13 @@ def read_folder(
 
 
 def read_images_csv(path: Path, classes: ClassAttributes, *, images_root: Path, notes: Sequence[str] = ()) -> Dataset:
-    """Read a split from a CSV with the columns path, class and split; other columns are left alone."""
+    """Read a split from a CSV with the columns path, class and split; other columns are ignored."""
     table = open_csv(path, example=EXAMPLE)
     columns = _columns(table)
     rows = {class_key(name): row for row, name in enumerate(classes.names)}
     found: dict[str, tuple[int, str]] = {}
-    labels, lines = [], []
+    labels: list[int] = []
+    lines: list[int] = []
     parts: dict[str, list[int]] = {part: [] for part in PARTS}
     for line, cells in table.rows(exact=columns[0]):
         photo, name, part = (cells[column] for column in columns)
@@ -91,7 +92,7 @@ def read_images_csv(path: Path, classes: ClassAttributes, *, images_root: Path, 
             kind = InputFileError if first_part == part else LeakError
             raise kind(
                 path,
-                f'photo "{photo}" stands on line {first_line} ({first_part}) and on line {line} ({part}).',
+                f'photo "{photo}" is on line {first_line} ({first_part}) and on line {line} ({part}).',
                 line=line,
                 column=columns[0] + 1,
             )
@@ -101,13 +102,14 @@ def read_images_csv(path: Path, classes: ClassAttributes, *, images_root: Path, 
     if not labels:
         raise InputFileError(path, "has a header, but no photo below it.", hint=expected(EXAMPLE))
     paths = [decode_path(photo) for photo in found]
+    trainval, test_seen, test_unseen = (np.array(parts[part], dtype=np.int64) for part in PARTS)
     return make_dataset(
         name=path.resolve().parent.name,
         classes=classes,
         labels=np.array(labels, dtype=np.int64),
         paths=paths,
         keys=paths,
-        split=Split(*(np.array(parts[part], dtype=np.int64) for part in PARTS)),
+        split=Split(trainval, test_seen, test_unseen),
         source=path,
         lines=np.array(lines),
         images_root=images_root,
@@ -116,7 +118,7 @@ def read_images_csv(path: Path, classes: ClassAttributes, *, images_root: Path, 
 
 
 def _columns(table: CsvTable) -> tuple[int, int, int]:
-    """Return the positions of path, class and split."""
+    """Return the positions of the columns path, class and split."""
     header = [name.casefold() for name in table.header]
     for name in ("path", "class", "split"):
         if header.count(name) != 1:
@@ -126,7 +128,7 @@ def _columns(table: CsvTable) -> tuple[int, int, int]:
 
 
 def _path_in(cell: str, root: Path) -> str:
-    """Return the path that a cell means: spaces around it are the name's own if there is such a photo."""
+    """Return the path of a cell; spaces around it are kept only if a photo has that name."""
     path = cell.strip()
     return cell if cell != path and path and (root / decode_path(cell)).is_file() else path
 
@@ -137,10 +139,10 @@ def _check_path(table: CsvTable, line: int, column: int, photo: str) -> None:
     if PurePosixPath(photo).is_absolute() or PureWindowsPath(photo).is_absolute():
         raise InputFileError(
             table.path,
-            f'"{photo}" is an absolute path; the data set could not be moved.',
+            f'"{photo}" is an absolute path, so the dataset could not be moved.',
             line=line,
             column=column + 1,
-            hint="Make paths relative to the data set's folder; --images DIR says where the photos are.",
+            hint="Make paths relative to the dataset's folder; --images DIR names another folder of photos.",
         )
 
 
@@ -152,7 +154,9 @@ def _photos_by_class(root: Path, classes: ClassAttributes) -> tuple[list[str], n
     for path in paths:
         label = class_of_photo(path, rows)
         if label is None and "/" not in path:
-            raise InputFileError(root / path, "this photo is in no class's folder.", hint="Move it into one, or away.")
+            raise InputFileError(
+                root / path, "this photo is in no class folder.", hint="Move it into one, or remove it."
+            )
         if label is None:
             raise _unknown_class(root / path, PurePosixPath(path).parent.name, classes)
         labels.append(label)
@@ -172,7 +176,7 @@ def _unknown_class(
 
 
 def _write_images_csv(path: Path, paths: Sequence[str], names: Sequence[str], split: Split) -> str:
-    """Write the split and return what to tell the user; a folder that cannot be written to is no obstacle."""
+    """Write the split and return a note for the user; a folder that cannot be written is not an error."""
     part_of = {row: part for part, rows in split.parts() for row in rows.tolist()}
     text = io.StringIO()
     text.write("path,class,split\n")
@@ -181,5 +185,5 @@ def _write_images_csv(path: Path, paths: Sequence[str], names: Sequence[str], sp
     try:
         write_bytes(path, text.getvalue().encode())
     except RevcdError as error:
-        return f"The split could not be kept: {error.message} The same seed and photos give the same split again."
-    return f"The split is kept in {path}; edit it, or remove it to draw another."
+        return f"The split could not be saved: {error.message} The same seed and photos give the same split again."
+    return f"The split is saved in {path}; edit it, or remove it to draw another one."

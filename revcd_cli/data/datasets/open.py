@@ -1,4 +1,4 @@
-"""One door for every form of data set: a benchmark's name, its folder, or a folder of one's own."""
+"""Open a dataset in any supported form: the name of a benchmark, its folder, or the user's folder."""
 
 from __future__ import annotations
 
@@ -23,37 +23,34 @@ def open_dataset(
 ) -> Dataset:
     """Open a benchmark by name, or a folder: the xlsa17 layout, or a class table beside photos.
 
-    features: a feature file, for xlsa17 also the name of one beside the splits. images: the folder that paths of photos
-    are relative to. seed: of the split that is drawn where a folder has none, and then written into it unless
-    `write_split` is False. missing: see `read_attribute_csv`.
-    Without features the result has none, and they are to be extracted from `images_root`.
+    features: a feature file, for xlsa17 also the name of one beside the splits; without it, features may have to be
+    extracted from `images_root`. images: the folder to which paths of photos are relative. seed: for the split of a
+    folder that has none; it is then written, unless `write_split` is False. missing: see `read_attribute_csv`.
 
-    Raises `UsageError` for a name that is not known, `RevcdError` for a benchmark whose files are not here, and
-    `InputFileError` for files that are not as they should be.
+    Raises `UsageError` for an unknown name, `RevcdError` for a benchmark whose files are not on this machine, and
+    `InputFileError` for invalid files.
     """
     benchmark = find_benchmark(name_or_dir)
-    folder = find_folder(benchmark, data_root) if benchmark else Path(name_or_dir).expanduser()
-    if benchmark and folder is None:
-        raise _absent(benchmark, data_root)
+    folder = _benchmark_folder(benchmark, data_root) if benchmark else Path(name_or_dir).expanduser()
     if not folder.exists():
         raise UsageError(
             f'"{name_or_dir}" is neither a folder nor a benchmark{did_you_mean(name_or_dir, BENCHMARKS)}.',
             hint=f"Benchmarks: {', '.join(BENCHMARKS)}. Run: revcd data list",
         )
     if not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; a data set is a folder.")
+        raise UsageError(f"{folder}: is a file; a dataset is a folder.")
     if images is not None and not images.expanduser().is_dir():
         raise UsageError(f"{images}: there is no such folder of photos.")
     images = images.expanduser() if images else None
     if (folder / SPLITS_FILE).is_file():
-        from .benchmarks import read_benchmark  # with scipy, which takes a while to load
+        from .benchmarks import read_benchmark  # imports scipy, which is slow
 
         name = benchmark.name if benchmark else folder.resolve().name
         return read_benchmark(folder, name=name, features=features, images=images)
     if not (folder / TABLE_FILE).is_file():
         raise UsageError(
-            f"{folder}: holds neither {TABLE_FILE} nor {SPLITS_FILE}, so it is not a data set.",
-            hint=f"A data set of your own needs {TABLE_FILE} beside one folder of photos per class.",
+            f"{folder}: holds neither {TABLE_FILE} nor {SPLITS_FILE}, so it is not a dataset.",
+            hint=f"Your own dataset needs {TABLE_FILE} beside one folder of photos per class.",
         )
     dataset = read_folder(folder, images=images, seed=seed, missing=missing, write_split=write_split)
     if features is None:
@@ -61,9 +58,12 @@ def open_dataset(
     return attach_features(dataset, read_features(Path(features)))
 
 
-def _absent(benchmark: Benchmark, data_root: Path | None) -> RevcdError:
+def _benchmark_folder(benchmark: Benchmark, data_root: Path | None) -> Path:
+    folder = find_folder(benchmark, data_root)
+    if folder is not None:
+        return folder
     looked = ", ".join(str(root) for root in data_roots(data_root))
-    return RevcdError(
+    raise RevcdError(
         f"The benchmark {benchmark.name} ({benchmark.title}) is not on this machine; looked in {looked}.",
         hint=where_to_put(benchmark, data_root),
     )

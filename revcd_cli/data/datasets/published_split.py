@@ -1,4 +1,4 @@
-"""`att_splits.mat` of the xlsa17 benchmarks: class names, class descriptions, and which rows train and test."""
+"""Read `att_splits.mat` of the xlsa17 benchmarks: class names, class descriptions and the split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..formats.mat_file import load_mat, numbers_from_one, texts
 from .registry import SPLITS_FILE
 from .splits import PARTS, Split
 
-# Files that list the attributes' names, one a line, as the benchmarks' authors give them.
+# Files of the benchmarks' authors that list attribute names, one per line.
 NAME_FILES = ("predicates.txt", "attributes.txt", "attribute_names.txt")
 
 # The 85 predicates of Animals with Attributes (Lampert et al., CVPR 2009), in the order of att's rows.
@@ -33,13 +33,13 @@ AWA_ATTRIBUTES = tuple(_AWA.split())
 
 @dataclass(frozen=True)
 class PublishedSplit:
-    """What `att_splits.mat` says. Rows count from zero; that they exist is checked against features or photos."""
+    """The content of `att_splits.mat`. Rows are zero-based; `read_benchmark` checks that they exist."""
 
     path: Path
     classes: ClassAttributes
     split: Split
-    train: np.ndarray | None  # train_loc as published; it holds test_seen rows
-    val: np.ndarray | None  # val_loc as published; it holds test_seen rows
+    train: np.ndarray | None  # train_loc as published, with test_seen rows
+    val: np.ndarray | None  # val_loc as published, with test_seen rows
     notes: tuple[str, ...]
 
     @property
@@ -48,10 +48,10 @@ class PublishedSplit:
 
 
 def read_published_split(folder: Path) -> PublishedSplit:
-    """Read `att_splits.mat`. Class descriptions are `att` (normalised to length 1 per class), as the field uses them;
-    values that `original_att` marks as missing (-1, in AwA) become the attribute's mean over the other classes.
+    """Read `att_splits.mat`. Raises `InputFileError`.
 
-    Raises `InputFileError`.
+    Class descriptions are `att` (length 1 per class), as usual in the literature. Values that `original_att` marks as
+    missing (-1, in AwA) are replaced by the attribute's mean over the other classes.
     """
     path = folder / SPLITS_FILE
     parts = [f"{part}_loc" for part in PARTS]
@@ -71,7 +71,8 @@ def read_published_split(folder: Path) -> PublishedSplit:
         for name in (*parts, "train_loc", "val_loc")
         if name in arrays
     }
-    split = Split(*(rows[name] for name in parts))
+    trainval, test_seen, test_unseen = (rows[name] for name in parts)
+    split = Split(trainval, test_seen, test_unseen)
     return PublishedSplit(path, classes, split, rows.get("train_loc"), rows.get("val_loc"), tuple(filter(None, notes)))
 
 
@@ -85,7 +86,7 @@ def _descriptions(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray
         names = tuple(name.replace("+", " ") for name in texts(path, "allclasses_names", arrays["allclasses_names"]))
     else:
         names = tuple(f"class_{number:03d}" for number in range(1, att.shape[1] + 1))
-        notes.append(f"{path.name} has no allclasses_names; classes are called by their number.")
+        notes.append(f"{path.name} has no allclasses_names; classes are named by their number.")
     if att.shape[1] != len(names):
         turned = " It is transposed." if att.shape[0] == len(names) else ""
         raise InputFileError(
@@ -93,7 +94,7 @@ def _descriptions(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray
             f"att is {att.shape[0]} x {att.shape[1]}; expected one column for each of {len(names)} classes.{turned}",
         )
     if len({class_key(name) for name in names}) != len(names):
-        raise InputFileError(path, "allclasses_names holds a class twice.")
+        raise InputFileError(path, "allclasses_names contains a class twice.")
     with np.errstate(over="ignore"):
         values = att.T.astype(np.float32)
     if not np.isfinite(values).all():
@@ -104,14 +105,14 @@ def _descriptions(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray
     if original.shape != att.shape:
         raise InputFileError(path, f"original_att is {original.shape}, but att is {att.shape}.")
     notes.append("Class descriptions are att (length 1 per class), as is usual on the benchmarks, not original_att.")
-    marks_missing = (original[original != -1] >= 0).all()  # among negative values -1 would be one of them
+    marks_missing = (original[original != -1] >= 0).all()  # otherwise -1 is a value
     if not marks_missing:
         return values, names, notes
     return np.where(original.T == -1, np.float32(np.nan), values), names, notes
 
 
 def _attribute_names(folder: Path, classes: Sequence[str], count: int) -> tuple[tuple[str, ...], str]:
-    """Return the attributes' names, which the .mat lacks, and a note if they had to be made up."""
+    """Return the attribute names, which the .mat lacks, and a note if they are numbered."""
     for name in NAME_FILES:
         if (folder / name).is_file():
             return _read_names(folder / name, count), ""
@@ -119,8 +120,8 @@ def _attribute_names(folder: Path, classes: Sequence[str], count: int) -> tuple[
         return AWA_ATTRIBUTES, ""
     names = tuple(f"attribute_{number:03d}" for number in range(1, count + 1))
     return names, (
-        f"{SPLITS_FILE} does not name its attributes, so they are called {names[0]} to {names[-1]}; put the data set's "
-        f"own attributes.txt into {folder} to use their names."
+        f"{SPLITS_FILE} does not name its attributes, so they are named {names[0]} to {names[-1]}; put the dataset's "
+        f"attributes.txt into {folder} to use its names."
     )
 
 
@@ -134,7 +135,7 @@ def _read_names(path: Path, count: int) -> tuple[str, ...]:
     for number, line in enumerate(lines, start=1):
         name = re.sub(r"^\s*[0-9]+\s+", "", line).strip()
         if name and names.setdefault(name, number) != number:
-            raise InputFileError(path, f'"{name}" stands on line {names[name]} and on line {number}.', line=number)
+            raise InputFileError(path, f'"{name}" is on line {names[name]} and on line {number}.', line=number)
     if len(names) != count:
         raise InputFileError(path, f"names {len(names)} attributes; {SPLITS_FILE} has {count}.")
     return tuple(names)

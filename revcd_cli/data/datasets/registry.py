@@ -1,4 +1,4 @@
-"""The benchmarks that revcd knows by name, the files each one needs, and the folders where they are looked for.
+"""Benchmarks known by name: their files, and the folders that are searched for them.
 
 The rows, splits and ResNet-101 features are those of the Proposed Split of Y. Xian, C. H. Lampert, B. Schiele and
 Z. Akata, "Zero-Shot Learning - A Comprehensive Evaluation of the Good, the Bad and the Ugly", TPAMI 2019.
@@ -14,18 +14,18 @@ import platformdirs
 
 from ...errors import UsageError, did_you_mean
 
-# The authors publish one archive for all five benchmarks and no checksum of it; none was found elsewhere either.
+# The authors publish one archive for all five benchmarks, without a checksum.
 ARCHIVE_URL = "http://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip"
 ARCHIVE_NAME = "xlsa17.zip"
 FEATURES_FILE = "res101.mat"  # features, labels, image_files
-SPLITS_FILE = "att_splits.mat"  # attributes, class names, rows of each part
+SPLITS_FILE = "att_splits.mat"  # class descriptions, class names, split
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark: how large it is, and the folder of its files in the archive and below a data root."""
+    """One benchmark: its size, and the folder of its files in the archive and below a data root."""
 
-    name: str  # as typed on the command line
+    name: str  # on the command line
     folder: str
     title: str
     seen: int  # classes with photos to train on
@@ -36,6 +36,7 @@ class Benchmark:
 
     @property
     def classes(self) -> int:
+        """The number of classes."""
         return self.seen + self.unseen
 
 
@@ -52,7 +53,7 @@ BENCHMARKS = {
 
 
 def find_benchmark(name: str) -> Benchmark | None:
-    """Return the benchmark of this name, written in any case and with or without a hyphen, or None."""
+    """Return the benchmark of this name, in any case and with or without hyphens, or None."""
     return BENCHMARKS.get(name.strip().casefold().replace("-", "").replace("_", ""))
 
 
@@ -68,15 +69,15 @@ def get_benchmark(name: str) -> Benchmark:
 
 
 def data_roots(data_root: Path | None = None) -> tuple[Path, ...]:
-    """Return the folders where benchmarks are looked for, in that order; the first is where downloads go."""
+    """Return the folders that are searched for benchmarks, in order; downloads go into the first."""
     given = [data_root, os.environ.get("REVCD_DATA"), platformdirs.user_data_path("revcd")]
     return tuple(dict.fromkeys(Path(root).expanduser() for root in given if root))
 
 
 def find_folder(benchmark: Benchmark, data_root: Path | None = None) -> Path | None:
-    """Return the first folder that holds the benchmark's splits, or None.
+    """Return the first folder with the benchmark's splits, or None.
 
-    The archive's own layout, unpacked by hand below a root, is found too.
+    The layout of the archive, unpacked below a data root, is searched too.
     """
     for root in data_roots(data_root):
         for above in (root, root / "xlsa17", root / "xlsa17" / "data"):
@@ -87,12 +88,12 @@ def find_folder(benchmark: Benchmark, data_root: Path | None = None) -> Path | N
 
 
 def missing_files(benchmark: Benchmark, folder: Path | None) -> tuple[str, ...]:
-    """Return which of the benchmark's files are not in the folder (all of them if there is no folder)."""
+    """Return the benchmark's files that are not in the folder; all of them without a folder."""
     return tuple(name for name in benchmark.files if folder is None or not (folder / name).is_file())
 
 
 def where_to_put(benchmark: Benchmark, data_root: Path | None = None) -> str:
-    """Say which files the benchmark needs, which folder they belong in, and where they come from."""
+    """Return instructions: the files that the benchmark needs, their folder, and their source."""
     folder = data_roots(data_root)[0] / benchmark.folder
     return (
         f"Put {' and '.join(benchmark.files)} into {folder}. They are in the folder {benchmark.folder} of\n"

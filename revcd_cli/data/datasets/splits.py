@@ -1,7 +1,7 @@
-"""Which photos train, which ones test, and the proof that the two stay apart.
+"""Splits into training and test photos, checks for leaks, and 5-fold validation.
 
-A part is an array of row numbers that count from zero. Draws rank rows by a hash of (seed, the row's key), so that a
-photo's fate depends neither on the order of the rows nor on the other photos.
+A part is an array of zero-based row numbers. Random draws sort rows by a hash of (seed, key of the row), so that the
+result for a photo does not depend on the order of the rows or on other photos.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ PARTS = ("trainval", "test_seen", "test_unseen")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers of the three parts of generalised zero-shot learning, sorted."""
+    """Sorted row numbers of the three parts of generalised zero-shot learning."""
 
-    trainval: np.ndarray  # int64; photos of seen classes to train on
-    test_seen: np.ndarray  # int64; other photos of the same classes
-    test_unseen: np.ndarray  # int64; photos of classes without any photo in trainval
-    val_unseen_classes: tuple[int, ...] | None = None  # seen classes that validation treats as unseen, if fixed
+    trainval: np.ndarray  # int64; training photos, of seen classes
+    test_seen: np.ndarray  # int64; test photos of the same classes
+    test_unseen: np.ndarray  # int64; test photos of classes without photos in trainval
+    val_unseen_classes: tuple[int, ...] | None = None  # seen classes that validation holds out, if given
 
     def parts(self) -> Iterable[tuple[str, np.ndarray]]:
+        """Return (name, rows) of each part."""
         return ((name, getattr(self, name)) for name in PARTS)
 
 
 def check_split(
     split: Split, labels: np.ndarray, names: Sequence[str], source: str | Path, lines: np.ndarray | None = None
 ) -> None:
-    """Raise unless the split is one on which numbers mean something.
+    """Raise if the split is invalid or leaks.
 
     labels: (N,) class of each row; names: (C,); lines: (N,) line of each row in `source`, if it is a text file.
-    `InputFileError` for rows or classes out of range, rows named twice within a part, and a split without training
-    rows; `LeakError` for a row in two parts, a class both seen and unseen, and a class tested as seen but not trained.
+    Raises `InputFileError` for rows or classes out of range, rows twice in a part, or no training rows; `LeakError` for
+    a row in two parts, a class both seen and unseen, or a seen class in the test without training photos.
     """
 
     def leak(row: int, message: str) -> NoReturn:
@@ -60,7 +61,7 @@ def check_split(
             leak(shared[0], f"{len(shared)} photos are both in {PARTS[owner[shared[0]]]} and in {part}.")
         owner[rows] = number
     if not len(split.trainval):
-        raise InputFileError(source, "no photo is in trainval, so there is nothing to train on.")
+        raise InputFileError(source, "trainval has no photos, so there is nothing to train on.")
     trained = np.unique(labels[split.trainval])
     for rows, is_leak, say in (
         (split.test_unseen, True, "has photos in trainval, so it is not unseen, but others are in test_unseen"),
@@ -74,10 +75,10 @@ def check_split(
 
 
 def split_sha256(keys: Sequence[str], class_names: Sequence[str], split: Split) -> str:
-    """Return the sha256 of which photo of which class is in which part.
+    """Return the sha256 of the assignment of photos and classes to parts.
 
-    keys, class_names: (N,) each row's relative path (or its number in the published file) and its class. Row order,
-    folders above the data set and the machine do not matter.
+    keys: (N,) relative path of each row, or its number in the published file; class_names: (N,). The hash does not
+    depend on the order of rows or the place of the dataset.
     """
     lines = [
         json.dumps([keys[row], class_key(class_names[row]), part])
@@ -90,10 +91,9 @@ def split_sha256(keys: Sequence[str], class_names: Sequence[str], split: Split) 
 def stratified_split(
     labels: np.ndarray, seed: int, test_fraction: float = 0.2, *, keys: Sequence[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows to train on and rows to test on, sorted; each class gives its share, at least 1 and never all.
+    """Return sorted training and test rows. Each class has the same share of test rows, at least 1 and never all.
 
-    labels: (N,); keys: (N,) what identifies each row (its path), by default its number.
-    A class with a single row gives none to the test.
+    labels: (N,); keys: (N,) identify rows (their paths), by default their numbers. A class of one row has no test row.
     """
     test = [
         rows[: min(max(1, round(test_fraction * len(rows))), len(rows) - 1)]
@@ -115,15 +115,15 @@ def validation_folds(
     row_fraction: float,
     keys: Sequence[str] | None = None,
 ) -> list[Split]:
-    """Return splits of the trainval rows alone that imitate the real one; no test row is ever in them.
+    """Return the cross-validation folds: splits of the trainval rows only, with held-out classes.
 
-    In each fold some of the seen classes play unseen: all their rows become test_unseen, and of each other class
-    `row_fraction` of the rows become test_seen, at least one and never all. The first fold has the split's own
-    validation classes, if any of them is seen, else `class_fraction` of the seen ones (at least one and never all).
-    Further folds have as many of those that no fold had yet, so there are at most `folds` and at least one. None at all
-    if the fraction is 0 or there are fewer than three seen classes. Row numbers stay those of the data set.
+    In each fold, all rows of the held-out classes are test_unseen, and `row_fraction` of the rows of each other class
+    are test_seen (at least one and never all). The first fold holds out the split's validation classes that are seen,
+    or else `class_fraction` of the seen classes (at least one and never all). Each further fold holds out the same
+    number of other classes, while there are enough; there are at most `folds` and at least one. There are none if the
+    fraction is 0 or there are fewer than three seen classes. Row numbers are those of the dataset.
 
-    Raises `RevcdError` if no class is left to train on.
+    Raises `RevcdError` if no class is left for training.
     """
     inside = labels[split.trainval]
     seen = np.unique(inside)
@@ -132,7 +132,7 @@ def validation_folds(
         return []
     if len(first) == len(seen):
         raise RevcdError(
-            f"Validation would treat all {len(seen)} seen classes as unseen, so none is left to train on.",
+            f"Validation would hold out all {len(seen)} seen classes, so none is left for training.",
             hint="Name fewer validation classes.",
         )
     count = len(first) or min(max(1, round(class_fraction * len(seen))), len(seen) - 1)
@@ -162,7 +162,7 @@ def _validation_fold(
 
 
 def _ranked(items: np.ndarray, seed: int, purpose: str, keys: Sequence[str] | None) -> np.ndarray:
-    """Return the items in the order of a hash of (seed, purpose, key)."""
+    """Return the items sorted by a hash of (seed, purpose, key)."""
 
     def rank(item: int) -> bytes:
         key = str(item) if keys is None else keys[item]

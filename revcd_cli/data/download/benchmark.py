@@ -1,4 +1,4 @@
-"""Fetching a benchmark's files into a data root, from the authors' archive or from a mirror."""
+"""Download the files of a benchmark into a data root, from the authors' archive or from a mirror."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..datasets.registry import (
 )
 from .download import ProgressCallback, download, human_size
 
-_MAT_MAGIC = b"MATLAB"  # versions 5 and 7.3 alike; an error page of a web server does not begin so
+_MAT_MAGIC = b"MATLAB"  # of versions 5 and 7.3; rules out the error page of a web server
 
 
 def download_benchmark(
@@ -35,10 +35,10 @@ def download_benchmark(
     on_progress: ProgressCallback | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Path:
-    """Fetch the files of a benchmark that are not on disk yet, and return their folder below the data root.
+    """Download the missing files of a benchmark, and return their folder below the data root.
 
-    `url` names another copy of the archive (it ends in .zip) or a folder that holds the files; a path on this machine
-    will do. Files that are there already are left alone. Raises `DownloadError` and, for an unknown name, `UsageError`.
+    url: another copy of the archive (it ends in .zip), or of the folder with the files; also a path on this machine.
+    Existing files are not changed. Raises `DownloadError`, or `UsageError` for an unknown name.
     """
     benchmark = get_benchmark(name)
     root = data_roots(data_root)[0]
@@ -46,35 +46,35 @@ def download_benchmark(
     note = on_note or (lambda text: None)
     missing = missing_files(benchmark, folder)
     if not missing:
-        note(f"{folder} already holds {' and '.join(benchmark.files)}.")
+        note(f"{folder} already contains {' and '.join(benchmark.files)}.")
         return folder
     try:
         if url is not None and not urlsplit(url).path.casefold().endswith(".zip"):
-            _fetch_files(_as_address(url), folder, missing, on_progress)
+            _download_files(_as_address(url), folder, missing, on_progress)
         else:
-            _fetch_archive(url, root, benchmark, missing, keep_archive, on_progress, note)
+            _download_archive(url, root, benchmark, missing, keep_archive, on_progress, note)
     except DownloadError as error:
         raise DownloadError(error.message, hint=error.hint or where_to_put(benchmark, data_root)) from error
     return folder
 
 
 def _as_address(url: str) -> str:
-    """Turn a path of this machine into a file address; leave an address as it is."""
+    """Return the file address of a path on this machine; other addresses are returned unchanged."""
     path = Path(url).expanduser()
     return path.resolve().as_uri() if path.exists() else url
 
 
-def _fetch_files(base: str, folder: Path, names: tuple[str, ...], on_progress: ProgressCallback | None) -> None:
+def _download_files(base: str, folder: Path, names: tuple[str, ...], on_progress: ProgressCallback | None) -> None:
     for name in names:
         path = download(f"{base.rstrip('/')}/{name}", folder / name, on_progress=on_progress)
         with path.open("rb") as stream:
             beginning = stream.read(len(_MAT_MAGIC))
         if beginning != _MAT_MAGIC:
             path.unlink()
-            raise DownloadError(f"{base}: what it gives as {name} is not a MATLAB file.")
+            raise DownloadError(f"{base}: its file {name} is not a MATLAB file.")
 
 
-def _fetch_archive(
+def _download_archive(
     url: str | None,
     root: Path,
     benchmark: Benchmark,
@@ -84,18 +84,18 @@ def _fetch_archive(
     note: Callable[[str], None],
 ) -> None:
     address = _as_address(url or ARCHIVE_URL)
-    if urlsplit(address).scheme == "file":  # read where it is: a copy would only cost disk space
+    if urlsplit(address).scheme == "file":  # no copy is needed
         _unpack(Path(url2pathname(urlsplit(address).path)), root / benchmark.folder, benchmark, names)
         return
     archive = root / (ARCHIVE_NAME if url is None else f"{benchmark.folder}.zip")
     kept_before = archive.is_file()
     if kept_before:
-        note(f"Using {archive}, which was there.")
+        note(f"Using the existing file {archive}.")
     else:
         download(address, archive, on_progress=on_progress)
     try:
         _unpack(archive, root / benchmark.folder, benchmark, names)
-    except DownloadError:  # what the address gave is not the archive; a full disk or the like would leave it for later
+    except DownloadError:  # not the archive; after a full disk it would be kept
         if not kept_before:
             archive.unlink(missing_ok=True)
         raise
@@ -104,7 +104,7 @@ def _fetch_archive(
 
 
 def _unpack(archive: Path, folder: Path, benchmark: Benchmark, names: tuple[str, ...]) -> None:
-    """Write the named files of one benchmark, and nothing else of the archive, to the folder."""
+    """Extract the named files of one benchmark to the folder."""
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [_member(opened, benchmark, name) for name in names]
@@ -116,12 +116,12 @@ def _unpack(archive: Path, folder: Path, benchmark: Benchmark, names: tuple[str,
         raise
     except OSError as error:
         raise RevcdError(f"{archive}: cannot be unpacked into {folder} ({error.strerror or error}).") from error
-    except Exception as error:  # whatever zipfile makes of damaged bytes
-        raise DownloadError(f"{archive}: is not a whole zip archive ({brief(error)}).") from error
+    except Exception as error:  # zipfile raises many types for corrupt bytes
+        raise DownloadError(f"{archive}: is not a complete zip archive ({brief(error)}).") from error
 
 
 def _member(opened: zipfile.ZipFile, benchmark: Benchmark, name: str) -> zipfile.ZipInfo:
-    """Return the member that is `.../FOLDER/name`, of which there must be exactly one plain file."""
+    """Return the member `.../FOLDER/name`, which must be exactly one regular file."""
     found = []
     for member in opened.infolist():
         path = PurePosixPath(member.filename)
@@ -131,7 +131,7 @@ def _member(opened: zipfile.ZipFile, benchmark: Benchmark, name: str) -> zipfile
         if safe and plain and wanted:
             found.append(member)
     if len(found) != 1:
-        raise DownloadError(f"{opened.filename}: holds {len(found)} files {benchmark.folder}/{name}; expected one.")
+        raise DownloadError(f"{opened.filename}: contains {len(found)} files {benchmark.folder}/{name}; expected one.")
     return found[0]
 
 

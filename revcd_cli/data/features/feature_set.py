@@ -1,4 +1,4 @@
-"""Features of photos as the rest of revcd sees them, and the checks that every feature file passes at the door."""
+"""Image features in memory with their backbone, and the checks that apply to every format of feature file."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from ... import __version__
 from ...config import BackboneRecord
 from ...errors import ConfigError, InputFileError, listed
 
-FORMAT = 1  # of feature files; raised when a reader of the old form would misunderstand the new one
+FORMAT = 1  # version of feature files; increased for incompatible changes
 OK, FAILED = "ok", "failed"
 
-# What a feature file may grow by when it is read. Feature vectors hardly compress, so more is damage or an attack.
-_MAX_EXPANSION = 64
+_MAX_EXPANSION = 64  # of a file when read; feature vectors hardly compress, so more is damage or an attack
 _NAMED = 3  # paths that a message lists
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """One feature vector per photo, in the order of the input; a photo that failed keeps its row, filled with NaN."""
+    """One feature vector per photo, in the order of the input; the row of a photo that failed is NaN."""
 
     paths: tuple[str, ...]  # (N)
     features: np.ndarray  # (N, D) float32
     status: tuple[str, ...]  # (N) "ok" or "failed"
-    reason: tuple[str, ...]  # (N) code of the failure, "" where ok
-    sha256: tuple[str, ...]  # (N) of the photo's bytes, "" where unknown
+    reason: tuple[str, ...]  # (N) code of the failure, "" if ok
+    sha256: tuple[str, ...]  # (N) of the photo's bytes, "" if unknown
     backbone: BackboneRecord
 
     def __post_init__(self) -> None:
@@ -44,17 +43,17 @@ class FeatureSet:
 
     @property
     def ok(self) -> np.ndarray:
-        """(N,) bool: which rows hold a feature."""
+        """(N,) bool: rows with a feature."""
         return np.array([status == OK for status in self.status], dtype=bool)
 
 
 def header(backbone: BackboneRecord) -> str:
-    """Return the JSON that travels with features: the format, the version of revcd and the backbone's record."""
+    """Return the JSON stored with features: the format, the version of revcd and the backbone's record."""
     return json.dumps({"format": FORMAT, "revcd": __version__, "backbone": backbone.to_dict()}, sort_keys=True)
 
 
 def parse_header(path: Path, text: str) -> BackboneRecord:
-    """Read what `header` wrote. Raises `InputFileError` if it is damaged or of a newer format."""
+    """Parse the JSON of `header`. Raises `InputFileError` if it is invalid or of a newer format."""
     try:
         values = json.loads(text)
         form = values["format"]
@@ -73,14 +72,14 @@ def parse_header(path: Path, text: str) -> BackboneRecord:
             raise TypeError
         return record
     except (ValueError, TypeError, KeyError, RecursionError, ConfigError) as error:
-        raise InputFileError(path, "its description of the backbone is damaged.", hint=EXTRACT_AGAIN) from error
+        raise InputFileError(path, "its description of the backbone is invalid.", hint=EXTRACT_AGAIN) from error
 
 
 EXTRACT_AGAIN = "Extract the features again: revcd extract IMAGES... -o FILE"
 
 
 def check_expansion(path: Path, claimed: int, stored: int) -> None:
-    """Refuse, before memory is taken, a file that claims far more bytes of features than it stores."""
+    """Raise `InputFileError`, before memory is allocated, if a file declares far more bytes than it stores."""
     if claimed > _MAX_EXPANSION * max(stored, 1):
         raise InputFileError(
             path, f"claims {claimed:,} bytes of features but stores {stored:,}; it is damaged or not a feature file."
@@ -88,7 +87,7 @@ def check_expansion(path: Path, claimed: int, stored: int) -> None:
 
 
 def check_rows(path: Path, features: FeatureSet, *, unique: bool = True) -> FeatureSet:
-    """Return the features if every row makes sense, or raise `InputFileError` naming the first that do not."""
+    """Return the features if all rows are valid, or raise `InputFileError` with the first invalid ones."""
     wrong = [status for status in features.status if status not in (OK, FAILED)]
     if wrong:
         raise InputFileError(path, f'status is "ok" or "failed" for each photo; found "{wrong[0]}".')
@@ -98,6 +97,10 @@ def check_rows(path: Path, features: FeatureSet, *, unique: bool = True) -> Feat
         raise InputFileError(path, f"{len(bad):,} features are not finite (NaN or infinite): {names}.")
     if unique and len(set(features.paths)) != len(features):
         seen: set[str] = set()
-        repeated = [name for name in features.paths if name in seen or seen.add(name)]
+        repeated = []
+        for name in features.paths:
+            if name in seen:
+                repeated.append(name)
+            seen.add(name)
         raise InputFileError(path, f"{len(repeated):,} photos are listed more than once: {listed(repeated, _NAMED)}.")
     return features

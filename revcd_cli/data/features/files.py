@@ -1,4 +1,4 @@
-"""Feature files: one vector per photo, with the backbone they are from. The suffix says the form."""
+"""Read and write feature files: Parquet, .npz or .mat, by the suffix of the name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES = (".parquet", ".npz", ".mat")
 
 
 def check_suffix(path: Path) -> str:
-    """Return the suffix in lower case, or raise `UsageError` naming those that are known."""
+    """Return the suffix in lower case. Raises `UsageError` for an unknown one."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(
@@ -28,10 +28,10 @@ def check_suffix(path: Path) -> str:
 
 
 def read_features(path: Path) -> FeatureSet:
-    """Read features, whole and checked: shapes before memory is taken, types, counts, finiteness, repeated paths.
+    """Read a feature file and check shapes (before memory is allocated), types, counts, finite values and unique paths.
 
-    Raises `UsageError` for a suffix that is not known, `InputFileError` for everything wrong with the file itself.
-    A .mat file may name a photo several times: one benchmark takes several objects from one photo.
+    A .mat file may name a photo several times, because one benchmark has several objects per photo. Raises
+    `UsageError` for an unknown suffix, and `InputFileError` for an invalid file.
     """
     path = Path(path).expanduser()
     suffix = check_suffix(path)
@@ -48,10 +48,10 @@ def read_features(path: Path) -> FeatureSet:
 
 
 def write_features(path: Path, blocks: Iterable[FeatureSet]) -> None:
-    """Write blocks of features, one after the other, into one file that appears whole or not at all.
+    """Write blocks of features into one file, atomically.
 
-    `blocks` holds at least one block, all of one backbone, and can be iterated several times. Parquet and .npz take
-    the memory of one block, .mat that of all. Photos that failed have a row in the first two and are left out of .mat.
+    blocks: at least one, all of one backbone; it is iterated several times. Parquet and .npz need the memory of one
+    block, .mat that of all blocks. Photos that failed have a row in Parquet and .npz, and none in .mat.
     """
     suffix = check_suffix(path)
     with files.atomic_write(path) as stream:

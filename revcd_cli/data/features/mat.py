@@ -1,5 +1,7 @@
-"""Features as .mat in the layout of the xlsa17 benchmarks: `features` (D, N), one-based `labels` (N, 1) and the cell
-`image_files` (N, 1). revcd adds `class_names`, which the labels count, and `revcd`, which says the backbone.
+"""Read and write features as .mat, in the layout of the xlsa17 benchmarks.
+
+Variables: `features` (D, N), one-based `labels` (N, 1) and the cell array `image_files` (N, 1). revcd adds
+`class_names`, to which the labels refer, and `revcd`, the JSON of `feature_set.header`.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ import scipy.io
 from ...config import BackboneRecord
 from ...errors import InputFileError, RevcdError
 from ..formats.mat_file import load_mat, mat_shapes, texts
-from ..formats.path_text import encode_path
+from ..formats.path_encoding import encode_path
 from .feature_set import OK, FeatureSet, check_expansion, header, parse_header
 
-_MOST_BYTES = 2**31 - 1  # of one variable, by the file format
-_TITLE = b"MATLAB 5.0 MAT-file, written by revcd".ljust(116)  # scipy's own holds the time of day
+_MOST_BYTES = 2**31 - 1  # of one variable, a limit of the file format
+_TITLE = b"MATLAB 5.0 MAT-file, written by revcd".ljust(116)  # scipy's default contains the time
 
 
 def check_mat_size(path: Path, rows: int, feature_dim: int) -> None:
-    """Raise `RevcdError` if so many features do not fit the file format."""
+    """Raise `RevcdError` if the features exceed the limit of the file format."""
     if rows * feature_dim * 4 > _MOST_BYTES:
         raise RevcdError(
             f"{path}: {rows:,} features of {feature_dim:,} values do not fit a .mat file, which holds 2 GB at most.",
@@ -31,9 +33,9 @@ def check_mat_size(path: Path, rows: int, feature_dim: int) -> None:
 
 
 def write_mat(path: Path, stream: BinaryIO, blocks: Iterable[FeatureSet]) -> None:
-    """Write the photos that have a feature; a label is the alphabetical number of the photo's folder.
+    """Write the photos with features; a label is the alphabetical number of the photo's folder.
 
-    All features are in memory at once, as scipy needs them.
+    All features are in memory at once, because scipy requires it.
     """
     names: list[str] = []
     parts: list[np.ndarray] = []
@@ -67,7 +69,7 @@ def _cell(texts: list[str]) -> np.ndarray:
 
 
 def read_mat(path: Path) -> FeatureSet:
-    """Read xlsa17's features. Without `image_files` the paths are empty; without `revcd` the tag is the file's stem."""
+    """Read features. Without `image_files` the paths are empty; without `revcd` the tag is the file's stem."""
     _check_declared(path, mat_shapes(path))
     arrays = load_mat(path, ["features"], ["image_files", "revcd"])
     width, rows = arrays["features"].shape
@@ -77,7 +79,7 @@ def read_mat(path: Path) -> FeatureSet:
     if backbone.feature_dim != width:
         raise InputFileError(path, f"features are {width} x {rows}; its backbone gives {backbone.feature_dim} values.")
     files = arrays.get("image_files")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused by its name
+    with np.errstate(over="ignore"):  # values that are too large become infinite, which `check_rows` reports
         features = np.ascontiguousarray(arrays["features"].T, dtype=np.float32)
     return FeatureSet(
         paths=("",) * rows if files is None else texts(path, "image_files", files),
@@ -90,9 +92,9 @@ def read_mat(path: Path) -> FeatureSet:
 
 
 def _check_declared(path: Path, declared: dict[str, tuple[tuple[int, ...], str]]) -> None:
-    """Refuse what the declared shapes say to be wrong, before anything is loaded."""
+    """Raise `InputFileError` if the declared shapes are wrong, before values are loaded."""
     if "features" not in declared:
-        return  # loading says so
+        return  # `load_mat` reports it
     shape, kind = declared["features"]
     if len(shape) != 2 or kind not in ("single", "double"):
         raise InputFileError(path, f"features are {kind} {shape}; expected single or double (values, photos).")

@@ -1,7 +1,7 @@
-"""Features as .npz, for numpy: `features` (N, D) float32 with NaN rows for failures, and beside it `paths`, `status`,
-`reason`, `sha256` (N) and `revcd`, the JSON that says which backbone it was. Nothing in it needs pickle.
+"""Read and write features as .npz, for numpy.
 
-Of a file that another tool made, only `features` and `paths` are needed.
+Arrays: `features` (N, D) float32, NaN for failed photos; `paths`, `status`, `reason` and `sha256` (N,) text; `revcd`,
+the JSON of `feature_set.header`. None needs pickle. Files of other tools need `features` and `paths` only.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ import numpy as np
 
 from ...config import BackboneRecord
 from ...errors import InputFileError
-from ..formats.damage import refused
-from ..formats.path_text import decode_path, encode_path
+from ..formats.corrupt_files import reading
+from ..formats.path_encoding import decode_path, encode_path
 from .feature_set import OK, FeatureSet, check_expansion, header, parse_header
 
 _TEXT = ("paths", "status", "reason", "sha256")
 
 
 def write_npz(stream: BinaryIO, blocks: Iterable[FeatureSet]) -> None:
-    """Write the features as numpy would, one block in memory at a time.
+    """Write the arrays as numpy does, with one block in memory at a time.
 
-    An array's header comes before its values, so the blocks are gone through once per array and once for the sizes:
-    `blocks` must be iterable several times.
+    The header of an array precedes its values, so `blocks` is iterated once for the sizes and once per array.
     """
     rows, widths = 0, dict.fromkeys(_TEXT, 1)
     for block in blocks:
@@ -46,7 +45,7 @@ def _texts(block: FeatureSet, name: str) -> list[str]:
 
 
 def _add(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], pieces: Iterable[np.ndarray]) -> None:
-    member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed, so equal features make equal files
+    member = zipfile.ZipInfo(f"{name}.npy")  # its date is constant, so equal features give equal files
     with archive.open(member, "w", force_zip64=True) as stream:
         for number, piece in enumerate(pieces):
             if number == 0:
@@ -56,6 +55,7 @@ def _add(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], pieces: It
 
 
 def read_npz(path: Path) -> FeatureSet:
+    """Read features. Raises `InputFileError`."""
     with _reading(path) as archive:
         shape, dtype = _declared(path, archive, "features")
         if len(shape) != 2 or dtype != np.float32:
@@ -81,12 +81,12 @@ def read_npz(path: Path) -> FeatureSet:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
-    with refused(path, "is not a readable .npz file"), zipfile.ZipFile(path) as archive:
+    with reading(path, "is not a readable .npz file"), zipfile.ZipFile(path) as archive:
         yield archive
 
 
 def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Return an array's shape and type as its header says, once the file is sure to hold that much."""
+    """Return the shape and type in an array's header, after checking that the file holds as many values."""
     if f"{name}.npy" not in archive.namelist():
         raise InputFileError(path, f'has no array "{name}"; revcd needs "features" and "paths".')
     member = archive.getinfo(f"{name}.npy")
@@ -103,12 +103,14 @@ def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[in
 
 
 def _strings(path: Path, archive: zipfile.ZipFile, name: str, rows: int) -> tuple[str, ...]:
-    """Return an array of text, or nothing if it is absent and need not be there."""
+    """Return an array of text, or () if it is optional and absent."""
     if name != "paths" and f"{name}.npy" not in archive.namelist():
         return ()
     shape, dtype = _declared(path, archive, name)
     if shape != (rows,) or dtype.kind != "U":
-        raise InputFileError(path, f'array "{name}" is {dtype} {shape}; expected text of shape ({rows},), one a photo.')
+        raise InputFileError(
+            path, f'array "{name}" is {dtype} {shape}; expected text of shape ({rows},), one per photo.'
+        )
     return tuple(_load(archive, name).tolist())
 
 

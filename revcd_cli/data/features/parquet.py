@@ -1,8 +1,9 @@
-"""Features as Parquet: a row per photo, written and read a row group at a time.
+"""Read and write features as Parquet, one row per photo and one row group at a time.
 
-Columns: `path` (see paths.py for names that are not UTF-8), `status`, `reason`, `sha256` of the photo's bytes and
-`feature`, a fixed-size list of D float32 values, null where the photo failed. The schema's metadata holds, under the
-key `revcd`, the JSON of `feature_set.header`. Values hardly compress and are stored as they are; pages carry checksums.
+Columns: `path` (see formats/path_encoding.py for names that are not UTF-8), `status`, `reason`, `sha256` of the photo's
+bytes, and `feature`, a fixed-size list of D float32 values, null if the photo failed. The schema's metadata has, under
+the key `revcd`, the JSON of `feature_set.header`. Values hardly compress, so they are stored uncompressed; pages have
+checksums.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import pyarrow.parquet as pq
 
 from ...config import BackboneRecord
 from ...errors import InputFileError
-from ..formats.damage import refused
-from ..formats.path_text import decode_path, encode_path
+from ..formats.corrupt_files import reading
+from ..formats.path_encoding import decode_path, encode_path
 from .feature_set import EXTRACT_AGAIN, FAILED, FeatureSet, check_expansion, header, parse_header
 
 _TEXT = ("path", "status", "reason", "sha256")
@@ -27,7 +28,7 @@ _KEY = b"revcd"
 
 
 def to_table(features: FeatureSet, extra: Mapping[str, Iterable[str]] | None = None) -> pa.Table:
-    """Return the rows as a table; `extra` adds columns of text."""
+    """Return the rows as a table. extra: additional columns of text."""
     failed = pa.array([status == FAILED for status in features.status], type=pa.bool_())
     values = pa.array(np.ascontiguousarray(features.features).reshape(-1), type=pa.float32())
     columns: dict[str, pa.Array] = {
@@ -44,7 +45,7 @@ def to_table(features: FeatureSet, extra: Mapping[str, Iterable[str]] | None = N
 
 
 def write_tables(stream: BinaryIO, tables: Iterable[pa.Table]) -> None:
-    """Write each table as one row group; all of them have the first one's schema. There must be at least one."""
+    """Write each table as one row group. All tables, at least one, have the same schema."""
     with contextlib.ExitStack() as stack:
         writer = None
         for table in tables:
@@ -61,14 +62,15 @@ def write_tables(stream: BinaryIO, tables: Iterable[pa.Table]) -> None:
 
 
 def write_parquet(stream: BinaryIO, blocks: Iterable[FeatureSet]) -> None:
+    """Write each block as one row group."""
     write_tables(stream, map(to_table, blocks))
 
 
 @contextlib.contextmanager
 def open_parquet(path: Path) -> Iterator[tuple[pq.ParquetFile, BackboneRecord]]:
-    """Open a feature file whose schema is checked; damage met while it is open is an `InputFileError` too."""
+    """Open a feature file and check its schema. Corrupt data in the block raises `InputFileError`."""
     with (
-        refused(path, "is not a readable Parquet file", hint=EXTRACT_AGAIN),
+        reading(path, "is not a readable Parquet file", hint=EXTRACT_AGAIN),
         pq.ParquetFile(path, page_checksum_verification=True) as file,
     ):
         yield file, _check_schema(path, file)
@@ -78,7 +80,7 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:
     schema = file.schema_arrow
     text = (schema.metadata or {}).get(_KEY)
     if text is None:
-        raise InputFileError(path, "does not say which backbone its features are from.", hint=EXTRACT_AGAIN)
+        raise InputFileError(path, "does not name the backbone of its features.", hint=EXTRACT_AGAIN)
     backbone = parse_header(path, text.decode("utf-8", "replace"))
     expected = {**dict.fromkeys(_TEXT, pa.string()), "feature": pa.list_(pa.float32(), backbone.feature_dim)}
     for name, kind in expected.items():
@@ -97,20 +99,21 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:
 
 
 def read_group(path: Path, file: pq.ParquetFile, number: int, out: np.ndarray) -> pa.Table:
-    """Read one row group: its features into `out` (n, D), NaN where null; returns all columns as they are."""
+    """Read the features of one row group into `out` (n, D), with NaN for null, and return its table."""
     table = file.read_row_group(number)
     feature = table["feature"].combine_chunks()
     present = np.asarray(feature.is_valid())
     values = feature.flatten()  # of the rows that are not null
     ok = np.array(table["status"]) != FAILED
     if values.null_count or any(table[name].null_count for name in _TEXT) or (present != ok).any():
-        raise InputFileError(path, "has missing values; a feature must be missing for the photos that failed only.")
+        raise InputFileError(path, "has missing values; only the features of failed photos may be missing.")
     out[:] = np.nan
     out[present] = values.to_numpy().reshape(-1, out.shape[1])
     return table
 
 
 def read_parquet(path: Path) -> FeatureSet:
+    """Read features. Raises `InputFileError`."""
     with open_parquet(path) as (file, backbone):
         features = np.empty((file.metadata.num_rows, backbone.feature_dim), dtype=np.float32)
         text: dict[str, list[str]] = {name: [] for name in _TEXT}

@@ -1,4 +1,4 @@
-"""Reading variables of MATLAB files, with a sentence of its own for each way in which that can fail."""
+"""Read variables of MATLAB files (version 5 to 7) with scipy, after a check of their structure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 import scipy.io
 
 from ...errors import InputFileError
-from .damage import refused
-from .mat_elements import check_elements
-from .path_text import decode_path
+from .corrupt_files import reading
+from .mat_structure import check_structure
+from .path_encoding import decode_path
 
 
 def load_mat(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Return the named variables; optional ones are left out where absent. Raises `InputFileError`."""
-    with reading(path) as others:
+    """Return the named variables; optional ones may be absent. Raises `InputFileError`."""
+    with _checked(path) as others:
         wanted = [*required, *optional]
         odd = [name for name in wanted if name in others]
         if odd:
@@ -39,8 +39,8 @@ def mat_variables(path: Path) -> tuple[str, ...]:
 
 
 def mat_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return the shape and MATLAB class that each variable declares; nothing is loaded. Raises `InputFileError`."""
-    with reading(path):
+    """Return the declared shape and MATLAB class of each variable without loading it. Raises `InputFileError`."""
+    with _checked(path):
         return {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(path)}
 
 
@@ -53,11 +53,11 @@ def texts(path: Path, name: str, array: np.ndarray) -> tuple[str, ...]:
 
 
 def numbers_from_one(path: Path, name: str, array: np.ndarray, largest: int | None = None) -> np.ndarray:
-    """Return one-based whole numbers as int64 that count from zero. This is the only place where one is taken off."""
+    """Convert one-based integers to zero-based int64. This is the only place where 1 is subtracted."""
     flat = array.reshape(-1)
     if flat.dtype.kind not in "uif" or not np.isfinite(flat).all() or (flat != np.floor(flat)).any():
-        raise InputFileError(path, f"{name} must hold whole numbers.")
-    numbers = flat.astype(np.int64)  # the files use uint16, which would wrap around
+        raise InputFileError(path, f"{name} must hold integers.")
+    numbers = flat.astype(np.int64)  # files use uint16, which would overflow
     if len(numbers) and numbers.min() < 1:
         raise InputFileError(path, f"{name} count from 1 in this format, but a {numbers.min()} is among them.")
     if largest is not None and len(numbers) and numbers.max() > largest:
@@ -66,10 +66,10 @@ def numbers_from_one(path: Path, name: str, array: np.ndarray, largest: int | No
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[frozenset[str]]:
-    """Check that a file is one that scipy can read, and turn whatever still goes wrong in the block into one error.
+def _checked(path: Path) -> Iterator[frozenset[str]]:
+    """Check that scipy can read a file, and yield the names of the variables that must not be loaded.
 
-    Yields the names of variables that must not be loaded, see `check_elements`.
+    Other exceptions in the block become `InputFileError`. See `check_structure`.
     """
     if not path.is_file():
         raise InputFileError(path, "is a folder, not a MATLAB file." if path.is_dir() else "there is no such file.")
@@ -90,5 +90,5 @@ def reading(path: Path) -> Iterator[frozenset[str]]:
         )
     if not start.startswith(b"MATLAB 5.0"):
         raise InputFileError(path, "is not a MATLAB file.", hint="Expected MATLAB's format of version 5 to 7.")
-    with refused(path, "is cut short or damaged", hint="Fetch the file again."):
-        yield check_elements(path)
+    with reading(path, "is cut short or damaged", hint="Fetch the file again."):
+        yield check_structure(path)

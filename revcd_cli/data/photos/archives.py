@@ -1,4 +1,4 @@
-"""Photos inside zip and tar archives, read as streams: nothing is ever unpacked to disk."""
+"""List and read photos in zip and tar archives, without extracting them to disk."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ...errors import brief
 from .image_source import ImageSource, access_failure, failed_source, is_photo_name, is_skipped_name, natural_key
 from .images import MAX_BYTES, ImageFailure, too_large
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
-_COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, OSError, ValueError)
 
 
@@ -30,28 +33,33 @@ class _Member(NamedTuple):
     content: ImageFailure | Callable[[], bytes | ImageFailure]
 
 
-# Members that hold a long name, or other things about the member after them; tarfile reads them whole.
+# Exceptions of tarfile for single headers, which its type stubs lack.
+_headers: Any = tarfile
+_INVALID: type[Exception] = _headers.InvalidHeaderError
+_MISSING: tuple[type[Exception], ...] = (_headers.TruncatedHeaderError, _headers.EmptyHeaderError)
+
+# Members with a long name or other metadata of the next member; tarfile reads them into memory.
 _EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"X")
-_MOST_EXTENSION = 1 << 20  # bytes of such a member
+_MAX_EXTENSION = 1 << 20  # bytes of such a member
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """A damaged or missing header is an error; tarfile by itself takes it for the end, so photos would be lost."""
+    """Raise an error for a damaged or missing header, which tarfile treats as the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+    def frombuf(cls, buffer: bytes | bytearray, encoding: str, errors: str) -> Self:
         header = super().frombuf(buffer, encoding, errors)
-        if not 0 <= header.size < 2**62 or (header.type in _EXTENSIONS and header.size > _MOST_EXTENSION):
-            raise tarfile.InvalidHeaderError(f"a member of {header.size:,} bytes")
+        if not 0 <= header.size < 2**62 or (header.type in _EXTENSIONS and header.size > _MAX_EXTENSION):
+            raise _INVALID(f"a member of {header.size:,} bytes")
         return header
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(archive)
-        except (tarfile.TruncatedHeaderError, tarfile.EmptyHeaderError):
+        except _MISSING:
             raise tarfile.ReadError("unexpected end of data") from None
-        except tarfile.InvalidHeaderError as error:
+        except _INVALID as error:
             raise tarfile.ReadError(f"{error} at byte {archive.offset}") from None
 
 
@@ -60,7 +68,7 @@ def is_archive_name(path: str) -> bool:
 
 
 def is_compressed_tar(path: str) -> bool:
-    """Whether the members of an archive can only be listed by decompressing all of it."""
+    """Return whether listing the members of an archive requires decompressing all of it."""
     try:
         # Regular files only: a pipe would block.
         return path.lower().endswith(_TAR_SUFFIXES) and Path(path).is_file() and _compression(path) is not None
@@ -69,11 +77,11 @@ def is_compressed_tar(path: str) -> bool:
 
 
 def archive_sources(path: str, shown: str) -> Iterator[ImageSource]:
-    """Yield the photos of an archive: a zip's in natural order, a tar's as they come.
+    """Yield the photos of an archive: a zip in natural order, a tar in its own order.
 
-    Photos in a compressed tar must be read in order, each before the next one is asked for. Names are only names:
-    `../a.jpg` is reported and leads nowhere. A name that occurs again gets `#2`, `#3`, ... A damaged archive ends
-    with one failed source for the archive itself.
+    Photos of a compressed tar must be read in order, each before the next one is requested. Names such as `../a.jpg`
+    are reported, but not used as paths. A repeated name gets `#2`, `#3`, ... A damaged archive ends with one failed
+    source for the archive itself.
     """
     listing = _zip_members if path.lower().endswith(".zip") else _tar_members
     taken: dict[str, int] = {}
@@ -92,7 +100,7 @@ def archive_sources(path: str, shown: str) -> Iterator[ImageSource]:
 
 
 def _archive_failure(path: str, error: Exception, *, started: bool) -> ImageFailure:
-    # Errors of the file system carry a number; a damaged gzip stream is an OSError without one.
+    # Errors of the file system have an errno; the OSError of a damaged gzip stream has none.
     if isinstance(error, OSError) and error.errno is not None:
         return access_failure(path, error, missing="vanished")
     what = "the rest of the archive" if started else "the archive"
@@ -107,7 +115,7 @@ def _damage_reason(error: Exception) -> str:
 
 
 def _distinct(name: str, taken: dict[str, int]) -> str:
-    """Return the name, numbered if it is taken; `taken` holds how often each name came."""
+    """Return the name, numbered if it is taken. taken: the number of uses of each name."""
     count = taken.get(name, 0) + 1
     distinct = name if count == 1 else f"{name}#{count}"
     while count > 1 and distinct in taken:
@@ -126,7 +134,7 @@ def _photo_name(name: str) -> str | None:
 
 
 def _zip_members(path: str) -> Iterator[_Member]:
-    # Not closed here: photos may be read after the listing has ended. It closes itself with its last photo.
+    # Not closed here: photos may be read after the listing. It is closed with the last reference.
     archive = zipfile.ZipFile(path)
     changed = Path(path).stat().st_mtime_ns
     for info in sorted(archive.infolist(), key=lambda info: natural_key(info.filename)):
@@ -162,8 +170,8 @@ def _compression(path: str) -> Callable[..., BinaryIO] | None:
     return next((opener for magic, opener in _COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
-class _Whole:
-    """A decompressed stream that says when it ends too early; tarfile would go on to skip what is not there."""
+class _Complete:
+    """A decompressed stream that raises EOFError at its end; tarfile would ignore missing data."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -178,18 +186,22 @@ class _Whole:
 def _tar_members(path: str) -> Iterator[_Member]:
     opener = _compression(path)
     changed = Path(path).stat().st_mtime_ns
-    # The decompressor is opened here and not by tarfile, which takes a stream that breaks off for a short archive.
-    mode = "r|" if opener else "r:"
-    with (
-        (opener or open)(path, "rb") as stream,
-        tarfile.open(fileobj=_Whole(stream) if opener else stream, mode=mode, tarinfo=_StrictHeader) as archive,
-    ):
+    # Opened here and not by tarfile, which accepts a truncated stream as the end of the archive.
+    mode: Any = "r|" if opener else "r:"
+    with (opener or open)(path, "rb") as stream:
+        source: Any = _Complete(stream) if opener else stream
+        archive: Any = tarfile.open(None, mode, source, tarinfo=_StrictHeader)  # noqa: SIM115 (closed by _members)
+        yield from _members(path, archive, changed, streamed=opener is not None)
+
+
+def _members(path: str, archive: Any, changed: int, *, streamed: bool) -> Iterator[_Member]:
+    with archive:
         while (member := archive.next()) is not None:
-            archive.members.clear()  # tarfile would keep every header of the archive
+            archive.members.clear()  # otherwise tarfile keeps all headers
             name = _photo_name(member.name)
             if name is None or member.isdir():
                 continue
-            if opener:
+            if streamed:
                 read = functools.partial(_read_streamed, archive, member)
             else:
                 read = functools.partial(_read_stored, path, member.offset_data, member.size)
@@ -216,10 +228,13 @@ def _read_stored(path: str, offset: int, size: int) -> bytes | ImageFailure:
 
 def _read_streamed(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | ImageFailure:
     out_of_order = RuntimeError(f"{member.name}: photos of a compressed tar must be read in order, one by one")
-    if archive.closed:
+    if archive.closed:  # type: ignore[attr-defined]  # not in the type stubs
         raise out_of_order
     try:
-        with archive.extractfile(member) as stream:
+        stream = archive.extractfile(member)
+        if stream is None:
+            return ImageFailure("not_a_file", "a link or device in the archive, which is not followed")
+        with stream:
             return stream.read()
     except tarfile.StreamError:
         raise out_of_order from None

@@ -1,4 +1,4 @@
-"""Photos that are sorted into folders by class: which there are, and whose they are."""
+"""List photos in class folders, and find the class of a photo from its path."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from .sources import iter_sources
 
 
 def list_photos(root: Path) -> list[str]:
-    """Return the photos below a folder as '/'-separated paths relative to it, sorted folder by folder.
+    """Return the photos below a folder as relative '/'-separated paths, sorted by folder and name as plain text.
 
-    The order is that of plain text, in which the benchmarks' authors numbered their rows. Raises `RevcdError` if there
-    is none.
+    The rows of the benchmarks have this order. Raises `RevcdError` if there is no photo.
     """
     prefix = root.as_posix()
     found = (source.path.removeprefix(prefix).lstrip("/") for source in iter_sources([str(root)]))
@@ -21,10 +20,10 @@ def list_photos(root: Path) -> list[str]:
 
 
 def class_of_photo(path: str, rows: Mapping[str, int]) -> int | None:
-    """Return the class whose folder a photo lies in, or None.
+    """Return the class of the folder that contains a photo, or None.
 
-    rows: class number by `class_key`. The innermost folder counts; nested folders may spell one name together, as
-    SUN's `b/bakery/shop` is the class `bakery_shop`.
+    rows: class number by `class_key`. The innermost folder counts. Nested folders may form one name: SUN's
+    `b/bakery/shop` is the class `bakery_shop`.
     """
     folders = PurePosixPath(path).parts[:-1]
     for last in range(len(folders), 0, -1):
@@ -36,5 +35,5 @@ def class_of_photo(path: str, rows: Mapping[str, int]) -> int | None:
 
 
 def short_path(path: str) -> str:
-    """Return a photo's folder and name: what stays the same of its path wherever the data set lies."""
+    """Return the last folder and the name of a photo, which do not depend on the place of the dataset."""
     return "/".join(path.replace("\\", "/").split("/")[-2:])

@@ -1,4 +1,4 @@
-"""One photo that can be read: where it is, how to tell that it changed, and its bytes."""
+"""A photo in a file or an archive: its path, a signature that changes with it, and its bytes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from .images import MAX_BYTES, PHOTO_SUFFIXES, ImageFailure, too_large
 
-# Paths stay text as given: pathlib would shorten `./a.jpg` to `a.jpg` and take an empty path for this folder.
+# Paths are text: pathlib would change `./a.jpg` to `a.jpg`, and an empty path to the current folder.
 # ruff: noqa: PTH114, PTH116, PTH123
 
-# A pipe or device in a photo's place must not stop the run while it is opened.
+# Opening a pipe or device must not block.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -23,8 +23,8 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 class ImageSource:
     """A photo in a file or an archive.
 
-    path: as reported, '/'-separated: the argument as given, joined with the path inside it.
-    signature: differs when the photo's bytes may differ ("size:mtime_ns" of a file); "" if they cannot be read.
+    path: for output, '/'-separated: the user's argument joined with the path below it.
+    signature: changes when the bytes may have changed ("size:mtime_ns" of a file); "" if they cannot be read.
     """
 
     path: str
@@ -32,17 +32,17 @@ class ImageSource:
     reader: Callable[[], bytes | ImageFailure] = field(repr=False, compare=False)
 
     def read(self) -> bytes | ImageFailure:
-        """Return the photo's bytes, at most `MAX_BYTES`, or why there are none; never blocks on a pipe."""
+        """Return the photo's bytes, at most `MAX_BYTES`, or a failure. Never blocks on a pipe."""
         return self.reader()
 
 
 def failed_source(path: str, failure: ImageFailure) -> ImageSource:
-    """Return a source that is known beforehand to be unreadable."""
+    """Return a source whose `read()` returns the failure."""
     return ImageSource(path, "", lambda: failure)
 
 
 def file_source(path: str, shown: str) -> ImageSource:
-    """Return the source of a file, which need not exist or be readable."""
+    """Return the source of a file. The file may be missing or unreadable."""
     return ImageSource(shown, _signature(path), functools.partial(read_file, path))
 
 
@@ -55,7 +55,7 @@ def _signature(path: str) -> str:
 
 
 def read_file(path: str) -> bytes | ImageFailure:
-    """Read a regular file that was listed before."""
+    """Return the bytes of a regular file, or a failure."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -63,18 +63,18 @@ def read_file(path: str) -> bytes | ImageFailure:
         if status.st_size > MAX_BYTES:
             return too_large()
         with open(os.open(path, _OPEN_FLAGS), "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)  # it may be growing
+            data = stream.read(MAX_BYTES + 1)  # the file may grow
     except OSError as error:
         return access_failure(path, error, missing="vanished")
     return data if len(data) <= MAX_BYTES else too_large()
 
 
 def access_failure(path: str, error: OSError, *, missing: str) -> ImageFailure:
-    """Say why the system refuses a path; `missing` is the reason where nothing is there."""
+    """Return the failure for an OSError. missing: the reason for a path that does not exist."""
     if isinstance(error, PermissionError):
         return ImageFailure("permission", "no permission to read it")
     if error.errno == errno.ELOOP or (isinstance(error, FileNotFoundError) and os.path.islink(path)):
-        return ImageFailure("not_a_file", "a link that leads nowhere")
+        return ImageFailure("not_a_file", "a broken link")
     if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG:
         detail = "no such file" if missing == "not_found" else "it was there when the photos were listed"
         return ImageFailure(missing, detail)
@@ -82,22 +82,22 @@ def access_failure(path: str, error: OSError, *, missing: str) -> ImageFailure:
 
 
 def is_photo_name(name: str) -> bool:
-    """Whether a folder's or archive's file counts as a photo by its name."""
+    """Return whether a file in a folder or archive is a photo by its name."""
     return name.lower().endswith(PHOTO_SUFFIXES)
 
 
 def is_skipped_name(name: str) -> bool:
-    """Whether a file or folder inside a folder or archive is passed over: hidden, or what macOS adds to zips."""
+    """Return whether a name in a folder or archive is skipped: hidden files, and the folder that macOS adds to zips."""
     return name == "__MACOSX" or (name.startswith(".") and name != "..")
 
 
 def natural_key(path: str) -> tuple[object, ...]:
-    """Return a sort key under which photo2 comes before photo10, folder by folder; equal only for equal paths."""
+    """Return a sort key that puts photo2 before photo10, folder by folder. Equal only for equal paths."""
     return tuple((_natural_parts(name.casefold()), name) for name in path.split("/"))
 
 
 def _natural_parts(name: str) -> tuple[object, ...]:
-    # Text and digits alternate, so that like is compared with like. Not int(): a name may have thousands of digits.
+    # Text and digits alternate. Not int(): a name may have thousands of digits.
     parts: list[object] = re.split(r"([0-9]+)", name)
     for index in range(1, len(parts), 2):
         digits = str(parts[index]).lstrip("0")

@@ -1,4 +1,4 @@
-"""Turn the bytes of a photo into an RGB picture, or into the reason why that cannot be done."""
+"""Decode the bytes of a photo to an RGB image, or return the reason why it cannot be decoded."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ REASONS = (
     "vanished",
 )
 
-MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb; it refuses twice as many by itself
+MAX_PIXELS = 89_478_485  # Pillow warns of a decompression bomb above this, and raises above twice as many
 MAX_BYTES = 1 << 28  # of one file: MAX_PIXELS uncompressed RGB pixels
-MAX_ASPECT = 50  # longer to shorter side: a backbone enlarges the shorter one, so a strip would become gigabytes
+MAX_ASPECT = 50  # longer to shorter side; preprocessing enlarges the shorter side, so a strip would need gigabytes
 
-# What a folder's files are chosen by. The content decides how a file is read: a JPEG named .heic is a JPEG.
+# Files in folders are selected by suffix. The content decides the decoder: a JPEG named .heic is a JPEG.
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
     *(".avif", ".heic", ".heif", ".hif"),
@@ -49,8 +49,8 @@ SUPPORTED_TYPES = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, and HEIC with pillow-h
 
 
 def _silence_libtiff() -> None:
-    """Keep libtiff from printing what it thinks of damaged files: Pillow raises an error of its own all the same."""
-    with contextlib.suppress(OSError, AttributeError):  # there is nothing to call where it is a part of Pillow itself
+    """Disable the messages that libtiff prints for damaged files; Pillow raises an exception anyway."""
+    with contextlib.suppress(OSError, AttributeError):  # not exported if libtiff is linked statically
         library = ctypes.CDLL(Image.core.__file__)
         for kind in ("Error", "Warning"):
             set_handler = getattr(library, f"TIFFSet{kind}Handler")
@@ -60,7 +60,7 @@ def _silence_libtiff() -> None:
 
 _silence_libtiff()
 Image.init()
-# Never more than these: Pillow's list also has formats that start other programs (EPS) or are no photos at all.
+# Only these: other formats of Pillow run external programs (EPS) or are not photos.
 _FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
 
 _UPRIGHT = {
@@ -85,7 +85,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 
 @dataclass(frozen=True)
 class ImageFailure:
-    """Why a photo has no picture: `reason` is one of `REASONS`, `detail` a phrase for people."""
+    """Why a photo cannot be decoded. reason: one of `REASONS`; detail: a phrase for the user."""
 
     reason: str
     detail: str
@@ -96,24 +96,23 @@ class ImageFailure:
 
 
 def too_large() -> ImageFailure:
-    """Return the failure of a file of more than `MAX_BYTES`."""
+    """Return the failure for a file of more than `MAX_BYTES`."""
     return ImageFailure("too_large", f"more than {MAX_BYTES >> 20} MiB")
 
 
 def decode_rgb(
     data: bytes, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None
 ) -> Image.Image | ImageFailure:
-    """Decode a whole photo to 8-bit RGB, upright by its EXIF orientation, without metadata.
+    """Decode a photo to 8-bit RGB, rotated by its EXIF orientation, without metadata.
 
-    Of an animation, or of several pages, only the first picture is read, and `info` is {"first_of_several": True};
-    otherwise `info` is empty. Transparent parts show white. Grey of 16 or 32 bits and
-    floating point is scaled to 8 bits by its range, not clipped. Colour profiles and broken EXIF are ignored.
-    A file that ends before its last pixel is a failure, never a picture with grey rows. Safe to call from many
-    threads: no setting of Pillow is changed.
+    Of an animation or several pages, only the first image is decoded, and `info` is {"first_of_several": True};
+    otherwise `info` is empty. Transparent pixels become white. Grey values of 16 or 32 bits or floating point are
+    scaled to 8 bits by their range, not clipped. Colour profiles and invalid EXIF data are ignored. A truncated file is
+    a failure, not an image with grey rows. Thread-safe: no setting of Pillow is changed.
 
-    least_side: the shorter side to which the picture will be resized. A much larger JPEG is then decoded at a half, a
-    quarter or an eighth of its size, if that divides it and leaves at least twice as much. After the resize that is on
-    average less than two of 255 grey levels from the whole, even of photos as sharp as can be.
+    least_side: the shorter side after the later resize. A much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size,
+    if that is an integer size of at least twice `least_side`. After the resize, the mean difference to full decoding is
+    less than two of 255 grey levels, also for very sharp photos.
     """
     if not data:
         return ImageFailure("empty_file", "has no bytes")
@@ -133,14 +132,14 @@ def decode_rgb(
         picture = picture.transpose(upright) if upright is not None else picture
         picture.info = {"first_of_several": True} if several else {}
         return picture
-    except Exception as error:  # damaged files make decoders raise nearly anything
+    except Exception as error:  # decoders raise many types for damaged files
         return _explain(error, data)
 
 
 def _shrink_jpeg(image: Image.Image, least_side: int) -> None:
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         spare = min(image.size) // (2 * least_side)
-        # A side that is no multiple would be rounded up, and the picture stretched by that.
+        # Other sides would be rounded up, which stretches the image.
         factors = [f for f in (8, 4, 2) if f <= spare and image.width % f == image.height % f == 0]
         if factors:
             image.draft(None, (image.width // factors[0], image.height // factors[0]))
@@ -161,11 +160,11 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _is_first_of_several(image: Image.Image, data: bytes) -> bool:
-    """Whether other pictures follow. What follows in a camera's MPO are previews of the same photo."""
-    with contextlib.suppress(Exception):  # a damaged later picture does not matter
-        if image.format == "GIF":  # Pillow finds out by moving on to the second picture
+    """Return whether the file has more images. Those of a camera's MPO are previews of the same photo."""
+    with contextlib.suppress(Exception):  # later images may be damaged
+        if image.format == "GIF":  # Pillow moves to the second image to find out
             with Image.open(io.BytesIO(data), formats=("GIF",)) as other:
-                return other.is_animated
+                return bool(getattr(other, "is_animated", False))
         return image.format != "MPO" and getattr(image, "is_animated", False)
     return False
 
@@ -174,7 +173,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _to_8_bits(image)
     if image.mode == "La":
-        image = image.convert("LA")  # Pillow has no way from La to RGBA
+        image = image.convert("LA")  # Pillow cannot convert La to RGBA
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
@@ -182,11 +181,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale wide grey samples to 0..255, because Pillow's own conversion clips them to white."""
+    """Scale grey values of more than 8 bits to 0..255; Pillow's conversion would clip them to white."""
     samples = np.asarray(image)  # (H, W)
     if not np.isfinite(samples).all():
-        raise ValueError("some of its values are not finite numbers")
-    # Files of modes I and F do not say which range they use: take the smallest usual one that holds every value.
+        raise ValueError("some values are not finite")
+    # The range of modes I and F is unknown: use the smallest common range that contains all values.
     ranges = {"I": (255, 65_535, 2**31 - 1), "F": (1, 255, 65_535)}.get(image.mode, (65_535,))
     peak = samples.max()
     top = next((limit for limit in ranges if peak <= limit), peak)
@@ -206,10 +205,10 @@ def _explain(error: Exception, data: bytes) -> ImageFailure:
         return ImageFailure("out_of_memory", "not enough memory to decode it")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return ImageFailure("too_large", message)
-    if "too large" in message:  # compressed text in a PNG that would grow without end
+    if "too large" in message:  # a PNG with compressed text of unlimited size
         return ImageFailure("too_large", message)
     if isinstance(error, EOFError) or "truncated" in message.lower() or _declares_more(data):
-        return ImageFailure("truncated", "the file ends before the picture does")
+        return ImageFailure("truncated", "the file ends before the image does")
     if isinstance(error, OSError | SyntaxError | ValueError):
         return ImageFailure("corrupt", message or "cannot be decoded")
     return ImageFailure("decode_error", f"{type(error).__name__}: {message}")
@@ -226,7 +225,7 @@ def _explain_unidentified(data: bytes) -> ImageFailure:
     if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS and not begins_like:
         return ImageFailure("unsupported_format", "an AVIF photo; to read it: pip install --upgrade pillow")
     if _declares_more(data):
-        return ImageFailure("truncated", "the file ends before the picture does")
+        return ImageFailure("truncated", "the file ends before the image does")
     if begins_like:
         return ImageFailure("corrupt", f"begins like {begins_like}, but its header is incomplete or damaged")
     if len(data) < 4:
@@ -241,7 +240,7 @@ def _accepts(name: str, data: bytes) -> bool:
 
 
 def _declares_more(data: bytes) -> bool:
-    """Whether a WebP or TIFF says that it is longer than it is; Pillow calls such files merely unreadable."""
+    """Return whether a WebP or TIFF file declares more bytes than it has; Pillow reports it as unidentified."""
     if data[:4] == b"RIFF" and len(data) >= 8:
         return struct.unpack_from("<I", data, 4)[0] + 8 > len(data)
     order = {b"II*\0": "<I", b"MM\0*": ">I"}.get(data[:4])
@@ -258,5 +257,5 @@ def _is_text(data: bytes) -> bool:
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start > len(start) - 4 and len(data) > len(start)  # only the last character is cut
+        return error.start > len(start) - 4 and len(data) > len(start)  # only the last character is incomplete
     return True

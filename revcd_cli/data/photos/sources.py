@@ -1,4 +1,4 @@
-"""Find the photos that a command line names: files, folders, patterns, archives, and lists on standard input."""
+"""Find the photos of a command line: files, folders, patterns, archives, and lists on standard input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .images import PHOTO_SUFFIXES, SUPPORTED_TYPES, ImageFailure
 
 __all__ = ["ImageSource", "count_sources", "iter_sources"]
 
-# Paths stay text as given: pathlib would shorten `./a.jpg` to `a.jpg` and take an empty path for this folder.
+# Paths are text: pathlib would change `./a.jpg` to `a.jpg`, and an empty path to the current folder.
 # ruff: noqa: PTH111, PTH116, PTH118, PTH207
 
 _STDIN = "-"
@@ -33,34 +33,34 @@ _STDIN = "-"
 def iter_sources(
     inputs: Sequence[str], *, stdin: BinaryIO | None = None, null_separated: bool = False
 ) -> Iterator[ImageSource]:
-    """Return the photos that the inputs name, lazily, in the order of the inputs.
+    """Iterate lazily over the photos of the inputs, in order.
 
-    A folder is searched recursively in natural order (photo2 before photo10) for names with a photo's suffix; hidden
-    files are passed over and a folder that links lead to twice is visited once. A file is tried whatever its name, and
-    `.zip` and `.tar[.gz|.bz2|.xz]` stand for the photos in them. Patterns (`*`, `?`, `[a-z]`, `**`) are expanded where
-    no file has that very name. `-` is a list on `stdin`, a path a line, or ended by NUL if `null_separated`.
+    A folder is searched recursively, in natural order (photo2 before photo10), for files with the suffix of a photo.
+    Hidden files are skipped, and a folder with several links to it is visited once. A file is used whatever its name;
+    `.zip` and `.tar[.gz|.bz2|.xz]` are replaced by their photos. Patterns (`*`, `?`, `[a-z]`, `**`) are expanded unless
+    a file has that name. `-` is a list on `stdin`, one path per line, or separated by NUL if `null_separated`.
 
-    A path that is named twice is one source, so paths are unique. What cannot be read is a source whose `read()` says
-    why. Raises UsageError, before anything is read, if the only input does not exist, a pattern matches nothing, or
-    standard input is a terminal; the iterator raises RevcdError if it ends without a single source.
+    Paths are unique: one that is named twice is used once. For an unreadable photo, `read()` returns the failure.
+    Raises `UsageError`, before anything is read, if the only input does not exist, a pattern has no match, or standard
+    input is a terminal. The iterator raises `RevcdError` if there is no photo at all.
     """
     arguments = _arguments(inputs)
-    listed = stdin or getattr(sys.stdin, "buffer", None)  # there is none where the caller closed standard input
+    listed: BinaryIO | None = stdin or getattr(sys.stdin, "buffer", None)  # None if standard input is closed
     if _STDIN in arguments and listed is None:
-        raise UsageError("Standard input is closed, so no list of photos comes from it.")
-    if _STDIN in arguments and listed.isatty():
+        raise UsageError("Standard input is closed, so a list of photos cannot be read from it.")
+    if _STDIN in arguments and listed is not None and listed.isatty():
         raise UsageError(
-            "Standard input is a terminal, so no list of photos comes from it.",
+            "Standard input is a terminal, so a list of photos cannot be read from it.",
             hint="Pipe a list into it, for example: find photos -name '*.jpg' | revcd predict -",
         )
     sources = _sources(arguments, listed, null_separated)
-    # One folder or archive names no path twice; otherwise the paths have to be remembered.
+    # One folder or archive has no path twice; otherwise the paths are stored to compare them.
     single = len(arguments) == 1 and _STDIN not in arguments
     return _at_least_one(sources if single else _unique(sources), inputs)
 
 
 def count_sources(inputs: Sequence[str]) -> int | None:
-    """Count the sources without reading a photo; None where that would take reading (stdin, compressed tars)."""
+    """Count the sources without reading photos; None for standard input and compressed tars."""
     arguments = _arguments(inputs)
     if _STDIN in arguments or any(is_compressed_tar(argument) for argument in arguments):
         return None
@@ -69,7 +69,7 @@ def count_sources(inputs: Sequence[str]) -> int | None:
 
 def _arguments(inputs: Sequence[str]) -> list[str]:
     if not inputs:
-        raise UsageError("No photos are named.", hint="Name files, folders, patterns, archives, or - for a list.")
+        raise UsageError("No photos are given.", hint="Name files, folders, patterns, archives, or - for a list.")
     arguments = [path for given in inputs for path in ([given] if given == _STDIN else _expand(given))]
     if len(arguments) == 1 and arguments[0] != _STDIN and not os.path.lexists(arguments[0]):
         raise UsageError(f"{inputs[0]}: no such file or folder.", hint="Check the path.")
@@ -77,7 +77,7 @@ def _arguments(inputs: Sequence[str]) -> list[str]:
 
 
 def _expand(given: str) -> list[str]:
-    if os.path.lexists(given):  # a name may begin with ~ and contain [ or *
+    if os.path.lexists(given):  # names may begin with ~ and contain [ or *
         return [given]
     path = os.path.expanduser(given)
     if os.path.lexists(path) or not any(character in path for character in "*?["):
@@ -91,9 +91,9 @@ def _expand(given: str) -> list[str]:
     return matches
 
 
-def _sources(arguments: Iterable[str], stdin: BinaryIO, null_separated: bool) -> Iterator[ImageSource]:
+def _sources(arguments: Iterable[str], stdin: BinaryIO | None, null_separated: bool) -> Iterator[ImageSource]:
     for argument in arguments:
-        if argument == _STDIN:
+        if argument == _STDIN and stdin is not None:
             for path in _listed_paths(stdin, null_separated):
                 yield from _sources_at(path)
         else:
@@ -137,7 +137,7 @@ def _folder_sources(root: str) -> Iterator[ImageSource]:
 
 
 def _entries(folder: str) -> list[tuple[str, bool]]:
-    """Return the photos and folders in a folder, in natural order, each with whether it is a folder."""
+    """Return (path, is a folder) of the photos and folders in a folder, in natural order."""
     with os.scandir(folder) as listing:
         entries = [(entry.name, _is_folder(entry)) for entry in listing if not is_skipped_name(entry.name)]
     chosen = [entry for entry in entries if entry[1] or is_photo_name(entry[0])]
@@ -148,7 +148,7 @@ def _entries(folder: str) -> list[tuple[str, bool]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself
+    except OSError:  # a circular link
         return False
 
 
@@ -159,8 +159,8 @@ def _listed_paths(stdin: BinaryIO, null_separated: bool) -> Iterator[str]:
             path = path.removeprefix(b"\xef\xbb\xbf")
         if b"\0" in path:
             raise UsageError(
-                "The list on standard input contains NUL bytes, so it is no list of lines in UTF-8.",
-                hint="Give a list that ends its paths with NUL as such, and save a UTF-16 list as UTF-8.",
+                "The list on standard input contains NUL bytes, so it is not a list of lines in UTF-8.",
+                hint="Add --null for a list separated by NUL, or save a UTF-16 list as UTF-8.",
             )
         if path.strip():
             decoded = os.fsdecode(path)

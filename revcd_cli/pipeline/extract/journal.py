@@ -31,7 +31,7 @@ import pyarrow as pa
 from ...config import BackboneRecord
 from ...data.features.feature_set import FAILED, FeatureSet
 from ...data.features.parquet import open_parquet, read_group, to_table, write_tables
-from ...data.formats.path_text import decode_path
+from ...data.formats.path_encoding import decode_path
 from ...data.photos.images import ImageFailure, decode_rgb
 from ...data.photos.sources import ImageSource
 from ...errors import InputFileError, RevcdError, UsageError

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from ...data.formats.path_text import encode_path
+from ...data.formats.path_encoding import encode_path
 from ...errors import UsageError, did_you_mean
 from .explanations import DrawnAttributes
 

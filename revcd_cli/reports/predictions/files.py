@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ... import __version__
-from ...data.formats.path_text import encode_path
+from ...data.formats.path_encoding import encode_path
 from ...errors import RevcdError, UsageError
 from ...pipeline.predict.explanations import CandidateDescriptions
 from ...pipeline.predict.predictions import (

@@ -1,4 +1,4 @@
-"""Class tables: what is right is read whatever its form, and every fault has its place and its own sentence."""
+"""Class tables: valid ones are read in every format, and each error has its place and message."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def table(values: list[list[float]], names: str = "abcdefgh") -> ClassAttributes
         TABLE.replace("0.9", "+9e-1").replace("0.5", ".5").replace(",1\n", ",1.\n"),
     ],
 )
-def test_a_table_is_read_whatever_its_encoding_separator_and_line_ends(tmp_path, content):
+def test_a_table_is_read_with_any_encoding_separator_and_line_ending(tmp_path, content):
     classes = read_attribute_csv(write(tmp_path, content))
     assert (classes.names, classes.attributes) == (("zebra", "okapi"), ("stripes", "hooves"))
     np.testing.assert_allclose(classes.values, [[0.9, 1], [0.5, 1]])
@@ -172,7 +172,7 @@ def test_many_classes_are_read(tmp_path):
         max_size=5,
     )
 )
-def test_what_the_csv_module_writes_is_read_back_or_refused_but_never_changed(tmp_path_factory, rows):
+def test_output_of_the_csv_module_is_read_back_or_refused_but_never_changed(tmp_path_factory, rows):
     stream = io.StringIO()
     csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([("class", "a"), *rows])
     path = tmp_path_factory.mktemp("tables") / "attrs.csv"
@@ -248,7 +248,7 @@ def test_a_usual_table_has_no_notes():
     [
         ([[0, 0], [1, 2]], 'are 0 for "a"'),  # 63
         ([[1, 2], [3, 3]], 'the same value for "b"'),  # 63
-        ([[1, 2], [3, 4], [1, 2]], '"a", "c" are described alike'),  # 63
+        ([[1, 2], [3, 4], [1, 2]], '"a", "c" have equal descriptions'),  # 63
         ([[1, 2]], "one class"),  # 65
     ],
 )
@@ -266,7 +266,7 @@ def test_another_scale_than_the_models_is_noted():  # 64
 def test_a_class_described_otherwise_than_in_the_model_is_noted():  # 67
     known = table([[0.1, 0.9], [0.8, 0.2]])
     (note,) = table_notes(table([[0.1, 0.9], [0.7, 0.3]]), known)
-    assert note.startswith('"b": described otherwise')
+    assert note.startswith('"b": described differently')
 
 
 def test_the_real_animals_table_is_read(shared_data):

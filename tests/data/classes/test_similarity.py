@@ -20,9 +20,7 @@ def test_unit_rows_have_length_1_but_for_zeros():
 
 @pytest.mark.parametrize("tile", [1, 7, 40, 1000])
 @pytest.mark.parametrize("absolute", [False, True])
-def test_pairs_counts_and_groups_are_those_of_all_cosines_at_once_whatever_the_tile(
-    tile: int, absolute: bool, units: np.ndarray
-):
+def test_pairs_counts_and_groups_do_not_depend_on_the_tile(tile: int, absolute: bool, units: np.ndarray):
     cosines = units.astype(np.float64) @ units.T
     cosines = np.abs(cosines) if absolute else cosines
     every = sorted(combinations(range(40), 2), key=lambda pair: -cosines[pair])

@@ -1,4 +1,4 @@
-"""xlsa17 folders: one-based files become a zero-based data set, and each fault in them has its own sentence."""
+"""xlsa17 folders: one-based files become a zero-based dataset, and each error has its message."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_descriptions_are_att_and_the_user_is_told(tmp_path):
 def test_validation_uses_the_published_classes_but_none_of_the_leaked_rows(tmp_path):
     dataset = read_benchmark(write(tmp_path), name="toy")
     assert dataset.split.val_unseen_classes == (3,)
-    assert any("hold 3 test_seen photos" in note for note in dataset.notes)
+    assert any("contain 3 test_seen photos" in note for note in dataset.notes)
     first, *others = validation_folds(
         dataset.labels, dataset.split, 0, folds=5, class_fraction=0.25, row_fraction=0.2, keys=dataset.keys
     )
@@ -107,7 +107,7 @@ def test_a_list_of_too_few_names_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("split", "rows", "says"), REFUSED, ids=[fault[2][:40] for fault in REFUSED])
-def test_a_faulty_benchmark_is_refused_with_its_own_sentence(tmp_path, split, rows, says):  # 75
+def test_a_faulty_benchmark_is_refused_with_its_own_message(tmp_path, split, rows, says):  # 75
     write(tmp_path, splits(**split), features(**rows))
     with pytest.raises(InputFileError) as fault:
         read_benchmark(tmp_path, name="toy")
@@ -143,7 +143,7 @@ def test_a_leaking_benchmark_is_refused(tmp_path, changes, says):  # 75
     ],
     ids=["empty", "truncated", "v7.3", "hdf5", "lfs", "html"],
 )
-def test_a_damaged_file_is_refused_with_its_own_sentence(tmp_path, file, damage, says):  # 75
+def test_a_damaged_file_is_refused_with_its_own_message(tmp_path, file, damage, says):  # 75
     path = write(tmp_path) / file
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputFileError, match=says):
@@ -198,7 +198,7 @@ def test_photos_are_located_by_folder_and_name(tmp_path):
 
 def test_missing_photos_are_counted_and_named(tmp_path):
     images = write_photos(tmp_path / "photos", PHOTOS[2:])
-    with pytest.raises(InputFileError, match=r"2 of the benchmark's 16 photos are not there.*grizzly\+bear_1\.jpg"):
+    with pytest.raises(InputFileError, match=r"2 of the benchmark's 16 photos are missing.*grizzly\+bear_1\.jpg"):
         read_benchmark(write(tmp_path / "toy"), name="toy", images=images)
 
 
@@ -216,7 +216,7 @@ def test_without_a_list_of_files_rows_follow_the_photos_sorted_names(tmp_path):
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (PHOTOS[1:], "has 15 photos in folders of the 4 classes; the split is of 16"),
+        (PHOTOS[1:], "has 15 photos in folders of the 4 classes; the split has 16"),
         ([PHOTOS[0].replace("_1", "_0"), *PHOTOS[:-1]], "both seen and unseen"),
     ],
 )

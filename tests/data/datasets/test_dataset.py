@@ -1,4 +1,4 @@
-"""Opening a data set that is not there: the answer says what would be, and where it belongs."""
+"""Opening a dataset that does not exist: the message names the known ones, their files and folders."""
 
 from __future__ import annotations
 

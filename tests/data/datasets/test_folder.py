@@ -15,7 +15,7 @@ from revcd_cli.config import BackboneRecord
 from revcd_cli.data.datasets.dataset import Dataset, FeaturedDataset, attach_features
 from revcd_cli.data.datasets.folder import read_folder
 from revcd_cli.data.datasets.open import open_dataset
-from revcd_cli.data.datasets.path_match import match_paths
+from revcd_cli.data.datasets.path_matching import match_paths
 from revcd_cli.data.features.files import FeatureSet, write_features
 from revcd_cli.errors import InputFileError, LeakError, RevcdError, UsageError
 
@@ -115,7 +115,7 @@ FAULTS = [  # images.csv, line, column, what the message says
     (IMAGES + ",lion,trainval\n", 6, 1, "path of the photo is empty"),
     (IMAGES + "/tmp/2.jpg,lion,trainval\n", 6, 1, "absolute path"),
     (IMAGES + "C:\\2.jpg,lion,trainval\n", 6, 1, "absolute path"),
-    (IMAGES + "l/1.jpg,lion,trainval\n", 6, 1, '"l/1.jpg" stands on line 4 (trainval) and on line 6 (trainval)'),
+    (IMAGES + "l/1.jpg,lion,trainval\n", 6, 1, '"l/1.jpg" is on line 4 (trainval) and on line 6 (trainval)'),
     (IMAGES + "l/2.jpg,lion\n", 6, 3, '"split" is missing'),
 ]
 
@@ -194,7 +194,7 @@ def test_odd_file_names_survive_the_written_split(tmp_path, name):
     ("photo", "says"),
     [
         ("zebre/1.jpg", 'class "zebre" is not in attributes.csv .did you mean "zebra"'),
-        ("1.jpg", "in no class's folder"),
+        ("1.jpg", "in no class folder"),
     ],
 )
 def test_a_photo_of_no_class_is_refused(tmp_path, photo, says):
@@ -230,7 +230,7 @@ def test_a_split_that_cannot_be_kept_is_still_used(tmp_path):
     (tmp_path / "table" / "images.csv").mkdir()
     blocked = read_folder(tmp_path / "table", images=root)
     assert rows_by_path(blocked) == rows_by_path(dataset)
-    assert any("could not be kept" in note for note in blocked.notes)
+    assert any("could not be saved" in note for note in blocked.notes)
 
 
 def test_empty_cells_are_filled_only_if_asked_and_the_user_is_told(tmp_path):
@@ -248,12 +248,12 @@ def test_a_folder_of_photos_that_is_not_there_is_a_usage_error(tmp_path):
 
 
 def test_a_file_is_not_a_data_set(tmp_path):
-    with pytest.raises(UsageError, match="is a file; a data set is a folder"):
+    with pytest.raises(UsageError, match="is a file; a dataset is a folder"):
         open_dataset(str(make(tmp_path) / "images.csv"))
 
 
 @pytest.mark.parametrize("above", ["", "zoo/", "/home/me/zoo/", "zoo.zip/data/", "./"])
-def test_features_are_joined_by_path_whatever_lies_above(tmp_path, above):
+def test_features_are_joined_by_path_with_any_parent_folders(tmp_path, above):
     dataset = read_folder(make(tmp_path))
     order = [2, 0, 3, 1]
     joined = attach_features(dataset, features([above + dataset.paths[row] for row in order]))
@@ -271,7 +271,7 @@ def test_features_extracted_inside_a_subfolder_are_joined(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "says"),
     [
-        (["z/1.jpg", "z/2.jpg"], "2 of 4 photos have no row.*: l/1.jpg, w/1.jpg"),
+        (["z/1.jpg", "z/2.jpg"], "2 of 4 photos match no row.*: l/1.jpg, w/1.jpg"),
         (["1.jpg", "2.jpg"], "3 of 4"),  # 1.jpg could be any of three photos
         (["a/z/1.jpg", "b/z/1.jpg", "z/2.jpg", "l/1.jpg", "w/1.jpg"], "1 of 4 .*: z/1.jpg"),
     ],
@@ -297,7 +297,7 @@ def test_a_class_that_loses_all_its_training_photos_is_not_tested_as_seen(tmp_pa
 
 def test_rows_without_file_names_cannot_be_joined(tmp_path):
     dataset = dataclasses.replace(read_folder(make(tmp_path)), paths=("",) * 4)
-    with pytest.raises(InputFileError, match="does not say the photos' file names"):
+    with pytest.raises(InputFileError, match="does not name the photos' files"):
         attach_features(dataset, features(["a.jpg"]))
 
 

@@ -1,4 +1,4 @@
-"""The published benchmarks as they are beside the checkout: sizes of the parts, names of the attributes, no leak."""
+"""The published benchmarks, if they are beside the checkout: sizes of the parts, attribute names, no leak."""
 
 from __future__ import annotations
 

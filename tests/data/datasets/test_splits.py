@@ -1,4 +1,4 @@
-"""Splits: test photos and unseen classes stay out of training, and draws depend on the seed and the photo alone."""
+"""Splits: no test photo or unseen class is in training, and draws depend only on the seed and the photo."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_split_without_leaks_passes():
         (split([-1, 2], [3], [4]), InputFileError, "outside the 6 photos"),
     ],
 )
-def test_a_faulty_split_is_refused_with_its_own_sentence(faulty, error, says):
+def test_a_faulty_split_is_refused_with_its_own_message(faulty, error, says):
     with pytest.raises(error, match=says) as fault:
         check_split(faulty, LABELS, NAMES, "images.csv")
     assert type(fault.value) is error
@@ -168,7 +168,7 @@ def test_given_validation_classes_of_which_none_is_seen_are_drawn_instead(classe
 
 
 def test_a_fold_that_leaves_nothing_to_train_on_is_refused():
-    with pytest.raises(RevcdError, match="none is left to train on"):
+    with pytest.raises(RevcdError, match="none is left for training"):
         folds_of(LABELS, named(GOOD, 0, 1))
 
 

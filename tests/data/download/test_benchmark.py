@@ -1,4 +1,4 @@
-"""Fetching a benchmark: which files are taken, from where, and what stays on disk. No network is needed."""
+"""Download of a benchmark: sources, extracted files, and files left on disk. No network is needed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_archive_in_the_data_root_is_used_and_kept(archive: Path, tmp_path: P
     assert (root / "xlsa17.zip").exists()
 
 
-def test_a_folder_is_a_mirror_too(tmp_path: Path):
+def test_a_folder_is_accepted_as_a_mirror(tmp_path: Path):
     mirror = tmp_path / "a mirror"
     mirror.mkdir()
     for name, data in FILES.items():
@@ -102,7 +102,7 @@ def _page(path: Path) -> None:
 @pytest.mark.parametrize("damage", [_cut, _flip, _page])
 def test_a_damaged_archive_leaves_no_file_behind(archive: Path, tmp_path: Path, damage):
     damage(archive)
-    with pytest.raises(DownloadError, match="not a whole zip archive"):
+    with pytest.raises(DownloadError, match="not a complete zip archive"):
         download_benchmark("awa2", tmp_path / "root", url=str(archive))
     assert _content(tmp_path / "root") == {}
     assert archive.exists()
@@ -119,7 +119,7 @@ def test_a_damaged_archive_leaves_no_file_behind(archive: Path, tmp_path: Path, 
         [],
     ],
 )
-def test_a_member_is_taken_only_if_it_is_one_plain_file_at_an_honest_path(names: list[str], tmp_path: Path):
+def test_a_member_is_taken_only_if_it_is_one_plain_file_at_a_safe_path(names: list[str], tmp_path: Path):
     archive = _archive(tmp_path / "bad.zip", dict.fromkeys(names, b"x") | {"AWA2/att_splits.mat": b"x"})
     with pytest.raises(DownloadError, match=r"AWA2/res101\.mat"):
         download_benchmark("awa2", tmp_path / "root", url=str(archive))
@@ -134,7 +134,7 @@ def test_a_symbolic_link_in_an_archive_is_not_followed(tmp_path: Path):
         opened.writestr(link, "/etc/hostname")
         opened.writestr("AWA2/att_splits.mat", b"x")
     (tmp_path / "link.zip").write_bytes(data.getvalue())
-    with pytest.raises(DownloadError, match="holds 0 files"):
+    with pytest.raises(DownloadError, match="contains 0 files"):
         download_benchmark("awa2", tmp_path / "root", url=str(tmp_path / "link.zip"))
 
 

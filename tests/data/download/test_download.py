@@ -99,7 +99,7 @@ def test_a_download_gives_the_same_bytes_and_leaves_nothing_else(site: Site, tmp
     assert seen[-1] == (len(BODY), len(BODY), 0)
 
 
-def test_a_cut_download_keeps_what_it_has_and_fetches_only_the_rest(site: Site, tmp_path: Path):
+def test_a_broken_download_is_resumed(site: Site, tmp_path: Path):
     site.cut_after = 300_000
     with pytest.raises(DownloadError, match=r"broke after 0\.3 MB of 0\.5 MB") as caught:
         download(site.address, tmp_path / "file.bin")
@@ -110,7 +110,7 @@ def test_a_cut_download_keeps_what_it_has_and_fetches_only_the_rest(site: Site, 
     assert _names(tmp_path) == {"file.bin"}
 
 
-def test_a_file_that_changed_between_attempts_is_fetched_anew(site: Site, tmp_path: Path):
+def test_a_file_that_changed_between_attempts_is_downloaded_again(site: Site, tmp_path: Path):
     site.cut_after = 300_000
     with pytest.raises(DownloadError):
         download(site.address, tmp_path / "file.bin")
@@ -164,7 +164,7 @@ def test_a_range_beyond_the_end_ends_with_the_right_file(site: Site, tmp_path: P
 
 
 @pytest.mark.parametrize("damage", ["not json", "[]", "{}"])
-def test_an_unreadable_memory_of_a_part_means_starting_over(site: Site, tmp_path: Path, damage: str):
+def test_an_unreadable_record_of_a_part_means_starting_over(site: Site, tmp_path: Path, damage: str):
     (tmp_path / "file.bin.part").write_bytes(b"junk")
     (tmp_path / "file.bin.part.json").write_text(damage)
     assert download(site.address, tmp_path / "file.bin").read_bytes() == BODY
@@ -180,7 +180,7 @@ def test_the_checksum_decides(site: Site, tmp_path: Path, algorithm: str):
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_refusal_is_an_error_that_names_its_number(site: Site, tmp_path: Path, status: int):
+def test_an_http_error_names_its_status(site: Site, tmp_path: Path, status: int):
     site.status = status
     with pytest.raises(DownloadError, match=f"answers {status}"):
         download(site.address, tmp_path / "file.bin")
@@ -275,14 +275,14 @@ def test_a_connected_server_that_says_nothing_is_given_up(tmp_path: Path, monkey
             download(address, tmp_path / "file.bin", timeout=0.1)
 
 
-def test_a_full_disk_is_said_before_anything_is_fetched(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_reported_before_the_download(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(DownloadError, match="are free"):
         download(site.address, tmp_path / "file.bin")
     assert not (tmp_path / "file.bin.part").exists()
 
 
-def test_a_place_that_cannot_be_written_is_an_error_of_ours(site: Site, tmp_path: Path):
+def test_a_folder_that_cannot_be_written_is_a_revcd_error(site: Site, tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RevcdError, match="cannot be written"):
         download(site.address, tmp_path / "file" / "file.bin")

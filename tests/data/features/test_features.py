@@ -1,4 +1,4 @@
-"""Feature files: what is written comes back, and what is wrong is refused with a sentence of its own."""
+"""Feature files: written features are read back, and each invalid file has its message."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_published_kind_of_mat_is_read(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_bad_file_is_refused_with_its_own_sentence(tmp_path: Path, name: str) -> None:
+def test_a_bad_file_is_refused_with_its_own_message(tmp_path: Path, name: str) -> None:
     data, message = REFUSED[name]
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputFileError, match=message) as refused:

@@ -1,4 +1,4 @@
-"""Photos in zip and tar archives, good and hostile; whatever is in them, nothing is written to disk."""
+"""Photos in valid, damaged and malicious zip and tar archives; nothing is written to disk."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_photos_of_an_archive_are_sources(path: str):
 
 
 @every_kind
-def test_hidden_members_and_archives_in_archives_are_passed_over(path: str):
+def test_hidden_members_and_archives_in_archives_are_skipped(path: str):
     make(path, {".x/a.jpg": b"", "._b.jpg": b"", "__MACOSX/c.jpg": b"", "in.zip": b"PK", "./d.jpg": b"d"})
     assert results(path) == {f"{path}/d.jpg": b"d"}
 
@@ -149,7 +149,7 @@ def test_a_bad_zip_member_is_a_row_and_the_others_are_read(offset: int, new: byt
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_damage_inside_a_zip_member_is_a_row_whatever_its_compression(method: int):
+def test_damage_inside_a_zip_member_is_a_row_with_any_compression(method: int):
     photo = os.urandom(3000)
     data = bytearray(make_zip("z.zip", {"a.jpg": photo, "b.jpg": photo}, method))
     data[400:420] = bytes(byte ^ 0xFF for byte in data[400:420])

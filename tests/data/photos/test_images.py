@@ -1,4 +1,4 @@
-"""Photos good and bad: each becomes the right picture or the right reason."""
+"""Decoding of valid and invalid photos: the right image or the right reason."""
 
 from __future__ import annotations
 

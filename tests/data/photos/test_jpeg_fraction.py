@@ -1,4 +1,4 @@
-"""Large JPEGs decoded at a fraction of their size: near the whole, never too small, and no other promise broken."""
+"""Large JPEGs decoded at a fraction of their size: close to full decoding, and never too small."""
 
 from __future__ import annotations
 

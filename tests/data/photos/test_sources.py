@@ -1,4 +1,4 @@
-"""Which photos an argument names, in which order, and what becomes of paths that name none."""
+"""The photos of an argument, their order, and paths that are not photos."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def test_only_names_of_photos_count_in_a_folder_whatever_their_case():
     assert paths("d") == ["d/a.JPG", "d/b.Jpeg", "d/f.hEiC"]
 
 
-def test_hidden_files_and_what_systems_leave_behind_are_passed_over_in_a_folder():
+def test_hidden_files_and_system_files_are_skipped_in_a_folder():
     write("d/.a.jpg", "d/._b.jpg", "d/__MACOSX/c.jpg", "d/.git/d.jpg", "d/Thumbs.db", "d/.DS_Store", "d/e.jpg")
     assert paths("d") == ["d/e.jpg"]
 
 
-def test_what_is_named_is_tried_whatever_its_name():
+def test_a_file_given_by_path_is_used_whatever_its_name():
     names = ["._a.jpg", "Thumbs.db", "__MACOSX/c.jpg", "noext", ".hidden/d.jpg"]
     write(*names)
     sources = list(iter_sources(names))
@@ -180,7 +180,7 @@ NOT_FILES = {
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX file types")
 @pytest.mark.parametrize("make", NOT_FILES.values(), ids=NOT_FILES)
-def test_what_is_no_file_is_a_row_and_never_blocks(make):
+def test_a_path_that_is_not_a_file_is_a_row_and_never_blocks(make):
     Path("d").mkdir()
     make()
     assert paths("d") == ["d/x.jpg"] == paths("d/x.jpg")
@@ -209,7 +209,7 @@ def test_a_file_that_disappears_after_listing_has_vanished():
 
 
 @NOT_AS_ROOT
-def test_what_may_not_be_read_is_a_row():
+def test_an_unreadable_file_is_a_row():
     write("d/a.jpg", "e/b.jpg")
     Path("d/a.jpg").chmod(0)
     assert reason("d/a.jpg") == "permission"

@@ -235,13 +235,13 @@ FAULTS: Sequence[Fault] = (
     *(
         accepted(number, case, changed(change), *says, then=finite_answers)
         for number, case, change, *says in (
-            (63, "a row of zeros", filled("nothing", "0"), "nothing describes it"),
+            (63, "a row of zeros", filled("nothing", "0"), "no description"),
             (63, "a row of one value", filled("flat", "5"), "the same value"),
             (63, "two equal rows", same_row_again("twin", 2), "the first in the table wins"),
             (64, "a hundredth of the scale", scaled(0.01), "is the scale the same?"),
             (64, "fifty times the scale", scaled(50), "0 to 100", "is the scale the same?"),
             (65, "a single class", lambda lines: lines.__delitem__(slice(2, None)), "has one class"),
-            (67, "a known class with another description", reversed_values, "described otherwise"),
+            (67, "a known class with another description", reversed_values, "described differently"),
         )
     ),
 )

@@ -149,7 +149,7 @@ FAULTS: Sequence[Fault] = (
         4,
         says=("1 features are not finite", ".png"),
     ),
-    Fault(73, "photos of the data set without a row", trained_on(fewer), 4, says=("have no row",)),
+    Fault(73, "photos of the data set without a row", trained_on(fewer), 4, says=("match no row",)),
     Fault(
         74,
         "features of another backbone than the model's",

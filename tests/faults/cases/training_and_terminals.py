@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from revcd_cli.data.formats.path_text import decode_path
+from revcd_cli.data.formats.path_encoding import decode_path
 
 from ..runner import MEGABYTE, ROOT, Fault, Process, Run, Workspace
 from ..shapes_model import shapes

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from revcd_cli.data.formats.path_text import decode_path
+from revcd_cli.data.formats.path_encoding import decode_path
 from tests.makers.pictures import (
     BROKEN_EXIF,
     RAMP8,

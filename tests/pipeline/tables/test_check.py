@@ -63,7 +63,7 @@ def test_a_sound_table_is_described_and_nothing_is_warned(table: Path):
         ("zebra,1,2\nfox,0,0\nbat,2,1\n", 'All attributes are 0 for "fox"'),
         (
             "zebra,1,2\nfox,2,1\nbat,1,2\n",
-            '"zebra", "bat" are described alike',
+            '"zebra", "bat" have equal descriptions',
         ),
         ("zebra,1,2\n", "The table has one class"),
     ],

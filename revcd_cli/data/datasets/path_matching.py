@@ -1,4 +1,4 @@
-"""Which rows of two lists of photo paths are the same photo, when the lists were made from different folders."""
+"""Match two lists of photo paths that are relative to different folders."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 
 def match_paths(wanted: Sequence[str], offered: Sequence[str]) -> np.ndarray:
-    """Return for each wanted path the row of the offered one that is meant, or -1: (N,) int64.
+    """Return for each wanted path the row of the matching offered path, or -1: (N,) int64.
 
-    Two paths mean one photo if they are equal, or else if one ends with all the components of the other. A photo that
-    several rows could be, and a row that several photos could claim, have no match: guessing would mislabel photos.
+    Two paths match if they are equal, or else if one ends with all the components of the other. Ambiguous matches are
+    -1, because a guess could mislabel photos.
     """
     targets, sources = ([_parts(path) for path in paths] for paths in (wanted, offered))
     by_target, by_source = _rows_by_parts(targets), _rows_by_parts(sources)
