@@ -1,4 +1,4 @@
-"""Select the device that computes: CPU, CUDA or Apple GPU, with the reason in words."""
+"""Select the device that computes: CPU, CUDA or Apple GPU, and give the reason."""
 
 from __future__ import annotations
 
