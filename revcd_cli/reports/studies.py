@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import __version__
 from ..config import Config
-from ..data.datasets.dataset import Dataset
+from ..data.datasets.dataset import FeaturedDataset
 from ..pipeline.fingerprint import describe_data
 from ..pipeline.study.cls_weight import WeightResult
 from ..pipeline.study.denoise import ChainSamples
@@ -34,14 +34,14 @@ def write_cls_weight_plots(folder: Path, results: Sequence[WeightResult], datase
         write_bytes(folder / name, data)
 
 
-def write_denoise(folder: Path, samples: ChainSamples, dataset: Dataset) -> None:
+def write_denoise(folder: Path, samples: ChainSamples, dataset: FeaturedDataset) -> None:
     """Write `DENOISE_FILES`: a table with a row per timestep and photo, and the plot."""
     plots = plot_denoise(samples, dataset.classes.names, dataset.name)
     for name, data in zip(DENOISE_FILES, (_denoise_csv(samples, dataset), *plots), strict=True):
         write_bytes(folder / name, data)
 
 
-def _denoise_csv(samples: ChainSamples, dataset: Dataset) -> bytes:
+def _denoise_csv(samples: ChainSamples, dataset: FeaturedDataset) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["step", "t", "photo", "class", "seen", "x", "y", "cosine"])
@@ -49,7 +49,7 @@ def _denoise_csv(samples: ChainSamples, dataset: Dataset) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")  # a file name may hold bytes that are not text
 
 
-def _denoise_rows(samples: ChainSamples, dataset: Dataset) -> Iterator[list[object]]:
+def _denoise_rows(samples: ChainSamples, dataset: FeaturedDataset) -> Iterator[list[object]]:
     for step, t in enumerate(samples.times):
         for photo, row in enumerate(samples.rows.tolist()):
             name = dataset.classes.names[dataset.labels[row]]
@@ -59,7 +59,9 @@ def _denoise_rows(samples: ChainSamples, dataset: Dataset) -> Iterator[list[obje
             yield [step, t, path, name, seen, f"{x:.6g}", f"{y:.6g}", f"{samples.cosines[step, photo]:.6g}"]
 
 
-def describe_ladder(results: Sequence[StepResult], dataset: Dataset, base: Config, test: bool) -> dict[str, Any]:
+def describe_ladder(
+    results: Sequence[StepResult], dataset: FeaturedDataset, base: Config, test: bool
+) -> dict[str, Any]:
     """Return the results of the ladder study as JSON values, with everything needed to repeat it.
 
     base: the settings of the first step; test: whether test photos were measured.

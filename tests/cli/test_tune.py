@@ -1,9 +1,10 @@
-"""`revcd tune` as a user types it: what is printed, what is written, and that `revcd train` reads it."""
+"""The command `revcd tune`: its output, its files, and that `revcd train` reads them."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,18 +24,19 @@ def tune(folder: Path, output: Path, *options: object) -> int:
 def test_a_search_prints_its_best_trials_and_writes_settings_that_train_reads(
     animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
-    monkeypatch.setattr(space_module, "TRAINED", {name: TRAINED[name] for name in ("train.mixup", "loss.cls_weight")})
+    few = {name: TRAINED[name] for name in ("train.mixup", "loss.cls_weight")}
+    monkeypatch.setattr(space_module, "TRAINED", few)
     output = tmp_path / "new" / "tuned.toml"
     assert tune(animals, output, "--trials", 2) == 0
     printed = capsys.readouterr()
     header, *rows = [line.split("\t") for line in printed.out.splitlines()]
     assert header == ["trial", "S", "U", "H", "T1", "AUSUC", "rule", "seconds", "changed"]
     _, *record = [json.loads(line) for line in output.with_suffix(".jsonl").read_text("utf-8").splitlines()]
-    last = max(line["rung"] for line in record)
+    last = max(line["stage"] for line in record)
     shown = {row[0]: row for row in rows}
-    assert set(shown) == {str(line["trial"]) for line in record if line["rung"] == last}
+    assert set(shown) == {str(line["trial"]) for line in record if line["stage"] == last}
     for line in record:
-        if line["rung"] == last:
+        if line["stage"] == last:
             assert shown[str(line["trial"])][3] == f"{100 * line['figures']['H']:.1f}"
     assert [float(row[3]) for row in rows] == sorted((float(row[3]) for row in rows), reverse=True)
     assert len(re.findall("^trial +[01] ", printed.err, re.MULTILINE)) == len(record)
@@ -46,12 +48,12 @@ def test_a_search_prints_its_best_trials_and_writes_settings_that_train_reads(
     trained = read_metadata(model)["config"]
     assert settings["inference"]["rule"] == "auto"
     for document in (settings, trained):
-        for name in ("rule", "prototype_share"):  # what validation answers
+        for name in ("rule", "prototype_share"):  # chosen by validation
             del document["inference"][name]
     assert trained == settings
 
 
-def test_an_earlier_search_is_gone_on_with_when_asked(animals: Path, tmp_path: Path, capsys):
+def test_an_earlier_search_is_resumed_only_with_resume(animals: Path, tmp_path: Path, capsys):
     output = tmp_path / "tuned.toml"
     assert tune(animals, output, "--trials", 1, "-q") == 0
     assert capsys.readouterr().err == ""
@@ -61,19 +63,20 @@ def test_an_earlier_search_is_gone_on_with_when_asked(animals: Path, tmp_path: P
     assert output.with_suffix(".jsonl").read_bytes() == before
     assert tune(animals, output, "--trials", 1, "--resume") == 0
     printed = capsys.readouterr()
-    assert "Going on after 3 trials" in printed.err and "trial   0 " not in printed.err
+    assert "Resuming after 3 results" in printed.err and "trial   0 " not in printed.err
     assert output.with_suffix(".jsonl").read_bytes() == before
     assert tune(animals, output, "--trials", 1, "--overwrite", "-q") == 0
 
 
-def test_a_budget_ends_a_search_and_that_is_said(animals: Path, tmp_path: Path, capsys):
+def test_a_search_ended_by_its_budget_says_so(animals: Path, tmp_path: Path, capsys):
     assert tune(animals, tmp_path / "tuned.toml", "--trials", 1000, "--budget", 0.01) == 0
     assert "The budget ended the search" in capsys.readouterr().err
     assert (tmp_path / "tuned.toml").exists()
 
 
-def test_a_dry_run_prints_the_space_and_tries_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+def test_a_dry_run_prints_the_space_and_needs_no_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "optuna", None)  # an import raises ImportError
     assert main(["tune", "--dataset", "cub", "--set", "train.mixup=0.7", "--dry-run"]) == 0
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()}
     assert set(TRAINED) < set(rows)
@@ -93,7 +96,7 @@ def test_a_dry_run_prints_the_space_and_tries_nothing(tmp_path: Path, monkeypatc
         (["--dataset", "cbu"], 2, 'did you mean "cub"'),
     ],
 )
-def test_what_cannot_be_searched_is_refused_and_nothing_is_written(
+def test_invalid_requests_are_refused_and_nothing_is_written(
     options: list[str], code: int, says: str, animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     monkeypatch.chdir(tmp_path)

@@ -190,7 +190,7 @@ def test_a_shard_with_wrong_columns_is_computed_again(tmp_path: Path, column: st
 WRONG = {
     "seconds": "x",
     "trial": "0",
-    "rung": 7,
+    "stage": 7,
     "figures": {"H": []},
     "merit": 2,
     "settings": {"train.epochs": "x"},

@@ -67,14 +67,14 @@ def suggest(
     revcd classes suggest my-animals/attributes.csv -o classes.html
     """
     from ...data.classes.attributes import read_attribute_csv
-    from ...pipeline.tables.description_space import read_descriptions
+    from ...pipeline.tables.description_space import read_description_space
     from ...pipeline.tables.suggest import suggest as run
     from ...reports.classes_page import check_page_output, class_page
     from ...system.files import write_bytes
 
     if output is not None:
         check_page_output(output, overwrite=overwrite)
-    known = None if model is None else read_descriptions(model)
+    known = None if model is None else read_description_space(model)
     classes = read_attribute_csv(table, missing=missing)
     with console.progress("Comparing", unit="classes") as on_progress:
         document = run(classes, known, bound=bound, on_tile=lambda done, total: on_progress(done, total, 0))

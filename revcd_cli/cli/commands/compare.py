@@ -78,12 +78,12 @@ def plan_comparison(
     overwrite: bool,
 ) -> ComparisonPlan:
     """Check the request before any work is done. methods: None means those of `--baselines`."""
-    from ...pipeline.compare.compare import EVERYTHING, check_methods
+    from ...pipeline.compare.compare import DEFAULT_METHODS, check_methods
     from ...pipeline.settings import resolve_settings
     from ...reports.comparison.report import FILES
     from ...system.files import check_output_folder
 
-    methods = EVERYTHING if methods is None else methods
+    methods = DEFAULT_METHODS if methods is None else methods
     check_methods(methods)
     if output is not None:
         check_output_folder(output, FILES, overwrite=overwrite)

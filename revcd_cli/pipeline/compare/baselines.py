@@ -1,6 +1,6 @@
-"""The baselines and the two bounds on a data set: validation chooses from a grid, trainval fits anew.
+"""Fit baselines and bounds to a dataset: validation chooses a setting from a grid, then trainval fits it.
 
-Their folds, the search for their seen penalty and their judge are RevCD's own (`pipeline.validation`).
+Folds and the search for a seen penalty are those of RevCD (`train.validation`).
 """
 
 from __future__ import annotations
@@ -30,48 +30,48 @@ from .fitted import Fitted
 _ROWS_AT_ONCE = 1024
 
 Fit = Callable[[TrainingRows, Sequence[Setting], int], Iterator[Scorer]]
-# (dataset, split, candidates, settings, seed) -> the split's test photos, in units, scored by each setting in order
-Attempt = Callable[[FeaturedDataset, Split, np.ndarray, Sequence[Setting], int], Iterator[SplitScores]]
+# (dataset, split, candidates, settings, seed) -> scores of the split's test photos, in score units, for each setting
+ScoreSettings = Callable[[FeaturedDataset, Split, np.ndarray, Sequence[Setting], int], Iterator[SplitScores]]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A method with a grid of settings, the first of which serves where there is nothing to validate on."""
+    """A method and its grid of settings. Without validation photos, the first setting is used."""
 
-    attempt: Attempt
+    score_settings: ScoreSettings
     grid: tuple[Setting, ...]
-    seeded: bool = False  # whether its outcome depends on a seed, apart from the folds
+    seeded: bool = False  # whether the fit depends on the seed, apart from the folds
 
 
 def fit_baseline(dataset: FeaturedDataset, config: Config, baseline: Baseline, seed: int) -> Fitted:
-    """Choose a setting and a seen penalty over the folds of `seed`. No test photo is read before `Fitted.scores`."""
+    """Choose a setting and a seen penalty on the folds of `seed`. Test photos are read by `Fitted.scores`."""
     folds = draw_folds(dataset, config.train, seed)
     candidates = np.array(dataset.seen)
-    tried = [baseline.attempt(dataset, fold, candidates, baseline.grid, seed) for fold in folds]
+    tried = [baseline.score_settings(dataset, fold, candidates, baseline.grid, seed) for fold in folds]
     setting, gamma, figures = baseline.grid[0], 0.0, {}
     if folds:
         verdicts = [validate_scores(scores, config.train) for scores in zip(*map(list, tried), strict=True)]
-        best = max(range(len(verdicts)), key=lambda k: verdicts[k].merit)  # the first of equals
+        best = max(range(len(verdicts)), key=lambda k: verdicts[k].merit)  # ties: the first
         setting, gamma, figures = baseline.grid[best], verdicts[best].gamma, verdicts[best].figures
 
     def scores(candidates: np.ndarray) -> SplitScores:
-        (outcome,) = baseline.attempt(dataset, dataset.split, candidates, [setting], seed)
+        (outcome,) = baseline.score_settings(dataset, dataset.split, candidates, [setting], seed)
         return outcome
 
     return Fitted(settings=dict(setting), gamma=gamma, validation=figures, scores=scores)
 
 
 def training_rows(dataset: FeaturedDataset, split: Split) -> TrainingRows:
-    """Return the training photos of a split; their labels count its seen classes in the order of the class table."""
+    """Return the training photos of a split; labels index its seen classes, in the order of the class table."""
     seen, labels = np.unique(dataset.labels[split.trainval], return_inverse=True)
     prototypes = torch.from_numpy(dataset.classes.values[seen])
     return TrainingRows(_photos(dataset, split.trainval), torch.from_numpy(labels), prototypes)
 
 
-def _by_description(fit: Fit) -> Attempt:
-    """Return the attempt of a method that scores any class by its description."""
+def _by_description(fit: Fit) -> ScoreSettings:
+    """Return the scoring function of a method that scores any class by its description."""
 
-    def attempt(
+    def score_settings(
         dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
     ) -> Iterator[SplitScores]:
         frame, table = split_frame(dataset, split, candidates), torch.from_numpy(dataset.classes.values)
@@ -84,13 +84,13 @@ def _by_description(fit: Fit) -> Attempt:
                 _score(scorer, dataset, unit_rows(split), rows.prototypes),
             )
 
-    return attempt
+    return score_settings
 
 
 def _probe(
     dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
 ) -> Iterator[SplitScores]:
-    """Score photos of seen classes among the seen classes, the only ones that a probe knows."""
+    """Score photos of seen classes among the seen classes; a linear probe has no other candidates."""
     rows, seen = training_rows(dataset, split), np.unique(dataset.labels[split.trainval])
     frame = split_frame(dataset, replace(split, test_unseen=split.test_unseen[:0]), seen)
     for scorer in linear_probe(rows, settings, seed):
@@ -101,21 +101,21 @@ def _probe(
 def _oracle(
     dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
 ) -> Iterator[SplitScores]:
-    """Score photos by the mean photos of the classes that have any, whatever other candidates there are."""
+    """Score photos by the mean features of each class with photos; other candidates are left out."""
     seen, unseen = (np.unique(dataset.labels[part]) for part in (split.trainval, split.test_unseen))
     frame = split_frame(dataset, split, np.concatenate([seen, unseen]))
     positions = torch.from_numpy(np.searchsorted(unseen, dataset.labels[split.test_unseen]))
     rows = training_rows(dataset, split)
     for setting in settings:
         oracle = PrototypeOracle(rows, setting, _photos(dataset, split.test_unseen), positions, len(unseen))
-        usual = oracle.scores(_photos(dataset, unit_rows(split)))[:, : len(seen)]
-        yield _in_units(frame, oracle.scores(_photos(dataset, split.test_seen)), oracle.own_scores(), usual)
+        training_scores = oracle.scores(_photos(dataset, unit_rows(split)))[:, : len(seen)]
+        yield _in_units(frame, oracle.scores(_photos(dataset, split.test_seen)), oracle.own_scores(), training_scores)
 
 
-def _in_units(frame: SplitScores, scores_seen: Tensor, scores_unseen: Tensor, usual: Tensor) -> SplitScores:
-    """usual: (N, C) scores of training photos among the classes that they train."""
+def _in_units(frame: SplitScores, scores_seen: Tensor, scores_unseen: Tensor, training_scores: Tensor) -> SplitScores:
+    """Divide scores by their unit. training_scores: (N, C) of training photos among the training classes."""
     scores = replace(frame, scores_seen=scores_seen.float(), scores_unseen=scores_unseen.float())
-    return scores.in_units(score_unit(usual))
+    return scores.in_units(score_unit(training_scores))
 
 
 @torch.no_grad()
@@ -125,7 +125,7 @@ def _score(scorer: Scorer, dataset: FeaturedDataset, rows: np.ndarray, prototype
 
 
 def _photos(dataset: FeaturedDataset, rows: np.ndarray) -> Tensor:
-    """Return one vector a photo (N, D); of spatial tokens, which no baseline reads, their mean."""
+    """Return one vector per photo (N, D): the mean of spatial tokens, which the baselines do not use."""
     features, tokens = torch.from_numpy(dataset.features[rows]), dataset.backbone.tokens
     return features.unflatten(1, (tokens, -1)).mean(1) if tokens else features
 

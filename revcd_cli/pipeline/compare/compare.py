@@ -1,7 +1,7 @@
-"""Methods side by side: RevCD, its rivals of Table 2, the baselines of zero-shot learning, and two bounds.
+"""Compare methods: RevCD, the generative baselines of Table 2, linear zero-shot baselines, and two bounds.
 
-Every method has the same features, split, validation folds and search for a seen penalty; validation chooses whatever
-else it has to choose; then trainval trains anew, and the test photos are read once.
+All methods use the same features, split, validation folds and search for a seen penalty. Validation chooses their
+settings; then they are trained on trainval, and the test photos are read once.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from .fitted import Fitted
 from .generative import TRAINED, fit_trained
 
 METHODS = (*TRAINED, *BASELINES)
-# What `--baselines` runs. RevCD by the paper's rule is apart: it is there to be compared with cvae and gan alone.
-EVERYTHING = ("revcd", *(name for name in BASELINES if name not in BOUNDS), "cvae", "gan", *BOUNDS)
+# The methods of `--baselines`: all but revcd-cosine, which is for a comparison with cvae and gan.
+DEFAULT_METHODS = ("revcd", *(name for name in BASELINES if name not in BOUNDS), "cvae", "gan", *BOUNDS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodResult:
-    """One method with one seed; figures are shares of 1, None where they are not defined."""
+    """The metrics of one method with one seed, as shares of 1; None where they are not defined."""
 
     method: str
-    seed: int | None  # None for a method whose outcome depends on none; its folds are those of the first seed
+    seed: int | None  # None for a method that depends on no seed; its folds are those of the first seed
     settings: dict[str, Any]  # chosen on validation
-    gamma: float  # the seen penalty, in units of the scores' spread; fitted on validation
+    gamma: float  # seen penalty in score units, fitted on validation
     validation: dict[str, float | None]
-    test: dict[str, float | None] | None  # S, U, H, T1, AUSUC; None where no test photo was read
-    plain: dict[str, float | None] | None  # the same without any penalty
-    candidates: dict[str, int] | None  # how many seen and unseen classes could be answered
+    test: dict[str, float | None] | None  # S, U, H, T1, AUSUC; None if test photos were not read
+    plain: dict[str, float | None] | None  # the same without a seen penalty
+    candidates: dict[str, int] | None  # number of seen and unseen candidate classes
     seconds: float
 
 
@@ -49,7 +49,7 @@ def compare_methods(
     dataset: FeaturedDataset,
     config: Config,
     seeds: Sequence[int],
-    methods: Sequence[str] = EVERYTHING,
+    methods: Sequence[str] = DEFAULT_METHODS,
     *,
     device: str = "auto",
     processes: int | None = 1,
@@ -59,11 +59,11 @@ def compare_methods(
     on_note: Callable[[str], None] | None = None,
     on_result: Callable[[list[MethodResult]], None] | None = None,
 ) -> list[MethodResult]:
-    """Fit every method with every seed; one that depends on no seed is fitted once.
+    """Fit each method with each seed; a method that depends on no seed is fitted once.
 
-    test: read the test photos; whole_table: among all classes of the table instead of those with photos; on_result is
-    called with all results so far after each. processes: as for `train`. Equal seeds give equal figures (on a CPU).
-    Raises `UsageError` for an unknown method or a data set without features.
+    test: measure test photos; whole_table: use all classes of the table as candidates, not only those with photos.
+    on_result is called after each fit, with the results so far. processes: as for `train`. Equal seeds give equal
+    metrics (on a CPU). Raises `UsageError` for an unknown method or a dataset without features.
     """
     check_methods(methods)
     check_features(dataset)
@@ -84,18 +84,18 @@ def compare_methods(
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Raise `UsageError` for a method that is not known or named twice."""
+    """Raise `UsageError` for an unknown method or a repeated one."""
     for method in methods:
         if method not in METHODS:
             raise UsageError(
                 f'There is no method "{method}"{did_you_mean(method, METHODS)}.', hint=f"Methods: {', '.join(METHODS)}"
             )
     if len(set(methods)) < len(methods):
-        raise UsageError("A method is named twice.")
+        raise UsageError("A method is given twice.")
 
 
 def is_seeded(method: str) -> bool:
-    """Return whether a method's outcome depends on a seed."""
+    """Return whether the results of a method depend on a seed."""
     return method in TRAINED or BASELINES[method].seeded
 
 
@@ -110,7 +110,7 @@ def fit_method(
     processes: int | None = 1,
     on_note: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Fit one method with one seed. No test photo is read before `Fitted.scores`. The rest: see `fit_trained`."""
+    """Fit one method with one seed. Test photos are read by `Fitted.scores`. Other parameters: see `fit_trained`."""
     if method in TRAINED:
         return fit_trained(dataset, config, method, seed, device, final=final, processes=processes, on_note=on_note)
     return fit_baseline(dataset, config, BASELINES[method], seed)
@@ -140,8 +140,9 @@ def _result(
 
 def _summary(result: MethodResult) -> str:
     figures = result.validation if result.test is None else result.test
+    values = {name: figures.get(name) for name in METRIC_NAMES}
     shown = "  ".join(
-        f"{name} {'-' if figures.get(name) is None else format(100 * figures[name], '.1f')}" for name in METRIC_NAMES
+        f"{name} {'-' if value is None else format(100 * value, '.1f')}" for name, value in values.items()
     )
     chosen = ", ".join(f"{name} {value}" for name, value in result.settings.items())
     which = result.method if result.seed is None else f"{result.method}, seed {result.seed}"

@@ -1,4 +1,4 @@
-"""A method after its choices were made and before any test photo was read."""
+"""The result of fitting a method: what validation chose, and the means to score test photos."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..evaluate.split_scores import SplitScores
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What validation chose, and how to score the test photos by it."""
+    """A fitted method. Fitting reads no test photos; `scores` does."""
 
-    settings: dict[str, Any]  # what validation chose: plain JSON values
-    gamma: float  # the seen penalty, for what `scores` returns
-    validation: dict[str, float | None]  # S, U, H, T1, AUSUC over the folds; {} without validation
-    scores: Callable[[np.ndarray], SplitScores]  # of the test photos, in units, among candidate rows of the class table
-    model: nn.Module | None = None  # for methods that are trained step by step
+    settings: dict[str, Any]  # chosen by validation; JSON values
+    gamma: float  # seen penalty for the scores that `scores` returns
+    validation: dict[str, float | None]  # mean S, U, H, T1, AUSUC over the folds; {} without validation
+    scores: Callable[[np.ndarray], SplitScores]  # table rows of candidates -> scores of test photos
+    model: nn.Module | None = None  # of methods trained by gradient descent

@@ -1,9 +1,10 @@
-"""RevCD and the generators it is compared with in Table 2, each trained by the protocol of `revcd train`."""
+"""Train RevCD or a generative baseline of Table 2 (cvae, gan) with the validation protocol of `revcd train`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from ...config import Config
 from ...core.trainer import Trainer
 from ...data.datasets.dataset import FeaturedDataset
 from ...scoring.calibration import score_unit
-from ...scoring.model import ZeroShotModel
 from ...scoring.rows import score_rows
 from ...scoring.trainer import ModelTrainer
 from ..evaluate.evaluate import score_split
@@ -36,11 +36,12 @@ TRAINED = ("revcd", "revcd-cosine", *_GENERATIVE)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MethodUnit(TrainingUnit):
-    """One training of any method."""
+    """One training of RevCD or of a generative baseline."""
 
     method: str
 
-    def untrained(self) -> ZeroShotModel | GenerativeBaseline:
+    # The model is a `ZeroShotModel`, or a `GenerativeBaseline` made from its first network.
+    def untrained(self) -> Any:
         model = super().untrained()
         if self.method not in _GENERATIVE:
             return model
@@ -51,7 +52,7 @@ class MethodUnit(TrainingUnit):
             return super().make_trainer()
         return _GENERATIVE[self.method][1](self.untrained(), self.rows())
 
-    def fit_units(self, model: ZeroShotModel | GenerativeBaseline) -> None:
+    def fit_units(self, model: Any) -> None:
         if self.method not in _GENERATIVE:
             super().fit_units(model)
             return
@@ -60,12 +61,12 @@ class MethodUnit(TrainingUnit):
         usual = score_rows(model, self.dataset.features[rows], prototypes, self.config.inference, seed=self.seed)
         model.unit.fill_(score_unit(usual))
 
-    def draw_attributes(self, model: ZeroShotModel | GenerativeBaseline, epoch: int, found: dict[str, Tensor]) -> None:
-        """Nothing is told of attributes here: methods are compared by their answers."""
+    def draw_attributes(self, model: Any, epoch: int, found: dict[str, Tensor]) -> None:
+        """Skip the sampled attributes: a comparison does not use them."""
 
 
 class _MethodRun(TrainingRun):
-    """The training of a model, for any method; nothing of it is saved."""
+    """A training of any method; it saves nothing."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class _MethodRun(TrainingRun):
 
 
 def single_network(config: Config) -> Config:
-    """Return the settings of one diffusion of one view that answers by the cosine rule: what Table 2 compares."""
+    """Return the settings of a single network with the cosine rule, as compared in Table 2."""
     return replace(
         config,
         precondition=replace(config.precondition, kind=config.precondition.views[0]),
@@ -105,9 +106,9 @@ def fit_trained(
     processes: int | None = 1,
     on_note: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Train one method with one seed: "revcd" as configured, all others as `single_network` has it.
+    """Train one method with one seed: "revcd" with `config`, the others with `single_network(config)`.
 
-    final: train on all of trainval too; without it there are the figures of validation alone. Reads no test photo.
+    final: also train on all of trainval; without it, only validation metrics are returned. Reads no test photos.
     processes: as for `train`.
     """
     if method != "revcd":
@@ -118,11 +119,13 @@ def fit_trained(
         model = run.finish() if final else None
     progress = run.progress
     inference = replace(config.inference, rule=progress.rule, prototype_share=progress.prototype_share)
-    settings = {"rule": progress.rule, "epochs": run.epochs}
+    settings: dict[str, Any] = {"rule": progress.rule, "epochs": run.epochs}
     if progress.rule == "joint":
         settings["prototype_share"] = progress.prototype_share
 
     def scores(candidates: np.ndarray) -> SplitScores:
+        if model is None:
+            raise ValueError("test scores need the final training")
         return score_split(model, dataset, dataset.split, inference, seed=seed, candidates=candidates)
 
     return Fitted(

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ... import __version__
 from ...checkpoint.model_file import load_checkpoint
 from ...config import Config
@@ -122,7 +120,7 @@ def _settings(dataset: FeaturedDataset, config: Config, test: bool, device: str)
         "split_sha256": dataset.split_sha256,
         "backbone": dataset.backbone.to_dict() if dataset.backbone else None,
         "features_sha256": features_sha256(dataset),
-        "classes_sha256": hashlib.sha256(np.ascontiguousarray(dataset.classes.values)).hexdigest(),
+        "classes_sha256": hashlib.sha256(dataset.classes.values.tobytes()).hexdigest(),
         "device": choose_device(device).value.type,
         "config": values,
     }

@@ -64,7 +64,8 @@ def step_configs(
 
     base: the settings of the first step; assignments: `--set a.b=c`, applied to every step.
     """
-    values, found = base.to_dict(), []
+    values = base.to_dict()
+    found: list[tuple[str, Config]] = []
     for step in steps:
         for name in step.defaults:
             section, _, key = name.partition(".")

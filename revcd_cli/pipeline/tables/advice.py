@@ -1,4 +1,4 @@
-"""What to do about a class table, in words; the figures are those of `suggest.py`."""
+"""Sentences of advice on a class table, from the measurements of `suggest`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAMED = 3  # classes or attributes of a sentence
 
 
 def pair_advice(pair: dict[str, Any], hardly: float) -> str:
-    """Return a sentence or two about a pair of classes. hardly: the reliability below which photos show too little."""
+    """Return advice on a pair of classes. hardly: reliability below which photos hardly show an attribute."""
     x, y = pair["classes"]
     if not pair["differ"]:
         advice = f"The rows of {x} and {y} are the same, so no photo can tell them apart."
@@ -26,7 +26,7 @@ def pair_advice(pair: dict[str, Any], hardly: float) -> str:
 
 
 def is_below(reliability: float | None, bound: float) -> bool:
-    """Tell whether it is known that photos show too little of an attribute."""
+    """Return whether the reliability is known and below the bound."""
     return reliability is not None and reliability < bound
 
 
@@ -36,7 +36,7 @@ def _alternatives(pair: dict[str, Any], advice: str) -> str:
 
 
 def next_steps(document: dict[str, Any]) -> list[str]:
-    """Return what to do next, the most pressing first: one at least."""
+    """Return at least one sentence on what to do next, the most important first."""
     steps = []
     table, model = document["source"], document["model"]
     if document["identical"]:
@@ -52,20 +52,20 @@ def next_steps(document: dict[str, Any]) -> list[str]:
     if hardly:
         count = "1 attribute is" if len(hardly) == 1 else f"{len(hardly):,} attributes are"
         steps.append(
-            f"{count} hardly seen in photos ({_and(hardly)}): do not let classes differ in such alone; describe what "
-            "is visible."
+            f"{count} hardly seen in photos ({_and(hardly)}): do not rely on these alone to separate classes; describe "
+            "what is visible."
         )
     if model is not None and not document["reliability_known"]:
         steps.append(f"Train {model['name']} again to learn which attributes photos show: its file does not say.")
     if steps:
         return steps
     if model is None:
-        return ["Nothing to mend. Train on photos of some of these classes, then look again with --model."]
-    return [f"Nothing to mend. Next: revcd predict PHOTOS --model {model['name']} --classes {table}"]
+        return ["Nothing to improve. Train on photos of some of these classes, then look again with --model."]
+    return [f"Nothing to improve. Next: revcd predict PHOTOS --model {model['name']} --classes {table}"]
 
 
 def _and(names: list[str]) -> str:
-    """Write names as a list in a sentence, the first few of them."""
+    """Return the first few names as a list in a sentence."""
     if len(names) > _NAMED:
         return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
     return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,4 @@
-"""Looking at an input before it is used: the same readers as every command, and what they found."""
+"""Check an input with the readers that all commands use, and report what it holds."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ...data.datasets.open import open_dataset
 from ...data.datasets.registry import SPLITS_FILE, find_benchmark
 from ...data.features.files import SUFFIXES, read_features
 from ...errors import InputFileError, UsageError
-from .describe import compare_with_model, describe_table, identical_rows, listed, span
+from .describe import compare_with_model, counted, describe_table, identical_rows, span
 
-_FEW_PHOTOS = 10  # of a seen class; training balances classes, but so few photos are soon known by heart
+_FEW_PHOTOS = 10  # of a seen class; training balances classes, but overfits to so few photos
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What an input holds. `facts` are JSON values in the order in which they are shown."""
+    """The contents of an input. facts: JSON values, in the order of display."""
 
     source: str
     kind: str  # "class table", "dataset" or "features"
     facts: dict[str, Any]
-    error: InputFileError | None = None  # why the commands would refuse it
+    error: InputFileError | None = None  # why commands refuse it
     warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()  # what the reader decided
+    notes: tuple[str, ...] = ()  # decisions of the reader
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -59,11 +59,11 @@ def check_input(
 ) -> CheckReport:
     """Open a class table, a feature file, a dataset folder or a benchmark, and report on it.
 
-    `model` (for class tables) names the model whose attributes the table must have. A file that is invalid gives a
-    report with an `error`; `UsageError` is raised for what is none of these kinds.
+    model: compare a class table with the attributes of this model. An invalid file gives a report with an `error`.
+    Raises `UsageError` for an input of another kind.
     """
     path = Path(source).expanduser()
-    if path.name == SPLITS_FILE and path.is_file():  # means nothing without the files beside it
+    if path.name == SPLITS_FILE and path.is_file():  # describes the files in its folder
         source, path = str(path.parent), path.parent
     suffix = path.suffix.casefold()
     is_dataset = path.is_dir() or find_benchmark(source) is not None
@@ -123,11 +123,11 @@ def _check_dataset(source: str, data_root: Path | None, features: str | None, mi
     elif dataset.images_root is not None:
         absent = [name for name in dataset.paths if name and not (dataset.images_root / name).is_file()]
         if absent:
-            warnings.append(listed(f"photos that are not in {dataset.images_root}", absent))
+            warnings.append(counted(f"photos that are not in {dataset.images_root}", absent))
     to_train = np.bincount(labels[split.trainval], minlength=len(names))
     few = [names[row] for row in dataset.seen if to_train[row] < _FEW_PHOTOS]
     if few:
-        warnings.append(listed(f"seen classes with fewer than {_FEW_PHOTOS} photos to train on", few))
+        warnings.append(counted(f"seen classes with fewer than {_FEW_PHOTOS} photos to train on", few))
     if not len(split.test_unseen):
         warnings.append("no unseen class has photos, so U and H cannot be measured")
     return CheckReport(source, "dataset", facts, error, tuple(warnings), dataset.notes if error is None else ())
@@ -148,12 +148,12 @@ def _check_features(path: Path) -> CheckReport:
     warnings = _feature_warnings(found.features[there], [found.paths[row] for row in there])
     failed = [found.paths[row] for row in np.flatnonzero(~found.ok)]
     if failed:
-        warnings.insert(0, listed("photos without features", failed))
+        warnings.insert(0, counted("photos without features", failed))
     return CheckReport(str(path), "features", facts, None, tuple(warnings))
 
 
 def _despite_holes(read: Callable[[str], Found], missing: str) -> tuple[Found, InputFileError | None]:
-    """Read; if only empty cells stand in the way, return what is there together with the error about them."""
+    """Read an input. If it is valid except for empty cells, return it with their means, and the error about them."""
     try:
         return read(missing), None
     except InputFileError as error:
@@ -167,14 +167,14 @@ def _despite_holes(read: Callable[[str], Found], missing: str) -> tuple[Found, I
 
 def _feature_warnings(features: np.ndarray, paths: Sequence[str]) -> list[str]:
     warnings = []
-    zero = [_photo(paths, row) for row in np.flatnonzero(~features.any(axis=1))]
+    zero = [_photo(paths, row) for row in np.flatnonzero(~features.any(axis=1)).tolist()]
     if zero:
-        warnings.append(listed("features that are all zeros", zero))
+        warnings.append(counted("features that are all zeros", zero))
     repeats = [
         f"{_photo(paths, row)} = {_photo(paths, first)}" for first, *rest in identical_rows(features) for row in rest
     ]
     if repeats:
-        warnings.append(listed("features that repeat another one exactly", repeats))
+        warnings.append(counted("features that repeat another one exactly", repeats))
     return warnings
 
 

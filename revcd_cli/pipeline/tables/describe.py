@@ -1,4 +1,4 @@
-"""The facts about a class table, by itself and beside the table that a model was trained on."""
+"""Facts about a class table, alone and compared with the table that a model was trained on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ...checkpoint.model_file import Checkpoint
 from ...data.classes.attributes import ClassAttributes, align, class_key
+from ...errors import listed
 
 _NAMED = 5  # names that a warning lists
 
@@ -24,9 +25,9 @@ def describe_table(table: ClassAttributes) -> dict[str, Any]:
 
 
 def compare_with_model(table: ClassAttributes, checkpoint: Checkpoint) -> tuple[dict[str, Any], ClassAttributes]:
-    """Return the facts about a table beside a model's own, and the table in the order of the model's attributes.
+    """Return facts about a table compared with that of a model, and the table in the order of the model's attributes.
 
-    Raises `InputFileError` if the attributes are not the model's.
+    Raises `InputFileError` if the attributes differ.
     """
     aligned = align(table, checkpoint.classes.attributes)
     seen = {class_key(name) for name in checkpoint.seen}
@@ -50,11 +51,10 @@ def identical_rows(values: np.ndarray) -> list[list[int]]:
 
 
 def span(values: np.ndarray) -> list[float]:
-    """Return the smallest and the largest value; nothing for nothing."""
+    """Return the smallest and the largest value; an empty list for no values."""
     return [values.min().item(), values.max().item()] if values.size else []
 
 
-def listed(what: str, names: Sequence[str]) -> str:
-    """Say what is odd, how many there are of it, and the first of them."""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return f"{what} ({len(names):,}): {', '.join(names[:_NAMED])}{more}"
+def counted(what: str, names: Sequence[str]) -> str:
+    """Return a warning about some items: what they are, how many, and the first few of them."""
+    return f"{what} ({len(names):,}): {listed(names, _NAMED)}"

@@ -1,6 +1,6 @@
-"""Where descriptions are compared: the space of a model's networks, or the standardised values of a table itself.
+"""The vector space in which class descriptions are compared: preconditioned by a model, or standardised values.
 
-Read from the model file without torch, so that looking at a table is quick.
+The model file is read without torch, whose import takes seconds.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _MEAN, _MAP = "preconditioner.mean", "preconditioner.forward_map"
 
 
 @dataclass(frozen=True, eq=False)
-class Descriptions:
-    """What a model knows of descriptions."""
+class DescriptionSpace:
+    """The class table of a model, and the preconditioning of its networks."""
 
     name: str
-    classes: ClassAttributes  # its own table
+    classes: ClassAttributes  # the table that it was trained on
     seen: frozenset[str]
-    views: tuple[tuple[np.ndarray, np.ndarray], ...]  # of each network: the mean (A,) and the map (A, A)
-    reliability: dict[str, float | None] | None  # of each attribute in photos; None if validation did not measure it
+    views: tuple[tuple[np.ndarray, np.ndarray], ...]  # for each network: mean (A,) and linear map (A, A)
+    reliability: dict[str, float | None] | None  # of each attribute in photos; None if not measured
 
     def units(self, values: np.ndarray) -> np.ndarray:
-        """Return raw descriptions (C, A) as unit rows (C, F): their product is the mean of the networks' cosines."""
+        """Map descriptions (C, A) to unit rows (C, F), whose products are the mean cosines over the networks."""
         parts = [unit_rows((values.astype(np.float64) - mean) @ view.T) for mean, view in self.views]
         return np.concatenate(parts, axis=1) / np.float32(len(parts) ** 0.5)
 
 
-def read_descriptions(name_or_path: str | Path) -> Descriptions:
+def read_description_space(name_or_path: str | Path) -> DescriptionSpace:
     """Read a model's class table and preconditioning. Raises `CheckpointError` for a file that has none."""
     from safetensors import SafetensorError, safe_open
 
@@ -55,7 +55,7 @@ def read_descriptions(name_or_path: str | Path) -> Descriptions:
     if not views or any(mean.shape != (width,) or view.shape != (width, width) for mean, view in views):
         raise CheckpointError(f"{path}: has no preconditioning that fits its {width} attributes.")
     seen = frozenset(map(str, document["classes"].get("seen", ())))
-    return Descriptions(path.stem, table, seen, views, _reliability(document, table.attributes))
+    return DescriptionSpace(path.stem, table, seen, views, _reliability(document, table.attributes))
 
 
 def _reliability(document: dict[str, Any], attributes: tuple[str, ...]) -> dict[str, float | None] | None:
@@ -81,17 +81,17 @@ def models_with(attributes: Sequence[str]) -> list[str]:
 
 
 def own_units(values: np.ndarray) -> np.ndarray:
-    """Return descriptions (C, A) as unit rows after each attribute was standardised over these classes."""
+    """Return descriptions (C, A) as unit rows, each attribute standardised over these classes."""
     values = values.astype(np.float64)
     return unit_rows(np.where(varies(values), values - values.mean(axis=0), 0) / spreads(values))
 
 
 def spreads(values: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each attribute over classes (C, A); 1 for one that never varies."""
+    """Return the standard deviation of each attribute over classes (C, A); 1 for a constant one."""
     values = values.astype(np.float64)
     return np.where(varies(values), values.std(axis=0), 1.0)
 
 
 def varies(values: np.ndarray) -> np.ndarray:
-    """Tell which attributes have more than one value over classes (C, A): (A,) bool."""
+    """Return whether each attribute has more than one value over classes (C, A): (A,) bool."""
     return values.max(axis=0) > values.min(axis=0)

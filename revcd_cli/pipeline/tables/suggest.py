@@ -1,4 +1,4 @@
-"""What to mend in a class table: classes that are hardly told apart, and attributes that do not help with it."""
+"""Find weaknesses of a class table: nearly indistinguishable classes, and attributes that do not separate classes."""
 
 from __future__ import annotations
 
@@ -13,37 +13,41 @@ from ...data.classes.attributes import ClassAttributes, align, class_key
 from ...data.classes.similarity import OnTile, closest_pairs, nearest, order_alike, unit_rows
 from ...data.classes.table_notes import table_notes
 from .advice import next_steps, pair_advice
-from .description_space import Descriptions, own_units, spreads, varies
+from .description_space import DescriptionSpace, own_units, spreads, varies
 
 BOUND = 0.95  # cosine above which two classes are nearly indistinguishable
 HARDLY, WELL = 0.3, 0.6  # reliability below which photos hardly show an attribute, and from which they show it well
-_KEPT = 200  # pairs, classes or values of a kind that are named; the counts are of all
-_NAMED = 5  # attributes of a pair
-_MAPPED = 60  # classes of the map of similarities
-_ALIKE = 0.5  # spreads within which two classes have an attribute alike
-_SAME = 1 - 1e-6  # correlation of attributes that say the same; float32 holds no more
+_KEPT = 200  # pairs, classes or values listed of each kind; counts are of all
+_NAMED = 5  # attributes listed for a pair
+_MAPPED = 60  # classes in the map of similarities
+_ALIKE = 0.5  # standard deviations within which two classes share a value
+_SAME = 1 - 1e-6  # correlation of redundant attributes; the resolution of float32
 
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """A table with what is compared: classes and attributes in the order of their names, so that no other matters."""
+    """A table sorted by the names of classes and attributes, so that results do not depend on its order."""
 
     classes: ClassAttributes
     units: np.ndarray  # (C, F)
-    spread: np.ndarray  # (A,) the unit in which differences are given
-    known: Descriptions | None
+    spread: np.ndarray  # (A,) standard deviations, the unit of differences
+    known: DescriptionSpace | None
 
     def reliability(self, name: str) -> float | None:
         return None if self.known is None or self.known.reliability is None else self.known.reliability[name]
 
 
 def suggest(
-    table: ClassAttributes, known: Descriptions | None = None, *, bound: float = BOUND, on_tile: OnTile | None = None
+    table: ClassAttributes,
+    known: DescriptionSpace | None = None,
+    *,
+    bound: float = BOUND,
+    on_tile: OnTile | None = None,
 ) -> dict[str, Any]:
-    """Return all that is to be said about a table, as JSON values; `data/class_page.py` shows the same.
+    """Return all findings about a table as JSON values, which `reports.classes_page` shows.
 
-    known: the model that is to tell the classes apart; by default they are compared by their standardised values.
-    Raises `InputFileError` if the table has not the model's attributes.
+    known: compare classes as this model does; by default, by their standardised values. Raises `InputFileError` if the
+    attributes of the table are not those of the model.
     """
     classes = table if known is None else align(table, known.classes.attributes)
     warnings = table_notes(classes, known.classes if known else None)
@@ -68,18 +72,18 @@ def suggest(
     return document | {"next": next_steps(document)}
 
 
-def _prepare(classes: ClassAttributes, known: Descriptions | None) -> _Table:
+def _prepare(classes: ClassAttributes, known: DescriptionSpace | None) -> _Table:
     order = sorted(range(len(classes.names)), key=classes.names.__getitem__)
     columns = sorted(range(len(classes.attributes)), key=classes.attributes.__getitem__)
     units = (own_units if known is None else known.units)(classes.values)[order]
     spread = spreads(classes.values if known is None else known.classes.values)[columns]
     names = (tuple(classes.names[row] for row in order), tuple(classes.attributes[column] for column in columns))
-    values = classes.values[np.ix_(order, columns)] + np.float32(0)  # -0.0 becomes 0.0, whose bytes differ
+    values = classes.values[np.ix_(order, columns)] + np.float32(0)  # -0.0 becomes 0.0: they differ in bytes
     return _Table(replace(classes, names=names[0], attributes=names[1], values=values), units, spread, known)
 
 
 def _closeness(table: _Table, bound: float, on_tile: OnTile | None) -> dict[str, Any]:
-    """Describe the closest pairs. Classes with the same row are compared as one, so their cosine is exactly 1."""
+    """Describe the closest pairs. Classes with equal rows are compared once, and have a cosine of exactly 1."""
     names, values = table.classes.names, table.classes.values
     _, first, alike, counts = np.unique(values, axis=0, return_index=True, return_inverse=True, return_counts=True)
     alike = alike.reshape(-1)
@@ -108,13 +112,13 @@ def _closeness(table: _Table, bound: float, on_tile: OnTile | None) -> dict[str,
 
 
 def _pair(table: _Table, cosine: float, a: int, b: int, bound: float) -> dict[str, Any]:
-    """Describe two classes: what separates them most, and what photos show well but they have alike."""
+    """Describe two classes: the attributes that separate them most, and visible attributes in which they agree."""
     classes, rows = table.classes, (table.classes.values[a], table.classes.values[b])
     apart = np.abs(rows[0].astype(np.float64) - rows[1]) / table.spread
     by_distance = [int(k) for k in np.argsort(-apart, kind="stable")[:_NAMED] if apart[k] > 0]
     reliability = [table.reliability(name) for name in classes.attributes]
     seen_well = [k for k, value in enumerate(reliability) if value is not None and value >= WELL and apart[k] < _ALIKE]
-    seen_well.sort(key=lambda k: -reliability[k])
+    seen_well.sort(key=lambda k: reliability[k] or 0.0, reverse=True)
     pair = {
         "classes": [classes.names[a], classes.names[b]],
         "cosine": cosine,
@@ -135,12 +139,12 @@ def _pair(table: _Table, cosine: float, a: int, b: int, bound: float) -> dict[st
 
 
 def _plain(value: np.float32) -> float:
-    """Return the shortest number that is this float32: 0.3 and not 0.30000001192."""
+    """Return the shortest decimal number for a float32: 0.3 instead of 0.30000001192."""
     return float(str(value))
 
 
 def _map(table: _Table, rows: list[int]) -> dict[str, Any]:
-    """Return the cosines between all classes, or between those of the closest pairs, with like beside like."""
+    """Return the cosines between classes, ordered by similarity: all classes, or those of the closest pairs."""
     names = table.classes.names
     chosen = sorted(list(dict.fromkeys(rows))[:_MAPPED]) if len(names) > _MAPPED else list(range(len(names)))
     units, values = table.units[chosen], table.classes.values[chosen]
@@ -154,7 +158,7 @@ def _map(table: _Table, rows: list[int]) -> dict[str, Any]:
 
 
 def _attribute_facts(table: _Table) -> list[dict[str, Any]]:
-    """Describe each attribute, those that photos show least first; without that knowledge, by name."""
+    """Describe each attribute, the least reliable first; if reliability is unknown, by name."""
     values = table.classes.values
     facts = [
         {
@@ -170,10 +174,10 @@ def _attribute_facts(table: _Table) -> list[dict[str, Any]]:
 
 
 def _redundant(classes: ClassAttributes) -> list[list[str]]:
-    """Return the groups of attributes that say the same over these classes, or exactly the opposite."""
+    """Return groups of attributes with a correlation of 1 or -1 over these classes."""
     values = classes.values.astype(np.float64)
     changing = np.flatnonzero(varies(values))
-    if len(values) < 3 or len(changing) < 2:  # of two classes every attribute says the same
+    if len(values) < 3 or len(changing) < 2:  # over two classes, all attributes correlate
         return []
     columns = values[:, changing]
     units = unit_rows((columns - columns.mean(axis=0)).T)
@@ -183,7 +187,7 @@ def _redundant(classes: ClassAttributes) -> list[list[str]]:
 
 
 def _out_of_range(table: _Table) -> dict[str, Any]:
-    """Return the values outside what the model's own table has, those that are furthest out first."""
+    """Return values outside the range of the table of the model, the most extreme first."""
     if table.known is None:
         return {"count": 0, "values": []}
     own, classes = align(table.known.classes, table.classes.attributes).values, table.classes
@@ -206,7 +210,7 @@ def _out_of_range(table: _Table) -> dict[str, Any]:
 
 
 def _nearest_seen(table: _Table) -> list[dict[str, Any]]:
-    """Return for the classes that the model has no photos of the nearest one that it has, the farthest off first."""
+    """Return the nearest seen class of each unseen class, the most distant first."""
     if table.known is None or not table.known.seen:
         return []
     seen = table.known.classes.select(sorted(table.known.seen))

@@ -76,6 +76,11 @@ class SearchSpace:
         if spatial:
             self._start.pop("encoder.tokens", None)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the settings that the search changes."""
+        return frozenset(self._start)
+
     def start_parameters(self) -> dict[str, Any]:
         """Return the starting point as parameters; a number outside its range is moved to the nearest bound."""
         return {name: self._parameter(name, value) for name, value in self._start.items()}

@@ -27,7 +27,7 @@ from ..settings import to_toml
 from ..train.run import TrainingRun
 from .record import TrialResult, read_record, write_record
 from .rescoring import scored_settings
-from .search_space import TRAINED, SearchSpace, with_settings
+from .search_space import SearchSpace, with_settings
 from .trial import OutOfBudget, TrialRun
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class _Search:
                 self.results[trial.number, stage] = result
                 write_record(self.record, self.header, self.results.values())
                 on_trial(result)
-            elif {name: value for name, value in result.settings.items() if name in TRAINED} != settings:
+            elif {name: value for name, value in result.settings.items() if name in self.space.names} != settings:
                 raise InputFileError(
                     self.record,
                     f"trial {trial.number} has other settings than this search gives it.",

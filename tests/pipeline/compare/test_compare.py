@@ -1,4 +1,4 @@
-"""Methods side by side: all are compared on equal terms, and test photos count in the report alone."""
+"""Comparisons treat all methods alike, and test photos affect test metrics alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from revcd_cli.errors import UsageError
 from revcd_cli.metrics.summary import METRIC_NAMES, mean_and_std
 from revcd_cli.pipeline.compare.baselines import BASELINES, Baseline, training_rows
 from revcd_cli.pipeline.compare.compare import (
-    EVERYTHING,
+    DEFAULT_METHODS,
     METHODS,
     MethodResult,
     compare_methods,
@@ -94,7 +94,7 @@ def test_all_methods_are_validated_on_the_same_folds_and_trained_on_the_same_row
     build = Trainer.__init__
 
     def trainer(self: Trainer, model: torch.nn.Module, rows: TrainingRows) -> None:
-        if not parts or parts[-1] is not rows:  # members of an ensemble share their rows, as rivals do with RevCD
+        if not parts or parts[-1] is not rows:  # members of an ensemble share their rows
             parts.append(rows)
         build(self, model, rows)
 
@@ -110,7 +110,7 @@ def test_all_methods_are_validated_on_the_same_folds_and_trained_on_the_same_row
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_test_photos_make_no_difference_before_the_report(make_toy, config: Config, method: str):
+def test_fitting_reads_no_test_photos(make_toy, config: Config, method: str):
     plain, blind = (fit_method(each, config, method, 0, CPU) for each in (make_toy(), blinded(make_toy())))
     assert (plain.settings, plain.gamma, plain.validation) == (blind.settings, blind.gamma, blind.validation)
     if method in TRAINED:
@@ -119,9 +119,7 @@ def test_test_photos_make_no_difference_before_the_report(make_toy, config: Conf
 
 
 @pytest.mark.parametrize("method", [name for name in BASELINES if name != "prototype-oracle"])
-def test_a_baselines_score_of_a_test_photo_does_not_depend_on_the_other_test_photos(
-    make_toy, config: Config, method: str
-):
+def test_the_scores_of_a_test_photo_do_not_depend_on_other_test_photos(make_toy, config: Config, method: str):
     dataset = make_toy()
     row = dataset.split.test_seen[0]
     alone = blinded(dataset)
@@ -133,7 +131,7 @@ def test_a_baselines_score_of_a_test_photo_does_not_depend_on_the_other_test_pho
     torch.testing.assert_close(whole, single)
 
 
-def test_the_table_follows_from_the_seed(make_toy, config: Config, results: list[MethodResult]):
+def test_equal_seeds_give_equal_results(make_toy, config: Config, results: list[MethodResult]):
     torch.manual_seed(99)
     again = compare_methods(make_toy(), config, (1,), TRAINED, device="cpu")
     assert untimed(again) == untimed([each for each in results if each.seed == 1 and each.method in TRAINED])
@@ -141,7 +139,7 @@ def test_the_table_follows_from_the_seed(make_toy, config: Config, results: list
     assert untimed(again) != [each for each in first if each.method in TRAINED]
 
 
-def test_training_leaves_the_callers_randomness_alone(make_toy, config: Config):
+def test_training_does_not_change_the_random_state_of_the_caller(make_toy, config: Config):
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
@@ -154,10 +152,10 @@ def test_methods_that_depend_on_no_seed_run_once(results: list[MethodResult]):
     for method in METHODS:
         seeds = [each.seed for each in results if each.method == method]
         assert seeds == ([0, 1] if is_seeded(method) else [None])
-    assert set(EVERYTHING) == set(METHODS) - {"revcd-cosine"}
+    assert set(DEFAULT_METHODS) == set(METHODS) - {"revcd-cosine"}
 
 
-def test_every_method_has_its_figures(results: list[MethodResult]):
+def test_every_method_has_all_metrics(results: list[MethodResult]):
     for each in results:
         if each.method == "linear-probe":
             assert each.test["S"] is not None and each.test["U"] is None and each.candidates["unseen"] == 0
@@ -175,16 +173,16 @@ def test_every_method_has_its_figures(results: list[MethodResult]):
     assert {rules[name] for name in ("revcd-cosine", "cvae", "gan")} == {"cosine"}
 
 
-def test_the_bounds_bound(make_toy, small_config):
+def test_no_method_exceeds_the_bounds(make_toy, small_config):
     dataset, config = make_toy(10, 4), small_config(train={"epochs": 6, "evaluate_every": 6})
-    figures = {each.method: each.test for each in compare_methods(dataset, config, (0,), EVERYTHING, device="cpu")}
+    figures = {each.method: each.test for each in compare_methods(dataset, config, (0,), DEFAULT_METHODS, device="cpu")}
     alone = figures.pop("linear-probe")["S"]
     oracle = figures.pop("prototype-oracle")["T1"]
     assert alone >= max(each["S"] for each in figures.values())
     assert oracle >= max(each["T1"] for each in figures.values())
 
 
-def test_among_the_whole_table_no_figure_rises_but_those_of_the_oracle_stay(make_toy, config: Config):
+def test_more_candidates_raise_no_metric_and_leave_those_of_the_oracle(make_toy, config: Config):
     dataset = make_toy()
     kept = dataset.split.test_unseen[dataset.labels[dataset.split.test_unseen] == dataset.unseen[0]]
     fewer = dataclasses.replace(dataset, split=dataclasses.replace(dataset.split, test_unseen=kept))
@@ -197,7 +195,7 @@ def test_among_the_whole_table_no_figure_rises_but_those_of_the_oracle_stay(make
     assert whole[1].test == field[1].test
 
 
-def test_without_folds_the_first_setting_serves_and_nothing_is_subtracted(make_toy, small_config):
+def test_without_folds_the_first_setting_and_no_penalty_are_used(make_toy, small_config):
     config = small_config(train={"validation_classes": 0.0})
     for method in BASELINES:
         fitted = fit_method(make_toy(), config, method, 0, CPU)
@@ -213,7 +211,7 @@ def test_spatial_tokens_enter_a_baseline_as_their_mean(make_toy):
 
 
 @pytest.mark.parametrize("method", TRAINED)
-def test_every_trained_method_learns_classes_it_has_photos_of(make_toy, small_config, method: str):
+def test_every_trained_method_learns_its_training_classes(make_toy, small_config, method: str):
     train = {"epochs": 8, "evaluate_every": 8, "penalty": "none", "validation_folds": 1}
     (outcome,) = compare_methods(
         make_toy(10, 3), small_config(train=train, inference={"samples": 8}), (0,), (method,), device="cpu"
@@ -221,7 +219,7 @@ def test_every_trained_method_learns_classes_it_has_photos_of(make_toy, small_co
     assert outcome.test["S"] > 0.4  # chance is 1/13
 
 
-def test_the_choice_is_the_setting_with_the_best_validated_h(make_toy, config: Config):
+def test_the_chosen_setting_has_the_best_validation_h(make_toy, config: Config):
     whole: Baseline = BASELINES["eszsl"]
     each = [fit_method_of(make_toy(), config, dataclasses.replace(whole, grid=(setting,))) for setting in whole.grid]
     best = max(each, key=lambda fitted: fitted.validation["H"])
@@ -232,7 +230,7 @@ def fit_method_of(dataset: Dataset, config: Config, baseline: Baseline):
     return baselines_module.fit_baseline(dataset, config, baseline, 0)
 
 
-def test_mean_and_spread_are_over_the_seeds_of_a_method():
+def test_mean_and_deviation_are_over_the_seeds_of_a_method():
     rows = [result("a", 0, 0.5, 0.1, 0.2, 0.3, 0), result("b", 0, 1, 1, 1, 1, 1), result("a", 1, 0.7, 0, 0, 0, 0)]
     summary = summarise(rows)
     assert list(summary) == ["a", "b"]
@@ -243,14 +241,12 @@ def test_mean_and_spread_are_over_the_seeds_of_a_method():
 
 
 @pytest.mark.parametrize("methods", [("revcd", "vae"), ("gan", "gan")])
-def test_methods_that_cannot_be_meant_are_refused(make_toy, config: Config, methods: tuple[str, ...]):
+def test_unknown_and_repeated_methods_are_refused(make_toy, config: Config, methods: tuple[str, ...]):
     with pytest.raises(UsageError):
         compare_methods(make_toy(), config, (0,), methods)
 
 
-def test_a_written_comparison_holds_what_was_measured(
-    make_toy, config: Config, results: list[MethodResult], tmp_path: Path
-):
+def test_a_written_comparison_holds_all_results(make_toy, config: Config, results: list[MethodResult], tmp_path: Path):
     document = describe_comparison(results, make_toy(), config)
     write_comparison(tmp_path, document)
 
@@ -269,7 +265,7 @@ def test_a_written_comparison_holds_what_was_measured(
     }  # fmt: skip
 
 
-def test_each_finished_method_is_told_at_once(make_toy, config: Config):
+def test_each_result_is_reported_at_once(make_toy, config: Config):
     told: list[list[str]] = []
     compare_methods(
         make_toy(), config, (0,), ("ridge", "conse"), device="cpu",
@@ -278,7 +274,7 @@ def test_each_finished_method_is_told_at_once(make_toy, config: Config):
     assert told == [["ridge"], ["ridge", "conse"]]
 
 
-def test_without_the_test_no_test_photo_is_read(make_toy, config: Config):
+def test_without_test_no_test_photo_is_read(make_toy, config: Config):
     for each in compare_methods(blinded(make_toy()), config, (0,), METHODS, device="cpu", test=False):
         assert each.test is None and each.plain is None and each.validation["S"] is not None
 

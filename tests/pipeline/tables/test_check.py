@@ -1,4 +1,4 @@
-"""What `revcd data check` finds, from inputs in which the oddities are put by hand."""
+"""`revcd data check` on inputs with errors placed by hand."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _warned(report, text: str) -> bool:
     return any(text in warning for warning in report.warnings)
 
 
-def test_a_sound_table_is_described_and_nothing_is_warned(table: Path):
+def test_a_valid_table_has_facts_and_no_warnings(table: Path):
     report = check_input(str(table))
     assert report.error is None and report.warnings == ()
     assert report.facts == {"classes": 4, "attributes": 3, "range": [0.0, 9.0], "empty_cells": 0}
@@ -68,7 +68,7 @@ def test_a_sound_table_is_described_and_nothing_is_warned(table: Path):
         ("zebra,1,2\n", "The table has one class"),
     ],
 )
-def test_an_odd_table_is_valid_but_warned_about(rows: str, warning: str, tmp_path: Path):
+def test_an_unusual_table_is_valid_and_has_a_warning(rows: str, warning: str, tmp_path: Path):
     path = tmp_path / "odd.csv"
     path.write_text("class,stripes,hooves\n" + rows)
     report = check_input(str(path))
@@ -76,7 +76,7 @@ def test_an_odd_table_is_valid_but_warned_about(rows: str, warning: str, tmp_pat
     assert _warned(report, warning)
 
 
-def test_empty_cells_are_counted_and_refused_unless_they_are_to_be_filled(tmp_path: Path):
+def test_empty_cells_are_counted_and_refused_unless_filled(tmp_path: Path):
     path = tmp_path / "holes.csv"
     path.write_text("class,stripes,hooves\nzebra,,2\nfox,1,\nbat,2,1\n")
     refused, filled = check_input(str(path)), check_input(str(path), missing="mean")
@@ -86,7 +86,7 @@ def test_empty_cells_are_counted_and_refused_unless_they_are_to_be_filled(tmp_pa
 
 
 @pytest.mark.parametrize("content", ["", "class\nzebra\n", "class,a\nzebra,yes\n", "class,a\nzebra,1\nZebra,2\n"])
-def test_a_broken_table_gives_a_report_with_the_readers_own_error(content: str, tmp_path: Path):
+def test_an_invalid_table_gives_a_report_with_the_error_of_the_reader(content: str, tmp_path: Path):
     path = tmp_path / "broken.csv"
     path.write_text(content)
     report = check_input(str(path))
@@ -94,13 +94,13 @@ def test_a_broken_table_gives_a_report_with_the_readers_own_error(content: str, 
     assert report.to_dict()["valid"] is False
 
 
-def test_a_table_in_the_models_own_words_compares_without_a_warning(table: Path, model: str):
+def test_a_table_with_the_attributes_of_the_model_has_no_warning(table: Path, model: str):
     report = check_input(str(table), model=model)
     assert report.error is None and report.warnings == ()
     assert (report.facts["seen_classes"], report.facts["unseen_classes"]) == (2, 2)
 
 
-def test_a_table_in_another_unit_is_warned_about(model: str, tmp_path: Path):
+def test_a_table_in_another_unit_has_a_warning(model: str, tmp_path: Path):
     path = tmp_path / "percent.csv"
     path.write_text("class,wings,stripes,hooves\nzebra,0,90,80\nunicorn,10,0,80\n")
     report = check_input(str(path), model=model)
@@ -108,7 +108,7 @@ def test_a_table_in_another_unit_is_warned_about(model: str, tmp_path: Path):
     assert _warned(report, "is the scale the same?")
 
 
-def test_attributes_that_are_not_the_models_are_an_error(model: str, tmp_path: Path):
+def test_other_attributes_than_those_of_the_model_are_an_error(model: str, tmp_path: Path):
     path = tmp_path / "other.csv"
     path.write_text("class,stripes,hoofs,wings\nzebra,9,8,0\nfox,1,2,3\n")
     report = check_input(str(path), model=model)
@@ -116,7 +116,7 @@ def test_attributes_that_are_not_the_models_are_an_error(model: str, tmp_path: P
     assert report.facts["classes"] == 2
 
 
-def test_features_are_counted_with_their_failures_repeats_and_zeros(tmp_path: Path):
+def test_failed_repeated_and_zero_features_are_counted(tmp_path: Path):
     vectors = np.array([[1, 2, 3], [np.nan] * 3, [1, 2, 3], [0, 0, 0]], dtype=np.float32)
     reasons = ("", "truncated", "", "")
     status = tuple("failed" if reason else "ok" for reason in reasons)
@@ -132,7 +132,7 @@ def test_features_are_counted_with_their_failures_repeats_and_zeros(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["f.npz", "f.parquet", "f.mat", "none.npz"])
-def test_a_file_that_is_no_feature_file_gives_an_error(name: str, tmp_path: Path):
+def test_other_files_than_feature_files_give_an_error(name: str, tmp_path: Path):
     for known in ("f.npz", "f.parquet", "f.mat"):
         (tmp_path / known).write_bytes(b"nothing of the kind")
     assert check_input(str(tmp_path / name)).error is not None
@@ -149,7 +149,7 @@ def folder(table: Path) -> Path:
     return table.parent
 
 
-def test_a_dataset_folder_is_described_by_its_parts(folder: Path):
+def test_a_dataset_folder_has_facts_about_its_parts(folder: Path):
     report = check_input(str(folder))
     assert report.error is None and report.kind == "dataset"
     assert report.facts["photos"] == {"trainval": 2, "test_seen": 1, "test_unseen": 1}
@@ -159,7 +159,7 @@ def test_a_dataset_folder_is_described_by_its_parts(folder: Path):
     assert _warned(report, "seen classes with fewer than 10 photos to train on (2)")
 
 
-def test_photos_that_a_dataset_lists_but_does_not_hold_are_warned_about(folder: Path):
+def test_missing_photos_of_a_dataset_give_a_warning(folder: Path):
     (folder / "1.png").unlink()
     assert _warned(check_input(str(folder)), "photos that are not in")
 
@@ -178,7 +178,7 @@ def test_a_report_is_plain_json(folder: Path, table: Path, model: str):
 
 
 @pytest.mark.parametrize("source", ["x.txt", "no-such-folder", "model.safetensors"])
-def test_what_is_none_of_the_kinds_is_a_usage_error(source: str):
+def test_inputs_of_other_kinds_are_usage_errors(source: str):
     with pytest.raises(UsageError, match="is neither"):
         check_input(source)
 
@@ -188,7 +188,7 @@ def test_a_model_is_compared_with_class_tables_only(folder: Path):
         check_input(str(folder), model="animals")
 
 
-def test_a_benchmark_that_is_not_here_says_where_its_files_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_benchmark_says_where_its_files_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "user")
     with pytest.raises(RevcdError) as caught:
         check_input("awa2", data_root=tmp_path)
@@ -203,7 +203,7 @@ def test_the_real_animals_are_refused_for_their_four_empty_cells(shared_data: Pa
     assert filled.facts["photos"] == {"trainval": 3087, "test_seen": 1010, "test_unseen": 1043}
 
 
-def test_the_real_cub_is_read_by_its_splits_file_too(shared_data: Path):
+def test_the_real_cub_is_also_read_by_its_splits_file(shared_data: Path):
     source = shared_data / "xlsa17" / "CUB" / "att_splits.mat"
     report = check_input(str(source), features="vgg19.mat")
     assert report.error is None

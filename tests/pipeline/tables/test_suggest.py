@@ -1,4 +1,4 @@
-"""What is said about a class table: laws of it, on tables made by hand."""
+"""Laws of the findings about a class table, on small tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from revcd_cli.data.classes.attributes import ClassAttributes
 from revcd_cli.errors import InputFileError
-from revcd_cli.pipeline.tables.description_space import Descriptions, own_units, read_descriptions
+from revcd_cli.pipeline.tables.description_space import DescriptionSpace, own_units, read_description_space
 from revcd_cli.pipeline.tables.suggest import suggest
 
 
@@ -32,11 +32,11 @@ ZOO = table(
 )
 
 
-def model(reliability: dict[str, float | None] | None = None, classes: ClassAttributes = ZOO) -> Descriptions:
+def model(reliability: dict[str, float | None] | None = None, classes: ClassAttributes = ZOO) -> DescriptionSpace:
     """A model of one network that compares the values as they are."""
     width = len(classes.attributes)
     seen = frozenset({"zebra", "tiger"})
-    return Descriptions("zoo", classes, seen, ((np.zeros(width), np.eye(width)),), reliability)
+    return DescriptionSpace("zoo", classes, seen, ((np.zeros(width), np.eye(width)),), reliability)
 
 
 def closeness(document: dict, *keys: str) -> dict[frozenset[str], tuple]:
@@ -44,7 +44,7 @@ def closeness(document: dict, *keys: str) -> dict[frozenset[str], tuple]:
 
 
 @pytest.mark.parametrize("known", [None, model()])
-def test_classes_with_the_same_row_are_a_pair_of_cosine_1_that_nothing_separates(known: Descriptions | None):
+def test_classes_with_equal_rows_have_a_cosine_of_1(known: DescriptionSpace | None):
     document = suggest(ZOO, known, bound=1.0)
     first = document["pairs"][0]
     assert (first["classes"], first["cosine"], first["differ"], first["apart"]) == (["cat", "lynx"], 1.0, 0, [])
@@ -61,7 +61,7 @@ def test_a_table_in_which_all_classes_are_the_same_counts_every_pair():
     assert all(pair["cosine"] == 1 for pair in document["pairs"])
 
 
-def test_the_order_of_rows_and_columns_does_not_matter():
+def test_results_do_not_depend_on_the_order_of_rows_and_columns():
     chance = np.random.default_rng(0)
     big = table({f"class {k}": row for k, row in enumerate(chance.normal(size=(30, 8)).tolist())}, "a b c d e f g h")
     rows, columns = chance.permutation(30), chance.permutation(8)
@@ -80,7 +80,7 @@ def test_the_order_of_rows_and_columns_does_not_matter():
         assert one[name] == two[name]
 
 
-def test_the_unit_of_an_attribute_does_not_matter_where_it_is_standardised():
+def test_results_do_not_depend_on_the_unit_of_a_standardised_attribute():
     scaled = replace(ZOO, values=ZOO.values * np.float32([1000, 0.25, 3, 8]))
     one, two = suggest(ZOO), suggest(scaled)
     assert closeness(one, "above", "differ") == closeness(two, "above", "differ")
@@ -88,7 +88,7 @@ def test_the_unit_of_an_attribute_does_not_matter_where_it_is_standardised():
         assert closeness(two, "cosine")[names][0] == pytest.approx(cosine, abs=1e-5)
 
 
-def test_what_separates_two_classes_most_comes_first_in_spreads_over_classes():
+def test_the_attribute_that_separates_two_classes_most_comes_first():
     document = suggest(ZOO)
     names = frozenset({"zebra", "tiger"})
     pair = next(pair for pair in document["pairs"] if frozenset(pair["classes"]) == names)
@@ -102,7 +102,7 @@ def test_what_separates_two_classes_most_comes_first_in_spreads_over_classes():
     assert dict(zip(pair["classes"], hooves["values"], strict=True)) == {"tiger": 0, "zebra": 8}
 
 
-def test_with_a_model_the_cosine_is_the_mean_of_those_of_its_networks():
+def test_with_a_model_the_cosine_is_the_mean_over_its_networks():
     chance = np.random.default_rng(1)
     views = tuple((chance.normal(size=4), chance.normal(size=(4, 4))) for _ in range(2))
     document = suggest(ZOO, replace(model(), views=views))
@@ -115,7 +115,7 @@ def test_with_a_model_the_cosine_is_the_mean_of_those_of_its_networks():
         assert cosine == pytest.approx(np.mean(slow), abs=1e-5)
 
 
-def test_attributes_are_listed_from_the_least_seen_and_those_that_carry_nothing_are_marked():
+def test_attributes_are_listed_by_reliability_and_constant_ones_are_marked():
     reliability = {"stripes": 0.9, "hooves": -0.1, "tail": None, "weight": 0.2}
     facts = suggest(ZOO, model(reliability))["attribute_facts"]
     assert [(fact["name"], fact["reliability"]) for fact in facts] == [
@@ -127,7 +127,7 @@ def test_attributes_are_listed_from_the_least_seen_and_those_that_carry_nothing_
     assert [fact["name"] for fact in facts if fact["constant"]] == ["tail"]
 
 
-def test_a_pair_that_only_unseen_attributes_separate_is_said_and_what_photos_show_is_named():
+def test_a_pair_separated_only_by_unreliable_attributes_has_advice():
     reliability = {"stripes": 0.9, "hooves": 0.7, "tail": 0.1, "weight": 0.2}
     document = suggest(ZOO, model(reliability), bound=0.9)
     pair = next(pair for pair in document["pairs"] if set(pair["classes"]) == {"horse", "pony"})
@@ -136,14 +136,14 @@ def test_a_pair_that_only_unseen_attributes_separate_is_said_and_what_photos_sho
     assert "(weight) is hardly seen in photos" in pair["advice"]
 
 
-def test_attributes_that_say_the_same_are_found_whatever_their_scale_or_sign():
+def test_redundant_attributes_are_found_at_any_scale_and_sign():
     values = np.random.default_rng(2).normal(size=(9, 3)).astype(np.float32)
     values = np.concatenate([values, 5 - 0.5 * values[:, :1]], axis=1)
     rows = {f"class {k}": row for k, row in enumerate(values.tolist())}
     assert suggest(table(rows, "a b c minus"))["redundant"] == [["a", "minus"]]
 
 
-def test_values_outside_the_model_s_own_table_are_named_the_furthest_first():
+def test_values_outside_the_table_of_the_model_are_listed_the_most_extreme_first():
     odd = replace(ZOO, values=ZOO.values.copy())
     odd.values[0, 0], odd.values[1, 3] = 90, 1.0
     found = suggest(odd, model())["out_of_range"]
@@ -155,7 +155,7 @@ def test_values_outside_the_model_s_own_table_are_named_the_furthest_first():
     assert found["values"][0]["range"] == [0, 9]
 
 
-def test_classes_far_from_all_seen_ones_come_first():
+def test_classes_far_from_all_seen_classes_come_first():
     near = suggest(ZOO, model())["nearest_seen"]
     assert {each["class"] for each in near} == {"horse", "pony", "cat", "lynx"}
     assert [each["cosine"] for each in near] == sorted(each["cosine"] for each in near)
@@ -168,17 +168,17 @@ def test_a_table_with_other_attributes_than_the_model_s_is_refused():
 
 
 @pytest.mark.parametrize("rows", [{"a": [1, 2]}, {"a": [1, 2], "b": [3, 4]}, {"a": [0, 0], "b": [0, 0]}])
-def test_tables_of_one_or_two_classes_are_no_trouble(rows: dict[str, list[float]]):
+def test_tables_of_one_or_two_classes_are_valid(rows: dict[str, list[float]]):
     document = suggest(table(rows, "x y"))
     assert len(document["pairs"]) == len(rows) - 1
     assert document["next"]
 
 
-def test_the_shipped_model_compares_as_its_networks_do():
+def test_the_description_space_of_the_shipped_model_is_that_of_its_networks():
     torch = pytest.importorskip("torch")
     from revcd_cli.checkpoint.model_file import load_checkpoint
 
-    checkpoint, known = load_checkpoint("animals"), read_descriptions("animals")
+    checkpoint, known = load_checkpoint("animals"), read_description_space("animals")
     values = checkpoint.classes.values
     parts = [network.precondition(torch.from_numpy(values)) for network in checkpoint.model.networks]
     units = [torch.nn.functional.normalize(part, dim=-1) for part in parts]

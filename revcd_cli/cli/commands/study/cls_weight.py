@@ -53,7 +53,7 @@ LossWeightsOption = Annotated[
 def cls_weight(
     dataset: DatasetOption,
     output: FolderOption,
-    weights: LossWeightsOption = DEFAULT_WEIGHTS,
+    weights: LossWeightsOption = DEFAULT_WEIGHTS,  # type: ignore[assignment]  # typer parses the default
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Trainings per weight, from --seed on.")] = 3,
     seed: SeedOption = 0,
     test: Annotated[

@@ -1,4 +1,4 @@
-"""`revcd evaluate --baselines` and `revcd study ladder` as a user types them, on features that are there already."""
+"""The commands `revcd evaluate --baselines` and `revcd study ladder`, on a dataset with features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import revcd_cli.pipeline.compare.compare as compare_module
 from revcd_cli.__main__ import main
-from revcd_cli.pipeline.compare.compare import EVERYTHING
+from revcd_cli.pipeline.compare.compare import DEFAULT_METHODS
 from revcd_cli.pipeline.settings import resolve_settings
 from revcd_cli.pipeline.study.ladder import STEPS
 
@@ -62,12 +62,12 @@ def shown(figure: dict[str, float | None]) -> str:
 
 
 @pytest.mark.slow
-def test_all_baselines_come_in_one_table_and_as_files(toy: list[str], tmp_path: Path, capsys):
+def test_all_methods_are_printed_and_written(toy: list[str], tmp_path: Path, capsys):
     report = tmp_path / "report"
     assert main(["evaluate", *toy, "--baselines", "--seeds", "2", *SMALL, "-o", str(report)]) == 0
     printed = capsys.readouterr()
     rows, document = table_of(printed.out), json.loads((report / "comparison.json").read_text("utf-8"))
-    assert tuple(rows) == EVERYTHING == tuple(document["methods"])
+    assert tuple(rows) == DEFAULT_METHODS == tuple(document["methods"])
     for name, entry in document["methods"].items():
         assert [rows[name][figure] for figure in FIGURES] == [shown(entry["test"][figure]) for figure in FIGURES]
         assert [rows[name][f"{figure} unpenalised"] for figure in "SU"] == [shown(entry["plain"][k]) for k in "SU"]
@@ -76,8 +76,8 @@ def test_all_baselines_come_in_one_table_and_as_files(toy: list[str], tmp_path: 
     assert document["dataset"]["features_sha256"][:12] in printed.err
     with (report / "comparison.csv").open(newline="", encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == len(document["results"])
-    assert all(f"<bdi>{name}</bdi>" in (report / "comparison.html").read_text("utf-8") for name in EVERYTHING)
-    assert main(["evaluate", *toy, "--baselines", "-o", str(report)]) == 2  # there is one already
+    assert all(f"<bdi>{name}</bdi>" in (report / "comparison.html").read_text("utf-8") for name in DEFAULT_METHODS)
+    assert main(["evaluate", *toy, "--baselines", "-o", str(report)]) == 2  # the file exists
 
 
 def test_the_whole_table_has_more_candidates(toy: list[str], capsys):
@@ -87,9 +87,7 @@ def test_the_whole_table_has_more_candidates(toy: list[str], capsys):
         assert result["candidates"] == {"seen": 5, "unseen": candidates}
 
 
-def test_what_was_measured_is_kept_when_a_later_method_fails(
-    toy: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_results_are_kept_if_a_later_method_fails(toy: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
@@ -111,7 +109,7 @@ def test_what_was_measured_is_kept_when_a_later_method_fails(
         (["--method", "rigde"], 'did you mean "ridge"?'),
     ],
 )
-def test_options_that_do_not_go_together_are_refused_before_anything_is_read(
+def test_conflicting_options_are_refused_before_any_input_is_read(
     arguments: list[str], says: str, tmp_path: Path, capsys
 ):
     assert main(["evaluate", "--dataset", str(tmp_path / "none"), *arguments]) == 2
@@ -130,4 +128,4 @@ def test_the_ladder_prints_the_rows_that_it_writes(toy: list[str], tmp_path: Pat
             figures = [rows[row["name"]][f"{part} {name}"] for name in FIGURES]
             assert figures == [shown(row[part][name]) for name in FIGURES]
     assert document["config"] == resolve_settings("paper-awa2").config.to_dict()
-    assert main(["study", "ladder", *toy, "-o", str(tmp_path)]) == 2  # there is one already
+    assert main(["study", "ladder", *toy, "-o", str(tmp_path)]) == 2  # the file exists
