@@ -1,8 +1,8 @@
-"""How long the first answer takes: python benchmarks/cold_start.py [PHOTO]
+"""Time of the first prediction in a new process: python benchmarks/cold_start.py [PHOTO]
 
 Runs, in turn for a few rounds, the whole process of `revcd predict PHOTO`, of a bare script that builds the same
-network with timm and runs it once, and of `import torch` alone. The first start of all, which prepares the network and
-keeps it for later ones, is timed once, in a cache of its own.
+network with timm and runs it once, and of `import torch` alone. The very first run, which fills the
+cache with the prepared network, is timed once, with an empty cache.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where the time of the first answer goes: OMP_NUM_THREADS=1 python benchmarks/cold_steps.py [PHOTO]
+"""Time of each step of a first prediction: OMP_NUM_THREADS=1 python benchmarks/cold_steps.py [PHOTO]
 
 Runs `revcd predict PHOTO` in a fresh process a few times, with a clock around what it imports and calls, and prints the
-median processor time of each step. What stands under another step is a part of it.
+median processor time of each step. An indented step is part of the step above it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ CALLS = {  # what is timed: the module in which a name is looked up, and the nam
     "the model": ("revcd_cli.pipeline.predict.predictor", "load_checkpoint"),
     "the backbone": ("revcd_cli.pipeline.predict.predictor", "load_recorded"),
     "  its weights' sha256": ("revcd_cli.backbones.backbone", "file_sha256"),
-    "  its kept program": ("revcd_cli.backbones.backbone", "load_program"),
-    "  program to layers of this machine": ("revcd_cli.backbones.program.steps", "Program.prepared"),
+    "  its cached program": ("revcd_cli.backbones.backbone", "load_program"),
+    "  weights laid out for this processor": ("revcd_cli.backbones.program.steps", "Program.prepared"),
     "its forward pass": ("revcd_cli.backbones.backbone", "Backbone.__call__"),
     "scores of 50 classes": ("revcd_cli.pipeline.predict.predictor", "score_rows"),
 }
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def inside(photo: str) -> None:
-    """Run the command with clocks on, and print the seconds of each step as JSON."""
+    """Run the command with timed steps, and print the seconds of each as JSON."""
     spent: dict[str, float] = {"the interpreter": time.process_time()}
 
     def timed(step: str, name: str) -> None:
@@ -74,7 +74,7 @@ def inside(photo: str) -> None:
 
 
 def watch(spent: dict[str, float], step: str, module: str, name: str) -> None:
-    """Put a clock around a function or method; `spent` gets its step at once, so that steps stand in order."""
+    """Time a function or method; its step is added to `spent` at once, which keeps the order."""
     owner = importlib.import_module(module)
     *outer, last = name.split(".")
     for part in outer:

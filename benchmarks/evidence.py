@@ -1,4 +1,4 @@
-"""The evidence rule against naive ways to compute it: OMP_NUM_THREADS=1 python benchmarks/evidence.py
+"""The evidence rule against straightforward implementations: OMP_NUM_THREADS=1 python benchmarks/evidence.py
 
 "pair by pair" calls the network for each photo, class and draw; "class by class" does so for all photos at once. Both
 encode the condition again for every call, and ask the two branches one after the other. Then the growth over classes

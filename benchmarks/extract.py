@@ -1,4 +1,4 @@
-"""How fast photos become features: python benchmarks/extract.py [PHOTOS] [--backbone resnet101|embedded]
+"""Photos to image features, against timm's and torchvision's loaders: python benchmarks/extract.py [PHOTOS] [--backbone resnet101|embedded]
 
 Runs, in turn and each in a process of its own, for a few rounds:
 
@@ -30,7 +30,7 @@ from typing import Any
 ANIMALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "animals" / "images"
 TAGS = {"resnet101": "resnet101.tv_in1k", "embedded": "embedded"}
 LOADER_WORKERS = 2
-BATCH = 32  # of the rivals
+BATCH = 32  # of timm and torchvision
 
 
 def main() -> None:

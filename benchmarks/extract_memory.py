@@ -1,7 +1,7 @@
-"""How memory and time grow with the number of photos: python benchmarks/extract_memory.py [PHOTOS]
+"""Peak memory and time of extraction over the number of photos: python benchmarks/extract_memory.py [PHOTOS]
 
 Extracts 100, 1,000 and 10,000 photos (links to those of the folder, which repeat), each number in a process of its own,
-with timm's smallest network, so that what is measured is all that surrounds the network.
+with timm's smallest network, so that the network itself hardly counts.
 """
 
 from __future__ import annotations

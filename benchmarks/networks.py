@@ -1,4 +1,4 @@
-"""What the benchmarks of the network share: a model of the default settings, made-up data, and pairs run in turn."""
+"""Shared helpers of the benchmarks: a model of the default settings, generated data, and timing in alternation."""
 
 from __future__ import annotations
 

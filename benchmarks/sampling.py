@@ -1,4 +1,4 @@
-"""Few steps against the full chain at equal predictions: OMP_NUM_THREADS=1 python benchmarks/sampling.py
+"""DDIM with few steps against the full DDPM chain: OMP_NUM_THREADS=1 python benchmarks/sampling.py
 
 The naive chain is Algorithm 2 as written: every time from T to 1, the condition encoded again at each, the two branches
 of guidance one after the other. All ways name the photos of a network that was trained on made-up classes, by cosines.

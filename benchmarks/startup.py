@@ -1,7 +1,7 @@
-"""How long revcd takes to say something: python benchmarks/startup.py
+"""Start-up time of commands that compute nothing: python benchmarks/startup.py
 
-Runs each command in turn with a bare interpreter, several rounds, and prints the median of the processor time and of
-the time on the clock, each also as a ratio to the interpreter that does nothing.
+Runs each command in turn with `python -c pass`, for several rounds, and prints the medians of processor time and
+wall-clock time, and their ratios to `python -c pass`.
 """
 
 from __future__ import annotations

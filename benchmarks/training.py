@@ -1,4 +1,4 @@
-"""Training against a plain loop: python benchmarks/training.py
+"""Training against a plain DataLoader loop: python benchmarks/training.py
 
 The plain loop trains the same networks with the same losses, batch size and number of steps the way one writes it
 first: a data set that gives one photo at a time, a DataLoader with a weighted sampler, AdamW as it comes, a moving
@@ -35,7 +35,7 @@ ROUNDS, WHOLE_ROUNDS = 5, 2
 
 
 class PlainLoop:
-    """What one writes first."""
+    """The plain training loop."""
 
     def __init__(self, model: RevCD, data: TrainingRows) -> None:
         self.model, self.data = model.requires_grad_(True).train(), data
