@@ -1,4 +1,4 @@
-"""Forward passes of the backbone in OpenVINO and torch.compile: python benchmarks/engines.py [--batch 16] [--ways WAY ...]
+"""Forward passes in OpenVINO and torch.compile: python benchmarks/engines.py [--batch 16] [--ways WAY ...]
 
 Forward passes alone, in turn within each round, on batches that are in memory: revcd's own program, a stream for each
 core; OpenVINO (throughput, the same number of streams; left out where `openvino` is not installed); and torch.compile

@@ -1,4 +1,4 @@
-"""Photos to image features, against timm's and torchvision's loaders: python benchmarks/extract.py [PHOTOS] [--backbone resnet101|embedded]
+"""Photos to image features: python benchmarks/extract.py [PHOTOS] [--backbone resnet101|embedded]
 
 Runs, in turn and each in a process of its own, for a few rounds:
 

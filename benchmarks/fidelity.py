@@ -1,4 +1,4 @@
-"""Accuracy of reduced precision and of JPEGs decoded at a fraction of their size: python benchmarks/fidelity.py [DATASET]
+"""Accuracy of reduced precision and of scaled JPEG decoding: python benchmarks/fidelity.py [DATASET]
 
 For each way, over the test photos of the data set and with the real weights of the embedded backbone: the cosine of its
 features to those of timm's own network in float32, and S, U and H of the shipped model on them. The photos are small,

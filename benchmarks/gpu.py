@@ -22,7 +22,8 @@ from on_gpu.measure import describe, section
 from on_gpu.model import evidence, sampling, training
 from on_gpu.run import Run
 
-from revcd_cli.system import runtime
+from revcd_cli.system.memory import keep_freed_memory
+from revcd_cli.system.threads import use_threads
 
 
 def main() -> None:
@@ -33,8 +34,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["XDG_CACHE_HOME"] = place  # micro-benchmarks and programs of this run alone
-        runtime.keep_memory()
-        runtime.use_threads()
+        keep_freed_memory()
+        use_threads()
         run = Run(given, Path(place))
         print(f"`python benchmarks/gpu.py`: {describe(run.device)}.", flush=True)
         sections: dict[str, Callable[[], None]] = {}

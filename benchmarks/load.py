@@ -1,4 +1,4 @@
-"""Memory of the commands over many photos and classes: python benchmarks/load.py [NAME ...] [--photos N] [--members N] [--classes N]
+"""Memory over many photos and classes: python benchmarks/load.py [NAME ...] [--photos N] [--members N] [--classes N]
 
 Makes small photos on the spot, all different, and gives them to the real commands, each in a process of its own whose
 memory is looked at ten times a second. Printed are the resident megabytes when 1 %, 10 %, 50 % and 100 % of the photos

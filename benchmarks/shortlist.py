@@ -1,4 +1,4 @@
-"""The evidence rule on a shortlist of classes against all classes: OMP_NUM_THREADS=1 python benchmarks/shortlist.py [PHOTOS]
+"""The evidence rule on a shortlist of classes: OMP_NUM_THREADS=1 python benchmarks/shortlist.py [PHOTOS]
 
 The shipped model names photos among its own classes and made-up ones, which are mixtures of two of them with noise on
 them, half of them seen. For each length of the shortlist: the processor time of a photo, and how many answers, with the

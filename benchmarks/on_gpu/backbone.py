@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from revcd_cli.backbones.preprocess import Preprocessing
-from revcd_cli.system import runtime
+from revcd_cli.system.threads import stream_pool
 
 from .measure import (
     Graphed,
@@ -108,7 +108,7 @@ def from_memory(run: Run, name: str) -> None:
 
     def way(call: Callable[[Tensor], Tensor], threads: int) -> Way:
         def run_all() -> None:
-            with runtime.stream_pool(threads) as pool:
+            with stream_pool(threads) as pool:
                 list(pool.map(call, batches))
 
         return run_all

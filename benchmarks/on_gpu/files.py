@@ -15,7 +15,8 @@ from revcd_cli.backbones.backbone import Backbone
 from revcd_cli.backbones.preprocess import Preprocessing
 from revcd_cli.data.photos.sources import iter_sources
 from revcd_cli.pipeline.extract.extract import extract_sources
-from revcd_cli.system import runtime
+from revcd_cli.system.device import to_device
+from revcd_cli.system.precision import precision_name
 
 from .measure import (
     Graphed,
@@ -37,7 +38,7 @@ def extraction(run: Run, name: str) -> None:
     bare = run.bare(name).to(run.device, backbone.precision.value, memory_format=torch.channels_last)
     ways: dict[str, Way] = {
         "revcd extract": functools.partial(extracted, run, backbone, folder, count),
-        f"timm, its loader, {runtime.precision_name(backbone.precision.value)}": functools.partial(
+        f"timm, its loader, {precision_name(backbone.precision.value)}": functools.partial(
             through_timm, run, bare, backbone, folder
         ),
         "decoding and resizing alone, Pillow, all CPU threads": functools.partial(decoded, backbone, files),
@@ -107,7 +108,7 @@ def decoded_on_gpu(run: Run, backbone: Backbone, files: list[Path], whole: bool)
             if whole:
                 resized = [F.resize(each, [backbone.least_side or height], antialias=True) for each in pictures]
                 pixels = torch.stack([F.center_crop(each, [height, height]) for each in resized])
-                images = runtime.to_device(config.normalised(pixels), run.device, backbone.precision.value)
+                images = to_device(config.normalised(pixels), run.device, backbone.precision.value)
                 backbone.network(images).float().cpu()
     if run.on_gpu:
         torch.cuda.synchronize()

@@ -12,10 +12,10 @@ from torch import Generator, Tensor
 
 import revcd_cli.scoring.evidence as evidence_module
 from revcd_cli.config import InferenceConfig
+from revcd_cli.core.sample import sample_semantics
 from revcd_cli.core.trainer import Trainer
 from revcd_cli.scoring.evidence import evidence_scores
-from revcd_cli.scoring.scores import sample_semantics
-from revcd_cli.system import runtime
+from revcd_cli.system.threads import one_thread
 
 from .measure import (
     Way,
@@ -54,7 +54,7 @@ def training(run: Run, compiled: bool) -> None:
         ways["with torch.compile of both networks"] = functools.partial(trainer(run.device, True).run_epoch, 0, 0)
     found = run.time(ways)
     if not compiled:
-        with runtime.one_thread():
+        with one_thread():
             on_cpu = functools.partial(trainer(torch.device("cpu")).run_epoch, 0, 0)
             found["revcd on the CPU, one thread"] = in_rounds({"": on_cpu}, torch.device("cpu"), run.rounds, 0)[""]
     steps = plain.steps_per_epoch
