@@ -1,4 +1,4 @@
-"""What people look at or load elsewhere: HTML pages, plots, and files of predictions and figures.
+"""Reports of results: HTML pages, plots, and files of predictions and metrics.
 
-May import `pipeline` (the results that are shown) and what lies below it.
+May import `pipeline` (for the results) and the packages below it.
 """

@@ -1,14 +1,14 @@
-"""What revcd's HTML pages share: one look (`templates/page.css`), and a template engine that escapes everything.
+"""Render the HTML pages from Jinja templates with automatic escaping.
 
-A page is one file that needs nothing else: its style and script are inside, and its Content-Security-Policy forbids
-every request.
+A page is one file: styles and scripts are inline, and its Content-Security-Policy forbids every request. Each page has
+a folder in `templates/`; `templates/shared/` holds the parts of several pages.
 """
 
 from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data.formats.path_encoding import encode_path
 from ..pipeline.predict.predictions import rounded
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
+def render_page(name: str, **values: Any) -> bytes:
+    """Return the page of that name ("classes", "comparison" or "evaluation") with these values."""
+    return page_bytes(page_environment().get_template(f"{name}/page.html.jinja").render(values))
+
+
 def page_environment() -> Environment:
-    """Return the engine for the templates of this package; `page.css` is included by each."""
+    """Return the Jinja environment of the templates, with the filters that they use."""
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -34,5 +39,5 @@ def page_environment() -> Environment:
 
 
 def page_bytes(text: str) -> bytes:
-    """Return a page as UTF-8; a character that has no code there (half of a pair) becomes visible as its escape."""
+    """Return a page as UTF-8. Characters that UTF-8 cannot encode (lone surrogates) become escapes."""
     return text.encode("utf-8", "backslashreplace")

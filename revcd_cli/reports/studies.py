@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +15,7 @@ from ..pipeline.study.cls_weight import WeightResult
 from ..pipeline.study.denoise import ChainSamples
 from ..pipeline.study.ladder import StepResult, summarise_step
 from ..system.files import write_bytes
+from .documents import csv_bytes, json_bytes
 from .plots.denoise import plot_denoise
 from .plots.figures import plot_cls_weight
 
@@ -42,11 +40,8 @@ def write_denoise(folder: Path, samples: ChainSamples, dataset: FeaturedDataset)
 
 
 def _denoise_csv(samples: ChainSamples, dataset: FeaturedDataset) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "t", "photo", "class", "seen", "x", "y", "cosine"])
-    writer.writerows(_denoise_rows(samples, dataset))
-    return text.getvalue().encode("utf-8", "backslashreplace")  # a file name may hold bytes that are not text
+    columns = ("step", "t", "photo", "class", "seen", "x", "y", "cosine")
+    return csv_bytes(columns, _denoise_rows(samples, dataset))
 
 
 def _denoise_rows(samples: ChainSamples, dataset: FeaturedDataset) -> Iterator[list[object]]:
@@ -85,5 +80,4 @@ def describe_ladder(
 
 def write_ladder(folder: Path, document: dict[str, Any]) -> None:
     """Write ladder.json atomically. document: of `describe_ladder`."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_bytes(folder / LADDER_FILES[0], text.encode())
+    write_bytes(folder / LADDER_FILES[0], json_bytes(document))

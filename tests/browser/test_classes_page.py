@@ -9,7 +9,7 @@ import pytest
 
 from revcd_cli.data.classes.attributes import ClassAttributes
 from revcd_cli.pipeline.tables.suggest import suggest
-from revcd_cli.reports.classes_page import class_page
+from revcd_cli.reports.classes.page import class_page
 
 pytestmark = pytest.mark.slow
 

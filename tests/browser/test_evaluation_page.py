@@ -122,7 +122,7 @@ def test_the_confusion_of_every_cell_is_drawn_and_read_out(page_file: Path, open
         for answer in range(3):
             n, total = counts.get((row, answer), 0), of_class[row]
             said = f"{n} {'photo' if n == 1 else 'photos'} of {total} ({100 * n / total:.1f} %)"
-            expected[f"true {NAMES[row]}, answered {NAMES[answer]}: {said}"] = (row, answer, n > 0)
+            expected[f"true class {NAMES[row]}, predicted {NAMES[answer]}: {said}"] = (row, answer, n > 0)
     assert set(places) == set(expected)
     left, top, right, bottom = (min(place[k] for place in places.values()) for k in range(4))
     for text, (row, answer, _) in expected.items():
@@ -144,11 +144,11 @@ def test_the_matrix_is_steered_by_keys_and_by_a_class_s_name(page_file: Path, op
     page.locator("#matrix").focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight"):  # the first one selects the first cell
         page.keyboard.press(key)
-    assert page_says(page).startswith(f"true {NAMES[1]}, answered {NAMES[1]}: 0 photos of 2")
+    assert page_says(page).startswith(f"true class {NAMES[1]}, predicted {NAMES[1]}: 0 photos of 2")
     page.keyboard.press("ArrowLeft")
-    assert page_says(page).startswith(f"true {NAMES[1]}, answered wolf: 2 photos of 2 (100.0 %)")
+    assert page_says(page).startswith(f"true class {NAMES[1]}, predicted wolf: 2 photos of 2 (100.0 %)")
     page.locator("#goto").select_option(label="okapi (unseen)")
-    assert page_says(page).startswith("true okapi, answered okapi: 5 photos of 8")
+    assert page_says(page).startswith("true class okapi, predicted okapi: 5 photos of 8")
 
 
 def test_tables_are_sorted_by_a_click_and_narrowed_by_a_search(page_file: Path, open_page):
@@ -173,7 +173,7 @@ def test_a_matrix_of_200_classes_can_be_read(make_page, open_page):
     page = open_page(make_page(scores))
     assert page.locator("#goto option").count() == 201
     page.locator("#goto").select_option(index=120)
-    assert page_says(page).startswith("true 120.Black_footed_Albatross, answered 120.Black_footed_Albatross: ")
+    assert page_says(page).startswith("true class 120.Black_footed_Albatross, predicted 120.Black_footed_Albatross: ")
     zoomed = page.evaluate("document.getElementById('matrix').classList.contains('zoomed')")
     page.locator("[data-zoom=whole]").click()
     whole = page.evaluate("document.getElementById('matrix').classList.contains('zoomed')")

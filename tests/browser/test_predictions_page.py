@@ -134,15 +134,15 @@ def test_a_filter_leaves_what_matches(page_file: Path, open_page):
     assert len(shown(page)) == len(PHOTOS)
 
 
-def test_attributes_that_argue_for_the_winner_come_first_in_units_of_their_spread_over_classes(
+def test_attributes_nearer_to_the_predicted_class_come_first_in_standard_deviations_over_classes(
     page_file: Path, open_page
 ):
     page = open_page(page_file)
     page.locator("#p1 a").click()
     why = page.locator(".why")
     rows = [row.inner_text().split("\n")[0].split("\t")[0] for row in why.locator("tbody tr").all()]
-    assert rows == ["For ox", HOSTILE, "horns", "wool", "Against it, for yak", "size"]
-    assert "Of 5 attributes, 3 argue for the first and 1 for the second" in why.inner_text()
+    assert rows == ["For ox", HOSTILE, "horns", "wool", "For yak", "size"]
+    assert "Of 5 attributes, 3 are nearer to the first class and 1 to the second" in why.inner_text()
     assert why.locator("tr", has_text="horns").locator(".num").all_inner_texts() == ["10 ± 5", "0", "100"]
     assert why.locator("tr.faint th").all_inner_texts() == ["wool\nphotos hardly show it"]
     assert '"joint"' in why.locator(".note").inner_text() and "visual prototypes" in why.locator(".note").inner_text()
@@ -159,7 +159,7 @@ def test_the_winner_can_be_compared_with_any_candidate_and_with_the_average(page
     assert why.locator("tbody").inner_text().replace(f"for {HOSTILE}", "for other") == averaged
     # Against (50, 50, 50, 15, 6): (40 - 10) / 50, (10 - 40) / 50, 0, (3 - 8) / 5, (3 - 1) / 2.
     rows = [row.inner_text().split("\n")[0].split("\t")[0] for row in why.locator("tbody tr").all()]
-    assert rows == ["For ox", HOSTILE, "horns", f"Against it, for {HOSTILE}", "size", "wool"]
+    assert rows == ["For ox", HOSTILE, "horns", f"For {HOSTILE}", "size", "wool"]
 
 
 def test_the_keyboard_moves_opens_leafs_and_closes(page_file: Path, open_page):

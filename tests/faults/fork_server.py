@@ -40,7 +40,7 @@ def warm_up() -> Callable[[], None]:
     from revcd_cli.pipeline.predict import predictor as predict
     from revcd_cli.pipeline.tables import check  # noqa: F401
     from revcd_cli.pipeline.train import train  # noqa: F401
-    from revcd_cli.reports.evaluation import files  # noqa: F401
+    from revcd_cli.reports.evaluation import metrics  # noqa: F401
     from revcd_cli.reports.predictions import files as prediction_files  # noqa: F401
 
     load_checkpoint, load_recorded = predict.load_checkpoint, predict.load_recorded

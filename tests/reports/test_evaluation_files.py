@@ -19,7 +19,7 @@ from revcd_cli.metrics.curve import SeenUnseenCurve, seen_unseen_curve
 from revcd_cli.pipeline.evaluate.evaluate import GZSLReport, evaluate, evaluation_scores
 from revcd_cli.pipeline.evaluate.split_scores import ClassAccuracy
 from revcd_cli.pipeline.fingerprint import features_sha256
-from revcd_cli.reports.evaluation.files import FILES, curve_points, describe, write_report
+from revcd_cli.reports.evaluation.metrics import METRICS_FILES, curve_points, describe_evaluation, write_metrics
 from revcd_cli.system.files import check_output_folder, file_sha256
 
 AWKWARD = GZSLReport(
@@ -54,7 +54,7 @@ def strict_json(text: str) -> Any:
 
 
 def document(toy_model, report: GZSLReport, **options: Any) -> dict[str, Any]:
-    return describe(report, load_checkpoint(toy_model.path), toy_model.dataset, **options)
+    return describe_evaluation(report, load_checkpoint(toy_model.path), toy_model.dataset, **options)
 
 
 def random_curve(photos: int) -> SeenUnseenCurve:
@@ -67,7 +67,7 @@ def random_curve(photos: int) -> SeenUnseenCurve:
 
 def test_a_report_says_what_was_evaluated_on_what(toy_model):
     checkpoint = load_checkpoint(toy_model.path)
-    described = describe(evaluate(checkpoint, toy_model.dataset), checkpoint, toy_model.dataset)
+    described = describe_evaluation(evaluate(checkpoint, toy_model.dataset), checkpoint, toy_model.dataset)
     assert described["model"] == {"name": "toy", "sha256": file_sha256(toy_model.path)}
     assert described["dataset"] == {
         "name": "toy",
@@ -109,7 +109,7 @@ def test_metrics_come_back_from_the_file_as_they_were(toy_model, tmp_path: Path)
     report, curve = scores.report(gamma), scores.curve()
     assert report == evaluate(checkpoint, toy_model.dataset)
     described = document(toy_model, report, curve=curve)
-    write_report(tmp_path / "a" / "report", described, curve)
+    write_metrics(tmp_path / "a" / "report", described, curve)
     read = strict_json((tmp_path / "a" / "report" / "metrics.json").read_text("utf-8"))
     assert read == described
     entries = tuple(ClassAccuracy(**entry) for entry in read["per_class"])
@@ -121,7 +121,7 @@ def test_the_curve_is_written_whole_and_thinned_in_the_document(toy_model, tmp_p
     curve = random_curve(photos)
     report = dataclasses.replace(AWKWARD, acc_unseen=0.1, ausuc=curve.ausuc())
     described = document(toy_model, report, curve=curve)
-    write_report(tmp_path, described, curve)
+    write_metrics(tmp_path, described, curve)
     with (tmp_path / "su_curve.csv").open(encoding="utf-8", newline="") as stream:
         rows = [tuple(map(float, row.values())) for row in csv.DictReader(stream)]
     points = curve_points(curve)
@@ -134,13 +134,13 @@ def test_the_curve_is_written_whole_and_thinned_in_the_document(toy_model, tmp_p
     assert (tmp_path / "su_curve.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (tmp_path / "su_curve.svg").read_bytes()
     before = {path.name: file_sha256(path) for path in tmp_path.iterdir()}
-    write_report(tmp_path, described, curve)
+    write_metrics(tmp_path, described, curve)
     assert {path.name: file_sha256(path) for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("report", [AWKWARD, dataclasses.replace(AWKWARD, per_class=())], ids=["awkward", "empty"])
 def test_figures_that_are_not_defined_are_null_and_names_survive(toy_model, tmp_path: Path, report: GZSLReport):
-    write_report(tmp_path / "report", document(toy_model, report))
+    write_metrics(tmp_path / "report", document(toy_model, report))
     read = strict_json((tmp_path / "report" / "metrics.json").read_text("utf-8"))
     assert read["metrics"]["acc_seen"] == 1 / 3 and read["su_curve"] is None
     assert [read["metrics"][name] for name in ("acc_unseen", "harmonic_mean", "acc_zsl", "ausuc")] == [None] * 4
@@ -155,26 +155,26 @@ def test_figures_that_are_not_defined_are_null_and_names_survive(toy_model, tmp_
 
 
 def test_a_figure_that_is_no_number_is_an_error_and_the_old_report_stays(toy_model, tmp_path: Path):
-    write_report(tmp_path, document(toy_model, AWKWARD))
+    write_metrics(tmp_path, document(toy_model, AWKWARD))
     before = {path.name: file_sha256(path) for path in tmp_path.iterdir()}
     with pytest.raises(ValueError):
-        write_report(tmp_path, document(toy_model, dataclasses.replace(AWKWARD, acc_seen=float("nan"))))
+        write_metrics(tmp_path, document(toy_model, dataclasses.replace(AWKWARD, acc_seen=float("nan"))))
     assert {path.name: file_sha256(path) for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", METRICS_FILES)
 def test_an_existing_report_needs_overwrite(tmp_path: Path, name: str):
     (tmp_path / name).write_text("old")
     with pytest.raises(UsageError, match="exists already") as caught:
-        check_output_folder(tmp_path, FILES, overwrite=False)
+        check_output_folder(tmp_path, METRICS_FILES, overwrite=False)
     assert name in caught.value.message
-    check_output_folder(tmp_path, FILES, overwrite=True)
+    check_output_folder(tmp_path, METRICS_FILES, overwrite=True)
 
 
 def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
-    check_output_folder(tmp_path / "new" / "report", FILES, overwrite=False)
+    check_output_folder(tmp_path / "new" / "report", METRICS_FILES, overwrite=False)
     (tmp_path / "notes.txt").write_text("mine")
-    check_output_folder(tmp_path, FILES, overwrite=False)
+    check_output_folder(tmp_path, METRICS_FILES, overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -182,4 +182,4 @@ def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
 def test_a_file_is_no_report_folder(tmp_path: Path, overwrite: bool):
     (tmp_path / "file").write_text("old")
     with pytest.raises(UsageError, match="is a file"):
-        check_output_folder(tmp_path / "file", FILES, overwrite=overwrite)
+        check_output_folder(tmp_path / "file", METRICS_FILES, overwrite=overwrite)

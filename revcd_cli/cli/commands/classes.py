@@ -69,7 +69,7 @@ def suggest(
     from ...data.classes.attributes import read_attribute_csv
     from ...pipeline.tables.description_space import read_description_space
     from ...pipeline.tables.suggest import suggest as run
-    from ...reports.classes_page import check_page_output, class_page
+    from ...reports.classes.page import check_page_output, class_page
     from ...system.files import write_bytes
 
     if output is not None:

@@ -80,13 +80,13 @@ def plan_comparison(
     """Check the request before any work is done. methods: None means those of `--baselines`."""
     from ...pipeline.compare.compare import DEFAULT_METHODS, check_methods
     from ...pipeline.settings import resolve_settings
-    from ...reports.comparison.report import FILES
+    from ...reports.comparison.report import COMPARISON_FILES
     from ...system.files import check_output_folder
 
     methods = DEFAULT_METHODS if methods is None else methods
     check_methods(methods)
     if output is not None:
-        check_output_folder(output, FILES, overwrite=overwrite)
+        check_output_folder(output, COMPARISON_FILES, overwrite=overwrite)
     return ComparisonPlan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
 
 

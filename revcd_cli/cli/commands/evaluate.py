@@ -128,12 +128,12 @@ def evaluate(
         return
     from ...pipeline.evaluate.diagnosis import diagnose, measure_confidence
     from ...pipeline.evaluate.evaluate import evaluation_scores
-    from ...reports.evaluation.files import describe
-    from ...reports.evaluation.report import FILES, PAGE, write_evaluation
+    from ...reports.evaluation.metrics import describe_evaluation
+    from ...reports.evaluation.report import EVALUATION_FILES, PAGE, write_evaluation
     from ...system.files import check_output_folder
 
     if output is not None:
-        check_output_folder(output, FILES, overwrite=overwrite)
+        check_output_folder(output, EVALUATION_FILES, overwrite=overwrite)
     checkpoint, opened = open_with_model(
         dataset,
         model,
@@ -148,7 +148,7 @@ def evaluate(
     scores, gamma = evaluation_scores(checkpoint, opened, rule=rule, device=device, whole_table=whole_table)
     report, curve = scores.report(gamma), scores.curve()
     confidence = measure_confidence(checkpoint, scores, rule)
-    document = describe(report, checkpoint, opened, rule=rule, curve=curve, confidence=confidence)
+    document = describe_evaluation(report, checkpoint, opened, rule=rule, curve=curve, confidence=confidence)
     if output is not None:
         write_evaluation(output, document, curve, diagnose(checkpoint, opened, scores, rule=rule, device=device))
         console.note(f"Written to {output}; open {output / PAGE} in a browser.")

@@ -1,4 +1,4 @@
-"""The page of a comparison: methods side by side, a point for each training, from comparison.json's values alone."""
+"""The page of a comparison of methods, from the values of comparison.json."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from ... import __version__
 from ...metrics.summary import METRIC_NAMES
-from ..pages import page_bytes, page_environment
+from ..pages import render_page
 
 
 def comparison_page(document: dict[str, Any]) -> bytes:
-    """Return the page. document: of `comparison_report.describe_comparison`."""
+    """Return the page. document: of `report.describe_comparison`."""
     results = document["results"]
     best = {name: _best(document["methods"], name) for name in METRIC_NAMES}
     methods = [
@@ -31,23 +31,19 @@ def comparison_page(document: dict[str, Any]) -> bytes:
         }
         for method, entry in document["methods"].items()
     ]
-    text = (
-        page_environment()
-        .get_template("evaluation_comparison.html.jinja")
-        .render(
-            version=__version__,
-            document=document,
-            methods=methods,
-            figures=METRIC_NAMES,
-            candidates=next((each["candidates"] for each in results if (each["candidates"] or {}).get("unseen")), None),
-            runs=[result | {"settings": json.dumps(result["settings"])} for result in results],
-        )
+    return render_page(
+        "comparison",
+        version=__version__,
+        document=document,
+        methods=methods,
+        figures=METRIC_NAMES,
+        candidates=next((each["candidates"] for each in results if (each["candidates"] or {}).get("unseen")), None),
+        runs=[result | {"settings": json.dumps(result["settings"])} for result in results],
     )
-    return page_bytes(text)
 
 
 def _best(methods: dict[str, Any], name: str) -> set[str]:
-    """Return the methods with the highest mean of a figure, bounds aside."""
+    """Return the methods with the highest mean of a figure, except the bounds."""
     means = {
         method: entry["test"][name]["mean"]
         for method, entry in methods.items()
@@ -57,6 +53,6 @@ def _best(methods: dict[str, Any], name: str) -> set[str]:
 
 
 def _points(results: list[dict[str, Any]], method: str, measured: str, name: str) -> list[dict[str, Any]]:
-    """Return the figure of each training of a method, where it is defined, with the seed."""
+    """Return seed and figure of each training of a method, where the figure is defined."""
     values = [(result["seed"], (result[measured] or {}).get(name)) for result in results if result["method"] == method]
     return [{"seed": seed, "share": share} for seed, share in values if share is not None]

@@ -1,9 +1,7 @@
-"""A comparison as figures over seeds, and as files: comparison.json, which can be repeated, a table and a page."""
+"""Summarise a comparison of methods over seeds, and write comparison.json, .csv and .html."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,9 +16,10 @@ from ...pipeline.compare.baselines import BOUNDS
 from ...pipeline.compare.compare import MethodResult, is_seeded
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
+from ..documents import csv_bytes, json_bytes
 from .page import comparison_page
 
-FILES = ("comparison.json", "comparison.csv", "comparison.html")
+COMPARISON_FILES = ("comparison.json", "comparison.csv", "comparison.html")
 _MEASURED = ("test", "plain", "validation")
 
 
@@ -37,7 +36,7 @@ def summarise(results: Sequence[MethodResult], measured: str = "test") -> dict[s
 
 
 def describe_comparison(results: Sequence[MethodResult], dataset: FeaturedDataset, config: Config) -> dict[str, Any]:
-    """Return the comparison as plain JSON values, with all that is needed to repeat it."""
+    """Return the comparison as JSON values, with everything needed to repeat it."""
     summaries = {measured: summarise(results, measured) for measured in _MEASURED}
     return {
         "revcd": __version__,
@@ -61,31 +60,33 @@ def describe_comparison(results: Sequence[MethodResult], dataset: FeaturedDatase
 
 
 def comparison_note(config: Config) -> str:
-    """Say in words how the methods were made comparable."""
+    """Return a description of the conditions of the comparison."""
     settings = config.inference
-    chain = "the full ddpm chain" if settings.sampler == "ddpm" else f"ddim, {settings.steps} steps"
+    sampler = "the full ddpm chain" if settings.sampler == "ddpm" else f"ddim, {settings.steps} steps"
     if settings.sampler == "ddim" and settings.steps == 1:
-        chain = "one ddim step, which reads the posterior mean"
+        sampler = "one ddim step, which gives the posterior mean"
     return (
-        "Same features, split, validation folds and search for the seen penalty for all; validation chooses every "
-        "setting, test photos are read once. cvae, gan and revcd-cosine are single networks that answer by the cosine "
-        f"rule over {settings.samples} samples of their own (RevCD: {chain}). Methods that depend on no seed run once, "
-        "on the folds of the first. linear-probe bounds S (it has the seen classes alone as candidates); "
-        "prototype-oracle bounds U: it reads the labels of test photos, each left out of its own class's mean."
+        "All methods use the same features, split, validation folds and search for the seen penalty. All settings are "
+        "chosen in validation, and each model is tested once. cvae, gan and revcd-cosine are single networks that "
+        f"classify by the cosine rule over {settings.samples} generated samples (RevCD: {sampler}). Methods without a "
+        "seed run once, on the folds of the first seed. linear-probe is an upper bound of S: its only candidates are "
+        "the seen classes. prototype-oracle is an upper bound of U: it reads the labels of test photos, and leaves out "
+        "each photo from the mean of its own class."
     )
 
 
 def write_comparison(folder: Path, document: dict[str, Any]) -> None:
-    """Write all of `FILES` (the CSV has a row for each method and seed), each whole or not at all."""
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    columns = [f"{measured} {name}" for measured in _MEASURED for name in METRIC_NAMES]
-    writer.writerow(["method", "seed", "gamma", *columns, "settings"])
+    """Write `COMPARISON_FILES`, each atomically. The CSV has a row for each method and seed."""
+    rows = []
     for result in document["results"]:
         figures = [(result[measured] or {}).get(name) for measured in _MEASURED for name in METRIC_NAMES]
-        plain = [result[name] for name in ("method", "seed", "gamma")]
-        writer.writerow([*plain, *figures, json.dumps(result["settings"])])
-    whole, table, page = (folder / name for name in FILES)
-    write_bytes(whole, (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
-    write_bytes(table, rows.getvalue().encode())
-    write_bytes(page, comparison_page(document))
+        settings = json.dumps(result["settings"])
+        rows.append([result["method"], result["seed"], result["gamma"], *figures, settings])
+    columns = [f"{measured} {name}" for measured in _MEASURED for name in METRIC_NAMES]
+    contents = (
+        json_bytes(document),
+        csv_bytes(["method", "seed", "gamma", *columns, "settings"], rows),
+        comparison_page(document),
+    )
+    for name, content in zip(COMPARISON_FILES, contents, strict=True):
+        write_bytes(folder / name, content)

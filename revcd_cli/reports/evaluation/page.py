@@ -1,43 +1,56 @@
-"""The page of an evaluation: one HTML file with figures, curve, confusion matrix, classes and attributes."""
+"""The page of an evaluation: metrics, seen-unseen curve, confusion matrix, classes, confidence and attributes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import __version__
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
 from ...pipeline.evaluate.diagnosis import FEWEST_CLASSES, PARTS, PHOTOS_OF_A_CLASS, Diagnosis
 from ...pipeline.evaluate.worst_classes import PHOTOS, WORST_CLASSES
-from ..pages import page_bytes, page_environment
-from .files import curve_points, thinned
+from ..pages import render_page
+from .metrics import curve_points, thinned
 
-_CURVE_POINTS = 400  # more than a screen can tell apart
-_MOST_CONFUSED = 100  # pairs in the table; confusion.csv has them all
+_CURVE_POINTS = 400
+_MOST_CONFUSED = 100  # pairs in the table; confusion.csv has all
 
-MEANINGS = {
-    "S": "Photos of seen classes that were named rightly, all candidates being open.",
-    "U": "Photos of unseen classes that were named rightly, all candidates being open.",
-    "H": "Harmonic mean of S and U: high only if both are.",
-    "T1": "Photos of unseen classes that were named rightly, unseen classes being the only candidates.",
-    "AUSUC": "Area under the curve of U over S that the seen penalty runs through: no penalty has to be chosen for it.",
-}
-_SHORT = {"S": "acc_seen", "U": "acc_unseen", "H": "harmonic_mean", "T1": "acc_zsl", "AUSUC": "ausuc"}
-_PHOTOS = {"S": "seen_photos", "U": "unseen_photos", "T1": "unseen_photos"}
+
+class _Headline(NamedTuple):
+    """A figure at the top of the page: its name, its key in metrics.json, that of its photos, and its meaning."""
+
+    name: str
+    key: str
+    photos_key: str | None
+    meaning: str
+
+
+_HEADLINES = (
+    _Headline("S", "acc_seen", "seen_photos", "Accuracy on photos of seen classes; all classes are candidates."),
+    _Headline("U", "acc_unseen", "unseen_photos", "Accuracy on photos of unseen classes; all classes are candidates."),
+    _Headline("H", "harmonic_mean", None, "Harmonic mean of S and U."),
+    _Headline("T1", "acc_zsl", "unseen_photos", "Accuracy on photos of unseen classes; only these are candidates."),
+    _Headline("AUSUC", "ausuc", None, "Area under the curve of U over S, for all values of the seen penalty."),
+)
 
 
 def evaluation_page(document: dict[str, Any], curve: SeenUnseenCurve | None, diagnosis: Diagnosis) -> bytes:
-    """Return the page. document: of `report.describe`; curve: None where there is none to show."""
+    """Return the page. document: of `metrics.describe_evaluation`; curve: None without unseen classes."""
     metrics = document["metrics"]
     points = None if curve is None else _curve(curve, document)
-    template = page_environment().get_template("evaluation.html.jinja")
-    text = template.render(
+    return render_page(
+        "evaluation",
         version=__version__,
         document=document,
         metrics=metrics,
         headline=[
-            {"name": name, "share": metrics[key], "photos": metrics.get(_PHOTOS.get(name)), "meaning": MEANINGS[name]}
-            for name, key in _SHORT.items()
+            {
+                "name": each.name,
+                "share": metrics[each.key],
+                "photos": metrics[each.photos_key] if each.photos_key else None,
+                "meaning": each.meaning,
+            }
+            for each in _HEADLINES
         ],
         curve=points,
         curve_path=None if points is None else _path(zip(points["S"], points["U"], strict=True)),
@@ -60,11 +73,10 @@ def evaluation_page(document: dict[str, Any], curve: SeenUnseenCurve | None, dia
         unreadable=diagnosis.unreadable,
         matrix=_matrix(diagnosis),
     )
-    return page_bytes(text)
 
 
 def _curve(curve: SeenUnseenCurve, document: dict[str, Any]) -> dict[str, Any]:
-    """Return points by rising penalty, the model's own among them, and its position."""
+    """Return the curve's points by rising penalty, including the model's own point, and its index as "own"."""
     points, gamma = thinned(curve_points(curve), _CURVE_POINTS), document["gamma"]
     own = sum(each < gamma for each in points["gamma"])
     mine = {"gamma": gamma, "S": document["metrics"]["acc_seen"], "U": document["metrics"]["acc_unseen"]}
@@ -72,7 +84,7 @@ def _curve(curve: SeenUnseenCurve, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path(points: Any) -> str:
-    """Return an SVG path through points in 0..1."""
+    """Return an SVG path through points with coordinates in 0..1."""
     return "M" + " L".join(f"{x:.5g} {y:.5g}" for x, y in points)
 
 
@@ -87,7 +99,7 @@ def _bins(bins: Reliability) -> dict[str, Any]:
 
 
 def _classes(diagnosis: Diagnosis) -> list[dict[str, Any]]:
-    """Return the tested classes, the worst first, each with what it was most often taken for."""
+    """Return the tested classes, the least accurate first, each with its most frequent wrong class."""
     taken_for: dict[int, tuple[int, int]] = {}
     for true, answer, photos in diagnosis.confused():
         taken_for.setdefault(true, (answer, photos))
@@ -117,7 +129,7 @@ def _named(diagnosis: Diagnosis, c: int) -> dict[str, Any]:
 
 
 def _matrix(diagnosis: Diagnosis) -> dict[str, Any]:
-    """Return the confusion matrix without its zeros, for the page's script."""
+    """Return the non-zero cells of the confusion matrix, for confusion.js."""
     true, answer = diagnosis.confusion.nonzero()
     return {
         "names": diagnosis.names,

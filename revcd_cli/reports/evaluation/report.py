@@ -1,4 +1,4 @@
-"""What `revcd evaluate -o DIR` leaves: the figures and tables of `report`, pictures of them, and one page with all."""
+"""Write all files of `revcd evaluate -o DIR`: metrics, tables, plots and the HTML page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 from ...metrics.curve import SeenUnseenCurve
 from ...pipeline.evaluate.diagnosis import Diagnosis
 from ...system.files import write_bytes
+from ..documents import csv_bytes
 from ..plots.evaluation import plot_attributes, plot_calibration, plot_confusion, plot_per_class
-from . import files as report
+from . import metrics
 from .page import evaluation_page
 
 PAGE = "report.html"
-_PICTURES = ("confusion", "calibration", "per_class", "attributes")
-FILES = (
-    *report.FILES,
+_PLOTS = ("confusion", "calibration", "per_class", "attributes")
+EVALUATION_FILES = (
+    *metrics.METRICS_FILES,
     *("confusion.csv", "calibration.csv", "attributes.csv"),
-    *(f"{name}.{kind}" for name in _PICTURES for kind in ("png", "svg")),
+    *(f"{name}.{kind}" for name in _PLOTS for kind in ("png", "svg")),
     PAGE,
 )
 
@@ -26,21 +27,21 @@ FILES = (
 def write_evaluation(
     folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None, diagnosis: Diagnosis
 ) -> None:
-    """Write all of `FILES`, each whole or not at all, the page last.
+    """Write `EVALUATION_FILES`, each atomically, the page last.
 
-    document: of `report.describe`. Of an older evaluation in the same folder nothing is left: a file that this one has
-    no content for (there is no curve without unseen classes) is removed.
+    document: of `metrics.describe_evaluation`. Without a curve (no unseen classes), the curve's files of an older
+    evaluation in the folder are removed.
     """
     if curve is None:
-        for name in report.FILES:
+        for name in metrics.METRICS_FILES:
             if name.startswith("su_curve"):
                 (folder / name).unlink(missing_ok=True)
-    report.write_report(folder, document, curve)
+    metrics.write_metrics(folder, document, curve)
     write_bytes(folder / "confusion.csv", _confusion_csv(diagnosis))
-    write_bytes(folder / "calibration.csv", report.csv_bytes(("photos_of", *_BINS), _calibration_rows(diagnosis)))
+    write_bytes(folder / "calibration.csv", csv_bytes(("photos_of", *_BINS), _calibration_rows(diagnosis)))
     columns = ("attribute", "unseen", "seen", "validation")
     rows = ((each.name, each.unseen, each.seen, each.validation) for each in diagnosis.attributes)
-    write_bytes(folder / "attributes.csv", report.csv_bytes(columns, rows))
+    write_bytes(folder / "attributes.csv", csv_bytes(columns, rows))
     title = f"{document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}"
     pictures = (
         plot_confusion(diagnosis, title),
@@ -48,7 +49,7 @@ def write_evaluation(
         plot_per_class(document["per_class"], title),
         plot_attributes(diagnosis.attributes, title),
     )
-    for name, drawn in zip(_PICTURES, pictures, strict=True):
+    for name, drawn in zip(_PLOTS, pictures, strict=True):
         for kind, data in zip(("png", "svg"), drawn, strict=True):
             write_bytes(folder / f"{name}.{kind}", data)
     write_bytes(folder / PAGE, evaluation_page(document, curve, diagnosis))
@@ -58,9 +59,9 @@ _BINS = ("from", "to", "photos", "confidence", "accuracy")
 
 
 def _confusion_csv(diagnosis: Diagnosis) -> bytes:
-    """Return the matrix as a table: a row for each class with test photos, a column for each candidate."""
+    """Return the confusion matrix as CSV: a row per class with test photos, a column per candidate."""
     rows = zip(diagnosis.names, diagnosis.confusion.tolist(), strict=True)
-    return report.csv_bytes(("true class", *diagnosis.names), ((name, *counts) for name, counts in rows if any(counts)))
+    return csv_bytes(("true class", *diagnosis.names), ((name, *counts) for name, counts in rows if any(counts)))
 
 
 def _calibration_rows(diagnosis: Diagnosis) -> Iterator[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""Plots, as PNG and SVG, drawn with matplotlib.
+"""Plots as PNG and SVG, drawn with matplotlib.
 
 May import `pipeline` for the results.
 """

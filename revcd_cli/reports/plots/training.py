@@ -1,4 +1,4 @@
-"""The learning curves of a training: loss and its parts over epochs, and what validation measured on the way."""
+"""Plot the learning curves of a training: the losses, and S, U and H in validation, over epochs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOSSES = (
     ("noise", "noise", UNSEEN),
     ("cls", "classification", "#009E73"),
 )
-_FIGURES = (("S", SEEN), ("H", BOTH), ("U", UNSEEN))
+_ACCURACIES = (("S", SEEN), ("H", BOTH), ("U", UNSEEN))
 _SIZES = {"hair": {"linewidth": 0.6, "alpha": 0.5}, "mean": {"linewidth": 1.8}}
 
 
@@ -72,7 +72,7 @@ def _draw_losses(axes: Axes, folds: Sequence[Sequence[dict[str, Any]]], final: S
 
 
 def _draw_figures(axes: Axes, folds: Sequence[Sequence[dict[str, Any]]]) -> None:
-    for name, colour in _FIGURES:
+    for name, colour in _ACCURACIES:
         measured = [
             [{"epoch": each["epoch"], **each["validation"]} for each in fold if each["validation"]] for fold in folds
         ]

@@ -1,4 +1,4 @@
-"""Files of predictions: CSV, JSON, JSON lines, Parquet, and a page to look through.
+"""Writers of predictions: CSV, TSV, JSON, JSON lines, Parquet and HTML.
 
 May import `reports.pages`, and `pipeline` for the predictions.
 """

@@ -26,7 +26,7 @@ def html_writer(
     descriptions: what drawn attributes are compared with; those of classes that are a candidate of some photo are
     written once, at the end. Without them the page explains nothing.
     """
-    parts: Any = page_environment().get_template("predictions.html.jinja").module
+    parts: Any = page_environment().get_template("predictions/page.html.jinja").module
     numbers: dict[tuple[str, bool], int] = {}  # of the classes (name, seen) that are candidates, as they come
     photos, answers, size = Counter(), Counter(), 0
 

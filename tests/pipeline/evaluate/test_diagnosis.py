@@ -17,8 +17,8 @@ from revcd_cli.pipeline.evaluate.diagnosis import FEWEST_CLASSES, attributes_of_
 from revcd_cli.pipeline.evaluate.evaluate import evaluation_scores
 from revcd_cli.pipeline.evaluate.split_scores import SplitPredictions
 from revcd_cli.pipeline.evaluate.worst_classes import PHOTOS, worst_classes
-from revcd_cli.reports.evaluation.files import describe
-from revcd_cli.reports.evaluation.report import FILES, write_evaluation
+from revcd_cli.reports.evaluation.metrics import describe_evaluation
+from revcd_cli.reports.evaluation.report import EVALUATION_FILES, write_evaluation
 from tests.makers.evaluations import diagnosis_of, document_of, many_classes, scores_of
 from tests.makers.pictures import encoded, photo
 
@@ -126,11 +126,11 @@ def test_the_most_confident_errors_have_thumbnails_and_unreadable_photos_are_lis
 def test_all_files_are_written_with_the_values_of_the_diagnosis(diagnosed, toy_model, tmp_path: Path):
     checkpoint, scores, gamma, diagnosis = diagnosed
     curve = scores.curve()
-    described = describe(
+    described = describe_evaluation(
         scores.report(gamma), checkpoint, toy_model.dataset, curve=curve, confidence=diagnosis.calibration
     )
     write_evaluation(tmp_path, described, curve, diagnosis)
-    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
+    assert {path.name for path in tmp_path.iterdir()} == set(EVALUATION_FILES)
     with (tmp_path / "confusion.csv").open(newline="", encoding="utf-8") as stream:
         header, *lines = csv.reader(stream)
     assert header == ["true class", *diagnosis.names]

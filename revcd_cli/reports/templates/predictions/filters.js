@@ -1,6 +1,8 @@
-// What is shown: search, class, kind and probability. Failed photos have no probability, so a narrowed range leaves them out.
+// Filters the cards by text, class, kind and probability. A range of probability excludes failed photos, which have none.
+/* global arrange, cards, collator, data, groups, items, main, make, nothing, tools */
 const status = document.getElementById("shown"), bins = tools.querySelector(".bins"), N_BINS = 20;
 let arranged = items, arrangement = "";
+let shown = cards; // the cards that pass the filters, in the order of the page
 
 function apply() {
   const want = Object.fromEntries(new FormData(tools)), text = want.text.trim().toLowerCase();
@@ -36,7 +38,7 @@ function reset() {
   apply();
 }
 
-// The card that the keyboard is at: the only one that Tab stops at.
+// The current card for the keyboard: the only one in the tab order.
 let current = cards[0];
 function visit(card) {
   if (current) current.querySelector("h3 a").tabIndex = -1;

@@ -1,9 +1,9 @@
-// The cards, in groups by class or in one grid. Cards are moved, never made again; one listener serves them all.
+// Groups the cards by class, or shows them in one grid. Cards are moved, not created again.
+/* exported arrange, itemOf, nothing, tools */
 const data = JSON.parse(document.getElementById("data").textContent);
 const main = document.querySelector("main"), flat = main.querySelector(".cards"), cards = [...flat.children];
 const tools = document.querySelector(".tools"), nothing = document.querySelector(".nothing");
 const collator = new Intl.Collator(undefined, {numeric: true});
-let shown = cards; // those that pass the filters, in the order of the page
 
 function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -23,7 +23,7 @@ const orders = {
   path: (a, b) => collator.compare(a.path, b.path),
 };
 
-const groups = new Map(); // by what all cards of a group share
+const groups = new Map(); // by class number, or by kind for photos without a class
 
 function groupOf(item) {
   const key = item.numbers[0] ?? item.kind;
@@ -38,7 +38,7 @@ function groupOf(item) {
   return groups.get(key);
 }
 
-// Puts the cards into their places: only when the order or the grouping changes. Returns the items in the page's order.
+// Moves the cards to their places. Returns the items in the order of the page.
 function arrange(order, grouped) {
   const sorted = [...items].sort(orders[order] ?? orders[""]), places = new Map();
   for (const item of sorted) {
@@ -47,7 +47,7 @@ function arrange(order, grouped) {
     if (!places.has(place)) places.set(place, []);
     places.get(place).push(item);
   }
-  // Whatever holds cards leaves the page first: moving thousands of them inside it takes far longer.
+  // Containers leave the page first: moving thousands of cards within the page takes much longer.
   for (const box of [flat, ...[...groups.values()].map(group => group.box)]) box.remove();
   for (const [place, own] of places) {
     (place.grid ?? place).append(...own.map(item => item.card));

@@ -1,4 +1,5 @@
-// The keyboard: "/" searches, arrows move between photos, Enter opens (a link does that), Escape closes (a dialog does that).
+// Keyboard: "/" moves to the search field, arrows move between photos. Enter and Escape work as in any link and dialog.
+/* global current, shown, step, tools, viewer, visit */
 const SIDEWAYS = {ArrowLeft: -1, ArrowRight: 1}, UPWARDS = {ArrowUp: -1, ArrowDown: 1};
 const hasOwnKeys = element => element.matches("input[type=search], select");
 
@@ -11,7 +12,7 @@ function go(card) {
   card.scrollIntoView({block: "nearest"});
 }
 
-// The card of the next row, up or down, whose middle is nearest to that of the current one.
+// The card of the next row, up or down, that is horizontally nearest to the current one.
 function across(list, from, by) {
   const here = list[from].getBoundingClientRect();
   let row = null, best = null, least = Infinity;

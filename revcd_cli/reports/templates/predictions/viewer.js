@@ -1,4 +1,5 @@
-// One photo, large. Its parts are copies of its card's, so that there is one place where each is written.
+// Shows one photo in a dialog, with copies of the parts of its card.
+/* global current, fillWhy, itemOf, main, shown, visit */
 const viewer = document.querySelector(".viewer"), title = viewer.querySelector("h2"), place = viewer.querySelector(".place");
 const steps = [...viewer.querySelectorAll("[data-step]")];
 
@@ -10,11 +11,11 @@ function view(card) {
   heading.querySelector("a").replaceWith(...heading.querySelector("a").childNodes);
   title.replaceChildren(...heading.childNodes);
   place.textContent = `${(position + 1).toLocaleString("en")} of ${shown.length.toLocaleString("en")}`;
-  for (const step of steps) step.disabled = !shown[position + Number(step.dataset.step)];
+  for (const button of steps) button.disabled = !shown[position + Number(button.dataset.step)];
   const parts = ["figure", "ol", ".detail", ".path"].map(part => card.querySelector(part)).filter(Boolean);
   viewer.querySelector(".photo").replaceChildren(...parts.map(part => part.cloneNode(true)));
   const picture = viewer.querySelector("figure img");
-  if (picture) Object.assign(picture, {loading: "eager", alt: item.best ? `Photo that was called ${item.best}` : "Photo"});
+  if (picture) Object.assign(picture, {loading: "eager", alt: item.best ? `Photo, classified as ${item.best}` : "Photo"});
   fillWhy(viewer.querySelector(".why"), item);
   viewer.querySelector(".sides").scrollTop = 0;
   visit(card);

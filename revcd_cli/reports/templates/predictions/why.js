@@ -1,5 +1,7 @@
-// Why the winner and not another class: what was drawn from the photo, beside the descriptions of both.
-const LISTED = 8, HARDLY_SHOWN = 0.3; // rows of either side at first; correlation below which an attribute is faint
+// Compares the attributes generated from the photo with the descriptions of the predicted class and of another class.
+/* global data, make */
+/* exported fillWhy */
+const LISTED = 8, HARDLY_SHOWN = 0.3; // rows for each class at first; least correlation of an attribute that photos show
 const AVERAGE = "average";
 
 function drawnOf(card) {
@@ -9,8 +11,8 @@ function drawnOf(card) {
   return {mean: mean.map(value), spread: spread.map((share, a) => share * data.span[a])};
 }
 
-// How much each attribute argues for `own` against `other`: by how many of the attribute's standard deviations over
-// classes what was drawn is nearer to own's description. Strongest arguments first.
+// The evidence of each attribute for class `own` against `other`: how much nearer the generated value is to the
+// description of `own`, in standard deviations of the attribute over classes. Sorted from `own` to `other`.
 function argumentsFor(drawn, own, other) {
   const rows = drawn.mean.map((mean, a) => ({
     a, mean, spread: drawn.spread[a], own: own[a], other: other[a],
@@ -19,7 +21,7 @@ function argumentsFor(drawn, own, other) {
   return rows.sort((one, two) => two.weight - one.weight || one.a - two.a);
 }
 
-// With the digits that tell a hundredth of the attribute's range.
+// With enough digits for a hundredth of the attribute's range.
 const number = (value, a) => value.toFixed(Math.min(20, Math.max(0, 2 - Math.round(Math.log10(data.span[a])))));
 const onAxis = (value, a) => Math.min(99, Math.max(1, 8 + 84 * (value - data.low[a]) / data.span[a])); // percent
 const isKnown = Boolean(data.reliability?.some(each => each !== null));
@@ -41,7 +43,7 @@ function plot(row) {
 function attributeRow(row, names) {
   const {a} = row, drawn = `${number(row.mean, a)} ± ${number(row.spread, a)}`, head = make("th", {scope: "row"});
   head.append(make("bdi", {textContent: data.attributes[a]}));
-  const title = `${data.attributes[a]}: drawn ${drawn}; ${names[0]} ${number(row.own, a)}; ${names[1]} ${number(row.other, a)}`;
+  const title = `${data.attributes[a]}: generated ${drawn}; ${names[0]} ${number(row.own, a)}; ${names[1]} ${number(row.other, a)}`;
   const line = make("tr", {title, className: isFaint(a) ? "faint" : ""}, head, make("td", {className: "axis"}, plot(row)));
   if (isFaint(a)) head.append(make("small", {textContent: "photos hardly show it"}));
   line.dataset.attribute = a;
@@ -57,7 +59,7 @@ function sectionRow(text) {
 function legend(names, kind) {
   const sample = (text, ...marks) => make("span", {}, make("span", {className: `plot ${kind}`}, ...marks), make("bdi", {textContent: text}));
   return make("div", {className: "marks"},
-    sample("drawn from the photo: mean ± spread", mark("whisker", {from: 5, to: 95}), mark("dot", {at: 50})),
+    sample("generated from the photo: mean ± standard deviation", mark("whisker", {from: 5, to: 95}), mark("dot", {at: 50})),
     sample(names[0], mark("own", {at: 50})), sample(names[1], mark("other", {at: 50})));
 }
 
@@ -67,7 +69,7 @@ function table(rows, names, everything) {
   head.append(make("th", {className: "axis", ariaLabel: "plot"}));
   head.append(...["photo", ...names].map(text => make("th", {scope: "col"}, make("bdi", {textContent: text}))));
   const body = make("tbody");
-  const sides = [[`For ${names[0]}`, pro], [`Against it, for ${names[1]}`, con], ["For neither", everything ? neither : []]];
+  const sides = [[`For ${names[0]}`, pro], [`For ${names[1]}`, con], ["For neither", everything ? neither : []]];
   for (const [title, side] of sides) {
     if (!side.length) continue;
     body.append(sectionRow(title), ...(everything ? side : side.slice(0, LISTED)).map(row => attributeRow(row, names)));
@@ -81,7 +83,7 @@ function fillWhy(panel, item, chosen = item.numbers[1] ?? AVERAGE, everything = 
   panel.hidden = !item.numbers.length;
   const [winner, other] = [item.numbers[0], chosen].map(n => n === AVERAGE ? {name: "the average class", values: data.average} : data.classes[n]);
   if (!drawn || !winner?.values || !other?.values) {
-    if (item.numbers.length) panel.append(make("p", {textContent: "Nothing was drawn from this photo."}));
+    if (item.numbers.length) panel.append(make("p", {textContent: "No attributes were generated from this photo."}));
     return;
   }
   const names = [winner.name, other.name], rows = argumentsFor(drawn, winner.values, other.values);
@@ -98,11 +100,11 @@ function fillWhy(panel, item, chosen = item.numbers[1] ?? AVERAGE, everything = 
   panel.append(
     make("h3", {}, "Why ", make("bdi", {textContent: names[0]}), " and not ", choice),
     make("p", {className: "sum"}, "Of ", make("b", {textContent: rows.length}), " attributes, ", make("b", {textContent: pro}),
-      " argue for the first and ", make("b", {textContent: con}), " for the second; the strongest stand first.",
-      con > pro ? " Most argue for the other class: what was drawn does not explain this answer." : ""),
+      " are nearer to the first class and ", make("b", {textContent: con}), " to the second, largest differences first.",
+      con > pro ? " Most are nearer to the other class: the generated attributes do not explain this prediction." : ""),
     legend(names, item.kind), table(rows, names, everything));
   if (pro > LISTED || con > LISTED || everything) {
-    const button = make("button", {type: "button", className: "all", textContent: everything ? "Show the strongest only" : `Show all ${rows.length}`});
+    const button = make("button", {type: "button", className: "all", textContent: everything ? "Show the largest differences only" : `Show all ${rows.length}`});
     button.addEventListener("click", () => {
       again(chosen, !everything);
       panel.querySelector(".all").focus();
@@ -114,8 +116,8 @@ function fillWhy(panel, item, chosen = item.numbers[1] ?? AVERAGE, everything = 
 
 function note() {
   const visual = ["joint", "prototype", "auto"].includes(data.rule);
-  const faint = isKnown ? ` Faint attributes are those whose drawn value followed the description badly (correlation below ${HARDLY_SHOWN}, or unknown) on validation classes.` : "";
-  return "This is the model's own drawing: the attributes that its diffusion samples from the photo, not measured facts. It is related to the rule "
-    + `that ranks classes${data.rule ? ` ("${data.rule}")` : ""}, but not the whole of it${visual ? ": that also compares the photo with visual prototypes" : ""}.`
-    + ` Axes span the class table; an attribute argues for the class that the drawn mean is nearer to, in standard deviations over classes.${faint}`;
+  const faint = isKnown ? ` Grey attributes are those that photos hardly show: their correlation with the table in validation is below ${HARDLY_SHOWN}, or unknown.` : "";
+  return "The attributes are generated by the diffusion model from the photo; they are not measured. They are related to the rule "
+    + `that ranks the classes${data.rule ? ` ("${data.rule}")` : ""}, but do not determine it${visual ? ", as this rule also compares image features" : ""}.`
+    + ` Each axis is the attribute's range in the class table.${faint}`;
 }

@@ -1,11 +1,7 @@
-"""An evaluation as files: metrics.json, which repeats what was evaluated on what, tables, and the seen-unseen curve."""
+"""Write metrics.json, the per-class table, and the seen-unseen curve of an evaluation."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +15,15 @@ from ...metrics.reliability import Reliability
 from ...pipeline.evaluate.evaluate import GZSLReport
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
+from ..documents import csv_bytes, json_bytes
 from ..plots.figures import plot_su_curve
 
-FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png", "su_curve.svg")
+METRICS_FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png", "su_curve.svg")
 _CURVE = ("gamma", "S", "U")
-_MOST_POINTS = 200  # of the curve in metrics.json; su_curve.csv has them all
+_MOST_POINTS = 200  # of the curve in metrics.json; su_curve.csv has all points
 
 
-def describe(
+def describe_evaluation(
     report: GZSLReport,
     checkpoint: Checkpoint,
     dataset: FeaturedDataset,
@@ -35,7 +32,7 @@ def describe(
     curve: SeenUnseenCurve | None = None,
     confidence: dict[str, Reliability] | None = None,
 ) -> dict[str, Any]:
-    """Return the evaluation as plain JSON values, with all that is needed to repeat it.
+    """Return the evaluation as JSON values, with everything needed to repeat it.
 
     confidence: of all photos, and of those of seen and unseen classes (`diagnosis.calibration_bins`).
     """
@@ -65,17 +62,16 @@ def curve_points(curve: SeenUnseenCurve) -> dict[str, list[float]]:
 
 
 def thinned(points: dict[str, list[float]], most: int) -> dict[str, list[float]]:
-    """Return at most so many points of a curve, both ends among them."""
+    """Return at most `most` points of a curve, including both ends."""
     count = len(points["gamma"])
     kept = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
     return {name: [column[k] for k in kept] for name, column in points.items()}
 
 
-def write_report(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None = None) -> None:
-    """Write the report's files, each whole or not at all; those of the curve only if there is one."""
-    metrics, per_class, table, *pictures = (folder / name for name in FILES)
-    written = (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    write_bytes(metrics, written)
+def write_metrics(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None = None) -> None:
+    """Write `METRICS_FILES`, each atomically; those of the curve only if there is one."""
+    metrics, per_class, table, *pictures = (folder / name for name in METRICS_FILES)
+    write_bytes(metrics, json_bytes(document))
     columns = ("name", "seen", "photos", "accuracy")
     write_bytes(per_class, csv_bytes(columns, ([entry[name] for name in columns] for entry in document["per_class"])))
     if curve is None:
@@ -87,12 +83,3 @@ def write_report(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve 
     drawn = plot_su_curve(points, (figures["acc_seen"], figures["acc_unseen"]), title)
     for picture, data in zip(pictures, drawn, strict=True):
         write_bytes(picture, data)
-
-
-def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """Return a table as CSV in UTF-8; None is an empty cell."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return stream.getvalue().encode()

@@ -1,4 +1,4 @@
-// Tables that are sorted by a click on a column's head, and narrowed by a search field.
+// Sorts tables by a click on a column heading, and filters their rows by a search field.
 "use strict";
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];

@@ -1,12 +1,13 @@
-// The confusion matrix on a canvas: zoom by wheel, buttons, two fingers or keys; a cell is read out where one points.
+// The confusion matrix on a canvas, with zoom by wheel, buttons, two fingers or keys. The selected cell is shown as text.
 (() => {
   const {matrix} = JSON.parse(document.getElementById("data").textContent);
   const canvas = document.getElementById("matrix"), says = document.getElementById("says"), pen = canvas.getContext("2d");
   const {names, seen, photos} = matrix, columns = names.map((_, c) => c), rows = columns.filter(c => photos[c]);
   const rowOf = new Map(rows.map((c, k) => [c, k])), countOf = new Map(matrix.cells.map(([t, a, n]) => [t * names.length + a, n]));
   const seenColumns = seen.filter(Boolean).length, seenRows = rows.filter(c => seen[c]).length;
-  const LABEL = 11, MOST = 34;  // pixels: of a line of text, and of a cell that is zoomed in to the full
-  let left, top, width, height, base, zoom = 1, x = 0, y = 0, at = null, colours = {};
+  const LABEL = 11, MOST = 34;  // pixels: height of a label, and of a cell at the highest zoom
+  let left, top, width, height, base, zoom = 1, x = 0, y = 0, at = null;
+  const colours = {};
 
   const cell = () => base * zoom;
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
@@ -71,7 +72,7 @@
       for (let r = Math.ceil(y); r <= y + low / size; r++) { pen.moveTo(left, top + (r - y) * size); pen.lineTo(left + right, top + (r - y) * size); }
       pen.stroke();
     }
-    const dot = Math.max(size, 2.2);  // of 200 classes a cell is so small that it has to be drawn larger to be seen
+    const dot = Math.max(size, 2.2);  // with 200 classes a cell would be too small to see
     for (const [t, a, n] of matrix.cells) {
       const px = (a - x) * size, py = (rowOf.get(t) - y) * size;
       if (px < -dot || py < -dot || px > right || py > low) continue;
@@ -122,11 +123,11 @@
   function point(row, column) {
     at = {row, column};
     const t = rows[row], n = countOf.get(t * names.length + column) ?? 0;
-    says.textContent = `true ${names[t]}, answered ${names[column]}: ${n} ${n === 1 ? "photo" : "photos"} of ${photos[t]} (${(100 * n / photos[t]).toFixed(1)} %)`;
+    says.textContent = `true class ${names[t]}, predicted ${names[column]}: ${n} ${n === 1 ? "photo" : "photos"} of ${photos[t]} (${(100 * n / photos[t]).toFixed(1)} %)`;
     draw();
   }
   function move(dx, dy) { x -= dx / cell(); y -= dy / cell(); settle(); draw(); }
-  function scale(factor, px = width / 2, py = height / 2) {  // what is at (px, py) stays there
+  function scale(factor, px = width / 2, py = height / 2) {  // keeps the cell at (px, py) in place
     const column = x + px / cell(), row = y + py / cell();
     zoom *= factor;
     settle();
@@ -161,7 +162,7 @@
     if (apart(before)) scale(apart(event) / apart(before), px, py);
   });
   for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, event => fingers.delete(event.pointerId));
-  canvas.addEventListener("wheel", event => {  // a page that scrolls past must not be caught: only once it was clicked
+  canvas.addEventListener("wheel", event => {  // zoom only after a click, so that scrolling the page past it works
     if (document.activeElement !== canvas && !event.ctrlKey) return;
     event.preventDefault();
     const {px, py} = place(event);
@@ -205,9 +206,9 @@
     point(row, column);
   });
 
-  if (!rows.length) { says.textContent = "There is no test photo."; return; }
+  if (!rows.length) { says.textContent = "There are no test photos."; return; }
   tools.hidden = canvas.hidden = false;
-  says.textContent = "Point at a cell to read it. Click, then turn the wheel to zoom, drag to move; or use the buttons, or the keys + − 0 and the arrows.";
+  says.textContent = "Point at a cell to show its values. Click, then zoom with the wheel and drag to move, or use the buttons, the arrow keys, and + − 0.";
   new ResizeObserver(measure).observe(canvas.parentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", measure);
 })();

@@ -1,4 +1,4 @@
-// The seen-unseen curve: S, U and H at the penalty under the pointer or the slider.
+// The seen-unseen curve: shows S, U and H for the seen penalty at the pointer or slider.
 (() => {
   const {curve} = JSON.parse(document.getElementById("data").textContent), chart = document.getElementById("su");
   if (!curve) return;

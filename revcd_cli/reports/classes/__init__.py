@@ -1,0 +1,4 @@
+"""The HTML page of `revcd classes suggest`.
+
+May import `reports.pages`.
+"""
