@@ -210,7 +210,7 @@ def _timm_network(source: WeightsSource) -> nn.Module:
 
 def _preprocessing(network: nn.Module) -> dict[str, Any]:
     """Return timm's data config of the network as plain JSON values."""
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     config = resolve_model_data_config(network)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}

@@ -68,6 +68,6 @@ def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
 
 
 def _timm_transform(config: dict[str, Any]) -> Any:
-    from timm.data import create_transform
+    from timm.data.transforms_factory import create_transform
 
     return create_transform(**config, is_training=False, use_prefetcher=True)  # without normalisation

@@ -51,7 +51,7 @@ SUPPORTED_TYPES = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, and HEIC with pillow-h
 def _silence_libtiff() -> None:
     """Disable the messages that libtiff prints for damaged files; Pillow raises an exception anyway."""
     with contextlib.suppress(OSError, AttributeError):  # not exported if libtiff is linked statically
-        library = ctypes.CDLL(Image.core.__file__)
+        library = ctypes.CDLL(vars(Image)["core"].__file__)
         for kind in ("Error", "Warning"):
             set_handler = getattr(library, f"TIFFSet{kind}Handler")
             set_handler.restype = ctypes.c_void_p
