@@ -175,7 +175,7 @@ class Fault:
 
 
 def run_case(fault: Fault, root: Path) -> None:
-    """Run a case in an empty folder. Raises `AssertionError` if it fails, and `NotHere`."""
+    """Run a case in an empty folder. Raises `AssertionError` if it fails, `Unavailable` if it cannot run here."""
     workspace = Workspace(root)
     arguments = fault.make(workspace)
     before, there = snapshot(workspace.inputs, fault.changes), _names(workspace.outputs)

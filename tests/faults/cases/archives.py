@@ -121,7 +121,7 @@ def watch_progress_then_unblock(workspace: Workspace, arguments: Sequence[str], 
             break
         if screen:  # the command has opened it by now; reading ends when the last holder closes it
             screen = os.close(screen)
-        if len(re.findall(rb"Naming", shown)) > 3:
+        if len(re.findall(rb"Classifying", shown)) > 3:
             (workspace.root / "go").touch()
     os.close(workspace.terminal)
     run = workspace.finish(pid)
