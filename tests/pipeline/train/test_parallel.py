@@ -70,6 +70,7 @@ def comparable(summary: TrainSummary) -> dict[str, object]:
     return dataclasses.asdict(dataclasses.replace(summary, seconds=0, output=Path()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_the_model_is_the_same_byte_for_byte_with_worker_processes(whole: Whole, tmp_path: Path, processes: int):
     output, events = tmp_path / whole.summary.output.name, []
@@ -230,6 +231,7 @@ def test_a_search_has_the_same_result_with_several_processes(make_toy, small_con
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["revcd", "gan"])
 def test_a_comparison_has_the_same_result_with_several_processes(make_toy, small_config, method: str):
     alone, together = (
