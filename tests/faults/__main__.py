@@ -30,7 +30,7 @@ def outcome(fault: Fault) -> str:
 def main(numbers: Sequence[int]) -> int:
     """Print a line for each fault and the counts; return 1 if a case failed."""
     wanted = numbers or range(1, len(TITLES) + 1)
-    tried, as_ideal, cases, failed = 0, 0, 0, 0
+    tried, as_expected, cases, failed = 0, 0, 0, 0
     differing: dict[int, str] = {}
     for section, inside in sections():
         if set(inside) & set(wanted):
@@ -45,9 +45,9 @@ def main(numbers: Sequence[int]) -> int:
             tried += any(not text.startswith("skipped") for text in outcomes)
             reasons = [fault.differs for fault in group if fault.differs]
             differing |= {number: reasons[0]} if reasons else {}
-            as_ideal += not reasons and "FAILED" not in outcomes and "ok" in outcomes
+            as_expected += not reasons and "FAILED" not in outcomes and "ok" in outcomes
     print(f"\n{tried} faults in {cases} cases, {failed} failed")
-    print(f"{as_ideal} behave as the specification asks, {len(differing)} differ:")
+    print(f"{as_expected} as expected, {len(differing)} differ, and why:")
     for number, reason in differing.items():
         print(f"{number:4} {TITLES[number - 1]:{WIDTH}} {reason}")
     return min(failed, 1)
