@@ -111,7 +111,7 @@ class Workspace:
             "hook": list(process.hook),
             "cold": process.cold,
             "network": str(self.root / "network"),
-            "seconds": 120,
+            "seconds": 600,
         }
         pid = server().ask({"run": request})["pid"]
         self._printed = getattr(self, "_printed", {}) | {pid: printed[1:]}

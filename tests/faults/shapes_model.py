@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,7 @@ class Shapes:
 
 @functools.cache
 def shapes() -> Shapes:
-    root = shared_folder() / "shapes"
-    root.mkdir()
+    root = Path(tempfile.mkdtemp(prefix="shapes-", dir=shared_folder()))
     workspace = Workspace(root)
     made = Shapes(
         make_folder(workspace.inputs / "shapes"),
