@@ -134,6 +134,7 @@ def cpu_time(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_it_sends_a_result_is_an_error(
     make_toy, small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -152,6 +153,7 @@ def test_a_worker_killed_while_it_sends_a_result_is_an_error(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_an_exception_in_a_worker_is_raised_here(make_toy, small_config, tmp_path: Path):
     config = small_config(loss={"rec_weight": 1e39})
     with pytest.raises(RevcdError, match=r"The loss became (inf|nan) in epoch 1 of the validation phase") as caught:
@@ -221,6 +223,7 @@ def test_threads_trainings_work_and_memory_limit_the_processes(make_toy, small_c
     assert choose_processes(dataset, large, CPU, 5) == 1
 
 
+@pytest.mark.slow
 def test_a_search_has_the_same_result_with_several_processes(make_toy, small_config, tmp_path: Path):
     dataset, config = make_toy(), small_config(train={"epochs": 2})
     alone, together = (
