@@ -14,10 +14,10 @@ from torch import Tensor
 from revcd_cli import Predictor
 from revcd_cli.backbones.backbone import Backbone, load_backbone
 from revcd_cli.checkpoint.model_file import Checkpoint, load_checkpoint
-from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import TrainingRows
 from revcd_cli.data.photos.sources import iter_sources
 from revcd_cli.pipeline.extract.stream import stream_features
+from revcd_cli.scoring.model import ZeroShotModel, build_model
 from revcd_cli.scoring.rows import draw_rows, score_rows
 from tests.makers.toy import TINY_BACKBONE
 
@@ -110,16 +110,20 @@ def test_best_class_of_200_photos(device: str, photos: Path):
     assert all(equal for equal, margin in zip(same, margins, strict=True) if margin > MARGIN * spread)
 
 
-def fitted(make_toy: Callable, small_config: Callable, device: str, **sections: dict) -> tuple[RevCD, TrainingRows]:
+def fitted(
+    make_toy: Callable, small_config: Callable, device: str, **sections: dict
+) -> tuple[ZeroShotModel, TrainingRows]:
     dataset = make_toy()
     rows = dataset.split.trainval
     seen = dataset.classes.values[np.array(dataset.seen)]
     torch.manual_seed(0)
-    model = RevCD(small_config(**sections), dataset.features.shape[1], seen.shape[1], len(seen))
+    model = build_model(small_config(**sections), dataset.features.shape[1], seen.shape[1], len(seen)).to(device)
     data = TrainingRows(
         *(torch.from_numpy(part).to(device) for part in (dataset.features[rows], dataset.labels[rows], seen))
     )
-    model.to(device).fit_closed_forms(data.features, data.labels, data.prototypes)
+    for network in model.networks:
+        network.fit_preprocessing(data.features, data.labels, data.prototypes)
+    model.prototypes.fit(data.features, data.labels, data.prototypes)
     return model, data
 
 
@@ -128,18 +132,21 @@ def test_closed_forms(kind: str, device: str, make_toy: Callable, small_config: 
     sections = {"precondition": {"kind": kind}, "encoder": {"feature_scaling": "classes", "n_tokens": 4, "width": 16}}
     one, _ = fitted(make_toy, small_config, "cpu", **sections)
     other, data = fitted(make_toy, small_config, device, **sections)
-    found, expected = other.precondition(data.prototypes), one.precondition(data.prototypes.cpu())
+    (of_device,), (of_cpu,) = other.networks, one.networks
+    found, expected = of_device.precondition(data.prototypes), of_cpu.precondition(data.prototypes.cpu())
     assert relative_difference(found, expected) <= WEIGHTS
     x = data.features
-    assert relative_difference(other.visual(x, data.prototypes), one.visual(x.cpu(), data.prototypes.cpu())) <= WEIGHTS
+    found, expected = other.prototypes(x, data.prototypes), one.prototypes(x.cpu(), data.prototypes.cpu())
+    assert relative_difference(found, expected) <= WEIGHTS
     # The basis of the scaler is fixed up to signs, which inner products do not have.
-    scaled, of_cpu = other.scaler(x), one.scaler(x.cpu())
-    assert relative_difference(scaled @ scaled.T, of_cpu @ of_cpu.T) <= WEIGHTS
+    found, expected = of_device.scaler(x), of_cpu.scaler(x.cpu())
+    assert relative_difference(found @ found.T, expected @ expected.T) <= WEIGHTS
 
 
 def test_gradients_of_one_step(device: str, make_toy: Callable, small_config: Callable):
     sections = {"denoiser": {"width": 32, "time_width": 16, "dropout": 0.0}}
-    one, data = fitted(make_toy, small_config, "cpu", **sections)
+    model, data = fitted(make_toy, small_config, "cpu", **sections)
+    one = model.networks[0]
     other = copy.deepcopy(one).to(device)
     generator = torch.Generator().manual_seed(0)
     x, s_0 = data.features[:16], one.precondition(data.prototypes)[data.labels[:16]]
@@ -155,10 +162,3 @@ def test_gradients_of_one_step(device: str, make_toy: Callable, small_config: Ca
             torch.cat([weight.grad.flatten().cpu() for weight in model.parameters() if weight.grad is not None])
         )
     assert relative_difference(gradients[1], gradients[0]) <= WEIGHTS
-
-
-def test_every_member_knows_its_device(device: str, animals: Checkpoint):
-    model = copy.deepcopy(animals.model).to(device)
-    assert {value.device.type for member in model.networks for value in member.state_dict().values()} == {
-        torch.device(device).type
-    }
