@@ -1,6 +1,7 @@
-"""Class normalisation: a network from descriptions to visual prototypes whose hidden units are standardised over the
-classes, so that prototypes of classes without photos are as long as the others (Skorokhodov & Elhoseiny, "Class
-Normalization for (Continual)? Generalized Zero-Shot Learning", ICLR 2021), with its authors' optimiser and schedule.
+"""Class normalisation: a network from descriptions to visual prototypes, with hidden units standardised over classes.
+
+Prototypes of classes without photos are then as long as the others (Skorokhodov & Elhoseiny, "Class Normalization for
+(Continual)? Generalized Zero-Shot Learning", ICLR 2021). Optimiser and schedule are the authors'.
 Symbols: B photos, C classes, A attributes, D feature size, H width.
 """
 
@@ -29,7 +30,7 @@ CLASS_NORM_GRID: tuple[Setting, ...] = tuple(
 
 
 class ClassStandardisation(nn.Module):
-    """(h - mean) / std over the classes of a batch; at inference over what training saw, in a running average."""
+    """(h - mean) / std over the classes of a batch; at inference with running averages from training."""
 
     mean: Tensor
     variance: Tensor
@@ -41,7 +42,7 @@ class ClassStandardisation(nn.Module):
         self.register_buffer("variance", torch.ones(width))
 
     def forward(self, h: Tensor) -> Tensor:
-        """h: (C, H), a row a class. Returns (C, H)."""
+        """h: (C, H), one row per class. Returns (C, H)."""
         mean, variance = self.mean, self.variance
         if self.training:
             mean, variance = h.mean(0), h.var(0, correction=min(1, len(h) - 1))
@@ -55,7 +56,7 @@ class ClassNormNetwork(nn.Sequential):
 
     def __init__(self, n_attributes: int, width: int, feature_dim: int) -> None:
         last = nn.Linear(width, feature_dim)
-        # The paper's: prototypes keep the variance of what enters when the last layer's is 1 / (H D).
+        # The paper's initialisation: with variance 1 / (H D), prototypes have the variance of the last layer's input.
         bound = (3 / (width * feature_dim)) ** 0.5
         nn.init.uniform_(last.weight, -bound, bound)
         super().__init__(
@@ -70,9 +71,9 @@ class ClassNormNetwork(nn.Sequential):
 
 
 def class_norm(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
-    """Train a network for each setting to name photos of the seen classes by the scaled cosine to their prototypes.
+    """Train a network for each setting to classify seen photos by the scaled cosine to the prototypes; yield scorers.
 
-    Features "l2" are taken as they are, for rectified prototypes; "standard" ones, which have both signs, for others.
+    With "l2" features, which are not negative, prototypes pass a ReLU; with "standard" features they do not.
     """
     for setting in settings:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():

@@ -1,6 +1,6 @@
-"""A conditional variational auto-encoder of class descriptions (Sohn et al. 2015), RevCD's first rival in Table 2.
+"""A conditional variational auto-encoder of class descriptions (Sohn et al. 2015), a baseline of Table 2.
 
-Symbols as in rivals.py.
+Symbols as in generative.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.model import RevCD
 from .generative import GenerativeBaseline
 
-KL_WEIGHT = 1.0  # twice the variance of the decoder's Gaussian: what the evidence bound weighs the KL by, see `elbo`
+KL_WEIGHT = 1.0  # weight of the KL in the evidence bound, twice the variance of the decoder's Gaussian: see `elbo`
 
 
 class ConditionalVAE(GenerativeBaseline):
@@ -38,7 +38,7 @@ def elbo(s_0_hat: Tensor, s_0: Tensor, mean: Tensor, log_variance: Tensor, kl_we
     """Return -(||s_0_hat - s_0||^2 + kl_weight KL(q || N(0, I))) / A, per row: (B,).
 
     It is the evidence bound log N(s_0; s_0_hat, v I) - KL with v = kl_weight / 2, times kl_weight / A, without the
-    constant, so that its first term is a mean square error whatever the number of attributes is.
+    constant, so that its first term is a mean squared error for any number of attributes.
     """
     squares = (s_0_hat - s_0).square().sum(-1)
     return -(squares + kl_weight * gaussian_kl(mean, log_variance)) / s_0.shape[-1]

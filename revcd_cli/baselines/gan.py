@@ -1,6 +1,6 @@
-"""A conditional Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), RevCD's second rival in Table 2.
+"""A conditional Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), a baseline of Table 2.
 
-Symbols as in rivals.py.
+Symbols as in generative.py.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ PENALTY_WEIGHT = 10.0  # of the gradient penalty, as published
 
 
 class Critic(nn.Module):
-    """Tells how real a description looks beside a photo. It reads the photo with an encoder of its own.
+    """Scores how realistic a description is for a photo, which it encodes by an encoder of its own.
 
-    Were the encoder the generator's, the generator could win by hiding from the critic what the photo shows.
+    With the generator's encoder, the generator could lower its loss by hiding information from the critic.
     """
 
     def __init__(self, revcd: RevCD) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(revcd.encoder)
-        # The penalty is about each row's own gradient: no batch statistics, and the same function at every point.
+        # The penalty needs each row's own gradient of one fixed function: no batch statistics and no dropout.
         plain = replace(revcd.config.denoiser, norm="layer", dropout=0.0)
         self.network = ConditionedNetwork(revcd.n_attributes, 1, revcd.config.encoder.width, plain)
 
@@ -49,7 +49,7 @@ class ConditionalGAN(GenerativeBaseline):
         return self.decoder(noise, self.encoder(x))
 
     def loss(self, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
-        """Return the generator's loss: what the critic finds wanting, plus the classification term."""
+        """Return the generator's loss: minus the critic's score of the generated rows, plus the classification term."""
         fake = self.generate(x)
         return self.classification(fake, labels, prototypes) - self.critic(fake, self.critic_condition(x)).mean()
 

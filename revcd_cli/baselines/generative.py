@@ -1,7 +1,7 @@
-"""What RevCD is compared with in Table 2: generators of p(s | x) that turn noise into a description in one step.
+"""Generative baselines of Table 2: models of p(s | x) that map noise to a class description in one step.
 
-A rival shares with RevCD everything but the way the posterior is learnt: preconditioning, feature scaling, visual
-encoder, widths, and the rule by which samples answer. Symbols: B batch, D feature size, A attributes, W condition
+They differ from RevCD only in how the posterior is learnt: preconditioning, feature scaling, visual encoder, widths and
+the cosine rule are the same. Symbols: B batch, D feature size, A attributes, W condition
 width, H hidden width, K samples.
 """
 
@@ -20,7 +20,7 @@ from ..scoring.cosine import cosine_scores
 
 
 class ConditionedLayer(nn.Module):
-    """One hidden layer: `linear(x) + condition(c)`, normalised, rectified, dropped out."""
+    """One hidden layer: `linear(x) + condition(c)`, then normalisation, ReLU and dropout."""
 
     def __init__(self, inputs: int, condition_width: int, config: DenoiserConfig) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ConditionedLayer(nn.Module):
 
 
 class ConditionedNetwork(nn.Module):
-    """A plain network with as many hidden layers as the denoiser has, of its width; all of them see the condition."""
+    """A plain network with as many hidden layers as the denoiser, equally wide; all of them get the condition."""
 
     def __init__(self, inputs: int, outputs: int, condition_width: int, config: DenoiserConfig) -> None:
         super().__init__()
@@ -53,9 +53,9 @@ class ConditionedNetwork(nn.Module):
 
 
 class GenerativeBaseline(nn.Module):
-    """p(s | x) as s = decoder(h, c), h ~ N(0, I) in as many dimensions as RevCD's own noise has.
+    """p(s | x) as s = decoder(h, c), h ~ N(0, I) with as many dimensions as RevCD's noise.
 
-    It takes over the feature scaling, the preconditioning and the encoder of an untrained RevCD, and replaces the rest.
+    It uses the feature scaling, the preconditioning and the encoder of an untrained RevCD, and replaces the rest.
     """
 
     def __init__(self, revcd: RevCD) -> None:
@@ -66,10 +66,10 @@ class GenerativeBaseline(nn.Module):
         self.register_buffer("unit", torch.ones(()))  # spread over classes of the scores, which are divided by it
 
     def network(self, inputs: int, outputs: int) -> ConditionedNetwork:
-        """Return a network of the configured widths that sees conditions of this model."""
+        """Return a network of the configured widths, conditioned on this model's encoder."""
         return ConditionedNetwork(inputs, outputs, self.config.encoder.width, self.config.denoiser)
 
-    # How photos and descriptions enter is not like RevCD's, it is RevCD's.
+    # The preprocessing of photos and descriptions is RevCD's own.
     fit_preprocessing = RevCD.fit_preprocessing
     precondition = RevCD.precondition
     encode = RevCD.encode
@@ -87,11 +87,11 @@ class GenerativeBaseline(nn.Module):
         return cosine_scores(samples, self.precondition(s)) / self.unit
 
     def loss(self, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
-        """Return what one batch minimises, a scalar; the arguments are those of `training_losses`."""
+        """Return the loss of one batch, a scalar; the arguments are those of `training_losses`."""
         raise NotImplementedError
 
     def classification(self, s_0_hat: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor | float:
-        """Return lambda_3 L_cls of generated descriptions, which the rivals minimise as RevCD does (Eq. 15)."""
+        """Return lambda_3 L_cls of generated descriptions, as for RevCD (Eq. 15)."""
         settings = self.config.loss
         if settings.cls_weight == 0:
             return 0.0

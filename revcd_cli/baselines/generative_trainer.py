@@ -1,4 +1,4 @@
-"""The optimisation of RevCD's rivals: its own batches, optimiser, learning rate and average, another loss."""
+"""Training of the generative baselines: RevCD's batches, optimiser and moving average with another loss."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .gan import ConditionalGAN
 from .generative import GenerativeBaseline
 
 CRITIC_STEPS = 3  # per step of the generator
-_ADAM_BETAS = (0.5, 0.9)  # less momentum than usual: the loss itself moves while critic and generator take turns
+_ADAM_BETAS = (0.5, 0.9)  # less momentum than usual, as the loss changes while critic and generator alternate
 
 
 class GenerativeTrainer(Trainer):
-    """Trains a rival; of the losses that `run_epoch` returns, only the total has a meaning."""
+    """Trains a generative baseline; of the losses that `run_epoch` returns, only the total has a meaning."""
 
     model: GenerativeBaseline
 
@@ -22,9 +22,9 @@ class GenerativeTrainer(Trainer):
 
 
 class GANTrainer(GenerativeTrainer):
-    """Lets the critic make `CRITIC_STEPS` steps before each step of the generator.
+    """Trains the critic for `CRITIC_STEPS` steps before each step of the generator.
 
-    One optimiser serves both: it passes over parameters without a gradient, and each side's loss reaches its own only.
+    One optimiser is enough: it skips parameters without a gradient, and each loss has gradients for one network only.
     """
 
     model: ConditionalGAN

@@ -1,7 +1,7 @@
-"""Ridge regression, ESZSL and SAE: the linear methods that every new one has to pass, each solved in closed form.
+"""Linear baselines in closed form: ridge regression, ESZSL and SAE.
 
-Each takes training rows and some settings of its grid, and yields a scorer for each setting, in order. What
-neighbouring settings have in common is computed once, so a grid costs little more than its most costly factorisation.
+Each function takes training rows and settings of its grid, and yields a scorer for each setting, in order. Results that
+neighbouring settings share are cached, so a whole grid takes little longer than its factorisations.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .preprocessing import (
 )
 
 _FEATURES = ("standard", "l2")
-_SHRINK = (3.0, 1.0, 10.0, 0.3, 30.0, 0.1)  # the first serves where nothing can be validated
+_SHRINK = (3.0, 1.0, 10.0, 0.3, 30.0, 0.1)  # the first is used without validation
 
 RIDGE_GRID: tuple[Setting, ...] = tuple(
     {"features": features, "shrink": shrink, "descriptions": descriptions, "compare": compare}
@@ -47,7 +47,7 @@ SAE_GRID: tuple[Setting, ...] = tuple(
 
 
 def ridge(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
-    """Regress descriptions on features, every class counting the same, and compare what is predicted with candidates.
+    """Regress descriptions on features with equal weight per class; compare the prediction with the candidates.
 
     W minimises sum_i w_i ||x_i W - s_{y_i}||^2 + shrink ||W||^2 with weights of sum 1.
     """
@@ -99,7 +99,7 @@ def sae(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Itera
     """Semantic autoencoder (Kodirov et al., CVPR 2017): W (A, D) minimises ||X - T W||^2 + lambda ||X W^T - T||^2.
 
     T: each row's description. The minimum solves Sylvester's equation T^T T W + lambda W X^T X = (1 + lambda) T^T X.
-    In the eigenvectors of T^T T it falls apart into a shifted system for each of them.
+    In the eigenvectors of T^T T it separates into one shifted linear system for each of them.
     """
     counts = torch.bincount(rows.labels, minlength=len(rows.prototypes)).double()
     members = F.one_hot(rows.labels, len(rows.prototypes)).double()  # (N, C)
@@ -113,7 +113,7 @@ def sae(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Itera
     def solved(kind: str, descriptions: str, weight: float) -> tuple[Tensor, Tensor]:
         s = describe_by(rows.prototypes, descriptions)(rows.prototypes)  # (C, A)
         values, vectors = torch.linalg.eigh(s.T @ (counts.unsqueeze(1) * s))  # of T^T T
-        kept = values > 1e-10 * values.max()  # elsewhere T^T X has no part either
+        kept = values > 1e-10 * values.max()  # T^T X is zero in the other directions, too
         values, vectors = values[kept], vectors[:, kept]  # (r,), (A, r)
         targets = members @ (s @ vectors)  # (N, r): T in these vectors
         columns = system(kind)[1].solve_each(targets, values / weight)  # (D, r)

@@ -1,4 +1,4 @@
-"""The prototype oracle: what could be reached if descriptions told the looks of unseen classes as well as photos do."""
+"""The prototype oracle: an upper bound that uses mean photos of unseen classes in place of their descriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORACLE_GRID: tuple[Setting, ...] = ({"features": "standard"}, {"features": "l2"}
 class PrototypeOracle:
     """Scores photos by their cosine to the mean photo of each class: of the C seen ones, then of the U unseen ones.
 
-    Reads test labels, so it is an upper bound and not a method.
+    It uses test labels, so it is an upper bound and not a method.
     """
 
     def __init__(self, rows: TrainingRows, setting: Setting, x: Tensor, labels: Tensor, n_unseen: int) -> None:
@@ -29,13 +29,13 @@ class PrototypeOracle:
         )  # (C + U, D)
 
     def scores(self, x: Tensor) -> Tensor:
-        """Score photos of seen classes, features (B, D), of which no mean was made. Returns (B, C + U)."""
+        """Score photos of seen classes that are in no mean, features (B, D). Returns (B, C + U)."""
         return cosines(self.scaler(x.double()), self.means)
 
     def own_scores(self) -> Tensor:
-        """Score the unseen classes' photos, each one left out of the mean that it is compared with.
+        """Score the unseen classes' photos, each one left out of its own class's mean.
 
-        A class without another photo has a cosine of 0. Returns (B, C + U).
+        The score is 0 for a class without another photo. Returns (B, C + U).
         """
         column = self.n_seen + self.labels
         count = torch.bincount(self.labels).double()[self.labels].unsqueeze(1)  # (B, 1)

@@ -1,4 +1,6 @@
-"""What the baselines have in common: how photos and descriptions enter, and regularised least squares in double.
+"""Preprocessing shared by the baselines, and regularised least squares in double precision.
+
+Baselines run on the CPU.
 
 Symbols: N rows, D feature size, C seen classes, A attributes, B photos to score, K candidate classes.
 """
@@ -19,7 +21,7 @@ Setting = dict[str, Any]  # one point of a baseline's grid: plain JSON values
 Scorer = Callable[[Tensor, Tensor], Tensor]  # features (B, D), raw descriptions (K, A) -> scores (B, K)
 
 SHRINKAGE = 0.3  # of the covariance that "whiten" inverts
-# How descriptions enter: by an affine map that is fitted on the seen classes ("raw": none), and then at unit length.
+# Preprocessing of descriptions: an affine map fitted on the seen classes ("raw": none), then scaling to unit length.
 DESCRIPTIONS = ("standardise", "raw", "whiten")
 
 
@@ -31,9 +33,9 @@ def scale_features(features: Tensor, kind: str) -> tuple[FeatureScaler, Tensor]:
 
 
 def describe_by(prototypes: Tensor, kind: str) -> Callable[[Tensor], Tensor]:
-    """Fit one of `DESCRIPTIONS` on the seen classes' raw prototypes (C, A).
+    """Fit the preprocessing `kind`, one of `DESCRIPTIONS`, on the seen classes' raw prototypes (C, A).
 
-    The map that is returned takes raw descriptions (K, A) to double ones of unit length.
+    Returns the map from raw descriptions (K, A) to unit length, in double precision.
     """
     if kind == "raw":
         return lambda s: F.normalize(s.double(), dim=-1)
@@ -50,7 +52,7 @@ class LeastSquares:
         self.gram = x @ x.T if self.dual else x.T @ x
 
     def solve(self, q: Tensor, shift: float) -> Tensor:
-        """Return the solution for targets q (N, k) and one a > 0, by Cholesky's factors. Returns (D, k)."""
+        """Return the solution for targets q (N, k) and one a > 0, by a Cholesky factorisation: (D, k)."""
         shifted = self.gram.clone()
         shifted.diagonal().add_(shift)
         factor = torch.linalg.cholesky(shifted)
@@ -74,7 +76,7 @@ class LeastSquares:
 
 
 def class_shares(labels: Tensor, n_classes: int) -> Tensor:
-    """Return a weight for each row (N,) with which every class counts the same; they sum to 1."""
+    """Return weights of rows (N,) that give every class the same total weight; their sum is 1."""
     return 1 / (torch.bincount(labels, minlength=n_classes).double()[labels] * len(labels.unique()))
 
 

@@ -1,4 +1,4 @@
-"""A linear probe of the seen classes, and ConSE, which reads unseen ones off its posterior."""
+"""A linear probe of the seen classes, and ConSE, which scores unseen classes by the probe's posterior."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.trainer import TrainingRows
 from .preprocessing import DESCRIPTIONS, Scorer, Setting, class_shares, cosines, describe_by, scale_features
 
 _ITERATIONS = 60  # of L-BFGS
-_DECAY = (0.1, 0.03, 1e-2, 1e-3)  # from much to little: each fit begins where the last one ended
+_DECAY = (0.1, 0.03, 1e-2, 1e-3)  # from strong to weak: each fit starts from the previous solution
 
 PROBE_GRID: tuple[Setting, ...] = tuple({"decay": decay} for decay in _DECAY)
 CONSE_GRID: tuple[Setting, ...] = tuple(
@@ -25,17 +25,17 @@ CONSE_GRID: tuple[Setting, ...] = tuple(
 
 
 class LinearProbe:
-    """Multinomial logistic regression on standardised features, every class counting the same."""
+    """Multinomial logistic regression on standardised features, with equal weight per class."""
 
     def __init__(self, rows: TrainingRows) -> None:
         self.scaler, x = scale_features(rows.features, "standard")
-        self.x, self.labels = x.float(), rows.labels  # single precision: an iteration, not a factorisation
+        self.x, self.labels = x.float(), rows.labels  # single precision is enough for an iterative fit
         self.shares = class_shares(rows.labels, len(rows.prototypes)).float()
         self.weight = nn.Parameter(torch.zeros(len(rows.prototypes), x.shape[1]))
         self.bias = nn.Parameter(torch.zeros(len(rows.prototypes)))
 
     def fit(self, decay: float) -> tuple[FeatureScaler, Tensor, Tensor]:
-        """Minimise the weighted cross-entropy plus decay / 2 ||W||^2, from the last solution on.
+        """Minimise the weighted cross-entropy plus decay / 2 ||W||^2, starting from the previous solution.
 
         Returns the scaling, W (C, D) and b (C,).
         """
@@ -56,9 +56,9 @@ class LinearProbe:
 
 
 def linear_probe(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
-    """Yield scorers whose columns are the seen classes of `rows`, in their order, whatever descriptions they are given.
+    """Yield scorers whose columns are the seen classes of `rows`, in order; they ignore the descriptions.
 
-    How well the seen classes can be told apart with their photos and labels at hand: what S is measured against.
+    The probe is trained on photos and labels of the seen classes, so it is an upper bound for S.
     """
     probe = LinearProbe(rows)
     for setting in settings:
@@ -68,8 +68,8 @@ def linear_probe(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0)
 def conse(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
     """Convex combination of semantic embeddings (Norouzi et al., ICLR 2014).
 
-    A photo's description is the mean of the seen descriptions that its `top` most probable seen classes have, weighted
-    with the probe's posterior; candidates are compared with it by cosine.
+    The description of a photo is the mean description of its `top` most probable seen classes, weighted by the probe's
+    posterior; candidates are compared with it by cosine.
     """
     probe = LinearProbe(rows)
 

@@ -5,8 +5,8 @@ Encoder layers multiply by time and add the condition; decoder layers multiply b
     encoder   h = Drop(ReLU(Norm( (W h_below) * (1 + T(t)) + C(c) )))
     decoder   u = Drop(ReLU(Norm( (V [u_above ; h]) * (1 + C(c)) + T(t) )))
 
-The multipliers start at one (their last layers start at zero). Every argument broadcasts over leading axes: to try C
-classes for B photos, give s_t as (1, C, A) and c as (B, 1, W), and what depends on the class alone is computed once.
+The multipliers start at one (their last layers start at zero). All arguments broadcast over leading axes: with s_t as
+(1, C, A) and c as (B, 1, W), C classes are denoised for B photos, and the part that depends on the class alone once.
 Symbols: A attributes, W condition width, H hidden width.
 """
 
@@ -21,28 +21,28 @@ from ..config import DenoiserConfig
 
 
 def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
-    """Return sin and cos of omega_i t, omega_i = 10000^(-2i/width), interleaved (Eq. 17). t: (...). (..., width)."""
+    """Return sin and cos of omega_i t, omega_i = 10000^(-2i/width), interleaved (Eq. 17): (..., width). t: (...)."""
     i = torch.arange(width // 2, device=t.device, dtype=torch.float32)
     angles = t.float().unsqueeze(-1) * torch.exp(-math.log(10_000) * 2 * i / width)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
 class TimeMap(nn.Sequential):
-    """A small map from the sinusoidal embedding to the width of one layer."""
+    """A two-layer network from the sinusoidal embedding to the width of one layer."""
 
     def __init__(self, time_width: int, width: int) -> None:
         super().__init__(nn.Linear(time_width, time_width), nn.SiLU(), nn.Linear(time_width, width))
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of the last axis, whatever the leading ones are."""
+    """Batch normalisation over all leading axes; features are on the last one."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.flatten(0, -2)).view_as(x)
 
 
 class CrossLayer(nn.Module):
-    """One layer of the U: `linear(x) * (1 + multiply) + add`, normalised, rectified, dropped out."""
+    """One layer of the U-Net: `linear(x) * (1 + multiply) + add`, then normalisation, ReLU and dropout."""
 
     def __init__(self, inputs: int, width: int, condition_width: int, config: DenoiserConfig, *, decoder: bool) -> None:
         super().__init__()
@@ -64,10 +64,10 @@ class CrossLayer(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Noisy semantic vector, time and condition in; the configured prediction out.
+    """The network that maps a noisy description, its time and a condition to the configured prediction.
 
-    "Three hidden layers" (section 4.0.2) is read as A: two encoder layers and one decoder layer, or B: three encoder
-    layers and two decoder layers.
+    "Three hidden layers" (section 4.0.2) has two readings, A: two encoder layers and one decoder layer, and B: three
+    encoder layers and two decoder layers.
     """
 
     def __init__(self, config: DenoiserConfig, n_attributes: int, condition_width: int, outputs: int) -> None:
@@ -91,7 +91,7 @@ class Denoiser(nn.Module):
         for layer in self.encoder:
             h = layer(h, time, c)  # (..., H)
             skips.append(h)
-        skips.pop()  # the innermost layer is the bottom of the U, not a side of it
+        skips.pop()  # the innermost encoder layer has no skip connection
         for layer in self.decoder:
             h = layer(torch.cat([h, skips.pop()], dim=-1), time, c)  # (..., H)
         return self.out(h)

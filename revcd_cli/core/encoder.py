@@ -1,7 +1,7 @@
-"""The visual encoder: image features in, one condition vector out (paper section 3.3.3).
+"""The visual encoder: from image features to a condition vector (paper section 3.3.3).
 
-The paper feeds a Transformer encoder with one feature vector and does not say how a vector becomes tokens; the ways to
-do it are `EncoderConfig.tokens`. Symbols: B batch, D feature size, N tokens, W width, C channels of a spatial token.
+The paper gives one feature vector to a Transformer encoder and does not say how a vector becomes tokens;
+`EncoderConfig.tokens` chooses. Symbols: B batch, D feature size, N tokens, W width, C channels of a spatial token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..config import EncoderConfig
 
 
 class ChunkTokens(nn.Module):
-    """Cut the vector into N pieces of equal length (zero-padded), each mapped to the width."""
+    """Splits the vector into N pieces of equal length (zero-padded) and maps each to the width."""
 
     def __init__(self, feature_dim: int, n_tokens: int, width: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class ChunkTokens(nn.Module):
 
 
 class ViewTokens(nn.Module):
-    """N learned projections of the whole vector; N = 1 is the single token, for which attention is the identity."""
+    """N learned projections of the whole vector; with N = 1, the single token, attention is the identity."""
 
     def __init__(self, feature_dim: int, n_tokens: int, width: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ViewTokens(nn.Module):
 
 
 class SpatialTokens(nn.Module):
-    """The backbone's own N tokens, stored one after the other, each mapped to the width by the same map."""
+    """Maps each of the backbone's own N tokens, stored one after the other, to the width by one shared map."""
 
     def __init__(self, feature_dim: int, n_tokens: int, width: int) -> None:
         super().__init__()
@@ -52,9 +52,9 @@ class SpatialTokens(nn.Module):
 
 
 class SingleTokenLayer(nn.TransformerEncoderLayer):
-    """A Transformer layer for one token, which attends to itself alone: its queries and keys change nothing.
+    """A Transformer layer for a single token, whose attention weights are all 1: no queries or keys are computed.
 
-    What training drops of the attention are weights of 1, one for each head.
+    Dropout of the attention sets the weight of a whole head to zero.
     """
 
     def _sa_block(self, x: Tensor, *masks: Tensor | None, **options: bool) -> Tensor:
@@ -68,10 +68,10 @@ class SingleTokenLayer(nn.TransformerEncoderLayer):
 
 
 class VisualEncoder(nn.Module):
-    """Transformer over the tokens of a photo's features, read at a class token, plus a linear path around it.
+    """A Transformer over the tokens of a photo, read out at a class token, plus a linear path around it.
 
-    n_spatial: N if the features are spatial tokens, D = N * C, else 0. The linear path sees their mean, which is what
-    pooled features are. Raises `ConfigError` if the features are not of the kind that `config.tokens` reads.
+    n_spatial: N if the features are spatial tokens, D = N * C, else 0. The linear path then gets their mean, the pooled
+    feature. Raises `ConfigError` if `config.tokens` does not read features of this kind.
     """
 
     def __init__(self, config: EncoderConfig, feature_dim: int, n_spatial: int = 0) -> None:
@@ -82,7 +82,7 @@ class VisualEncoder(nn.Module):
         tokeniser = {"chunk": ChunkTokens, "spatial": SpatialTokens}.get(config.tokens, ViewTokens)
         self.tokens = tokeniser(feature_dim, n_tokens, config.width)
         self.position = nn.Parameter(0.02 * torch.randn(n_tokens, config.width))
-        # A single token is read itself: attention over it alone is the identity.
+        # A single token needs no class token beside it.
         self.cls = nn.Parameter(0.02 * torch.randn(1, config.width)) if n_tokens > 1 else None
         kind = nn.TransformerEncoderLayer if n_tokens > 1 else SingleTokenLayer
         layer = kind(

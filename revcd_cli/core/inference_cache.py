@@ -1,8 +1,8 @@
-"""The denoiser at inference, for every pair of a noisy vector and a condition.
+"""Fast inference of the denoiser for all pairs of noisy vectors and conditions.
 
-What depends on one of the two alone is computed once: of a noisy vector the first linear map and the time maps, of a
-condition the condition maps of all layers. What is left for a pair is written over in place, and the decoder's input
-is never put together: its linear map is applied to both halves. Equal to `Denoiser.forward` but for rounding.
+The parts that depend on only one of the two are computed once and reused: for a noisy vector the first linear map and
+the time maps, for a condition the condition maps of all layers. The rest is computed in place, and the decoder's linear
+map is applied to both halves of its input without concatenating them. Equal to `Denoiser.forward` up to rounding.
 Symbols: A attributes, W condition width, H hidden width.
 """
 
@@ -18,7 +18,7 @@ from .denoiser import CrossLayer, Denoiser, sinusoidal_embedding
 
 
 class NoisyPart(NamedTuple):
-    """What a noisy vector and its time put into the layers: the first one's product, the others' time maps."""
+    """The contributions of a noisy vector and its time: the first layer's product, and the other layers' time maps."""
 
     first: Tensor  # (..., H)
     times: list[Tensor]  # (..., H) each: multipliers of the encoder's other layers, then addends of the decoder's

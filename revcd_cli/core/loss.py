@@ -13,7 +13,7 @@ from .model import RevCD
 from .objective import Estimate
 from .schedule import NoiseSchedule
 
-SNR_CLIP = 5.0  # bounds the loss that a head implies rather than predicts, as in Min-SNR weighting
+SNR_CLIP = 5.0  # bound on the weight of the loss that a head does not predict directly, as in Min-SNR weighting
 
 
 class Losses(NamedTuple):
@@ -25,11 +25,13 @@ class Losses(NamedTuple):
     cls: Tensor
 
 
-def loss_weights(config: LossConfig, objective: str, schedule: NoiseSchedule, t: Tensor, like: Tensor) -> tuple:
+def loss_weights(
+    config: LossConfig, objective: str, schedule: NoiseSchedule, t: Tensor, like: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the weights of ||s_hat - s_0||^2 and ||eps_hat - eps||^2 at times t (B,), each (B, 1).
 
-    "simple" is 1, "exact" the variational weight (defined for t >= 2). Where the head predicts only one of the two,
-    the other one's error is that error times SNR or 1/SNR, without bound; its weight is clipped so that the product
+    "simple" is 1, "exact" the variational weight (defined for t >= 2). If the head predicts only one of the two, the
+    error of the other is that error times SNR or 1/SNR, which is unbounded; its weight is clipped so that the product
     stays within `SNR_CLIP`.
     """
     ones = torch.ones_like(like[:, :1])
@@ -46,7 +48,7 @@ def class_loss(s_0_hat: Tensor, labels: Tensor, prototypes: Tensor, temperature:
     """Cross-entropy of a softmax over cosines to the seen prototypes (Eq. 15), per row: (B,).
 
     s_0_hat: (B, A); labels: (B,) index into prototypes (C, A), or -1 for a row without a class, which counts 0.
-    Unseen prototypes are not among them: as negatives they would train "never unseen".
+    Unseen prototypes are excluded: as negatives they would train the network against unseen classes.
     """
     cosines = F.normalize(s_0_hat, dim=-1) @ F.normalize(prototypes, dim=-1).T
     return F.cross_entropy(cosines / temperature, labels, ignore_index=-1, reduction="none")
@@ -71,8 +73,7 @@ def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, protot
     condition = model.encoder(x)  # (B, W)
     masked = torch.where(kept, condition, model.null)
     of_noise = model.estimate(s_t, t, masked)
-    # L_rec and L_cls are about the photo. Either they count only the rows of the masked pass that have one, or they get
-    # a pass of their own in which every row has.
+    # L_rec and L_cls need the photo: they count only rows that keep it, or use a second pass in which all rows do.
     of_photo, counted = of_noise, kept[:, 0]
     if config.drop == "two-pass":
         of_photo, counted = model.estimate(s_t, t, condition), torch.ones_like(counted)
@@ -92,7 +93,7 @@ def training_losses(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, protot
 
 
 def consistency(estimate: Estimate, s_t: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return the mean square of s_t - sqrt(ab) s_0_hat - sqrt(1 - ab) eps_hat, which one head satisfies by itself."""
+    """Return the mean square of s_t - sqrt(ab) s_0_hat - sqrt(1 - ab) eps_hat, which is zero for a single head."""
     return (s_t - alpha_bar.sqrt() * estimate.s_0 - (1 - alpha_bar).sqrt() * estimate.eps).square().mean()
 
 

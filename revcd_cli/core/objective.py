@@ -1,4 +1,4 @@
-"""What the network predicts, and how one prediction gives both the clean vector and the noise (method.md 5.1).
+"""Prediction targets of the network, and their conversion to estimates of clean vector and noise (Eq. 11-12).
 
 All conversions follow from s_t = sqrt(ab) s_0 + sqrt(1 - ab) eps, with ab = alpha_bar_t.
 """
@@ -14,20 +14,20 @@ OBJECTIVES = ("v", "x0", "eps", "both")
 
 
 class Estimate(NamedTuple):
-    """The network's belief about a noisy vector: the clean vector and the noise in it, both (..., A)."""
+    """Estimates of the clean vector and of the noise in a noisy vector, both (..., A)."""
 
     s_0: Tensor
     eps: Tensor
 
     def guided(self, unconditional: Estimate, guidance_scale: float) -> Estimate:
-        """Move from the unconditional estimate through this one (Eq. 22); guidance_scale 1 changes nothing."""
+        """Return unconditional + scale * (this - unconditional), see Eq. 22; a guidance_scale of 1 is this estimate."""
         return Estimate(
             torch.lerp(unconditional.s_0, self.s_0, guidance_scale),
             torch.lerp(unconditional.eps, self.eps, guidance_scale),
         )
 
     def clipped(self, limit: float, s_t: Tensor, alpha_bar: Tensor) -> Estimate:
-        """Bound the clean vector's values, and let the noise follow from it. s_t: (..., A); alpha_bar: (..., 1)."""
+        """Clamp the clean vector and recompute the noise from it. s_t: (..., A); alpha_bar: (..., 1)."""
         s_0 = self.s_0.clamp(-limit, limit)
         return Estimate(s_0, (s_t - alpha_bar.sqrt() * s_0) / (1 - alpha_bar).sqrt())
 
@@ -38,7 +38,7 @@ def velocity(s_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 def to_estimate(objective: str, output: Tensor, s_t: Tensor, alpha_bar: Tensor) -> Estimate:
-    """Read a network output as an `Estimate`.
+    """Convert a network output to an `Estimate`.
 
     output: (..., A), or (..., 2A) for the two heads of "both"; s_t: (..., A); alpha_bar: (..., 1), below 1.
     """
@@ -54,10 +54,10 @@ def to_estimate(objective: str, output: Tensor, s_t: Tensor, alpha_bar: Tensor) 
 
 
 def velocity_error(objective: str, output: Tensor, s_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return the mean square over attributes by which the v that an output stands for misses the true one.
+    """Return the mean squared error of v over attributes, for a network output: (...).
 
-    output: (..., A), or (..., 2A), of the vector that s_0 (..., A) and eps (..., A) make; alpha_bar: (..., 1). Without
-    the way through `Estimate`: where one head predicts one of the two, the error of v is the head's own by a factor.
+    output: (..., A), or (..., 2A), for the noisy vector of s_0 (..., A) and eps (..., A); alpha_bar: (..., 1). Computed
+    without an `Estimate`: with an x0 or eps head, the error of v is the head's own error times a factor.
     """
     if objective == "both":
         v_hat = velocity(*output.chunk(2, dim=-1), alpha_bar)

@@ -1,7 +1,7 @@
 """Noise schedules and the closed forms of the forward process (paper section 3.1, Eq. 1-9).
 
-Time runs t = 0..T: t = 0 is the clean vector (alpha_bar = 1), t = T almost pure noise. Coefficients are held in
-float64 and gathered in the dtype of the data.
+Time is t = 0..T: t = 0 is the clean vector (alpha_bar = 1), t = T almost pure noise. Coefficients are tables in float64
+on the CPU; their values at t have the dtype of the data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The optimisation of Algorithm 1: class-balanced batches, AdamW, cosine decay, an exponential moving average.
+"""The optimisation of Algorithm 1: class-balanced batches, AdamW, learning-rate decay, exponential moving average.
 
-Everything lives on one device and no data loader stands between. All randomness of an epoch follows from its seed, so
-a run that stopped between two epochs goes on exactly as if it had not.
+All data are on one device, without a data loader. The random numbers of an epoch depend on its seed alone, so training
+that is resumed between two epochs gives the same weights as without the interruption.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .loss import Losses, training_losses
 from .model import RevCD
 
-_ROWS_AT_ONCE = 1024  # that are scaled together
+_ROWS_AT_ONCE = 1024  # rows scaled together, which bounds memory
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TrainingRows:
 
 
 class ClassBalancedSampler:
-    """Draws a class uniformly, then one of its rows: the metric is a mean over classes, not over photos."""
+    """Draws a class uniformly, then one of its rows, because the metric is a mean over classes and not over photos."""
 
     def __init__(self, labels: Tensor) -> None:
         _, inverse, self.counts = labels.unique(return_inverse=True, return_counts=True)
@@ -48,39 +48,39 @@ class ClassBalancedSampler:
 
 
 def learning_rate_factor(schedule: str, progress: float) -> float:
-    """Return the share of the full learning rate at a progress of 0..1: 1 at the start, 0 at the end."""
+    """Return the factor of the learning rate at a progress of 0..1, from 1 at the start to 0 at the end."""
     return (1 + math.cos(math.pi * progress)) / 2 if schedule == "cosine" else 1 - progress
 
 
 def moving_tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Return what steps move, the weights and the statistics of batches, and what they count. Closed forms stay."""
+    """Return the tensors that training changes (weights, batch statistics), and the counters of batch normalisation."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
     statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
     return [*model.parameters(), *statistics], [norm.num_batches_tracked for norm in norms]
 
 
 class Trainer:
-    """Trains one model; `ema` is the copy that is kept. The learning rate decays over all of `train.epochs`."""
+    """Trains one network; `ema` is its exponential moving average. The learning rate decays over `train.epochs`."""
 
     def __init__(self, model: RevCD, rows: TrainingRows) -> None:
         self.model, self.rows = model.train(), rows
         self.settings = model.config.train
         model.fit_preprocessing(rows.features, rows.labels, rows.prototypes)
         self.z = model.precondition(rows.prototypes)
-        # The network's own weights begin behind the scaler, so photos go through it once and not at every step.
+        # The scaler is not trained, so features are scaled once and not at every step.
         self.inputs = torch.cat([model.scaler(part) for part in rows.features.split(_ROWS_AT_ONCE)])
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         self._moving, self._averages = moving_tensors(model), moving_tensors(self.ema)
         self.sampler = ClassBalancedSampler(rows.labels)
         self._weights = list(model.parameters())
-        # Fused: one pass over the weights, where the other ways make eight.
+        # Fused: one pass over the weights instead of eight.
         self.optimizer = torch.optim.AdamW(
             self._weights, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
         self.steps_per_epoch = max(1, len(rows) // self.settings.batch_size)
 
     def run_epoch(self, epoch: int, seed: int) -> Losses:
-        """Train for one epoch (counted from 0) and return its mean losses; NaN or infinite ones are the caller's."""
+        """Train for one epoch (counted from 0) and return its mean losses, which the caller checks for NaN."""
         torch.manual_seed(seed)
         sums = torch.zeros(len(Losses._fields), device=self.z.device)
         for step in range(self.steps_per_epoch):
@@ -90,7 +90,7 @@ class Trainer:
                 group["lr"] = self.settings.learning_rate * learning_rate_factor(self.settings.lr_schedule, progress)
             losses = self._losses()
             self._descend(losses.total)
-            # A young average must not remember the untrained weights.
+            # EMA warm-up: the first averages must not keep the untrained weights.
             self._update_ema(min(self.settings.ema_decay, (1 + done) / (10 + done)))
             sums += torch.stack([part.detach() for part in losses])
         return Losses(*(sums / self.steps_per_epoch))
@@ -112,7 +112,7 @@ class Trainer:
         s_0 = self.z[labels]
         if self.settings.mixup == 0:
             return x, s_0, labels
-        # Semantic mixup: a mixture of two photos is described by the mixture of their descriptions.
+        # Mixup: the same convex combination of two photos and of their descriptions.
         partner = torch.randperm(len(x), device=x.device)
         mixed = torch.rand(len(x), 1, device=x.device) < self.settings.mixup
         share = torch.where(mixed, torch.rand(len(x), 1, device=x.device), 1.0)
@@ -135,11 +135,11 @@ class Trainer:
         return tensors
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `state` returned."""
+        """Continue from the tensors that `state` returned."""
         sections: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
         for name, value in tensors.items():
             section, _, rest = name.partition(".")
-            sections[section][rest] = value.clone()  # two trainers never share a tensor
+            sections[section][rest] = value.clone()  # trainers must not share tensors
         self.model.load_state_dict(sections["model"])
         self.ema.load_state_dict(sections["ema"])
         moments: dict[int, dict[str, Tensor]] = {}

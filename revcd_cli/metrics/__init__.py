@@ -1,4 +1,4 @@
 """Evaluation metrics: per-class accuracy, the seen-unseen curve, and reliability of probabilities.
 
-Torch and mathematics only; imports nothing of revcd.
+Torch and mathematics only; imports no other part of revcd.
 """

@@ -1,4 +1,4 @@
-"""Accuracy of generalised zero-shot learning: per-class mean top-1, S, U, H (paper section 4.1; method.md 9)."""
+"""Accuracy of generalised zero-shot learning: per-class mean top-1, S, U, H (paper section 4.1)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def harmonic_mean(acc_seen: float | None, acc_unseen: float | None) -> float | N
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Return how many rows of each true class were answered with each class: (C, C). predicted, labels: (N,)."""
+    """Return the number of rows by true and by predicted class: (C, C). predicted, labels: (N,)."""
     pairs = labels * n_classes + predicted
     return torch.bincount(pairs, minlength=n_classes * n_classes).view(n_classes, n_classes)

@@ -1,8 +1,8 @@
-"""The seen-unseen curve: what S and U become as the seen penalty gamma runs from minus to plus infinity.
+"""The seen-unseen curve: S and U as functions of the seen penalty gamma (Chao et al. 2016).
 
-A photo of a seen class that is named rightly among the seen classes is lost when gamma exceeds its margin, the best
-seen score minus the best unseen one; a photo of an unseen class that is named rightly among the unseen ones is won when
-gamma exceeds it. S and U are therefore step functions of gamma, and one sort gives them exactly (Chao et al. 2016).
+The margin of a photo is its best seen score minus its best unseen score. When gamma exceeds it, a photo of a seen class
+that is correct among the seen classes becomes wrong, and a photo of an unseen class that is correct among the unseen
+classes becomes correct. S and U are step functions of gamma, and one sort gives them exactly.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SeenUnseenCurve:
-    """Margins at which right answers are lost and won, ascending, with the share of S or U that hangs on each.
+    """Margins at which answers become wrong (lost) or correct (won), ascending, each with its share of S or U.
 
-    lost: (M,) margins and (M,) shares of the photos of seen classes that are named rightly among them; won: likewise
-    of unseen classes. The shares sum to the accuracies without the other kind of class as candidates.
+    lost: (M,) margins and (M,) shares of the photos of seen classes that are correct among these; won: likewise for
+    unseen classes. The shares sum to the accuracies with only that kind of class as candidates.
     """
 
     lost: tuple[Tensor, Tensor]
     won: tuple[Tensor, Tensor]
 
     def at(self, gamma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return S and U at penalties (G,), which should not be margins themselves: there the scores tie."""
+        """Return S and U at penalties (G,), which should not equal a margin: there two scores tie."""
         margins, shares = self.lost
         acc_seen = shares.sum() - _cumulated(shares)[torch.searchsorted(margins, gamma)]
         margins, shares = self.won
         return acc_seen, _cumulated(shares)[torch.searchsorted(margins, gamma)]
 
     def points(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a penalty between any two neighbouring margins and beyond both ends (G,), with S and U there."""
+        """Return a penalty between each two neighbouring margins and beyond both ends (G,), with S and U there."""
         gamma = penalties_between(torch.cat([self.lost[0], self.won[0]]))
         return gamma, *self.at(gamma)
 
     def ausuc(self) -> float:
-        """Return the area under U over S (trapezoids): a figure for which no penalty has to be chosen."""
+        """Return the area under U as a function of S (trapezoids), which does not depend on a penalty."""
         _, acc_seen, acc_unseen = self.points()
         return float(torch.trapezoid(acc_unseen.flip(0), acc_seen.flip(0)))
 
@@ -46,7 +46,7 @@ class SeenUnseenCurve:
 def seen_unseen_curve(
     scores_seen: Tensor, labels_seen: Tensor, scores_unseen: Tensor, labels_unseen: Tensor, seen: Tensor
 ) -> SeenUnseenCurve:
-    """Return the curve of photos of seen and of unseen classes, each class counting the same.
+    """Return the curve of photos of seen and unseen classes; every class has the same weight.
 
     scores_*: (N, C); labels_*: (N,); seen: (C,) bool, with at least one class of each kind.
     """
@@ -65,7 +65,7 @@ def penalties_between(margins: Tensor) -> Tensor:
 
 
 def common_penalties(curves: Sequence[SeenUnseenCurve]) -> Tensor:
-    """Return penalties (G,) that meet every combination of values which these curves take together."""
+    """Return penalties (G,), one in each interval on which all these curves are constant."""
     return penalties_between(torch.cat([margins for curve in curves for margins in (curve.lost[0], curve.won[0])]))
 
 
@@ -73,11 +73,11 @@ def _steps(scores: Tensor, labels: Tensor, seen: Tensor, *, of_seen: bool) -> tu
     scores = scores.double()
     among_seen, chosen_seen = scores.masked_fill(~seen, -torch.inf).max(1)
     among_unseen, chosen_unseen = scores.masked_fill(seen, -torch.inf).max(1)
-    right = (chosen_seen if of_seen else chosen_unseen) == labels
+    correct = (chosen_seen if of_seen else chosen_unseen) == labels
     _, group, count = labels.unique(return_inverse=True, return_counts=True)
     share = 1.0 / (count.double()[group] * len(count)) if len(labels) else scores.new_zeros(0)
-    margin, order = (among_seen - among_unseen)[right].sort()
-    return margin, share[right][order]
+    margin, order = (among_seen - among_unseen)[correct].sort()
+    return margin, share[correct][order]
 
 
 def _cumulated(shares: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether probabilities can be believed: confidence against accuracy in bins (a reliability diagram)."""
+"""Reliability diagram: accuracy against confidence in bins, and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Reliability(NamedTuple):
 
     photos: Tensor  # (B,) whole numbers
     confidence: Tensor  # (B,) mean in the bin, NaN where it is empty
-    accuracy: Tensor  # (B,) share named rightly, NaN where it is empty
+    accuracy: Tensor  # (B,) share of correct answers, NaN where it is empty
 
     def expected_error(self) -> float | None:
         """Return the expected calibration error: the mean over photos of |accuracy - confidence| of their bin.
@@ -25,13 +25,13 @@ class Reliability(NamedTuple):
         return float((gaps * self.photos).sum() / total) if total else None
 
 
-def reliability(confidence: Tensor, right: Tensor, bins: int = 10) -> Reliability:
-    """Put answers into bins by their confidence; an edge belongs to the bin above it, 1 to the last.
+def reliability(confidence: Tensor, correct: Tensor, bins: int = 10) -> Reliability:
+    """Assign answers to bins by their confidence; an edge belongs to the bin above it, 1 to the last.
 
-    confidence: (N,) in 0..1, the probability of the answer; right: (N,) bool.
+    confidence: (N,) in 0..1, the probability of the answer; correct: (N,) bool.
     """
     confidence = confidence.double()
     where = (confidence * bins).long().clamp(0, bins - 1)
     photos = torch.bincount(where, minlength=bins)
-    means = (torch.bincount(where, values, minlength=bins) / photos for values in (confidence, right.double()))
+    means = (torch.bincount(where, values, minlength=bins) / photos for values in (confidence, correct.double()))
     return Reliability(photos, *means)

@@ -1,4 +1,4 @@
-"""From a trained model to a score for every class, and from scores to calibrated answers.
+"""The zero-shot model: scores of classes by four rules, their calibration, and the training of several networks.
 
-May import `core`, `metrics`, `system` and `config`.
+May import `core`, `metrics`, `system`, `config` and `errors`.
 """

@@ -1,4 +1,4 @@
-"""Turning scores into answers and probabilities: the seen penalty and the temperature, both fitted on validation."""
+"""Calibration of scores on validation: seen penalty (calibrated stacking), temperature and rejection threshold."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..metrics.curve import SeenUnseenCurve, common_penalties
 
 
 def fit_temperature(scores: Tensor, labels: Tensor) -> float:
-    """Return the temperature that makes softmax(scores / temperature) most likely; 1 if there is nothing to fit on.
+    """Return the temperature with the smallest cross-entropy of softmax(scores / temperature); 1 without photos.
 
-    scores: (N, C); labels: (N,). The negative log-likelihood has one minimum in 1/temperature (it is convex there), so
-    a search that narrows a bracket in log temperature finds it.
+    scores: (N, C); labels: (N,). The cross-entropy is convex in 1/temperature, so a ternary search over the logarithm
+    of the temperature finds its minimum.
     """
     if not len(labels):
         return 1.0
@@ -37,23 +37,23 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
 
 
 def harmonic_penalty(curves: Sequence[SeenUnseenCurve]) -> float:
-    """Return the penalty with the largest mean H over the validation folds: an exact search over all breakpoints.
+    """Return the penalty with the largest mean H over the validation folds, by exact search over all breakpoints.
 
-    Of equally good ones it is the one nearest to none, so that nothing is moved for nothing.
+    Ties: the smallest absolute value.
     """
     gamma = common_penalties(curves)
     merit = torch.zeros_like(gamma)
     for curve in curves:
         acc_seen, acc_unseen = curve.at(gamma)
         merit += 2 * acc_seen * acc_unseen / (acc_seen + acc_unseen).clamp(min=1e-12)
-    best = gamma[merit >= merit.max() - 1e-12 * len(curves)]  # sums of shares differ in the last digits
+    best = gamma[merit >= merit.max() - 1e-12 * len(curves)]  # rounding of sums
     return float(best[best.abs().argmin()])
 
 
 def sparing_penalty(curves: Sequence[SeenUnseenCurve], give_away: float) -> float:
-    """Return the largest penalty that costs at most the share `give_away` of the folds' mean accuracy on seen classes.
+    """Return the largest penalty that lowers the folds' mean seen accuracy by at most the share `give_away`.
 
-    It is negative, a bonus, where more would be lost without it.
+    It is negative, a bonus, if the accuracy without a penalty is already lower than that.
     """
     gamma = common_penalties(curves)
     acc_seen = torch.stack([curve.at(gamma)[0] for curve in curves]).mean(0)  # falls as gamma rises
@@ -67,13 +67,13 @@ def calibrated(scores: Tensor, seen: Tensor, gamma: float) -> Tensor:
 
 
 def score_unit(scores: Tensor) -> float:
-    """Return the unit in which scores (N, C) of different models can be compared: their usual spread over classes."""
+    """Return the unit of scores (N, C): their root mean square standard deviation over classes, 1 if that is zero."""
     unit = float(in_double(scores).std(1, correction=0).square().mean().sqrt()) if scores.numel() else 0.0
     return unit if unit > 0 else 1.0
 
 
 def rejection_scores(scores: Tensor) -> Tensor:
-    """Return how well a photo fits the best of the candidates (N,), by which an answer is given or withheld.
+    """Return the score of each photo's best candidate (N,); photos below a threshold are rejected.
 
     scores: (N, C), calibrated.
     """
@@ -81,5 +81,5 @@ def rejection_scores(scores: Tensor) -> Tensor:
 
 
 def rejection_threshold(known: Tensor, false_reject: float) -> float:
-    """Return what `false_reject` of the rejection scores (N,) of photos of the candidates lie below."""
+    """Return the `false_reject` quantile of the rejection scores (N,) of photos that show a candidate class."""
     return float(known.double().quantile(false_reject)) if len(known) else -math.inf

@@ -1,8 +1,7 @@
-"""Which attributes tell what a class looks like: weights of the class kernel, learnt by leaving classes out.
+"""The kernel between class descriptions, and the relevance of each attribute in it (leave-one-class-out fit).
 
-Not every attribute shows in photos ("nocturnal" hardly does, "stripes" do), and not every one that shows matters to the
-backbone. The weights are those with which the mean photo of each seen class follows best from the other seen classes,
-held near 1 by a log-normal prior: automatic relevance determination.
+Some attributes are visible in photos ("stripes"), some are not ("nocturnal"). Their weights maximise the leave-one-out
+likelihood of the seen classes' mean photos, with a log-normal prior around 1: automatic relevance determination.
 Symbols: C seen classes, K classes, A attributes, P components of features.
 """
 
@@ -12,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-STEPS, LEARNING_RATE = 150, 0.05  # of Adam; with 500 steps nothing changes any more
+STEPS, LEARNING_RATE = 150, 0.05  # of Adam; 500 steps give the same weights
 
 
 def directions(centred: Tensor, relevance: Tensor) -> Tensor:
-    """Return weighted descriptions at unit length: (K, A). centred: (K, A) less the seen classes' mean."""
+    """Return weighted descriptions, scaled to unit length: (K, A). centred: (K, A), minus the seen classes' mean."""
     return F.normalize(centred * relevance, dim=-1)
 
 
@@ -33,13 +32,13 @@ def class_kernel(one: Tensor, other: Tensor, length: Tensor) -> Tensor:
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
-    """Return those of directions (K, A) and (C, A), all of length 1 (or 0, for a description in the centre): (K, C)."""
+    """Return squared distances of directions (K, A) and (C, A), of length 1, or 0 for the mean description: (K, C)."""
     lengths = one.square().sum(-1, keepdim=True) + other.square().sum(-1)
     return (lengths - 2 * one @ other.T).clamp(min=0)
 
 
 def left_out_residuals(inverse: Tensor, means: Tensor) -> Tensor:
-    """Return each class's mean photo less what the other classes predict for it: (C, P).
+    """Return the leave-one-out residual of each class's mean photo: (C, P).
 
     inverse: (C, C) of the kernel matrix plus noise; means: (C, P). Rasmussen & Williams 2006, Eq. 5.12.
     """
@@ -49,13 +48,13 @@ def left_out_residuals(inverse: Tensor, means: Tensor) -> Tensor:
 def fit_relevance(
     centred: Tensor, means: Tensor, between: Tensor, *, spread: float, length: float, noise: float
 ) -> Tensor:
-    """Return the factor of each attribute in the kernel, the root of its weight: (A,); 1 where `spread` is 0.
+    """Return the factor of each attribute in the kernel, the square root of its weight: (A,); all 1 if `spread` is 0.
 
-    centred: (C, A) descriptions of the seen classes less their mean; means: (C, P) their mean photos and between: (P,)
-    the variance of these, in components in which photos of one class have variance 1. spread: standard deviation of the
-    logarithm of a weight before anything is known; length, noise: of the kernel, see `PrototypeConfig`.
+    centred: (C, A) descriptions of the seen classes minus their mean; means: (C, P) their mean photos, and between:
+    (P,) the variance of these, in components in which photos of one class have variance 1. spread: prior standard
+    deviation of the logarithm of a weight; length, noise: of the kernel, see `PrototypeConfig`.
     """
-    if spread == 0 or len(centred) < 3:  # one of two classes says nothing of the other
+    if spread == 0 or len(centred) < 3:  # two classes are too few to leave one out
         return torch.ones_like(centred[0])
     eye = torch.eye(len(centred), dtype=centred.dtype, device=centred.device)
     with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""The attributes that a photo shows, as the diffusion draws them: the model's own account of what it sees."""
+"""Attribute values that the diffusion generates from a photo, which explain an answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..config import InferenceConfig
 from ..core.sample import sample_semantics
 from .model import ZeroShotModel
 
-_STEPS = 20  # of DDIM: fewer blur the samples into their mean, more change them hardly
+_STEPS = 20  # of DDIM: with fewer, samples shrink towards their mean; more change little
 
 
 class DrawnAttributes(NamedTuple):
@@ -29,8 +29,8 @@ def drawn_attributes(
 ) -> DrawnAttributes:
     """Draw `config.samples` descriptions for each photo from every network of the model, by unguided DDIM.
 
-    x: (B, D) raw features; generators: one for each photo. Descriptions that were brought to one length before
-    training come back at that length, which is the seen classes' usual one.
+    x: (B, D) raw features; generators: one for each photo. If training scaled all
+    descriptions to one length, the samples have about that length, the typical one of the seen classes.
     """
     steps = min(_STEPS, model.config.diffusion.timesteps)
     settings = replace(config, steps=steps, sampler="ddim", eta=0.0, guidance_scale=1.0)
@@ -43,10 +43,10 @@ def drawn_attributes(
 
 
 def attribute_reliability(drawn: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
-    """Return for each attribute how well what is drawn from photos follows the descriptions of their classes: (A,).
+    """Return the correlation of drawn and described values over classes, for each attribute: (A,).
 
-    The correlation over classes between an attribute's value and its mean over the class's photos, each class counting
-    once; NaN where either does not vary. It says something about new classes if none of these was trained on.
+    The drawn value of a class is the mean over its photos; NaN where either does not vary. The correlation tells how
+    reliable an attribute is for new classes if none of these classes was trained on.
     drawn: (N, A) means of `drawn_attributes`; labels: (N,) rows of prototypes (C, A), raw.
     """
     classes, group = labels.unique(return_inverse=True)

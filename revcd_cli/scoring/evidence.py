@@ -1,6 +1,6 @@
-"""The evidence rule: the network read as a classifier.
+"""The evidence rule: the diffusion network as a classifier.
 
-How much better does it denoise a class's description when it sees the photo than when it does not? Symbols: B photos,
+The score of a class is how much the photo lowers the error of denoising the class's description. Symbols: B photos,
 C classes, A attributes, R draws, W condition width.
 """
 
@@ -14,8 +14,8 @@ from ..core.inference_cache import condition_part, denoise_pairs, noisy_part
 from ..core.model import RevCD
 from ..core.objective import velocity_error
 
-# Largest number of floats in one hidden activation, whatever the number of classes and photos. On a processor 4 MiB:
-# the few that a layer needs stay in its cache. Elsewhere 64 MiB, so that a kernel is worth its launch.
+# Largest number of floats in one hidden activation. On the CPU 4 MiB, so that the few a layer needs stay in the cache;
+# elsewhere 64 MiB, so that kernels are large compared with their launch.
 _ACTIVATION_FLOATS = {"cpu": 1 << 20}
 _ACTIVATION_FLOATS_ELSEWHERE = 1 << 24
 
@@ -26,7 +26,7 @@ def evidence_scores(model: RevCD, c: Tensor, z: Tensor, config: InferenceConfig)
 
     For draws (t, eps) that all photos and classes share, t stratified over the band, the score is the mean of
     ||v_null - v||^2 - ||v_c - v||^2: the denoising error without the photo minus the error with it. The first term
-    takes out what a description costs whatever the photo, which unseen descriptions would otherwise always lose by.
+    is the error that a description has for any photo; it is larger for unseen classes, which would lose without it.
     c: (B, W); z: (C, A) preconditioned. Returns (B, C).
     """
     t, eps = evidence_draws(model, config, z)  # (R, 1), (R, 1, A)
@@ -34,7 +34,7 @@ def evidence_scores(model: RevCD, c: Tensor, z: Tensor, config: InferenceConfig)
     pairs_at_once = floats // (len(t) * model.config.denoiser.width)
     classes_at_once = max(1, min(len(z), pairs_at_once))
     photos_at_once = max(1, pairs_at_once // classes_at_once)
-    # "No photo" is the first row, so that it is computed once for each class and draw.
+    # The condition "no photo" is the first row, computed once for each class and draw.
     rows = condition_part(model.denoiser, torch.cat([model.null[None], c])[:, None, None])  # (1+B, 1, 1, H) each
     columns = []
     for clean in z.split(classes_at_once):  # (C', A)
@@ -55,7 +55,9 @@ def evidence_draws(model: RevCD, config: InferenceConfig, like: Tensor) -> tuple
     place = (torch.arange(draws) + 0.5) / draws
     t = config.band_low + (config.band_high - config.band_low) * place
     t = (t * timesteps).round().long().clamp(1, timesteps)
-    generator = Generator().manual_seed(0)  # the draws belong to the rule, not to a photo or a run
+    generator = Generator().manual_seed(0)  # the same draws for every photo and every run
     half = torch.randn((draws + 1) // 2, model.n_attributes, generator=generator)
-    eps = torch.stack([half, -half], dim=1).flatten(0, 1)[:draws]  # neighbours in time share a noise, with both signs
+    eps = torch.stack([half, -half], dim=1).flatten(0, 1)[
+        :draws
+    ]  # two neighbouring times share one noise, with both signs
     return t.unsqueeze(-1).to(like.device), eps.unsqueeze(1).to(like)

@@ -1,4 +1,4 @@
-"""Scores of feature rows against class descriptions: the one route that training, evaluation and prediction share."""
+"""Scores and drawn attributes of feature arrays, in batches; used by training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ScoringModel(Protocol):
 
 
 def feature_keys(features: np.ndarray) -> list[bytes]:
-    """Return what identifies feature rows (N, D) where the photo's own bytes are not at hand: the numbers."""
+    """Return the bytes of each feature row (N, D), which identify a photo if its file's hash is not known."""
     return [row.tobytes() for row in np.ascontiguousarray(features)]
 
 
@@ -46,7 +46,7 @@ def score_rows(
     Returns (N, C) float32 on the CPU.
     """
     device = next(model.parameters()).device
-    # Classes described alike are scored once: computed apart, they could differ by a rounding and be told apart by it.
+    # Classes with equal descriptions are scored once; scored apart, rounding could rank one before the other.
     distinct, where = prototypes.unique(dim=0, return_inverse=True)
     if len(distinct) == len(prototypes):
         distinct, where = prototypes, torch.arange(len(prototypes))
@@ -67,7 +67,7 @@ def draw_rows(
     seed: int,
     keys: Sequence[bytes] | None = None,
 ) -> DrawnAttributes:
-    """Draw the attributes of N feature rows (`drawn_attributes`): mean and spread (N, A) on the CPU, noise as above."""
+    """Draw attributes for N feature rows by `drawn_attributes`: mean and spread (N, A) on the CPU; noise as above."""
     device = next(model.parameters()).device
     parts = []
     for start in range(0, max(len(features), 1), ROWS_AT_ONCE):
@@ -80,6 +80,6 @@ def draw_rows(
 def _photos(
     features: np.ndarray, seed: int, keys: Sequence[bytes] | None, device: torch.device
 ) -> tuple[Tensor, list[Generator]]:
-    """Return a chunk of rows on the device, with a generator for each; keys are as large as features."""
+    """Return a chunk of rows on the device, with a generator for each."""
     x = torch.from_numpy(np.ascontiguousarray(features)).to(device)
     return x, [image_generator(seed, key) for key in (feature_keys(features) if keys is None else keys)]

@@ -1,11 +1,10 @@
-"""Visual prototypes: where the photos of a class should lie, from its description alone, and how surely.
+"""Visual prototypes: a Gaussian process from class descriptions to mean photos, and the rule that scores by it.
 
-A Gaussian process over class descriptions, fitted in closed form. Its outputs are the mean photos of the seen classes,
-so its posterior is a Gaussian over the mean photo of any class, narrow for classes described like a seen one and wide
-elsewhere. With the spread of photos around their class's mean it gives log p(x | s) - log p(x), p(x) being that of a
-class of which nothing is said. This is log p(s | x) - log p(s): what the evidence of the diffusion estimates, from the
-other side. (The Gaussian model of classes and photos is that of linear discriminant analysis; the kernel carries it to
-classes without photos.)
+The process is fitted in closed form on the mean photos of the seen classes. Its posterior is a Gaussian over the mean
+photo of any class, narrow for a class whose description is similar to a seen one, and wide elsewhere. Together with the
+covariance of photos around their class's mean it gives log p(x | s) - log p(x), where p(x) has no description. This is
+log p(s | x) - log p(s) by Bayes' rule, which the evidence of the diffusion estimates too. Classes and photos have the
+Gaussian model of linear discriminant analysis; the kernel extends it to classes without photos.
 Symbols: B photos, N training photos, C seen classes, K candidates, A attributes, D feature size, P components.
 """
 
@@ -22,11 +21,11 @@ from .class_kernel import class_kernel, directions, fit_relevance, kernel_length
 
 
 class VisualPrototypes(nn.Module):
-    """How much likelier a description makes a photo than no description does, in logarithms.
+    """Log-likelihood ratio of a photo with and without a class description.
 
-    Photos are roots of features (`precondition.roots`) in components in which both covariances are diagonal: that of
-    photos around their class's mean (all 1) and that of the classes' means (`between`). n_tokens: spatial tokens a row
-    of features is, whose mean is taken.
+    Photos are roots of features (`precondition.roots`) in components in which two covariances are diagonal: that of
+    photos around their class's mean (all 1) and that of the classes' means (`between`). n_tokens: spatial tokens in a
+    row of features, which are averaged.
     """
 
     shift: Tensor
@@ -50,7 +49,7 @@ class VisualPrototypes(nn.Module):
         self.register_buffer("to_components", torch.zeros(channels, components))
         self.register_buffer("between", torch.zeros(components))
         self.register_buffer("centre", torch.zeros(n_attributes))
-        self.register_buffer("relevance", torch.ones(n_attributes))  # how much each counts in a direction
+        self.register_buffer("relevance", torch.ones(n_attributes))  # of each attribute in a direction
         self.register_buffer("support", torch.zeros(n_classes, n_attributes))  # the seen classes' directions
         self.register_buffer("length", torch.ones(()))  # of the kernel, squared
         self.register_buffer("inverse", torch.zeros(n_classes, n_classes))  # of the kernel matrix plus noise
@@ -70,7 +69,7 @@ class VisualPrototypes(nn.Module):
         within = shares.sqrt().unsqueeze(1) * (photos - means[labels])
         within = _shrunk(within.T @ within, self.config.within_shrinkage)
         between = _shrunk(means.T @ means / len(s), self.config.between_shrinkage)
-        # Of the pencil (between, within): in these components the latter is the identity, the former diagonal.
+        # Generalised eigenvectors: in these components `within` is the identity and `between` is diagonal.
         lower = torch.linalg.cholesky(within)
         half = torch.linalg.solve_triangular(lower, between, upper=False)
         values, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(lower, half.T, upper=False))
@@ -82,7 +81,7 @@ class VisualPrototypes(nn.Module):
         self._fit_kernel(s, means @ turn, values.clamp(min=0))
 
     def _fit_kernel(self, s: Tensor, means: Tensor, between: Tensor) -> None:
-        """Fit what maps descriptions s (C, A) to the mean photos (C, P), whose variances are `between` (P,)."""
+        """Fit the process from descriptions s (C, A) to mean photos (C, P), whose variances are `between` (P,)."""
         config, centre = self.config, s.mean(0)
         relevance = fit_relevance(
             s - centre, means, between, spread=config.relevance, length=config.length, noise=config.noise
@@ -104,7 +103,7 @@ class VisualPrototypes(nn.Module):
         photos = (roots(self._pooled(x)) - self.shift) @ self.to_components  # (B, P)
         means, variances = self.posterior(s)  # (K, P)
         precision, plain = 1 / (1 + variances), 1 / (1 + self.between)  # with a description, and without
-        # sum of (x - m)^2 / v, less that of x^2 / v without a description, and no (B, K, P) in between
+        # The sum of (x - m)^2 / v minus that of x^2 / v without a description, expanded so that no (B, K, P) is needed.
         distance = photos.square() @ (precision - plain).T - 2 * photos @ (means * precision).T
         return -0.5 * (distance + (means.square() * precision - (precision / plain).log()).sum(-1))
 
@@ -119,8 +118,8 @@ class VisualPrototypes(nn.Module):
 
 
 def _principal(x: Tensor, components: int) -> Tensor:
-    """Return the directions of largest variance of centred rows x (N, D), filled up with zeros: (D, P)."""
-    if len(x) < x.shape[1]:  # through the smaller of both products
+    """Return the P directions of largest variance of centred rows x (N, D), padded with zeros: (D, P)."""
+    if len(x) < x.shape[1]:  # the smaller of the two products
         values, vectors = torch.linalg.eigh(x @ x.T)
         vectors = x.T @ vectors * values.clamp(min=1e-12 * float(values.amax().clamp(min=1e-300))).rsqrt()
     else:
@@ -130,7 +129,7 @@ def _principal(x: Tensor, components: int) -> Tensor:
 
 
 def _shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
-    """Move a covariance (P, P) towards a multiple of the identity of the same trace, never quite singular."""
+    """Shrink a covariance (P, P) towards a multiple of the identity with the same trace, by at least 0.001."""
     size = covariance.diagonal().mean().clamp(min=1e-12)
     alpha = max(shrinkage, 1e-3)
     return (1 - alpha) * covariance + alpha * size * torch.eye(

@@ -1,4 +1,4 @@
-"""The baselines: each equals a slow, plain reference, and none of them knows an order. python -m pytest tests/core"""
+"""The baselines: each equals a slow reference and does not depend on the order of rows or classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standardisation over classes, the part of the class-norm network that others lack. python -m pytest tests/core"""
+"""Standardisation over classes in the class-normalisation network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The generative baselines: losses against closed forms, and what samples depend on. pytest tests/baselines"""
+"""The generative baselines: losses against closed forms, and what samples depend on."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_law_the_critic_trains_nothing_of_the_generator_and_the_generator_nothin
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_law_a_photo_s_samples_follow_from_its_own_generator_and_not_from_its_batch_mates(
+def test_law_a_photo_s_samples_follow_from_its_own_generator_and_not_from_the_rest_of_the_batch(
     kind: Kind,
 ) -> None:
     model, x = baseline(kind), rows(3, FEATURES, seed=3)

@@ -1,4 +1,4 @@
-"""What a model file says about its scores: penalty, temperature and threshold of each rule."""
+"""Calibrations in model files: penalty, temperature and threshold of each rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files: what is saved comes back bit for bit, and every way of being wrong has its own words."""
+"""Model files: a saved model loads bit for bit, and each kind of damage has its own message."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_every_damage_is_told_in_its_own_words(saved: Path, damage: str):
+def test_each_kind_of_damage_has_its_own_message(saved: Path, damage: str):
     make, words = DAMAGE[damage]
     make(saved)
     with pytest.raises(CheckpointError) as caught:

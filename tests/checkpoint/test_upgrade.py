@@ -1,4 +1,4 @@
-"""Model files of format 4, kept beside this test as the version before format 5 wrote them, still load."""
+"""Model files of format 4, written by the code before format 5, still load with the same scores."""
 
 from __future__ import annotations
 

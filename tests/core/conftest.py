@@ -1,4 +1,4 @@
-"""What all tests of the mathematics share: one thread and one seed."""
+"""Fixtures of all tests of the mathematics: one thread and a fixed seed."""
 
 from __future__ import annotations
 

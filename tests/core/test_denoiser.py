@@ -1,4 +1,4 @@
-"""The cross Hadamard-addition U-Net against its formulas, one row at a time. python -m pytest tests/core"""
+"""The cross Hadamard-addition U-Net against its formulas, one row at a time."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_draws_classes_and_photos_broadcast_as_row_by_row(reading: str, norm: st
 
 
 @every_variant
-def test_an_evaluated_row_does_not_depend_on_its_batch_mates(reading: str, norm: str) -> None:
+def test_an_evaluated_row_does_not_depend_on_the_rest_of_the_batch(reading: str, norm: str) -> None:
     net = network(reading, norm)
     s_t, t, c = inputs()
 

@@ -1,4 +1,4 @@
-"""The visual encoder against an implementation written with plain loops. python -m pytest tests/core"""
+"""The visual encoder against an implementation written with plain loops."""
 
 from __future__ import annotations
 
@@ -126,12 +126,12 @@ def test_skip_path_adds_a_linear_map_of_the_features_and_nothing_else(tokens: st
 
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("feature_dim", [10, 2])
-def test_condition_has_the_width_whatever_the_feature_size(tokens: str, feature_dim: int) -> None:
+def test_condition_has_the_width_for_any_feature_size(tokens: str, feature_dim: int) -> None:
     assert encoder(config(tokens), feature_dim)(features(5, feature_dim)).shape == (5, 16)
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
-def test_condition_of_a_photo_does_not_depend_on_its_batch_mates(tokens: str) -> None:
+def test_condition_of_a_photo_does_not_depend_on_the_rest_of_the_batch(tokens: str) -> None:
     network, x = encoder(config(tokens)), features()
 
     alone = torch.cat([network(x[i : i + 1]) for i in range(5)])

@@ -1,4 +1,4 @@
-"""A trained RevCD against a posterior that is known in closed form. python -m pytest tests/core
+"""A trained RevCD against a posterior that is known in closed form.
 
 Descriptions and features are jointly Gaussian, s = W x + noise, so p(s | x) is N(W x, spread^2 I): the whole of
 training and sampling has to come out right for the samples to have that mean and that covariance.

@@ -1,4 +1,4 @@
-"""The losses of one step against plain loops over its rows. python -m pytest tests/core
+"""The losses of one step against plain loops over its rows.
 
 The real network runs; what it was given and what it answered is read off as it goes by, so that no law depends on the
 order in which the step draws its random numbers.

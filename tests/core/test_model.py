@@ -1,4 +1,4 @@
-"""The model's own doors: how descriptions and features enter, and what an estimate is. python -m pytest tests/core"""
+"""The RevCD network: preprocessing of descriptions and features, and its estimates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network output says about the clean vector and the noise (method.md 5.1). python -m pytest tests/core"""
+"""Conversion of network outputs to estimates of the clean vector and the noise (Eq. 11-12, 22)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The affine maps before the network: closed forms and degenerate inputs. python -m pytest tests/core"""
+"""Affine preprocessing of descriptions and features: closed forms and degenerate inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS = ("standardise", "whiten", "centre")
 
 
 def prototypes(n_classes: int = 12, n_attributes: int = 6, seed: int = 0) -> Tensor:
-    """Correlated attributes of unlike scale and mean."""
+    """Correlated attributes with different scales and means."""
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(n_attributes, n_attributes, generator=generator)
     scales = torch.logspace(-1, 1, n_attributes)

@@ -1,4 +1,4 @@
-"""The samplers with denoisers whose answers are known in closed form. python -m pytest tests/core
+"""The samplers with denoisers whose results are known in closed form.
 
 A sampler with a linear denoiser is an affine map of its noises, so the mean and covariance of its samples follow
 exactly from what it makes of zero noise and of each unit noise: no law here rests on random draws.

@@ -1,4 +1,4 @@
-"""The forward process against the closed forms of the paper's Eq. 1-13. Run with: python -m pytest tests/core"""
+"""The forward process against the closed forms of the paper's Eq. 1-13."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spatial tokens in the encoder and in the scaling of features. python -m pytest tests/core"""
+"""Spatial tokens in the encoder and in the scaling of features."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_value_of_every_token_reaches_the_condition_without_the_linear_pat
     assert (x.grad.abs() > 0).all()
 
 
-def test_a_photos_condition_does_not_depend_on_its_batch_mates() -> None:
+def test_a_photos_condition_does_not_depend_on_the_rest_of_the_batch() -> None:
     network, x = encoder(config()), rows()
 
     torch.testing.assert_close(network(x), torch.cat([network(row[None]) for row in x]))

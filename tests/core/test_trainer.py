@@ -1,4 +1,4 @@
-"""The optimisation: what it draws, what it averages, and that it can stop and go on. python -m pytest tests/core"""
+"""Training: class-balanced batches, moving average, learning rate, and resuming bit for bit."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def weights(model: RevCD) -> dict[str, Tensor]:
 
 
 def saved(of: Trainer) -> dict[str, Tensor]:
-    """The state as a file would hold it: apart from the tensors that training goes on changing."""
+    """A copy of the state, as training continues to change its tensors."""
     return {name: value.clone() for name, value in of.state().items()}
 
 
@@ -243,7 +243,7 @@ def test_same_seeds_train_the_same_weights_and_others_do_not(norm: str) -> None:
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 @pytest.mark.parametrize("stop", [0, 1, 2])
-def test_a_restored_training_goes_on_bit_for_bit(norm: str, stop: int) -> None:
+def test_a_restored_training_continues_bit_for_bit(norm: str, stop: int) -> None:
     whole = trainer(norm=norm, mixup=0.3)
     for epoch in range(stop):
         whole.run_epoch(epoch, seed=epoch)

@@ -1,4 +1,4 @@
-"""Per-class accuracies and what is made of them, against plain counting. python -m pytest tests/core"""
+"""Per-class accuracies and their means, against plain counting."""
 
 from __future__ import annotations
 

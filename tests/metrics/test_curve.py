@@ -1,4 +1,4 @@
-"""The seen-unseen curve against recounting every photo at every penalty. python -m pytest tests/core"""
+"""The seen-unseen curve against recounting every photo at every penalty."""
 
 from __future__ import annotations
 

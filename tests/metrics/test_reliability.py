@@ -1,4 +1,4 @@
-"""Confidence against accuracy in bins, against closed forms. python -m pytest tests/core"""
+"""Reliability diagrams and expected calibration error, against closed forms."""
 
 from __future__ import annotations
 

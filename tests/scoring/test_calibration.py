@@ -1,4 +1,4 @@
-"""Temperature, seen penalty, unit of the scores and threshold for refusal. python -m pytest tests/core"""
+"""Temperature, seen penalty, unit of the scores and rejection threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which attributes tell what a class looks like: held to leaving classes out one by one. python -m pytest tests/core"""
+"""Relevance of attributes in the class kernel, against explicit leave-one-class-out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributes drawn from photos, and how well they follow the descriptions of classes."""
+"""Attributes drawn from photos, and their reliability against the descriptions of classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evidence rule, against loops over photos, classes and draws. python -m pytest tests/core"""
+"""The evidence rule, against loops over photos, classes and draws."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_evidence_equals_a_loop_over_photos_classes_and_draws(objective: str) ->
     torch.testing.assert_close(zero_shot(model).score(photos(), prototypes(), config, generators()), slow)
 
 
-def attentive() -> RevCD:
-    """A model that believes the first attributes of its condition, whatever the noisy vector: weights by hand.
+def fixed_estimate() -> RevCD:
+    """A network with weights set by hand whose estimate is the first attributes of its condition, for any noisy vector.
 
-    Its layers pass on the positive and the negative parts of those attributes, which the last one puts together.
+    Its layers pass on the positive and the negative parts of those attributes, and the last one subtracts them.
     """
     model = revcd("x0", norm="batch")
     denoiser, n = model.denoiser, ATTRIBUTES
@@ -80,8 +80,8 @@ def attentive() -> RevCD:
     return model
 
 
-def test_evidence_of_a_fixed_belief_is_its_gain_in_squared_distance_over_the_noise_power() -> None:
-    model, config = attentive(), InferenceConfig(draws=5)
+def test_evidence_of_a_fixed_estimate_is_its_gain_in_squared_distance_over_the_noise_power() -> None:
+    model, config = fixed_estimate(), InferenceConfig(draws=5)
     z, c = model.precondition(prototypes()), torch.randn(PHOTOS, 16).double()
     t, _ = evidence_draws(model, config, z)
 

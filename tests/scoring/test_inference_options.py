@@ -1,4 +1,4 @@
-"""What the settings of sampling and comparison mean, beside their defaults. python -m pytest tests/core"""
+"""Settings of sampling and preprocessing that differ from their defaults."""
 
 from __future__ import annotations
 

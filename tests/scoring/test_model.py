@@ -1,4 +1,4 @@
-"""A zero-shot model of several networks: its scores, its units and its training. python -m pytest tests/scoring"""
+"""A zero-shot model of several networks: its scores, its units and its training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From conditions to class scores, against loops over photos, classes and draws. python -m pytest tests/core"""
+"""The rules that score classes, against loops over photos, classes and draws."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_permuting_the_classes_permutes_the_scores(config: InferenceConfig) -> N
 
 
 @every_rule
-def test_scores_of_a_class_do_not_depend_on_its_rivals(config: InferenceConfig) -> None:
+def test_scores_of_a_class_do_not_depend_on_the_other_candidates(config: InferenceConfig) -> None:
     model = zero_shot(revcd())
 
     few = model.score(photos(), prototypes()[:2], config, generators())

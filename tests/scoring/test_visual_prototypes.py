@@ -1,4 +1,4 @@
-"""Visual prototypes: a Gaussian process in closed form, held to slow references. python -m pytest tests/core"""
+"""Visual prototypes: the Gaussian process in closed form, against slow references."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_class_described_as_a_seen_one_has_its_mean_photo_surely_where_there_i
     assert float((variances / one.between).max()) < 1e-4
 
 
-def test_a_class_described_unlike_any_seen_one_could_look_like_anything():
+def test_a_class_whose_description_is_far_from_all_seen_ones_has_the_prior_variance():
     one = fitted(length=1e-3)
 
     means, variances = one.posterior(descriptions(3, seed=8))
