@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
-from .preprocessing import DESCRIPTIONS, Scorer, Setting, describe_by, scale_features
+from .preprocessing import DESCRIPTIONS, Describe, Scorer, Setting, describe_by, scale_features
 
 _EPSILON = 1e-5
 _BATCH = 256
@@ -103,6 +104,8 @@ def _trained(rows: TrainingRows, setting: Setting) -> Scorer:
     return functools.partial(_scores, scaler, network, describe)
 
 
-def _scores(scaler, network: ClassNormNetwork, describe, x: Tensor, prototypes: Tensor) -> Tensor:
+def _scores(
+    scaler: FeatureScaler, network: ClassNormNetwork, describe: Describe, x: Tensor, prototypes: Tensor
+) -> Tensor:
     visual = F.normalize(network(describe(prototypes).float()), dim=1)  # (K, D)
     return _SCALE**2 * F.normalize(scaler(x.double()), dim=1).float() @ visual.T

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from ..config import DenoiserConfig, InferenceConfig
 from ..core.denoiser import BatchNorm
 from ..core.loss import class_loss
-from ..core.model import RevCD
+from ..core.model import ConditionalModel, RevCD
 from ..scoring.cosine import cosine_scores
 
 
@@ -52,27 +52,23 @@ class ConditionedNetwork(nn.Module):
         return self.out(x)
 
 
-class GenerativeBaseline(nn.Module):
+class GenerativeBaseline(ConditionalModel):
     """p(s | x) as s = decoder(h, c), h ~ N(0, I) with as many dimensions as RevCD's noise.
 
     It uses the feature scaling, the preconditioning and the encoder of an untrained RevCD, and replaces the rest.
     """
 
+    unit: Tensor
+
     def __init__(self, revcd: RevCD) -> None:
-        super().__init__()
-        self.config, self.n_attributes, self.n_classes = revcd.config, revcd.n_attributes, revcd.n_classes
-        self.scaler, self.preconditioner, self.encoder = revcd.scaler, revcd.preconditioner, revcd.encoder
+        parts = revcd.scaler, revcd.preconditioner, revcd.encoder
+        super().__init__(revcd.config, revcd.n_attributes, revcd.n_classes, *parts)
         self.decoder = self.network(self.n_attributes, self.n_attributes)
         self.register_buffer("unit", torch.ones(()))  # spread over classes of the scores, which are divided by it
 
     def network(self, inputs: int, outputs: int) -> ConditionedNetwork:
         """Return a network of the configured widths, conditioned on this model's encoder."""
         return ConditionedNetwork(inputs, outputs, self.config.encoder.width, self.config.denoiser)
-
-    # The preprocessing of photos and descriptions is RevCD's own.
-    fit_preprocessing = RevCD.fit_preprocessing
-    precondition = RevCD.precondition
-    encode = RevCD.encode
 
     def sample(self, c: Tensor, generators: Sequence[Generator], n_samples: int) -> Tensor:
         """Draw preconditioned descriptions for conditions c (B, W), one generator per photo. Returns (B, K, A)."""

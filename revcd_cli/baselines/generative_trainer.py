@@ -11,10 +11,8 @@ CRITIC_STEPS = 3  # per step of the generator
 _ADAM_BETAS = (0.5, 0.9)  # less momentum than usual, as the loss changes while critic and generator alternate
 
 
-class GenerativeTrainer(Trainer):
+class GenerativeTrainer(Trainer[GenerativeBaseline]):
     """Trains a generative baseline; of the losses that `run_epoch` returns, only the total has a meaning."""
-
-    model: GenerativeBaseline
 
     def _losses(self) -> Losses:
         loss = self.model.loss(*self._batch(), self.z)

@@ -18,6 +18,8 @@ from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
 from .preprocessing import (
     DESCRIPTIONS,
+    Compare,
+    Describe,
     LeastSquares,
     Scorer,
     Setting,
@@ -126,12 +128,26 @@ def sae(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Itera
         yield functools.partial(scores, system(kind)[0], weight, describe, cosines)
 
 
-def _in_descriptions(scaler, weight: tuple[Tensor, Tensor], describe, compare, x: Tensor, prototypes: Tensor) -> Tensor:
+def _in_descriptions(
+    scaler: FeatureScaler,
+    weight: tuple[Tensor, Tensor],
+    describe: Describe,
+    compare: Compare,
+    x: Tensor,
+    prototypes: Tensor,
+) -> Tensor:
     left, right = weight
     return compare(scaler(x.double()) @ left @ right, describe(prototypes))
 
 
-def _in_features(scaler, weight: tuple[Tensor, Tensor], describe, compare, x: Tensor, prototypes: Tensor) -> Tensor:
+def _in_features(
+    scaler: FeatureScaler,
+    weight: tuple[Tensor, Tensor],
+    describe: Describe,
+    compare: Compare,
+    x: Tensor,
+    prototypes: Tensor,
+) -> Tensor:
     left, right = weight
     return compare(scaler(x.double()), describe(prototypes) @ right.T @ left.T)
 

@@ -20,6 +20,9 @@ from ..core.precondition import FeatureScaler, Preconditioner
 Setting = dict[str, Any]  # one point of a baseline's grid: plain JSON values
 Scorer = Callable[[Tensor, Tensor], Tensor]  # features (B, D), raw descriptions (K, A) -> scores (B, K)
 
+Describe = Callable[[Tensor], Tensor]  # raw descriptions (K, A) -> preprocessed ones (K, A)
+Compare = Callable[[Tensor, Tensor], Tensor]  # rows (B, d) and (K, d) -> scores (B, K)
+
 SHRINKAGE = 0.3  # of the covariance that "whiten" inverts
 # Preprocessing of descriptions: an affine map fitted on the seen classes ("raw": none), then scaling to unit length.
 DESCRIPTIONS = ("standardise", "raw", "whiten")
@@ -32,7 +35,7 @@ def scale_features(features: Tensor, kind: str) -> tuple[FeatureScaler, Tensor]:
     return scaler, scaler(features)
 
 
-def describe_by(prototypes: Tensor, kind: str) -> Callable[[Tensor], Tensor]:
+def describe_by(prototypes: Tensor, kind: str) -> Describe:
     """Fit the preprocessing `kind`, one of `DESCRIPTIONS`, on the seen classes' raw prototypes (C, A).
 
     Returns the map from raw descriptions (K, A) to unit length, in double precision.

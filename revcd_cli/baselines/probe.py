@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
-from .preprocessing import DESCRIPTIONS, Scorer, Setting, class_shares, cosines, describe_by, scale_features
+from .preprocessing import DESCRIPTIONS, Describe, Scorer, Setting, class_shares, cosines, describe_by, scale_features
 
 _ITERATIONS = 60  # of L-BFGS
 _DECAY = (0.1, 0.03, 1e-2, 1e-3)  # from strong to weak: each fit starts from the previous solution
@@ -88,8 +88,16 @@ def _logits(scaler: FeatureScaler, weight: Tensor, bias: Tensor, x: Tensor, prot
     return F.linear(scaler(x.double()).float(), weight, bias)
 
 
-def _combined(fitted, top: int, seen: Tensor, describe, x: Tensor, prototypes: Tensor) -> Tensor:
-    posterior = _logits(*fitted, x).double().softmax(-1)  # (B, C)
+def _combined(
+    fitted: tuple[FeatureScaler, Tensor, Tensor],
+    top: int,
+    seen: Tensor,
+    describe: Describe,
+    x: Tensor,
+    prototypes: Tensor,
+) -> Tensor:
+    scaler, weight, bias = fitted
+    posterior = _logits(scaler, weight, bias, x).double().softmax(-1)  # (B, C)
     best, classes = posterior.topk(min(top, len(seen)))
     kept = torch.zeros_like(posterior).scatter(1, classes, best / best.sum(1, keepdim=True))
     return cosines(kept @ seen, describe(prototypes))

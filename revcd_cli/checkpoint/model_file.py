@@ -140,7 +140,8 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
 
 
 def _calibration(values: dict[str, Any]) -> Calibration:
-    return Calibration(**{name: None if value is None else float(value) for name, value in values.items()})
+    numbers: dict[str, Any] = {name: None if value is None else float(value) for name, value in values.items()}
+    return Calibration(**numbers)
 
 
 def _class_table(path: Path, document: dict[str, Any], values: np.ndarray, sha256: str) -> ClassAttributes:

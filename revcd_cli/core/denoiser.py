@@ -13,6 +13,7 @@ Symbols: A attributes, W condition width, H hidden width.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,12 @@ class TimeMap(nn.Sequential):
     def __init__(self, time_width: int, width: int) -> None:
         super().__init__(nn.Linear(time_width, time_width), nn.SiLU(), nn.Linear(time_width, width))
 
+    @property
+    def last(self) -> nn.Linear:
+        layer = self[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
 
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation over all leading axes; features are on the last one."""
@@ -52,7 +59,7 @@ class CrossLayer(nn.Module):
         self.condition = nn.Linear(condition_width, width)
         self.norm = BatchNorm(width) if config.norm == "batch" else nn.LayerNorm(width)
         self.finish = nn.Sequential(nn.ReLU(), nn.Dropout(config.dropout))
-        multiplier = self.condition if decoder else self.time[-1]
+        multiplier = self.condition if decoder else self.time.last
         nn.init.zeros_(multiplier.weight)
         nn.init.zeros_(multiplier.bias)
 
@@ -60,7 +67,8 @@ class CrossLayer(nn.Module):
         """x: (..., inputs); time: (..., time_width); c: (..., W). Returns (..., H)."""
         time, c = self.time(time), self.condition(c)
         multiply, add = (c, time) if self.decoder else (time, c)
-        return self.finish(self.norm(self.linear(x) * (1 + multiply) + add))
+        h: Tensor = self.finish(self.norm(self.linear(x) * (1 + multiply) + add))
+        return h
 
 
 class Denoiser(nn.Module):
@@ -70,16 +78,19 @@ class Denoiser(nn.Module):
     encoder layers and two decoder layers.
     """
 
+    encoder: Sequence[CrossLayer]
+    decoder: Sequence[CrossLayer]
+
     def __init__(self, config: DenoiserConfig, n_attributes: int, condition_width: int, outputs: int) -> None:
         super().__init__()
         self.time_width = config.time_width
         depth = {"A": 2, "B": 3}[config.reading]
         width = config.width
-        self.encoder = nn.ModuleList(
+        self.encoder = nn.ModuleList(  # type: ignore[assignment]
             CrossLayer(n_attributes if level == 0 else width, width, condition_width, config, decoder=False)
             for level in range(depth)
         )
-        self.decoder = nn.ModuleList(
+        self.decoder = nn.ModuleList(  # type: ignore[assignment]
             CrossLayer(2 * width, width, condition_width, config, decoder=True) for _ in range(depth - 1)
         )
         self.out = nn.Linear(width, outputs)
@@ -94,4 +105,5 @@ class Denoiser(nn.Module):
         skips.pop()  # the innermost encoder layer has no skip connection
         for layer in self.decoder:
             h = layer(torch.cat([h, skips.pop()], dim=-1), time, c)  # (..., H)
-        return self.out(h)
+        output: Tensor = self.out(h)
+        return output

@@ -24,7 +24,8 @@ class ChunkTokens(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         padding = self.n_tokens * self.length - x.shape[1]
         pieces = nn.functional.pad(x, (0, padding)).unflatten(1, (self.n_tokens, self.length))  # (B, N, length)
-        return self.project(pieces)  # (B, N, W)
+        tokens: Tensor = self.project(pieces)
+        return tokens  # (B, N, W)
 
 
 class ViewTokens(nn.Module):
@@ -36,7 +37,8 @@ class ViewTokens(nn.Module):
         self.project = nn.Linear(feature_dim, n_tokens * width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(x).unflatten(1, (self.n_tokens, -1))  # (B, N, W)
+        tokens: Tensor = self.project(x).unflatten(1, (self.n_tokens, -1))
+        return tokens  # (B, N, W)
 
 
 class SpatialTokens(nn.Module):
@@ -48,7 +50,8 @@ class SpatialTokens(nn.Module):
         self.project = nn.Linear(feature_dim // n_tokens, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(x.unflatten(1, (self.n_tokens, -1)))  # (B, N, W)
+        tokens: Tensor = self.project(x.unflatten(1, (self.n_tokens, -1)))
+        return tokens  # (B, N, W)
 
 
 class SingleTokenLayer(nn.TransformerEncoderLayer):
@@ -57,14 +60,17 @@ class SingleTokenLayer(nn.TransformerEncoderLayer):
     Dropout of the attention sets the weight of a whole head to zero.
     """
 
-    def _sa_block(self, x: Tensor, *masks: Tensor | None, **options: bool) -> Tensor:
+    def _sa_block(  # type: ignore[override]
+        self, x: Tensor, *masks: Tensor | None, **options: bool
+    ) -> Tensor:
         """x: (B, 1, W). Returns (B, 1, W)."""
         attention = self.self_attn
         width = attention.embed_dim
         value = nn.functional.linear(x, attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
         heads = value.unflatten(-1, (attention.num_heads, -1))  # (B, 1, heads, W / heads)
         kept = nn.functional.dropout(heads.new_ones((*heads.shape[:-1], 1)), attention.dropout, self.training)
-        return self.dropout1(attention.out_proj((heads * kept).flatten(-2)))
+        attended: Tensor = self.dropout1(attention.out_proj((heads * kept).flatten(-2)))
+        return attended
 
 
 class VisualEncoder(nn.Module):
@@ -95,11 +101,12 @@ class VisualEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, D) scaled features. Returns the condition (B, W)."""
-        tokens = self.tokens(x) + self.position  # (B, N, W)
+        tokens: Tensor = self.tokens(x) + self.position  # (B, N, W)
         if self.cls is not None:
             tokens = torch.cat([self.cls.expand(len(x), 1, -1), tokens], dim=1)  # (B, 1+N, W)
-        condition = self.norm(self.transformer(tokens)[:, 0])  # (B, W)
+        condition: Tensor = self.norm(self.transformer(tokens)[:, 0])  # (B, W)
         if self.skip is None:
             return condition
         pooled = x.unflatten(1, (self.n_spatial, -1)).mean(1) if self.n_spatial else x  # (B, C) or (B, D)
-        return condition + self.skip(pooled)
+        around: Tensor = self.skip(pooled)
+        return condition + around

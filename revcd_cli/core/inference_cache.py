@@ -54,8 +54,10 @@ def denoise_pairs(denoiser: Denoiser, noisy: NoisyPart, conditions: list[Tensor]
         product = F.linear(h, of_above, layer.linear.bias)
         product.flatten(0, -2).addmm_(skips.pop().flatten(0, -2), of_side.T)
         h = _finish(layer, torch.addcmul(shift, product, multiplier, out=product))
-    return denoiser.out(h)
+    output: Tensor = denoiser.out(h)
+    return output
 
 
 def _finish(layer: CrossLayer, h: Tensor) -> Tensor:
-    return layer.norm(h).relu_()
+    normalised: Tensor = layer.norm(h)
+    return normalised.relu_()

@@ -16,24 +16,21 @@ from .precondition import FeatureScaler, Preconditioner
 from .schedule import NoiseSchedule
 
 
-class RevCD(nn.Module):
-    """p(s | x): a diffusion over preconditioned class descriptions s, conditioned on an image feature x.
+class ConditionalModel(nn.Module):
+    """A model of p(s | x) without its generative part: preprocessing of features and descriptions, and the encoder."""
 
-    n_classes: how many seen classes there are; n_spatial: tokens in a row of features, 0 for one pooled vector. If
-    `config.precondition` names several views of the descriptions, this network has the first one.
-    """
-
-    def __init__(self, config: Config, feature_dim: int, n_attributes: int, n_classes: int, n_spatial: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        n_attributes: int,
+        n_classes: int,
+        scaler: FeatureScaler,
+        preconditioner: Preconditioner,
+        encoder: VisualEncoder,
+    ) -> None:
         super().__init__()
-        self.config, self.n_classes = config, n_classes
-        self.feature_dim, self.n_attributes = feature_dim, n_attributes
-        self.schedule = NoiseSchedule.named(config.diffusion.schedule, config.diffusion.timesteps)
-        self.scaler = FeatureScaler(feature_dim, config.encoder.feature_scaling, max(n_spatial, 1), n_classes)
-        self.preconditioner = Preconditioner(n_attributes)
-        self.encoder = VisualEncoder(config.encoder, self.scaler.width, n_spatial)
-        self.null = nn.Parameter(0.02 * torch.randn(config.encoder.width))  # the condition "no photo"
-        outputs = output_width(config.diffusion.objective, n_attributes)
-        self.denoiser = Denoiser(config.denoiser, n_attributes, config.encoder.width, outputs)
+        self.config, self.n_attributes, self.n_classes = config, n_attributes, n_classes
+        self.scaler, self.preconditioner, self.encoder = scaler, preconditioner, encoder
 
     def fit_preprocessing(self, features: Tensor, labels: Tensor, prototypes: Tensor) -> None:
         """Fit the affine maps of features and descriptions, in closed form.
@@ -48,14 +45,33 @@ class RevCD(nn.Module):
 
     def precondition(self, s: Tensor) -> Tensor:
         """Bring raw class descriptions (..., A) into the space of the diffusion, where their mean square is about 1."""
-        z = self.preconditioner(s)
+        z: Tensor = self.preconditioner(s)
         if not self.config.precondition.unit_length:
             return z
-        return self.n_attributes**0.5 * nn.functional.normalize(z, dim=-1)
+        return float(self.n_attributes**0.5) * nn.functional.normalize(z, dim=-1)
 
     def encode(self, x: Tensor) -> Tensor:
         """Turn raw features (B, D) into conditions (B, W): once per photo, however many steps follow."""
-        return self.encoder(self.scaler(x))
+        c: Tensor = self.encoder(self.scaler(x))
+        return c
+
+
+class RevCD(ConditionalModel):
+    """p(s | x): a diffusion over preconditioned class descriptions s, conditioned on an image feature x.
+
+    n_classes: how many seen classes there are; n_spatial: tokens in a row of features, 0 for one pooled vector. If
+    `config.precondition` names several views of the descriptions, this network has the first one.
+    """
+
+    def __init__(self, config: Config, feature_dim: int, n_attributes: int, n_classes: int, n_spatial: int = 0) -> None:
+        scaler = FeatureScaler(feature_dim, config.encoder.feature_scaling, max(n_spatial, 1), n_classes)
+        encoder = VisualEncoder(config.encoder, scaler.width, n_spatial)
+        super().__init__(config, n_attributes, n_classes, scaler, Preconditioner(n_attributes), encoder)
+        self.feature_dim = feature_dim
+        self.schedule = NoiseSchedule.named(config.diffusion.schedule, config.diffusion.timesteps)
+        self.null = nn.Parameter(0.02 * torch.randn(config.encoder.width))  # the condition "no photo"
+        outputs = output_width(config.diffusion.objective, n_attributes)
+        self.denoiser = Denoiser(config.denoiser, n_attributes, config.encoder.width, outputs)
 
     def estimate(self, s_t: Tensor, t: Tensor, c: Tensor) -> Estimate:
         """Estimate the clean vector and the noise. s_t: (..., A), t: (...) in 1..T, c: (..., W); all broadcast."""

@@ -60,14 +60,16 @@ def velocity_error(objective: str, output: Tensor, s_0: Tensor, eps: Tensor, alp
     without an `Estimate`: with an x0 or eps head, the error of v is the head's own error times a factor.
     """
     if objective == "both":
-        v_hat = velocity(*output.chunk(2, dim=-1), alpha_bar)
+        s_0_hat, eps_hat = output.chunk(2, dim=-1)
+        v_hat = velocity(s_0_hat, eps_hat, alpha_bar)
         return (v_hat - velocity(s_0, eps, alpha_bar)).square().mean(-1)
     target, factor = {
         "v": (velocity(s_0, eps, alpha_bar), torch.ones_like(alpha_bar)),
         "x0": (s_0, 1 / (1 - alpha_bar)),
         "eps": (eps, 1 / alpha_bar),
     }[objective]
-    return torch.linalg.vector_norm(output - target, dim=-1).square() * factor[..., 0] / output.shape[-1]
+    squares: Tensor = torch.linalg.vector_norm(output - target, dim=-1).square()
+    return squares * factor[..., 0] / output.shape[-1]
 
 
 def output_width(objective: str, n_attributes: int) -> int:

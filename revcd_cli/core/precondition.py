@@ -136,11 +136,13 @@ class FeatureScaler(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, D) features. Returns (B, width)."""
         if self.kind == "l2":
-            return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5  # unit mean square, as "standard" has
-        x = x.unflatten(-1, (self.n_tokens, -1))
+            return nn.functional.normalize(x, dim=-1) * float(x.shape[-1] ** 0.5)  # unit mean square, like "standard"
+        x = x.unflatten(-1, (self.n_tokens, -1))  # (B, N, C)
         if self.kind == "classes":
-            return ((roots(x) - self.shift) @ self.basis).flatten(-2)
-        return ((x - self.shift) * self.gain).flatten(-2)
+            projected: Tensor = (roots(x) - self.shift) @ self.basis
+            return projected.flatten(-2)
+        scaled: Tensor = (x - self.shift) * self.gain
+        return scaled.flatten(-2)
 
 
 def roots(x: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def sample_semantics(
         output = denoise_pairs(model.denoiser, noisy_part(model.denoiser, s_t, t), conditions)
         alpha_bar = model.schedule.alpha_bar(t, s_t)
         with_photo, *without = (to_estimate(objective, branch, s_t, alpha_bar) for branch in output)
-        estimate = with_photo.guided(*without, config.guidance_scale) if without else with_photo
+        estimate = with_photo.guided(without[0], config.guidance_scale) if without else with_photo
         return estimate.clipped(config.clip, s_t, alpha_bar) if config.clip else estimate
 
     if config.sampler == "ddpm":

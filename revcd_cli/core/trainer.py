@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .loss import Losses, training_losses
-from .model import RevCD
+from .model import ConditionalModel, RevCD
 
+Model = TypeVar("Model", bound=ConditionalModel)
 _ROWS_AT_ONCE = 1024  # rows scaled together, which bounds memory
 
 
@@ -44,7 +46,8 @@ class ClassBalancedSampler:
         device = self.order.device
         group = torch.randint(len(self.counts), (rows,), device=device)
         within = (torch.rand(rows, device=device) * self.counts[group]).long()
-        return self.order[self.starts[group] + within.minimum(self.counts[group] - 1)]
+        rows_drawn: Tensor = self.order[self.starts[group] + within.minimum(self.counts[group] - 1)]
+        return rows_drawn
 
 
 def learning_rate_factor(schedule: str, progress: float) -> float:
@@ -55,14 +58,15 @@ def learning_rate_factor(schedule: str, progress: float) -> float:
 def moving_tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """Return the tensors that training changes (weights, batch statistics), and the counters of batch normalisation."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-    statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
-    return [*model.parameters(), *statistics], [norm.num_batches_tracked for norm in norms]
+    statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
+    counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
+    return [*model.parameters(), *statistics], counters
 
 
-class Trainer:
+class Trainer(Generic[Model]):
     """Trains one network; `ema` is its exponential moving average. The learning rate decays over `train.epochs`."""
 
-    def __init__(self, model: RevCD, rows: TrainingRows) -> None:
+    def __init__(self, model: Model, rows: TrainingRows) -> None:
         self.model, self.rows = model.train(), rows
         self.settings = model.config.train
         model.fit_preprocessing(rows.features, rows.labels, rows.prototypes)
@@ -96,6 +100,7 @@ class Trainer:
         return Losses(*(sums / self.steps_per_epoch))
 
     def _losses(self) -> Losses:
+        assert isinstance(self.model, RevCD)  # trainers of other models have their own losses
         x, s_0, labels = self._batch()
         return training_losses(self.model, x, s_0, labels, self.z)
 

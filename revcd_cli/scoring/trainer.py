@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.trainer import Losses, Trainer, TrainingRows
+from ..core.loss import Losses
+from ..core.trainer import Trainer, TrainingRows
 from .model import ZeroShotModel
 
 _PROTOTYPES = "prototypes"  # in the names of a state, where the networks have their numbers

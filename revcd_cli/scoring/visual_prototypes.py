@@ -114,7 +114,8 @@ class VisualPrototypes(nn.Module):
         return kernel @ self.weights, unknown.unsqueeze(-1) * self.between
 
     def _pooled(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_tokens, -1)).mean(-2)
+        pooled: Tensor = x.unflatten(-1, (self.n_tokens, -1)).mean(-2)
+        return pooled
 
 
 def _principal(x: Tensor, components: int) -> Tensor:
