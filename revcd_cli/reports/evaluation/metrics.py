@@ -12,7 +12,7 @@ from ...checkpoint.model_file import Checkpoint
 from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
-from ...pipeline.evaluate.evaluate import GZSLReport
+from ...pipeline.evaluate.split_scores import GZSLReport
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
 from ..documents import csv_bytes, json_bytes

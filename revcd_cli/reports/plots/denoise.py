@@ -68,7 +68,9 @@ def _draw_group(
     marks: np.ndarray,
 ) -> None:
     _density(panel, samples.points[step, samples.seen == seen], colour, limits)
-    panel.scatter(*marks.T, s=26, marker=marker, color=colour, edgecolors="white", linewidths=0.7, zorder=3)
+    panel.scatter(
+        marks[:, 0], marks[:, 1], s=26, marker=marker, color=colour, edgecolors="white", linewidths=0.7, zorder=3
+    )
     cosine = samples.mean_cosine(step, seen)
     if cosine is not None:
         text = f"{round(cosine, 2) + 0.0:.2f}"  # + 0.0 makes a zero of -0
@@ -79,7 +81,8 @@ def _draw_group(
 def _limits(points: np.ndarray) -> Limits:
     low, high = points.min(0), points.max(0)
     margin = 0.06 * np.maximum(high - low, 1e-6)
-    return tuple(zip((low - margin).tolist(), (high + margin).tolist(), strict=True))
+    (x, y), (to_x, to_y) = (low - margin).tolist(), (high + margin).tolist()
+    return (x, to_x), (y, to_y)
 
 
 def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> None:
@@ -88,7 +91,7 @@ def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> No
     from scipy.stats import gaussian_kde
 
     if len(points) < 3 or np.linalg.matrix_rank(points - points.mean(0)) < 2:
-        panel.scatter(*points.T, s=12, color=colour, alpha=0.5, linewidths=0)
+        panel.scatter(points[:, 0], points[:, 1], s=12, color=colour, alpha=0.5, linewidths=0)
         return
     # Scott's rule is for one peak, and would drown the classes' own.
     density = gaussian_kde(points.T, bw_method=lambda kde: 0.6 * kde.scotts_factor())
@@ -102,8 +105,10 @@ def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> No
 
 def _name(panel: Axes, names: Sequence[str], places: np.ndarray, marks: np.ndarray) -> None:
     """Write names beside their places (N, 2), each where it covers no other name and none of the marks (M, 2)."""
+    from matplotlib.figure import Figure
     from matplotlib.patheffects import withStroke
 
+    assert isinstance(panel.figure, Figure)  # not a part of one
     panel.figure.draw_without_rendering()  # fixes the layout, and with it where the marks are
     points, marks = (panel.transData.transform(some) * 72 / panel.figure.dpi for some in (places, marks))
     size, taken = 8.0, [(x, y, x, y) for x, y in marks]
@@ -146,7 +151,7 @@ def _legend(figure: Figure, samples: ChainSamples, title: str) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = []
+    handles: list[Patch | Line2D] = []
     for name, colour, marker in (("seen", SEEN, "o"), ("unseen", UNSEEN, "^")):
         handles.append(Patch(facecolor=colour, alpha=0.5, label=f"samples, {name} classes"))
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", label=f"descriptions, {name}"))

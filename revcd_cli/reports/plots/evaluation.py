@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COLOURS = {"all": BOTH, "seen": SEEN, "unseen": UNSEEN}
 _MOST_INCHES = 40.0  # of a picture with a line for each class
 _DPI = 150  # of pictures that grow with the classes
-_GRID = {"color": "#E0E0E0", "linewidth": 0.7}
+_GRID: dict[str, Any] = {"color": "#E0E0E0", "linewidth": 0.7}
 
 
 def plot_confusion(diagnosis: Diagnosis, title: str) -> tuple[bytes, bytes]:
@@ -73,15 +73,16 @@ def plot_calibration(diagnosis: Diagnosis, title: str) -> tuple[bytes, bytes]:
         above.plot([0, 100], [0, 100], color="#B0B0B0", linewidth=1, linestyle=":")
         for part, marker in zip(PARTS, "Dos", strict=True):
             bins = diagnosis.calibration[part]
-            filled = bins.photos > 0
-            if filled.any():
-                label = f"{part}, expected error {100 * errors[part]:.1f}"
+            filled, error = bins.photos > 0, errors[part]
+            if error is not None:
+                label = f"{part}, expected error {100 * error:.1f}"
                 values = (100 * bins.confidence[filled], 100 * bins.accuracy[filled])
                 above.plot(*values, marker=marker, markersize=5, linewidth=1.6, color=_COLOURS[part], label=label)
         above.legend(fontsize=8, frameon=False, loc="upper left")
         above.set_ylim(0, 100)
         above.set_ylabel("named rightly (%)")
-        edges, base = np.linspace(0, 100, len(diagnosis.calibration["all"].photos) + 1), 0
+        edges = np.linspace(0, 100, len(diagnosis.calibration["all"].photos) + 1)
+        base: int | np.ndarray = 0
         for part in ("seen", "unseen"):
             photos = diagnosis.calibration[part].photos.numpy()
             width = np.diff(edges) * 0.9

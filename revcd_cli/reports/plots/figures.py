@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,11 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
         axes.grid(axis="y", color="#E0E0E0", linewidth=0.7)
         axes.set_axisbelow(True)
         for (_, label, colour), height in zip(ends, _spread([end[0] for end in ends], 6.5), strict=True):
-            place = {"xy": (1.0, height), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            place: dict[str, Any] = {
+                "xy": (1.0, height),
+                "xycoords": ("axes fraction", "data"),
+                "textcoords": "offset points",
+            }
             axes.annotate(label, xytext=(8, 0), color=colour, va="center", **place)
         times = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
         spread = f"mean of {times} seeds, each a hairline" if max(seeds) > 1 else "one seed"
@@ -68,7 +72,9 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
         return png_and_svg(figure)
 
 
-def plot_su_curve(points: dict[str, Sequence[float]], chosen: tuple[float, float], title: str) -> tuple[bytes, bytes]:
+def plot_su_curve(
+    points: Mapping[str, Sequence[float]], chosen: tuple[float, float], title: str
+) -> tuple[bytes, bytes]:
     """Draw U over S as the seen penalty runs, with the point that the model answers at. Returns PNG and SVG.
 
     points: "S" and "U" as shares, by rising penalty; chosen: S and U with the model's own penalty.

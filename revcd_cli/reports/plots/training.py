@@ -20,7 +20,7 @@ _LOSSES = (
     ("cls", "classification", "#009E73"),
 )
 _ACCURACIES = (("S", SEEN), ("H", BOTH), ("U", UNSEEN))
-_SIZES = {"hair": {"linewidth": 0.6, "alpha": 0.5}, "mean": {"linewidth": 1.8}}
+_SIZES: dict[str, dict[str, Any]] = {"hair": {"linewidth": 0.6, "alpha": 0.5}, "mean": {"linewidth": 1.8}}
 
 
 def write_learning_curves(summary: TrainSummary, dataset: str) -> None:
@@ -64,7 +64,9 @@ def _draw_losses(axes: Axes, folds: Sequence[Sequence[dict[str, Any]]], final: S
         if folds:
             axes.plot(*_mean([_points(fold, name) for fold in folds]), color=colour, label=label, **_SIZES["mean"])
         if final:
-            line = {"linestyle": "--", "linewidth": 1.2} if folds else {"label": label, **_SIZES["mean"]}
+            line: dict[str, Any] = (
+                {"linestyle": "--", "linewidth": 1.2} if folds else {"label": label, **_SIZES["mean"]}
+            )
             axes.plot(*_points(final, name), color=colour, **line)
     axes.set_yscale("log")
     axes.set_ylabel("loss")

@@ -28,7 +28,9 @@ def html_writer(
     """
     parts: Any = page_environment().get_template("predictions/page.html.jinja").module
     numbers: dict[tuple[str, bool], int] = {}  # of the classes (name, seen) that are candidates, as they come
-    photos, answers, size = Counter(), Counter(), 0
+    photos: Counter[str] = Counter()  # by status
+    answers: Counter[int] = Counter()  # by the number of the best class
+    size = 0
 
     def add(part: str) -> int:
         data = page_bytes(part)
