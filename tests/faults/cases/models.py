@@ -14,6 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from revcd_cli.checkpoint.metadata import FORMAT, read_metadata
+from revcd_cli.checkpoint.upgrade import OLDEST_FORMAT
 
 from ..runner import MEGABYTE, Fault, Process, Run, Workspace
 from ..shapes_model import BACKBONE, shapes
@@ -208,10 +209,10 @@ FAULTS: Sequence[Fault] = (
     model(
         80,
         "an older format",
-        in_metadata(lambda d: d.update(format=FORMAT - 1)),
-        f"model format {FORMAT - 1}",
-        differs="A model of format 1 is refused with advice, not converted: its calibration lacks a unit that can only "
-        "be computed from its training photos.",
+        in_metadata(lambda d: d.update(format=OLDEST_FORMAT - 1)),
+        f"model format {OLDEST_FORMAT - 1}",
+        differs="Models of formats 1 to 3 are refused with advice, not converted: format 1 lacks a calibration unit "
+        "that can only be computed from the training photos.",
     ),
     model(80, "an unknown setting", in_metadata(lambda d: d["config"]["train"].update(epoch=1)), "train.epoch"),
     model(80, "an unknown field", in_metadata(lambda d: d["backbone"].update(colour=1)), "colour"),
