@@ -25,7 +25,7 @@ from revcd_cli.pipeline.tune.search_space import LogRange
 from revcd_cli.pipeline.tune.tune import REDUCTION, STAGES, TuneSummary, check_optuna, tune
 from tests.makers.toy import without_features
 
-TRIALS = 9
+TRIALS = 7
 LAST = len(STAGES) - 1
 
 
