@@ -192,7 +192,7 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
     rows = [[name, console.percent(share), f"{photos:,}", what] for name, (share, photos, what) in confusion.items()]
     console.result_table(["", "percent", "photos", "meaning"], rows, right=("percent", "photos"), optional=("meaning",))
     if per_class:
-        of_classes: list[list[str | Text]] = [
+        per_class_rows: list[list[str | Text]] = [
             [
                 entry.name,
                 charts.seen_label(entry.seen),
@@ -203,7 +203,7 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
             ]
             for entry in report.per_class
         ]
-        console.result_table(["class", "", "photos", "percent"], of_classes, right=("photos", "percent"))
+        console.result_table(["class", "", "photos", "percent"], per_class_rows, right=("photos", "percent"))
     console.note(
         f"dataset {document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}, "
         f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates, seen penalty {document['gamma']:g}"

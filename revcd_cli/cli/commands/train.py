@@ -132,6 +132,11 @@ def train(
     )
     try:
         with console.progress("Training", unit="epochs") as on_progress, _scalars(log_dir) as log:
+
+            def on_epoch(info: EpochInfo) -> None:
+                log(info)
+                _show_epoch(info, on_progress)
+
             summary = run(
                 opened,
                 settings.config,
@@ -141,7 +146,7 @@ def train(
                 processes=None,
                 resume=resume,
                 overwrite=overwrite,
-                on_epoch=lambda info: (log(info), _show_epoch(info, on_progress)),
+                on_epoch=on_epoch,
                 on_note=console.note,
             )
     except KeyboardInterrupt:

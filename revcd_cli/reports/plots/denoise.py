@@ -1,16 +1,17 @@
-"""The picture of the chain: densities of samples in the plane of the class descriptions, one panel for each time."""
+"""Plot the samples of the diffusion chain in the plane of the class descriptions, one panel per timestep."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from .figures import SEEN, UNSEEN, new_figure, png_and_svg
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -81,8 +82,8 @@ def _draw_group(
 def _limits(points: np.ndarray) -> Limits:
     low, high = points.min(0), points.max(0)
     margin = 0.06 * np.maximum(high - low, 1e-6)
-    (x, y), (to_x, to_y) = (low - margin).tolist(), (high + margin).tolist()
-    return (x, to_x), (y, to_y)
+    (x0, y0), (x1, y1) = (low - margin).tolist(), (high + margin).tolist()
+    return (x0, x1), (y0, y1)
 
 
 def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> None:
@@ -93,7 +94,7 @@ def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> No
     if len(points) < 3 or np.linalg.matrix_rank(points - points.mean(0)) < 2:
         panel.scatter(points[:, 0], points[:, 1], s=12, color=colour, alpha=0.5, linewidths=0)
         return
-    # Scott's rule is for one peak, and would drown the classes' own.
+    # Scott's rule assumes one peak and would smooth over the peaks of the classes.
     density = gaussian_kde(points.T, bw_method=lambda kde: 0.6 * kde.scotts_factor())
     x, y = np.meshgrid(*(np.linspace(*limit, _GRID) for limit in limits))
     heights = density(np.stack([x.ravel(), y.ravel()])).reshape(x.shape)
@@ -105,12 +106,11 @@ def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> No
 
 def _name(panel: Axes, names: Sequence[str], places: np.ndarray, marks: np.ndarray) -> None:
     """Write names beside their places (N, 2), each where it covers no other name and none of the marks (M, 2)."""
-    from matplotlib.figure import Figure
     from matplotlib.patheffects import withStroke
 
-    assert isinstance(panel.figure, Figure)  # not a part of one
-    panel.figure.draw_without_rendering()  # fixes the layout, and with it where the marks are
-    points, marks = (panel.transData.transform(some) * 72 / panel.figure.dpi for some in (places, marks))
+    figure = cast("Figure", panel.figure)
+    figure.draw_without_rendering()  # computes the layout, and so the positions of the marks
+    points, marks = (panel.transData.transform(some) * 72 / figure.dpi for some in (places, marks))
     size, taken = 8.0, [(x, y, x, y) for x, y in marks]
     for name, place, point in zip(names, places, points, strict=True):
         width, height = 0.58 * size * len(name), 1.2 * size
@@ -151,7 +151,7 @@ def _legend(figure: Figure, samples: ChainSamples, title: str) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Patch | Line2D] = []
+    handles: list[Artist] = []
     for name, colour, marker in (("seen", SEEN, "o"), ("unseen", UNSEEN, "^")):
         handles.append(Patch(facecolor=colour, alpha=0.5, label=f"samples, {name} classes"))
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", label=f"descriptions, {name}"))

@@ -61,28 +61,28 @@ def plot_confusion(diagnosis: Diagnosis, title: str) -> tuple[bytes, bytes]:
         bar.minorticks_off()
         bar.ax.tick_params(labelsize=8)
         bar.set_label("photos of the true class (%)", fontsize=9)
-        _title(axes, f"{title}\nseen classes blue, unseen ones orange")
+        _title(axes, f"{title}\nseen classes blue, unseen classes orange")
         return png_and_svg(figure, _DPI)
 
 
 def plot_calibration(diagnosis: Diagnosis, title: str) -> tuple[bytes, bytes]:
-    """Draw accuracy over confidence, and how many photos there are in each bin."""
+    """Plot accuracy over confidence, and the number of photos in each bin."""
     errors = diagnosis.calibration_errors()
     with new_figure((4.6, 5.2)) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         above.plot([0, 100], [0, 100], color="#B0B0B0", linewidth=1, linestyle=":")
         for part, marker in zip(PARTS, "Dos", strict=True):
             bins = diagnosis.calibration[part]
-            filled, error = bins.photos > 0, errors[part]
-            if error is not None:
-                label = f"{part}, expected error {100 * error:.1f}"
+            filled = bins.photos > 0
+            if filled.any():
+                label = f"{part}, expected error {100 * (errors[part] or 0.0):.1f}"
                 values = (100 * bins.confidence[filled], 100 * bins.accuracy[filled])
                 above.plot(*values, marker=marker, markersize=5, linewidth=1.6, color=_COLOURS[part], label=label)
         above.legend(fontsize=8, frameon=False, loc="upper left")
         above.set_ylim(0, 100)
-        above.set_ylabel("named rightly (%)")
+        above.set_ylabel("accuracy (%)")
         edges = np.linspace(0, 100, len(diagnosis.calibration["all"].photos) + 1)
-        base: int | np.ndarray = 0
+        base = np.zeros(len(edges) - 1, dtype=int)
         for part in ("seen", "unseen"):
             photos = diagnosis.calibration[part].photos.numpy()
             width = np.diff(edges) * 0.9
@@ -99,20 +99,20 @@ def plot_calibration(diagnosis: Diagnosis, title: str) -> tuple[bytes, bytes]:
 
 
 def plot_per_class(per_class: Sequence[dict[str, Any]], title: str) -> tuple[bytes, bytes]:
-    """Draw each class's accuracy as a bar, the best above. per_class: entries of metrics.json."""
+    """Plot each class's accuracy as a bar, the best at the top. per_class: entries of metrics.json."""
     ordered = sorted(per_class, key=lambda entry: (entry["accuracy"], entry["name"]))
     with new_figure(_size_of_rows(len(ordered))) as figure:
         axes = _rows_of(figure, [f"{entry['name']} ({entry['photos']:,})" for entry in ordered])
         colours = [SEEN if entry["seen"] else UNSEEN for entry in ordered]
         axes.barh(range(len(ordered)), [100 * entry["accuracy"] for entry in ordered], height=0.7, color=colours)
         axes.set_xlim(0, 100)
-        axes.set_xlabel("photos named rightly (%)")
-        _title(axes, f"{title}\nseen classes blue, unseen ones orange; in brackets the test photos")
+        axes.set_xlabel("accuracy (%)")
+        _title(axes, f"{title}\nseen classes blue, unseen classes orange; number of test photos in brackets")
         return png_and_svg(figure, _DPI)
 
 
 def plot_attributes(attributes: Sequence[AttributeReliability], title: str) -> tuple[bytes, bytes]:
-    """Draw how well photos show each attribute, the best above."""
+    """Plot how well photos show each attribute, the best at the top."""
     ordered = sorted(attributes, key=lambda each: (each.unseen is not None, each.unseen, each.seen or 0, each.name))
     series = (("validation", "#B0B0B0", "D"), ("seen", SEEN, "o"), ("unseen", UNSEEN, "s"))
     with new_figure(_size_of_rows(len(ordered))) as figure:

@@ -1,7 +1,7 @@
-"""How the studies draw, and the pictures of the loss weight and of the seen-unseen curve. Pictures are PNG and SVG.
+"""The style of all plots, and the plots of the loss weight and of the seen-unseen curve, as PNG and SVG.
 
-Matplotlib is imported when one is drawn, and no screen is needed. Colours are Okabe and Ito's, which stay apart for
-colour-blind readers; forms differ too, for print without colour. The same numbers give the same bytes.
+Matplotlib is imported when a plot is drawn. Colours are Okabe and Ito's, which colour-blind readers can distinguish;
+markers differ too, for print without colour. The same numbers give the same bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STYLE = {
 
 
 def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[bytes, bytes]:
-    """Draw S, U and H over the weight: the mean over seeds as a line; each seed as a hairline in the band of all.
+    """Plot S, U and H over the weight: the mean over seeds as a line, each seed as a thin line, their range as a band.
 
     results: {"weight", "seed", "figures": {"S", "U", "H"} as shares or None}, sorted by weight. Returns PNG and SVG.
     """
@@ -59,7 +59,7 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
         axes.set_ylabel("accuracy, mean over classes (%)")
         axes.grid(axis="y", color="#E0E0E0", linewidth=0.7)
         axes.set_axisbelow(True)
-        for (_, label, colour), height in zip(ends, _spread([end[0] for end in ends], 6.5), strict=True):
+        for (_, label, colour), height in zip(ends, _separated([end[0] for end in ends], 6.5), strict=True):
             place: dict[str, Any] = {
                 "xy": (1.0, height),
                 "xycoords": ("axes fraction", "data"),
@@ -67,7 +67,7 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
             }
             axes.annotate(label, xytext=(8, 0), color=colour, va="center", **place)
         times = f"{min(seeds)}" if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)}"
-        spread = f"mean of {times} seeds, each a hairline" if max(seeds) > 1 else "one seed"
+        spread = f"mean of {times} seeds, each a thin line" if max(seeds) > 1 else "one seed"
         axes.set_title(f"{title}\n{spread}", loc="left", fontsize=10, parse_math=False)
         return png_and_svg(figure)
 
@@ -75,7 +75,7 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
 def plot_su_curve(
     points: Mapping[str, Sequence[float]], chosen: tuple[float, float], title: str
 ) -> tuple[bytes, bytes]:
-    """Draw U over S as the seen penalty runs, with the point that the model answers at. Returns PNG and SVG.
+    """Plot U over S for all seen penalties, with the point of the model's penalty. Returns PNG and SVG.
 
     points: "S" and "U" as shares, by rising penalty; chosen: S and U with the model's own penalty.
     """
@@ -98,12 +98,12 @@ def plot_su_curve(
 
 @contextlib.contextmanager
 def new_figure(size: tuple[float, float]) -> Iterator[Figure]:
-    """Yield a figure that belongs to no window and to no user's style."""
+    """Yield a figure without a window, in the style of this module instead of the user's."""
     import matplotlib.style
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
-        # A class name in a script that the font lacks shows as boxes; the CSV has it whole.
+        # Characters that the font lacks are drawn as boxes; the CSV contains them.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield Figure(figsize=size, layout="constrained")
 
@@ -130,7 +130,7 @@ def _lines_of_seeds(axes: Axes, results: Sequence[dict[str, Any]], name: str, co
 
 
 def _weight_axis(axes: Axes, weights: Sequence[float]) -> None:
-    """Make the axis logarithmic, with room for 0 at its left end, and mark the weights that were tried."""
+    """Make the axis logarithmic, with 0 at its left end, and mark the weights."""
     positive = [weight for weight in weights if weight > 0]
     if len(positive) > 1:
         axes.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
@@ -141,8 +141,8 @@ def _weight_axis(axes: Axes, weights: Sequence[float]) -> None:
     axes.set_xlabel("weight of the classification loss, $\\lambda_3$")
 
 
-def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move labels apart until each two are `gap` apart, in the order of their heights."""
+def _separated(heights: Sequence[float], gap: float) -> list[float]:
+    """Return heights of labels that are at least `gap` apart, in the same order."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     moved = list(heights)
     for _ in range(100):

@@ -20,7 +20,7 @@ _LOSSES = (
     ("cls", "classification", "#009E73"),
 )
 _ACCURACIES = (("S", SEEN), ("H", BOTH), ("U", UNSEEN))
-_SIZES: dict[str, dict[str, Any]] = {"hair": {"linewidth": 0.6, "alpha": 0.5}, "mean": {"linewidth": 1.8}}
+_SIZES: dict[str, dict[str, Any]] = {"thin": {"linewidth": 0.6, "alpha": 0.5}, "mean": {"linewidth": 1.8}}
 
 
 def write_learning_curves(summary: TrainSummary, dataset: str) -> None:
@@ -30,7 +30,7 @@ def write_learning_curves(summary: TrainSummary, dataset: str) -> None:
 
 
 def plot_training(history: Sequence[dict[str, Any]], chosen: int, title: str) -> bytes:
-    """Draw each fold as a hairline and the folds' mean as a line; the final training dashed. Returns PNG.
+    """Plot each fold as a thin line, the mean of the folds as a thick line, and the final training dashed. Returns PNG.
 
     history: entries of `EpochInfo`, in their order; chosen: the number of epochs that validation chose.
     """
@@ -49,7 +49,7 @@ def plot_training(history: Sequence[dict[str, Any]], chosen: int, title: str) ->
             each.set_axisbelow(True)
             if each.get_legend_handles_labels()[0]:
                 each.legend(fontsize=8, frameon=False)
-        number = f"{len(folds)} folds (hairlines) and their mean; " if len(folds) > 1 else ""
+        number = f"{len(folds)} folds (thin) and their mean (thick); " if len(folds) > 1 else ""
         dashes = f"{number}dashed: the final training; dotted: {chosen} epochs chosen" if folds else "no validation"
         figure.suptitle(f"{title}\n{dashes}", x=0.01, ha="left", fontsize=10, parse_math=False)
         return picture(figure, "png")
@@ -58,9 +58,9 @@ def plot_training(history: Sequence[dict[str, Any]], chosen: int, title: str) ->
 def _draw_losses(axes: Axes, folds: Sequence[Sequence[dict[str, Any]]], final: Sequence[dict[str, Any]]) -> None:
     for name, label, colour in _LOSSES:
         if not all(entry[name] > 0 for entry in (*final, *(each for fold in folds for each in fold))):
-            continue  # a part that is switched off, and has no place on a logarithmic axis
+            continue  # a part of weight 0 cannot be drawn on a logarithmic axis
         for fold in folds if len(folds) > 1 else ():
-            axes.plot(*_points(fold, name), color=colour, **_SIZES["hair"])
+            axes.plot(*_points(fold, name), color=colour, **_SIZES["thin"])
         if folds:
             axes.plot(*_mean([_points(fold, name) for fold in folds]), color=colour, label=label, **_SIZES["mean"])
         if final:
@@ -70,7 +70,7 @@ def _draw_losses(axes: Axes, folds: Sequence[Sequence[dict[str, Any]]], final: S
             axes.plot(*_points(final, name), color=colour, **line)
     axes.set_yscale("log")
     axes.set_ylabel("loss")
-    axes.set_title("parts are unweighted", loc="left", fontsize=9)
+    axes.set_title("the parts are unweighted", loc="left", fontsize=9)
 
 
 def _draw_figures(axes: Axes, folds: Sequence[Sequence[dict[str, Any]]]) -> None:
@@ -81,12 +81,12 @@ def _draw_figures(axes: Axes, folds: Sequence[Sequence[dict[str, Any]]]) -> None
         lines = [_points(fold, name, 100) for fold in measured]
         lines = [line for line in lines if line[0]]
         for line in lines if len(lines) > 1 else ():
-            axes.plot(*line, color=colour, **_SIZES["hair"])
+            axes.plot(*line, color=colour, **_SIZES["thin"])
         if lines:
             axes.plot(*_mean(lines), color=colour, marker="o", markersize=3, label=name, **_SIZES["mean"])
     axes.set_ylim(0, 100)
     axes.set_ylabel("validation (%)")
-    axes.set_title("each fold at the penalty that is best for it", loc="left", fontsize=9)
+    axes.set_title("each fold at its best seen penalty", loc="left", fontsize=9)
 
 
 def _by_fold(entries: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -97,13 +97,13 @@ def _by_fold(entries: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _points(entries: Iterable[dict[str, Any]], name: str, scale: float = 1.0) -> tuple[list[int], list[float]]:
-    """Return epochs, and a figure at each where it is defined."""
+    """Return the epochs where a figure is defined, and its values."""
     defined = [(entry["epoch"], scale * entry[name]) for entry in entries if entry[name] is not None]
     return [epoch for epoch, _ in defined], [value for _, value in defined]
 
 
 def _mean(lines: Sequence[tuple[list[int], list[float]]]) -> tuple[list[int], list[float]]:
-    """Return the mean of lines over the epochs that all of them have."""
+    """Return the mean of lines over their common epochs."""
     values = [dict(zip(*line, strict=True)) for line in lines]
     common = sorted(set.intersection(*(set(each) for each in values)))
     return common, [fmean(each[epoch] for each in values) for epoch in common]

@@ -29,7 +29,7 @@ def html_writer(
     parts: Any = page_environment().get_template("predictions/page.html.jinja").module
     numbers: dict[tuple[str, bool], int] = {}  # of the classes (name, seen) that are candidates, as they come
     photos: Counter[str] = Counter()  # by status
-    answers: Counter[int] = Counter()  # by the number of the best class
+    answers: Counter[int] = Counter()  # by number of the first class
     size = 0
 
     def add(part: str) -> int:
