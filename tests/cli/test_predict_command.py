@@ -136,7 +136,7 @@ def test_a_page_holds_the_same_numbers_and_a_picture_of_each_photo(written: dict
 def test_a_page_says_how_large_it_is(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert predict(photos, "-o", tmp_path / "report.html") == 0
     size = (tmp_path / "report.html").stat().st_size
-    assert f"({size / 1e6:.1f} MB, {size / 2e3:.1f} kB a photo)" in capsys.readouterr().err
+    assert f"({size / 1e6:.1f} MB, {size / 2e3:.1f} kB per photo)" in capsys.readouterr().err
 
 
 def test_tab_separated_lines_hold_the_best_class_of_each_photo(written: dict[str, Path], expected: list[tuple]):
@@ -171,9 +171,26 @@ def test_in_a_pipe_results_are_lines_of_three_cells_and_all_else_is_on_stderr(
     assert predict(photos) == 0
     printed = capsys.readouterr()
     assert printed.out == written["tsv"].read_text(**TEXT)
-    assert re.search(
-        r"model animals \(\w{8}\) - 50 classes, 25 of them unseen - backbone embedded - device ", printed.err
-    )
+    assert re.fullmatch(r"model animals, 50 classes \(25 unseen\), device \w+\n", printed.err)
+
+
+def test_details_name_the_files_the_device_the_precision_the_batch_size_and_each_photo(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert predict(photos, "-v", "-o", tmp_path / "a.csv", "--precision", "float32", "--batch-size", 3) == 0
+    said = capsys.readouterr().err
+    for expected in (
+        r"model sha256 \w{64}\n",
+        r"backbone embedded: weights sha256 \w{64}, 1280 values per photo\n",
+        r"device \w+ \(.+\)\n",
+        r"precision float32 \(as asked\)\n",
+        r"batch size 3 \(as given\)\n",
+        r"cache /.+\n",
+    ):
+        assert re.search(expected, said)
+    for row in table_of(tmp_path / "a.csv"):
+        if row["rank"] == "1":
+            assert f"{row['path']}: {row['class']} {float(row['probability']):.1%}\n" in said
 
 
 def test_quiet_leaves_results_and_errors(
@@ -295,7 +312,7 @@ def test_more_classes_than_there_are_is_all_of_them_with_a_note(
     assert [row["rank"] for row in found] == [str(rank) for rank in range(1, N_CLASSES + 1)]
     assert sum(float(row["probability"]) for row in found) == pytest.approx(1, abs=1e-4)
     assert sum(row["seen"] == "true" for row in found) == 25
-    assert "There are 50 classes" in capsys.readouterr().err
+    assert "All 50 classes are reported" in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_nearly_the_same_scores(photos: Path, tmp_path: Path):

@@ -129,7 +129,7 @@ def test_rejected_photos_are_counted_apart_from_failed_ones(
     said = capsys.readouterr().err
     assert "3 photos classified, 3 none of these, 1 failed." in said
     assert said.count("no_class_fits") == 0  # not a warning each
-    assert "in validation" in said and "rejected wrongly" in said
+    assert "are rejected; in validation" in said and "of photos of other classes were not" in said
 
 
 def test_a_model_without_a_threshold_is_refused_with_a_reason(
@@ -140,7 +140,7 @@ def test_a_model_without_a_threshold_is_refused_with_a_reason(
     said = capsys.readouterr().err
     assert "bare has no rejection threshold" in said and "train.validation_classes" in said
     assert not (tmp_path / "o.csv").exists()
-    with pytest.raises(UsageError, match="no threshold"):
+    with pytest.raises(UsageError, match="no rejection threshold"):
         Predictor.from_checkpoint(model).predict(photos, reject=True)
 
 

@@ -31,7 +31,7 @@ def settings_of(trained) -> Path:
 
 
 def test_training_tells_the_data_the_loss_and_the_validation_on_stderr(trained):
-    assert "4 seen and 2 unseen classes, 6 attributes - 24 photos to train, 8 + 8 to test" in trained.said
+    assert "4 seen and 2 unseen classes, 6 attributes, 24 photos to train on, 8 + 8 to test" in trained.said
     figures = r"S [\d.]+  U [\d.]+  H [\d.]+  T1 [\d.]+  AUSUC [\d.]+"
     for fold in (1, 2):
         assert re.search(rf"fold {fold}/2 +epoch +2/2   loss \d\.\d{{4}}   {figures}", trained.said)

@@ -276,13 +276,14 @@ def test_notes_name_the_backbone_and_details_say_how_features_are_computed(
     notes: list[str] = []
     details: list[str] = []
     options = {"backbone": TINY, "weights": weights, "device": "cpu"}
+    (photos / "empty.png").write_bytes(b"")
     extract([str(photos)], tmp_path / "f.npz", **options, on_note=notes.append, on_detail=details.append)
     assert any(TINY in note for note in notes)
-    assert "36 photos, device cpu" in notes
+    assert "37 photos, device cpu" in notes
     assert not any("float32" in note or "batch" in note for note in notes)
     for expected in ("device cpu (as asked)", "precision ", "batch size 8 (default on cpu)", "cache ", "sha256"):
         assert any(expected in detail for detail in details)
-    assert sum(": truncated (" in detail for detail in details) == 1  # each photo that failed has a line
+    assert any("empty.png: empty_file (" in detail for detail in details)
 
 
 def test_for_many_photos_the_batch_size_is_measured_and_recorded(
