@@ -60,8 +60,10 @@ def root(
     """Classify photos into classes without training photos, which a table of attributes describes.
 
     \b
-    revcd predict photo.jpg                        (the 50 animals of the included model)
+    revcd predict photo.jpg
     revcd predict photos/ --classes mine.csv -o predictions.csv
+
+    The first command uses the included model and its 50 animal classes.
     """
     streams.configure(quiet=quiet, verbosity=verbose, no_color=no_color)
     if offline:

@@ -174,25 +174,6 @@ def test_in_a_pipe_results_are_lines_of_three_cells_and_all_else_is_on_stderr(
     assert re.fullmatch(r"model animals, 50 classes \(25 unseen\), device \w+\n", printed.err)
 
 
-def test_details_name_the_files_the_device_the_precision_the_batch_size_and_each_photo(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert predict(photos, "-v", "-o", tmp_path / "a.csv", "--precision", "float32", "--batch-size", 3) == 0
-    said = capsys.readouterr().err
-    for expected in (
-        r"model sha256 \w{64}\n",
-        r"backbone embedded: weights sha256 \w{64}, 1280 values per photo\n",
-        r"device \w+ \(.+\)\n",
-        r"precision float32 \(as asked\)\n",
-        r"batch size 3 \(as given\)\n",
-        r"cache /.+\n",
-    ):
-        assert re.search(expected, said)
-    for row in table_of(tmp_path / "a.csv"):
-        if row["rank"] == "1":
-            assert f"{row['path']}: {row['class']} {float(row['probability']):.1%}\n" in said
-
-
 def test_quiet_leaves_results_and_errors(
     written: dict[str, Path], mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

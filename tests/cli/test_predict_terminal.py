@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -57,3 +58,26 @@ def test_a_reader_that_goes_away_ends_the_work_without_a_word(tmp_path: Path):
     done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout == ",".join(COLUMNS) + "\n"
     assert done.stderr == "code 1\n"
+
+
+def test_details_name_the_files_the_device_the_precision_the_batch_size_and_each_photo(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    output = tmp_path / "predictions.csv"
+    options = ["--precision", "float32", "--batch-size", "3", "--top-k", "1"]
+    assert main(["predict", str(mixed), "-v", "-o", str(output), *options]) == 3
+    said = capsys.readouterr().err
+    for expected in (
+        r"model sha256 \w{64}\n",
+        r"backbone embedded: weights sha256 \w{64}, 1280 values per photo\n",
+        r"device \w+ \(.+\)\n",
+        r"precision float32 \(as asked\)\n",
+        r"batch size 3 \(as given\)\n",
+        r"cache .+\n",
+    ):
+        assert re.search(expected, said)
+    with output.open(encoding="utf-8", newline="") as stream:
+        answered = [row for row in csv.DictReader(stream) if row["status"] == "ok"]
+    assert len(answered) == 2
+    for row in answered:
+        assert f"{Path(row['path'])}: {row['class']} {float(row['probability']):.1%}\n" in said

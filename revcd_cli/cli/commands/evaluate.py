@@ -75,7 +75,7 @@ def evaluate(
     output: ReportOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Measure the accuracy of a model on test photos: S, U, H, T1 and AUSUC.
+    """Measure the accuracy of a model on test photos.
 
     S is the accuracy on seen classes, U on unseen classes, H their harmonic mean. The candidates are all classes with
     photos in the split (--whole-table: all classes of the table). T1 is the accuracy on unseen classes with unseen

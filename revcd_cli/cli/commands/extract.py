@@ -50,9 +50,9 @@ def extract(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming an interrupted run.")] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Extract image features from photos into a file, for train and evaluate.
+    """Extract image features from photos into a file.
 
-    To resume an interrupted run, give the same command again.
+    train and evaluate read this file. To resume an interrupted run, give the same command again.
 
     \b
     revcd extract photos/ -o features.parquet

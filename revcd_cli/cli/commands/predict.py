@@ -86,7 +86,7 @@ def predict(
     null: NullOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Classify photos into the classes of a table, whether or not the model was trained on photos of them.
+    """Classify photos, also into classes without training photos.
 
     Classes are ranked by score. The probability is a softmax of the scores over the given classes, with a temperature
     fitted in validation. It does not tell whether the photo shows any of these classes.

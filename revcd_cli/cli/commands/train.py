@@ -81,7 +81,7 @@ def train(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Train a model on photos of some classes and a table that describes them.
+    """Train a model on photos and a table of class descriptions.
 
     Cross-validation chooses the number of epochs: each fold holds out a part of the seen classes. The final model is
     then trained on all seen classes. Test photos are never read. If the dataset has no features, they are extracted
