@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from .version import __version__
+
 if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editors
     from .checkpoint.model_file import load_checkpoint
     from .errors import RevcdError
@@ -21,8 +23,6 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from .pipeline.predict.predictions import Candidate, Prediction
     from .pipeline.predict.predictor import Predictor
     from .pipeline.train.train import train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Candidate",

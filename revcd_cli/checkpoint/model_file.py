@@ -51,7 +51,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     import torch
     from safetensors.torch import save
 
-    from .. import __version__
+    from ..version import __version__
 
     document = {
         "format": FORMAT,

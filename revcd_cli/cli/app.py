@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
+from ..version import __version__
 from .commands import classes, data, evaluate, extract, info, models, predict, train, tune
 from .commands.study import app as study
 from .terminal import console, streams

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..config import Config
 from ..data.datasets.dataset import FeaturedDataset
 from ..pipeline.fingerprint import describe_data
@@ -15,6 +14,7 @@ from ..pipeline.study.cls_weight import WeightResult
 from ..pipeline.study.denoise import ChainSamples
 from ..pipeline.study.ladder import StepResult, summarise_step
 from ..system.files import write_bytes
+from ..version import __version__
 from .documents import csv_bytes, json_bytes
 from .plots.denoise import plot_denoise
 from .plots.figures import plot_cls_weight

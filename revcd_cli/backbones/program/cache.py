@@ -17,9 +17,9 @@ from typing import Any
 import platformdirs
 import safetensors.torch
 
-from ... import __version__
 from ...errors import RevcdError
 from ...system import files
+from ...version import __version__
 from .steps import Program, Step
 
 _FORMAT = 3

@@ -6,7 +6,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from ... import __version__
+from ...version import __version__
 from ..options import JsonOption
 from ..terminal import console
 

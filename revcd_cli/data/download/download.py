@@ -17,10 +17,10 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from ... import __version__
 from ...errors import DownloadError, UsageError
 from ...system.files import atomic_write, exclusive, file_sha256, write_bytes
 from ...system.offline import is_offline
+from ...version import __version__
 from .transport import Response, TransportError, get
 
 _CHUNK = 1 << 18

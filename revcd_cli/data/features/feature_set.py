@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...config import BackboneRecord
 from ...errors import ConfigError, InputFileError, listed
+from ...version import __version__
 
 FORMAT = 1  # version of feature files; increased for incompatible changes
 OK, FAILED = "ok", "failed"

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
 from ...checkpoint.model_file import load_checkpoint
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
@@ -24,6 +23,7 @@ from ...errors import InputFileError, UsageError
 from ...metrics.summary import METRIC_NAMES
 from ...system import files
 from ...system.device import choose_device
+from ...version import __version__
 from ..evaluate.evaluate import evaluate
 from ..extract.extract import OnProgress
 from ..fingerprint import differences, features_sha256

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ...data.classes.attributes import ClassAttributes, align, class_key
 from ...data.classes.similarity import OnTile, closest_pairs, nearest, order_alike, unit_rows
 from ...data.classes.table_notes import table_notes
+from ...version import __version__
 from .advice import next_steps, pair_advice
 from .description_space import DescriptionSpace, own_units, spreads, varies
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ... import __version__
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset, require_features
 from ...errors import InputFileError, RevcdError, UsageError
 from ...system import files
 from ...system.device import choose_device
+from ...version import __version__
 from ..settings import to_toml
 from ..train.run import TrainingRun
 from .record import TrialResult, read_record, write_record

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ... import __version__
 from ...metrics.summary import METRIC_NAMES
+from ...version import __version__
 from ..pages import render_page
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.summary import METRIC_NAMES, MeanStd, mean_and_std
@@ -16,6 +15,7 @@ from ...pipeline.compare.baselines import BOUNDS
 from ...pipeline.compare.compare import MethodResult, is_seeded
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
+from ...version import __version__
 from ..documents import csv_bytes, json_bytes
 from .page import comparison_page
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ...checkpoint.model_file import Checkpoint
 from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.curve import SeenUnseenCurve
@@ -15,6 +14,7 @@ from ...metrics.reliability import Reliability
 from ...pipeline.evaluate.split_scores import GZSLReport
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
+from ...version import __version__
 from ..documents import csv_bytes, json_bytes
 from ..plots.figures import plot_su_curve
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ... import __version__
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
 from ...pipeline.evaluate.diagnosis import FEWEST_CLASSES, PARTS, PHOTOS_OF_A_CLASS, Diagnosis
 from ...pipeline.evaluate.worst_classes import PHOTOS, WORST_CLASSES
+from ...version import __version__
 from ..pages import render_page
 from .metrics import curve_points, thinned
 

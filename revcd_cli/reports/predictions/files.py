@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ... import __version__
 from ...data.formats.path_encoding import encode_path
 from ...errors import RevcdError, UsageError
 from ...pipeline.predict.explanations import CandidateDescriptions
@@ -29,6 +28,7 @@ from ...pipeline.predict.predictions import (
     rows,
 )
 from ...system.files import atomic_write
+from ...version import __version__
 from .page import html_writer
 
 SCHEMA = 1  # of the JSON document

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ... import __version__
 from ...pipeline.predict.explanations import CandidateDescriptions
 from ...pipeline.predict.predictions import REJECTED, Prediction, Write, rounded
+from ...version import __version__
 from ..pages import page_bytes, page_environment
 
 LEVELS = 1000  # into which an attribute's range in the table is divided: numbers of photos are whole, and short
