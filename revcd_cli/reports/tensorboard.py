@@ -1,4 +1,4 @@
-"""A training's losses and validation figures as TensorBoard scalars, for `revcd train --log-dir`."""
+"""Write losses and validation metrics of a training as TensorBoard scalars, for `revcd train --log-dir`."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _LOSSES = ("loss", "rec", "noise", "cls")
 
 
 def check_log_folder(folder: Path, *, resume: bool) -> None:
-    """Raise `UsageError` if scalars could not be written there, or would mix with those of another training.
+    """Raise `UsageError` if tensorboard is missing, or if the folder contains the log of another training.
 
-    Call it before any work is done. Only with `resume` may the folder hold something.
+    Only with `resume` may the folder contain files.
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise UsageError(
             "--log-dir writes TensorBoard scalars, and tensorboard is not installed.",
-            hint="pip install tensorboard, or leave --log-dir out: learning curves are drawn anyway.",
+            hint="pip install tensorboard, or leave out --log-dir: learning curves are plotted without it.",
         )
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; scalars go to a folder.")
+        raise UsageError(f"{folder}: is a file, not a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         raise UsageError(
-            f"{folder}: is not empty, and two trainings in one log would mix.",
-            hint="Choose a new folder, or add --resume to go on with the training that it belongs to.",
+            f"{folder}: is not empty; a log holds one training.",
+            hint="Choose a new folder, or add --resume to resume the training of this log.",
         )
 
 
 @contextlib.contextmanager
 def scalar_log(folder: Path) -> Iterator[OnEpoch]:
-    """Yield the function that adds an epoch. Each fold, and the final training, is a run of its own in the folder.
+    """Yield the function that logs an epoch. Each fold and the final training is a TensorBoard run in the folder.
 
-    What an interrupted training logged after its last saved state is replaced when that epoch is trained again.
+    A resumed training replaces the entries after its last saved state.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -63,7 +63,7 @@ def scalar_log(folder: Path) -> Iterator[OnEpoch]:
         for name, share in (info.validation or {}).items():
             if share is not None:
                 writer.add_scalar(f"validation/{name}", share, info.epoch)
-        writer.flush()  # a state that is saved must not know more epochs than the log
+        writer.flush()  # before the training saves its state, so that the log has every epoch of a saved state
 
     try:
         yield add

@@ -1,4 +1,4 @@
-"""Writers of predictions, one per format: each writes the beginning, yields what adds a photo, and writes the end."""
+"""Writers of predictions, one per format. Each yields a function that writes one photo."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from .page import html_writer
 
 SCHEMA = 1  # of the JSON document
 _ROW_GROUP = 16_384  # rows of a Parquet file that are held in memory
-# What a spreadsheet computes: a cell that begins so, also in the wide letters of East Asia. A spreadsheet that expects
-# another separator than the comma, or does not understand quotes, begins a cell inside the text as well.
+# Start of a cell that a spreadsheet evaluates as a formula, full-width characters included. A spreadsheet with another
+# separator than the comma, or without quoting, may start a cell inside the text.
 _FORMULA = re.compile("(^|[,;|\t\r\n])(?=[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n])")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -58,7 +58,7 @@ def _csv_cell(value: object, excel: bool) -> object:
 
 
 def _csv_line(cells: Any) -> bytes:
-    # The module quotes a carriage return inside a cell only if its own line ending has one, so that is put on and off.
+    # csv quotes a carriage return in a cell only if its line terminator contains one, so it is added and removed.
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return f"{line.getvalue()[:-2]}\n".encode()
@@ -66,9 +66,9 @@ def _csv_line(cells: Any) -> bytes:
 
 @contextlib.contextmanager
 def tsv_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """Plain lines for pipes: `path<TAB>class<TAB>score` of the best class, with control characters as escapes.
+    """Write a line `path<TAB>class<TAB>score` of the best class per photo, with control characters as escapes.
 
-    A photo that could not be read has no class; one that was rejected has the words for that in its place.
+    The class of a failed photo is empty; that of a rejected photo is "none of these".
     """
 
     def write(prediction: Prediction) -> None:
@@ -105,7 +105,7 @@ def _candidates(prediction: Prediction) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def json_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """One document; results are streamed into it, so that only photos without an answer stay in memory."""
+    """Write one JSON document. Results are streamed; only photos without a prediction are kept in memory."""
     for name, value in {"schema": SCHEMA, "revcd": __version__, **header}.items():
         stream.write((b",\n " if name != "schema" else b"{\n ") + _dump(name) + b": " + _dump(value))
     stream.write(b',\n "results": [')
@@ -132,7 +132,7 @@ def json_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def jsonl_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """One object per photo, which names the model by the head of its sha256."""
+    """Write one JSON object per line and photo. "model" holds the first 12 digits of the model's sha256."""
     model = str(header.get("model", {}).get("sha256", ""))[:12]
 
     def write(prediction: Prediction) -> None:
@@ -152,7 +152,7 @@ def jsonl_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def parquet_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """The rows, and the header as JSON under the key `revcd` of the file's metadata."""
+    """Write the rows, and the header as JSON under the key `revcd` of the file's metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -191,7 +191,7 @@ WRITERS = {
 
 @dataclass(frozen=True)
 class Writer:
-    """Where predictions go, one by one."""
+    """An open output; `write` adds one prediction."""
 
     write: Write
 
@@ -207,14 +207,14 @@ def open_writer(
 ) -> Iterator[Writer]:
     """Yield a `Writer` to a file, or to a binary stream such as `sys.stdout.buffer`.
 
-    header: plain JSON values that say where the predictions come from: `model` (name, sha256), `backbone`, `classes`
-    (source, sha256, n) and `settings`; kept by every format that has a place for it.
-    excel: write the CSV that spreadsheets read rightly and safely: with a byte-order mark, and an apostrophe before
-    text, or a part of it, that would be computed as a formula.
-    descriptions: what the page compares drawn attributes with; no other format has a place for it.
+    header: origin of the predictions as JSON values: `model` (name, sha256), `backbone`, `classes` (source, sha256, n)
+    and `settings`. JSON, JSON lines, Parquet and HTML contain it.
+    excel: write CSV for spreadsheets: with a byte-order mark, and an apostrophe before text that would be evaluated as
+    a formula.
+    descriptions: class descriptions for the HTML page, which compares generated attributes with them.
     """
     if excel and output_format is not OutputFormat.csv:
-        raise UsageError(f"The spreadsheet form exists for CSV only, not for {output_format.value}.")
+        raise UsageError(f"--excel requires CSV output, not {output_format.value}.")
     if output_format is OutputFormat.table:
         raise UsageError("A table is for the terminal, not for a file.", hint="Choose csv, json, jsonl, tsv or html.")
     write_to = functools.partial(csv_writer, excel=True) if excel else WRITERS[output_format]

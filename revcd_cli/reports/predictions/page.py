@@ -1,4 +1,4 @@
-"""The page of predictions: one HTML file that needs nothing else, with thumbnails, bars, filters and explanations."""
+"""Writer of the predictions page: thumbnails, probabilities, filters, and the generated attributes of each photo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...pipeline.predict.predictions import REJECTED, Prediction, Write, rounded
 from ...version import __version__
 from ..pages import page_bytes, page_environment
 
-LEVELS = 1000  # into which an attribute's range in the table is divided: numbers of photos are whole, and short
+LEVELS = 1000  # steps of an attribute's range; generated values are stored as integers, which are short
 
 
 @contextlib.contextmanager
@@ -23,8 +23,8 @@ def html_writer(
 ) -> Iterator[Write]:
     """Yield the function that adds a photo to the page. Cards are streamed, so memory does not grow with the photos.
 
-    descriptions: what drawn attributes are compared with; those of classes that are a candidate of some photo are
-    written once, at the end. Without them the page explains nothing.
+    descriptions: class descriptions to compare generated attributes with. Those of the candidates of all photos are
+    written at the end. Without them the page has no comparison of attributes.
     """
     parts: Any = page_environment().get_template("predictions/page.html.jinja").module
     numbers: dict[tuple[str, bool], int] = {}  # of the classes (name, seen) that are candidates, as they come
@@ -57,7 +57,7 @@ def html_writer(
 
 
 def _levels(prediction: Prediction, descriptions: CandidateDescriptions | None) -> dict[str, str]:
-    """Return the drawn numbers of a photo as whole levels of each attribute's range, separated by spaces."""
+    """Return the generated mean and spread of each attribute as integers, in steps of its range, joined by spaces."""
     if prediction.drawn is None or descriptions is None:
         return {}
     mean, spread = np.array(prediction.drawn.mean), np.array(prediction.drawn.spread)
