@@ -83,9 +83,10 @@ def test_tokens_in_a_mat_file_are_refused_before_any_work(tmp_path: Path, folder
 
 
 def test_the_size_of_the_tokens_is_reported(folder: Path, tmp_path: Path, weights: Path) -> None:
-    notes = run(folder / "red", tmp_path / "f.parquet", weights, tokens=True)
+    details: list[str] = []
+    notes = run(folder / "red", tmp_path / "f.parquet", weights, tokens=True, on_detail=details.append)
     assert any("25 tokens of 96-d" in note for note in notes)
-    assert any("25 x 96 floats = 10 kB per photo" in note and "8 photos" in note for note in notes)
+    assert any("25 tokens of 96 values per photo (10 kB)" in detail for detail in details)
 
 
 def test_an_interrupted_extraction_of_pooled_features_is_not_resumed_with_tokens(
@@ -125,7 +126,7 @@ def test_a_model_trained_on_the_tokens_of_a_folder_classifies_photos(
 
     checkpoint = load_checkpoint(tmp_path / "m.safetensors")
     assert checkpoint.backbone == dataset.backbone
-    assert checkpoint.model.encoder.position.shape[0] == TOKENS
+    assert checkpoint.model.networks[0].encoder.position.shape[0] == TOKENS
     again = with_recorded_features(plain, checkpoint, weights=weights, precision="float32")
     np.testing.assert_array_equal(again.features, dataset.features)
     assert evaluate(checkpoint, again).headline()["T1"] == 1  # there is one unseen class
