@@ -83,7 +83,7 @@ def test_figures_are_shown_with_and_without_scripts(page_file: Path, open_page, 
             assert f"{100 * share:.1f} %" in page.locator(f"[data-figure={name}]").inner_text().replace("\n", " ")
         assert page.locator("#su .curve").get_attribute("d").startswith("M")
         assert column(page, "confused", 3) == ["3", "2", "1"]
-    assert "needs JavaScript" in still.locator("#says").inner_text()
+    assert "requires JavaScript" in still.locator("#says").inner_text()
     assert still.locator("#steer").is_hidden() and still.locator("input[type=search]:visible").count() == 0
     context.close()
 
@@ -191,4 +191,4 @@ def test_an_evaluation_with_nothing_unseen_has_a_page_too(make_page, open_page):
     page = open_page(make_page(scores, attributes=()))
     assert page.locator("#curve").count() == 0
     assert page.locator("[data-figure=U] output").inner_text() == "–"
-    assert "only features" in page.locator("footer").inner_text()
+    assert "features but no photos" in page.locator("footer").inner_text()

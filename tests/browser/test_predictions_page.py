@@ -145,7 +145,7 @@ def test_attributes_nearer_to_the_predicted_class_come_first_in_standard_deviati
     assert "Of 5 attributes, 3 are nearer to the first class and 1 to the second" in why.inner_text()
     assert why.locator("tr", has_text="horns").locator(".num").all_inner_texts() == ["10 ± 5", "0", "100"]
     assert why.locator("tr.faint th").all_inner_texts() == ["wool\nphotos hardly show it"]
-    assert '"joint"' in why.locator(".note").inner_text() and "visual prototypes" in why.locator(".note").inner_text()
+    assert '"joint"' in why.locator(".note").inner_text() and "compares image features" in why.locator(".note").inner_text()
 
 
 def test_the_winner_can_be_compared_with_any_candidate_and_with_the_average(page_file: Path, open_page):
@@ -153,10 +153,10 @@ def test_the_winner_can_be_compared_with_any_candidate_and_with_the_average(page
     page.locator("#p1 a").click()
     why = page.locator(".why")
     why.locator("select").select_option(label="the average class")  # the mean of ox and yak, which is the third class
-    averaged = why.locator("tbody").inner_text().replace("the average class", "other")
+    averaged = why.locator("tbody").inner_text().replace("For the average class", "For other")
     why.locator("select").select_option(label=HOSTILE)
-    assert f"for {HOSTILE}" in why.locator("tbody").inner_text()
-    assert why.locator("tbody").inner_text().replace(f"for {HOSTILE}", "for other") == averaged
+    assert f"For {HOSTILE}" in why.locator("tbody").inner_text()
+    assert why.locator("tbody").inner_text().replace(f"For {HOSTILE}", "For other") == averaged
     # Against (50, 50, 50, 15, 6): (40 - 10) / 50, (10 - 40) / 50, 0, (3 - 8) / 5, (3 - 1) / 2.
     rows = [row.inner_text().split("\n")[0].split("\t")[0] for row in why.locator("tbody tr").all()]
     assert rows == ["For ox", HOSTILE, "horns", f"For {HOSTILE}", "size", "wool"]

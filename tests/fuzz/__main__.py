@@ -34,19 +34,19 @@ def main() -> int:
         return _again(given)
     counts = {given.only: given.inputs} if given.only else shares(given.inputs)
     started = time.monotonic()
-    print(f"{'kind':<17}{'inputs':>7}{'accepted':>9}{'refused':>8}{'crashes':>8}{'slowest s':>10}{'MB':>6}  refused as")
+    print(f"{'kind':<24}{'inputs':>7}{'accepted':>9}{'refused':>8}{'crashes':>8}{'slowest s':>10}{'MB':>6}  refused as")
     total: Counter[str] = Counter()
     crashes: list[tuple[str, Outcome]] = []
     for name in (kind.name for kind in KINDS if kind.name in counts):
         if not BY_NAME[name].sound:
-            print(f"{name:<17} skipped: no library on this machine writes such files")
+            print(f"{name:<24} skipped: no library on this machine writes such files")
             continue
         found = list(outcomes(BY_NAME[name], given.seed, range(counts[name])))
         tally = Counter(outcome.status for outcome in found)
         total += tally
         crashes += [(name, outcome) for outcome in found if outcome.status == CRASH]
         _line(name, found, tally)
-    print(f"{'in all':<17}{total.total():7}{total[ACCEPTED]:9}{total[REFUSED]:8}{total[CRASH]:8}", end="")
+    print(f"{'in all':<24}{total.total():7}{total[ACCEPTED]:9}{total[REFUSED]:8}{total[CRASH]:8}", end="")
     print(f"  {time.monotonic() - started:.0f} s")
     _explain(crashes, given.seed)
     return min(len(crashes), 1)
@@ -58,7 +58,7 @@ def _line(name: str, found: list[Outcome], tally: Counter[str]) -> None:
     named = ", ".join(f"{count} {what}" for what, count in reasons.most_common(_REASONS))
     more = ", ..." if len(reasons) > _REASONS else ""
     print(
-        f"{name:<17}{len(found):7}{tally[ACCEPTED]:9}{tally[REFUSED]:8}{tally[CRASH]:8}{slowest:10.2f}{largest:6.0f}"
+        f"{name:<24}{len(found):7}{tally[ACCEPTED]:9}{tally[REFUSED]:8}{tally[CRASH]:8}{slowest:10.2f}{largest:6.0f}"
         f"  {named}{more}",
         flush=True,
     )

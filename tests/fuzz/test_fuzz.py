@@ -30,8 +30,8 @@ def test_damaged_files_are_read_or_refused():
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     lines = [line for line in run.stdout.splitlines() if not line.startswith(("kind ", "in all"))]
-    assert [line[:17].strip() for line in lines if line] == [kind.name for kind in KINDS]
-    read = [re.match(r".{17}\s*(\d+)\s+(\d+)", line) for line in lines if line]
+    assert [line[:24].strip() for line in lines if line] == [kind.name for kind in KINDS]
+    read = [re.match(r".{24}\s*(\d+)\s+(\d+)", line) for line in lines if line]
     assert all(int(match[2]) for match in read if match), "no input of a kind was accepted"
 
 

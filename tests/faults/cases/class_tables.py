@@ -237,7 +237,7 @@ FAULTS: Sequence[Fault] = (
         for number, case, change, *says in (
             (63, "a row of zeros", filled("nothing", "0"), "no description"),
             (63, "a row of one value", filled("flat", "5"), "the same value"),
-            (63, "two equal rows", same_row_again("twin", 2), "the first in the table wins"),
+            (63, "two equal rows", same_row_again("twin", 2), "the first in the table is always predicted"),
             (64, "a hundredth of the scale", scaled(0.01), "is the scale the same?"),
             (64, "fifty times the scale", scaled(50), "0 to 100", "is the scale the same?"),
             (65, "a single class", lambda lines: lines.__delitem__(slice(2, None)), "has one class"),
