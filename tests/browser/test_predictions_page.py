@@ -145,7 +145,8 @@ def test_attributes_nearer_to_the_predicted_class_come_first_in_standard_deviati
     assert "Of 5 attributes, 3 are nearer to the first class and 1 to the second" in why.inner_text()
     assert why.locator("tr", has_text="horns").locator(".num").all_inner_texts() == ["10 ± 5", "0", "100"]
     assert why.locator("tr.faint th").all_inner_texts() == ["wool\nphotos hardly show it"]
-    assert '"joint"' in why.locator(".note").inner_text() and "compares image features" in why.locator(".note").inner_text()
+    note = why.locator(".note").inner_text()
+    assert '"joint"' in note and "compares image features" in note
 
 
 def test_the_winner_can_be_compared_with_any_candidate_and_with_the_average(page_file: Path, open_page):

@@ -263,6 +263,7 @@ def _finish(tally: Counter[str], output: Path | None, is_page: bool) -> None:
         where += f" ({size / 1e6:.1f} MB, {size / tally.total() / 1e3:.1f} kB per photo)"
     if rejected or failed or output:
         none = f"{rejected:,} none of these, " if rejected else ""
-        console.note(f"{tally['ok']:,} photos classified, {none}{failed:,} failed.{where}")
+        photos = "photo" if tally["ok"] == 1 else "photos"
+        console.note(f"{tally['ok']:,} {photos} classified, {none}{failed:,} failed.{where}")
     if failed:
         raise typer.Exit(FINISHED_WITH_FAILURES if tally["ok"] or rejected else NOTHING_USABLE)

@@ -61,9 +61,9 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the search space and exit.")] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Search for better settings on validation folds that hold out seen classes. Test photos are never read.
+    """Search for better settings on validation data.
 
-    Needs optuna: pip install 'revcd[tune]'. Trial 0 is the starting point: the defaults, or --config and --set. Ten
+    Test photos are never read. Needs optuna: pip install 'revcd[tune]'. Trial 0 is the starting point: the defaults, or --config and --set. Ten
     trials change some of its settings at random; TPE proposes the others. Each trial trains on one fold for half its
     epochs; the best third continues with two folds, and the best third of these with all folds. Settings that need no
     training, such as the noise band, are tried on the networks of all folds. All results are kept in NAME.jsonl.

@@ -24,6 +24,8 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"
 PAGE = b"\n<!DOCTYPE html><html><body>404</body></html>" * 9
 Spoil = Callable[[Path], Any]
 
+NULL = "model.networks.0.null"  # a tensor of every model: the condition without a photo
+
 
 def model(number: int, case: str, spoil: Spoil, *says: str, suffix: str = "safetensors", **more: Any) -> Fault:
     """Return the case of an unusable model, given to `revcd predict`: one short message, exit code 1."""
@@ -217,14 +219,16 @@ FAULTS: Sequence[Fault] = (
     model(80, "an unknown setting", in_metadata(lambda d: d["config"]["train"].update(epoch=1)), "train.epoch"),
     model(80, "an unknown field", in_metadata(lambda d: d["backbone"].update(colour=1)), "colour"),
     model(80, "a part of the metadata missing", in_metadata(lambda d: d.pop("config")), "incomplete or wrong"),
-    model(81, "a tensor missing", in_tensors(lambda t: t.pop("model.networks.0.null")), "networks.0.null is missing"),
+    model(81, "a tensor missing", in_tensors(lambda t: t.pop(NULL)), "networks.0.null is missing"),
     model(
         81, "an additional tensor", in_tensors(lambda t: t.update({"model.odd": np.zeros(1)})), "odd is not expected"
     ),
-    model(81, "a tensor of another shape", in_tensors(lambda t: t.update({"model.networks.0.null": np.zeros(3)})), "networks.0.null is (3,)"),
+    model(
+        81, "a tensor of another shape", in_tensors(lambda t: t.update({NULL: np.zeros(3)})), "networks.0.null is (3,)"
+    ),
     model(81, "no tensors at all", in_tensors(no_tensors), " more."),
-    model(82, "NaN among the weights", in_tensors(lambda t: t["model.networks.0.null"].fill(np.nan)), "not finite numbers"),
-    model(82, "infinity among the weights", in_tensors(lambda t: t["model.networks.0.null"].fill(np.inf)), "not finite numbers"),
+    model(82, "NaN among the weights", in_tensors(lambda t: t[NULL].fill(np.nan)), "not finite numbers"),
+    model(82, "infinity among the weights", in_tensors(lambda t: t[NULL].fill(np.inf)), "not finite numbers"),
     model(83, "a column without name", in_metadata(lambda d: d["classes"]["attributes"].pop()), "5 attributes"),
     model(83, "a class without row", in_metadata(lambda d: d["classes"]["names"].append("x")), "7 classes"),
     Fault(84, "other weights than the model's", own_weights, 1, says=("sha256 begins with", "expected")),

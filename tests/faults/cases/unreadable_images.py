@@ -38,7 +38,7 @@ def beside(
         return workspace.predict(workspace.write(name, content), workspace.good())
 
     rows = {name: reason, "good.png": "ok"}
-    failed = () if reason == "ok" else (f"{name}: {reason}", "1 photos classified, 1 failed")
+    failed = () if reason == "ok" else (f"{name}: {reason}", "1 photo classified, 1 failed")
     return Fault(number, case, make, 0 if reason == "ok" else 3, rows, (*failed, *says), then, differs=differs)
 
 

@@ -9,7 +9,7 @@ from .denoise import denoise
 from .ladder import ladder
 
 app = typer.Typer(
-    help="Repeat two experiments of the paper, and run an ablation study from its settings to the defaults.",
+    help="Repeat the paper's studies; run an ablation study.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
