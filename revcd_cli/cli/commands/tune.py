@@ -63,10 +63,11 @@ def tune(
 ) -> None:
     """Search for better settings on validation data.
 
-    Test photos are never read. Needs optuna: pip install 'revcd[tune]'. Trial 0 is the starting point: the defaults, or --config and --set. Ten
-    trials change some of its settings at random; TPE proposes the others. Each trial trains on one fold for half its
-    epochs; the best third continues with two folds, and the best third of these with all folds. Settings that need no
-    training, such as the noise band, are tried on the networks of all folds. All results are kept in NAME.jsonl.
+    Test photos are never read. Needs optuna: pip install 'revcd[tune]'. Trial 0 is the starting point: the
+    defaults, or --config and --set. Ten trials change some of its settings at random; TPE proposes the others. Each
+    trial trains on one fold for half its epochs; the best third continues with two folds, and the best third of
+    these with all folds. Settings that need no training, such as the noise band, are tried on the networks of all
+    folds. All results are kept in NAME.jsonl.
 
     \b
     revcd tune --dataset my-animals/ --budget 60 -o tuned.toml
