@@ -5,6 +5,7 @@ Symbols: B batch, H and W input size, D feature size, N spatial tokens of C valu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..system.files import file_sha256
 from ..system.memory import keep_freed_memory
 from ..system.precision import choose_precision, precision_name
 from ..system.threads import stream_count, use_threads
+from .cuda_graph import EAGER_CALLS, GraphedForward
 from .preprocess import Preprocessing
 from .program.cache import load_program, program_file, save_program
 from .program.steps import PreparedProgram, Program, rounding_cosine
@@ -38,7 +40,7 @@ class Backbone:
 
     record: stored beside the features. note: one line that says which backbone this is and why. device, precision,
     threads: with the reason for each. streams: how many threads should call it at the same time if there are many
-    batches. least_side: see `Preprocessing`.
+    batches. warm_up: calls with one batch size until its speed is reached. least_side: see `Preprocessing`.
     """
 
     def __init__(
@@ -65,25 +67,33 @@ class Backbone:
         else:
             network = network.eval().requires_grad_(False)
             self.network = network.to(device.value, precision.value).to(memory_format=torch.channels_last)
+        # Only programs: all their steps can be captured, and torch does not recover fully from a failed capture.
+        has_graph = self._on_gpu and isinstance(network, Program)
+        self._graph = GraphedForward(device.value) if has_graph else None
+        self.warm_up = EAGER_CALLS + 1 if has_graph else 1
 
     def transform(self, image: Image.Image) -> Tensor:
         """Resize and crop one RGB image: (3, H, W) uint8."""
         return self._preprocessing.pixels(image)
 
+    def batch(self, photos: Sequence[Tensor]) -> Tensor:
+        """Stack photos (3, H, W) uint8 from `transform`: (B, 3, H, W), for a CUDA device in pinned memory."""
+        if not self._on_gpu:
+            return torch.stack(list(photos))
+        rows = [photo.permute(1, 2, 0) for photo in photos]  # as they are in memory, so that stacking only copies
+        pinned = torch.empty(len(rows), *rows[0].shape, dtype=torch.uint8, pin_memory=True)
+        return torch.stack(rows, out=pinned).permute(0, 3, 1, 2)
+
     def __call__(self, images: Tensor) -> Tensor:
         """Return the features (B, D), float32 on the CPU, of images (B, 3, H, W).
 
-        images: uint8 from `transform`, or normalised and of a floating-point type. With `record.tokens` = N > 0,
+        images: uint8 from `batch`, or normalised and of a floating-point type. With `record.tokens` = N > 0,
         `features.unflatten(1, (N, -1))` is (B, N, C): the tokens of the last map, row by row.
 
         Raises `UsageError` if the network does not give one vector per image.
         """
         with torch.inference_mode():
-            if images.dtype == torch.uint8:
-                if self._on_gpu:
-                    images = to_device(images, self.device.value, torch.uint8)
-                images = self._preprocessing.normalised(images)
-            features = self.network(to_device(images, self.device.value, self.precision.value))
+            features = self._forward(images) if self._graph is None else self._graph(self._forward, images)
         if features.shape != (len(images), self.record.feature_dim):
             raise UsageError(
                 f"{self.record.tag}: gives {tuple(features.shape[1:])} values per image, not one vector.",
@@ -91,6 +101,28 @@ class Backbone:
             )
         # Copied outside inference mode, because autograd does not accept inference tensors.
         return features.to("cpu", torch.float32, copy=True)
+
+    def _forward(self, images: Tensor) -> Tensor:
+        if images.dtype == torch.uint8:
+            if self._on_gpu:
+                images = to_device(images, self.device.value, torch.uint8)
+            images = self._preprocessing.normalised(images)
+        return self.network(to_device(images, self.device.value, self.precision.value))
+
+    @property
+    def graph_batch(self) -> int | None:
+        """The batch size for which a CUDA graph is replayed, None if there is no graph (now)."""
+        return None if self._graph is None else self._graph.batch_size
+
+    @property
+    def graph_problem(self) -> str:
+        """Why the capture of a CUDA graph failed, "" if it did not."""
+        return "" if self._graph is None else self._graph.problem
+
+    def release_graph(self) -> None:
+        """Free the memory of the CUDA graph, and run all later batches without one."""
+        if self._graph is not None:
+            self._graph.release()
 
 
 def load_backbone(

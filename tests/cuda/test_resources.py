@@ -42,12 +42,13 @@ class NoDoubles(TorchDispatchMode):
 def limited_memory(device: torch.device, room: int) -> Iterator[None]:
     """Let torch allocate `room` bytes on the device beside those that it holds."""
     torch.cuda.empty_cache()
-    whole = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + room) / whole, device)
+    index = torch.cuda.current_device() if device.index is None else device.index
+    whole = torch.cuda.get_device_properties(index).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(index) + room) / whole, index)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
         torch.cuda.empty_cache()
 
 
@@ -73,10 +74,12 @@ def features_of(found: list[ExtractedPhoto]) -> torch.Tensor:
 def test_batches_are_halved_when_memory_runs_out(gpu: torch.device, photos: Path):
     backbone = load_backbone("embedded", device=str(gpu), precision="float32")
     expected = extracted(backbone, photos, 8)
+    assert backbone.graph_batch == 8
     notes: list[str] = []
     with limited_memory(gpu, ROOM):
         found = extracted(backbone, photos, 64, notes)
     assert len(notes) == 1 and "Memory ran out" in notes[0]
+    assert backbone.graph_batch is None  # its memory was released
     assert [(photo.path, photo.status) for photo in found] == [(photo.path, "ok") for photo in expected]
     assert torch.cosine_similarity(features_of(found), features_of(expected)).min() >= 0.9999
 

@@ -23,14 +23,21 @@ from ...system import files
 from ...system.device import choose_device
 from .details import backbone_details
 from .journal import Journal, unfinished_settings
-from .stream import ExtractedPhoto, OnNote, default_batch_size, measured_batch_size, stream_features
+from .stream import (
+    ExtractedPhoto,
+    OnNote,
+    capture_graph,
+    default_batch_size,
+    measured_batch_size,
+    stream_features,
+)
 
 __all__ = ["ExtractSummary", "ExtractedPhoto", "extract", "extract_sources", "stream_features"]
 
 OnProgress = Callable[[int, "int | None", int], None]
 
 _LISTED_FAILURES = 5
-_BENCHMARKED_PHOTOS = 500  # from this number of photos on, measuring the best batch size pays off
+_BENCHMARKED_PHOTOS = 500  # from this number on, it pays off to measure the best batch size and to prepare a graph
 _ROW_BYTES = 300  # estimate for a row without its feature
 
 
@@ -159,6 +166,8 @@ def extract_sources(
         reused = _resume(journal, listing, note)
         if total is not None:
             _check_room(output, total, reused, model.record.feature_dim)
+        if total is None or total - reused >= _BENCHMARKED_PHOTOS:
+            capture_graph(model, size)
         numbers: deque[int] = deque()
         photos = stream_features(
             model,
@@ -170,6 +179,8 @@ def extract_sources(
         )
         with contextlib.closing(photos):
             _write_shards(journal, numbers, _counted(photos, journal, total, on_progress, detail))
+        if model.graph_batch is not None:
+            detail(f"CUDA graph for batches of {model.graph_batch}")
         write_features(output, journal)
         summary = _summary(output, journal, reused, time.monotonic() - started)
         journal.remove()

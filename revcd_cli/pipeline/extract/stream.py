@@ -88,6 +88,8 @@ def stream_features(
     size = batch_size or default_batch_size(backbone)
     with contextlib.closing(_decoded(backbone, sources, size, workers, keep_image)) as photos:
         yield from _computed(forward, _batches(_note_animation(photos, on_note), size, group_size), backbone.streams)
+    if backbone.graph_problem and on_note is not None:
+        on_note(f"Computed without a CUDA graph, which is slower: its capture failed ({backbone.graph_problem}).")
 
 
 def _computed(forward: _Forward, batches: Iterator[list[_Decoded]], streams: int) -> Iterator[ExtractedPhoto]:
@@ -119,16 +121,36 @@ def measured_batch_size(backbone: Backbone) -> int:
     """Return the batch size at which the backbone is fastest on this machine, by a cached micro-benchmark."""
     record, device = backbone.record, backbone.device.value
     question = ["batch", record.tag, record.weights_sha256, record.tokens, record.precision, device.type]
+    if backbone.warm_up > 1:
+        question.append("CUDA graph")
 
     def rate(size: int) -> float:
-        images = torch.zeros(size, *record.preprocessing["input_size"], dtype=torch.uint8)
-        backbone(images)
+        images = _blank(backbone, size)
+        for _ in range(backbone.warm_up):
+            backbone(images)
         started = time.perf_counter()
         backbone(images)  # returns features in main memory, so the device has finished
         return size / (time.perf_counter() - started)
 
     sizes = _BATCH_SIZES_ON_CPU if device.type == "cpu" else _BATCH_SIZES
     return probes.cached(question, lambda: probes.best_batch_size(rate, sizes))
+
+
+def capture_graph(backbone: Backbone, size: int) -> None:
+    """Capture the CUDA graph of a batch size, if the device has one, before decoding threads slow this down."""
+    if backbone.warm_up == 1 or size > max(_BATCH_SIZES) or backbone.graph_batch == size:
+        return
+    try:
+        images = _blank(backbone, size)
+        for _ in range(backbone.warm_up):
+            backbone(images)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):  # the stream then tries smaller batches
+            raise
+
+
+def _blank(backbone: Backbone, size: int) -> Tensor:
+    return backbone.batch(list(torch.zeros(size, *backbone.record.preprocessing["input_size"], dtype=torch.uint8)))
 
 
 def _note_animation(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
@@ -170,10 +192,11 @@ class _Forward:
             start = len(features)
             part = tensors[start : start + (self.most or len(tensors))]
             try:
-                features += map(_finite, self.backbone(torch.stack(part)).numpy())
+                features += map(_finite, self.backbone(self.backbone.batch(part)).numpy())
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
+                self.backbone.release_graph()
                 if len(part) == 1:
                     features.append(ImageFailure("out_of_memory", "not enough memory to run the backbone on one photo"))
                 self._shrink(len(part))

@@ -20,7 +20,8 @@ from tests.makers.pictures import animated, encoded
 class Colour:
     """A backbone whose feature is the mean colour."""
 
-    streams, least_side = 1, None
+    streams, least_side, graph_problem = 1, None, ""
+    batch = staticmethod(torch.stack)
 
     def transform(self, image: Image.Image) -> torch.Tensor:
         return torch.from_numpy(np.array(image.resize((4, 4)), dtype=np.float32)).permute(2, 0, 1)
