@@ -1,8 +1,8 @@
 """Speed on a GPU: python benchmarks/gpu.py [--device cpu --quick] [--only NAME ...]
 
-Prints Markdown tables, each as soon as it is measured: the backbone's forward pass against bare timm and
-torch.compile, a sweep of batch sizes, JPEG files to image features, training, the evidence rule and sampling. Ways of
-one table run in turn, in alternating order, after a warm-up; ratios are "median (least-most)" over the rounds.
+Prints Markdown tables, each as soon as it is measured: JPEG files to image features, photos in memory to features,
+sampling, a sweep of batch sizes, the forward pass against bare timm and torch.compile, training and the evidence rule.
+Ways of one table run in turn, in alternating order, after a warm-up; ratios are "median (least-most)" over the rounds.
 ResNet-101 has random weights, which do not change its speed. Share of peak: floating-point operations of the network,
 by the time, by the card's peak rate in that type. With --device cpu --quick it is a dry run on small networks.
 """
@@ -39,19 +39,20 @@ def main() -> None:
         run = Run(given, Path(place))
         print(f"`python benchmarks/gpu.py`: {describe(run.device)}.", flush=True)
         sections: dict[str, Callable[[], None]] = {}
-        for name in run.networks:
-            sections[f"Forward pass, {name}"] = functools.partial(forward, run, name)
-        for name in run.networks:
-            sections[f"Photos in files to features, {name}"] = functools.partial(extraction, run, name)
+
+        def add(title: str, measure: Callable[[Run, str], None], names: tuple[str, ...] = run.networks) -> None:
+            for name in names:
+                sections[f"{title}, {name}"] = functools.partial(measure, run, name)
+
+        # What is least known comes first: a run may be cut off.
+        add("Photos in files to features", extraction)
+        add("Photos in memory to features", from_memory, run.networks[::-1])
+        sections["Sampling"] = functools.partial(sampling, run)
+        add("Batch sizes", sweep)
+        add("torch.compile", compiled, run.networks[::-1])
+        add("Forward pass", forward)
         sections["Training"] = functools.partial(training, run, False)
         sections["Evidence"] = functools.partial(evidence, run)
-        for name in run.networks:
-            sections[f"Photos in memory to features, {name}"] = functools.partial(from_memory, run, name)
-        sections["Sampling"] = functools.partial(sampling, run)
-        for name in run.networks:
-            sections[f"Batch sizes, {name}"] = functools.partial(sweep, run, name)
-        for name in run.networks:
-            sections[f"torch.compile, {name}"] = functools.partial(compiled, run, name)
         sections["torch.compile, training"] = functools.partial(training, run, True)
         for title, measure in sections.items():
             if not given.only or any(word.lower() in title.lower() for word in given.only):

@@ -1,4 +1,4 @@
-"""Backbones on a GPU: the forward pass, batch sizes, CUDA graphs and torch.compile."""
+"""Backbones on a GPU: the forward pass, with and without CUDA graph, batch sizes and torch.compile."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from revcd_cli.backbones.preprocess import Preprocessing
 from revcd_cli.system.threads import stream_pool
 
 from .measure import (
-    Graphed,
     Way,
     peak_share,
     ratios,
     table,
 )
-from .run import Run, called, without_tf32
+from .run import Run, called, replayed, without_tf32
 
 
 def forward(run: Run, name: str) -> None:
@@ -36,13 +35,15 @@ def forward(run: Run, name: str) -> None:
         if precision != "float16":
             last = run.bare(name).to(run.device, dtype, memory_format=torch.channels_last)
             added[f"timm, {precision}, channels-last"] = called(last, images)
-        added[f"revcd, {precision}"] = called(backbone.network, images)
         if run.on_gpu:
-            added[f"revcd, {precision}, CUDA graph"] = called(Graphed(backbone.network, images), images)
+            added[f"revcd, {precision}"] = replayed(backbone.network, images)
+            added[f"revcd, {precision}, without CUDA graph"] = called(backbone.network, images)
+        else:
+            added[f"revcd, {precision}"] = called(backbone.network, images)
         kinds |= dict.fromkeys(added, short)
         ways |= added
         if precision == "float32" and run.on_gpu:
-            exact = f"revcd, {precision} without TF32"
+            exact = f"revcd, {precision}, without CUDA graph and TF32"
             ways[exact], kinds[exact] = without_tf32(called(backbone.network, images)), "float32"
     found, flops = run.time(ways), run.flops_of(name, run.backbone(name, "float32").record.preprocessing["input_size"])
     base = found["timm, float32"]
@@ -64,7 +65,10 @@ def compiled(run: Run, name: str) -> None:
     backbone = run.backbone(name, "bfloat16")
     images = run.images(backbone, run.batch, torch.bfloat16)
     bare = run.bare(name).to(run.device, torch.bfloat16, memory_format=torch.channels_last)
-    ways = {"timm, bfloat16, channels-last": called(bare, images), "revcd, bfloat16": called(backbone.network, images)}
+    ways = {
+        "timm, bfloat16, channels-last": called(bare, images),
+        "revcd, bfloat16": (replayed if run.on_gpu else called)(backbone.network, images),
+    }
     started = time.perf_counter()
     ways["torch.compile, bfloat16"] = called(torch.compile(bare), images)
     ways["torch.compile, bfloat16"]()
@@ -80,19 +84,19 @@ def compiled(run: Run, name: str) -> None:
 
 
 def sweep(run: Run, name: str) -> None:
-    """Time batch sizes, from the default precision, with and without a CUDA graph."""
+    """Time batch sizes in the default precision, with and without a CUDA graph."""
     backbone = run.backbone(name)
     dtype, lines = backbone.precision.value, []
     for size in (1, 8) if run.quick else (1, 8, 32, 64, 128, 256, 512):
         images = run.images(backbone, size, dtype)
-        ways = {"revcd": called(backbone.network, images)}
+        ways = {"eager": called(backbone.network, images)}
         if run.on_gpu:
-            ways["graph"] = called(Graphed(backbone.network, images), images)
+            ways["graph"] = replayed(backbone.network, images)
         found = run.time(ways)
         rates = [f"{size / statistics.median(seconds):,.0f}" for seconds in found.values()]
-        lines.append([size, *rates, ratios(found["revcd"], found["graph"]) if run.on_gpu else "-"])
+        lines.append([size, *rates, ratios(found["eager"], found["graph"]) if run.on_gpu else "-"])
     print(f"{name}, {backbone.precision.reason}\n")
-    table(["batch", "photos/s", *(["with a CUDA graph"] if run.on_gpu else []), "ratio"], lines)
+    table(["batch", "photos/s, without CUDA graph", *(["revcd"] if run.on_gpu else []), "ratio"], lines)
 
 
 def from_memory(run: Run, name: str) -> None:
@@ -104,25 +108,25 @@ def from_memory(run: Run, name: str) -> None:
 
     def normalised_on_cpu(images: Tensor) -> Tensor:
         with torch.inference_mode():
-            return backbone(on_cpu.normalised(images))
+            return eager(on_cpu.normalised(images))
 
-    def way(call: Callable[[Tensor], Tensor], threads: int) -> Way:
+    def way(call: Callable[[Tensor], Tensor], threads: int, given: list[Tensor]) -> Way:
         def run_all() -> None:
             with stream_pool(threads) as pool:
-                list(pool.map(call, batches))
+                list(pool.map(call, given))
 
         return run_all
 
+    eager, on_bytes = run.backbone(name), [backbone.batch(list(images)) for images in batches]
+    eager.release_graph()
     ways = {
-        "2 host threads, normalised on the device (revcd)": way(backbone, 2),
-        "1 host thread": way(backbone, 1),
-        "4 host threads": way(backbone, 4),
-        "2 host threads, normalised on the CPU": way(normalised_on_cpu, 2),
+        "revcd: 2 host threads, normalised on the device": way(backbone, 2, on_bytes),
+        "1 host thread": way(backbone, 1, on_bytes),
+        "4 host threads": way(backbone, 4, on_bytes),
+        "2 host threads, photos not in pinned memory": way(backbone, 2, batches),
+        "2 host threads, without CUDA graph": way(eager, 2, on_bytes),
+        "2 host threads, without CUDA graph, normalised on the CPU": way(normalised_on_cpu, 2, batches),
     }
-    if run.on_gpu:
-        graphed = run.backbone(name)
-        graphed.network = Graphed(graphed.network, run.images(graphed, size, graphed.precision.value))
-        ways["2 host threads, CUDA graph"] = way(graphed, 2)
     found, photos = run.time(ways), size * len(batches)
     first = next(iter(found))
     print(f"{name}, batches of {size}, {backbone.precision.reason}\n")

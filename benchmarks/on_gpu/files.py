@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from revcd_cli.backbones.backbone import Backbone
 from revcd_cli.backbones.preprocess import Preprocessing
 from revcd_cli.data.photos.sources import iter_sources
 from revcd_cli.pipeline.extract.extract import extract_sources
+from revcd_cli.pipeline.extract.stream import measured_batch_size
 from revcd_cli.system.device import to_device
 from revcd_cli.system.precision import precision_name
 
 from .measure import (
-    Graphed,
     Way,
     in_rounds,
     make_jpegs,
@@ -28,32 +29,38 @@ from .measure import (
 )
 from .run import Run
 
+PHOTOS = 1024
+SWITCH_SECONDS = 0.0005  # a tenth of Python's interval between threads
+
 
 def extraction(run: Run, name: str) -> None:
     """Time JPEG files to a finished feature file, against timm's loader and decoding on the GPU."""
-    count = 32 if run.quick else 2048
+    count = 32 if run.quick else PHOTOS
     folder = run.place / "photos"
     files = sorted(folder.iterdir()) if folder.exists() else make_jpegs(folder, count)
     backbone = run.backbone(name)
     bare = run.bare(name).to(run.device, backbone.precision.value, memory_format=torch.channels_last)
+    eager = run.backbone(name)
+    eager.release_graph()
+    extract = functools.partial(extracted, run, backbone, folder, count)
+    without = functools.partial(extracted, run, eager, folder, count)
     ways: dict[str, Way] = {
-        "revcd extract": functools.partial(extracted, run, backbone, folder, count),
+        "revcd extract": extract,
         f"timm, its loader, {precision_name(backbone.precision.value)}": functools.partial(
             through_timm, run, bare, backbone, folder
         ),
         "decoding and resizing alone, Pillow, all CPU threads": functools.partial(decoded, backbone, files),
     }
     if run.on_gpu:
-        graphed = run.backbone(name)
-        size = 64
-        graphed.network = Graphed(graphed.network, run.images(graphed, size, graphed.precision.value))
-        ways["revcd extract, CUDA graph, batches of 64"] = functools.partial(
-            extracted, run, graphed, folder, count, size
-        )
+        ways["revcd extract, batches of 64"] = functools.partial(extract, 64)
+        ways["revcd extract, batches of 64, one torch thread"] = with_one_thread(functools.partial(extract, 64))
+        ways["revcd extract, without CUDA graph, batches of 64"] = functools.partial(without, 64)
+        ways["the same, threads switch after 0.5 ms"] = switching_often(functools.partial(without, 64))
         ways["JPEG decoding on the GPU, batches of 64"] = functools.partial(decoded_on_gpu, run, backbone, files, True)
         ways["JPEG decoding on the GPU alone"] = functools.partial(decoded_on_gpu, run, backbone, files, False)
-    found = in_rounds(ways, torch.device("cpu"), 1 if run.quick else 3, 0)
-    print(f"{name}, {count:,} JPEG files of 500 x 375 pixels, {backbone.precision.reason}\n")
+    found = in_rounds(ways, torch.device("cpu"), 1 if run.quick else 2, 0)
+    print(f"{name}, {count:,} JPEG files of 500 x 375 pixels, {backbone.precision.reason}")
+    print(f"batches of {measured_batch_size(backbone)} unless another size is named\n")
     base = next(seconds for way, seconds in found.items() if way.startswith("timm"))
     table(
         ["way", "photos/s", "times timm"],
@@ -65,6 +72,34 @@ def extracted(run: Run, backbone: Backbone, folder: Path, count: int, size: int 
     with tempfile.TemporaryDirectory(dir=run.place) as out:
         output = Path(out) / "features.parquet"
         extract_sources(backbone, lambda: iter_sources([str(folder)]), output, total=count, batch_size=size)
+
+
+def with_one_thread(way: Way) -> Way:
+    """Return the way with one torch thread in each host thread that runs the backbone."""
+
+    def run_it() -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            way()
+        finally:
+            torch.set_num_threads(before)
+
+    return run_it
+
+
+def switching_often(way: Way) -> Way:
+    """Return the way with less time until a thread that waits for the interpreter lock gets it."""
+
+    def run_it() -> None:
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            way()
+        finally:
+            sys.setswitchinterval(before)
+
+    return run_it
 
 
 def through_timm(run: Run, network: nn.Module, backbone: Backbone, folder: Path) -> None:

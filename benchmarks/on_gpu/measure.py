@@ -1,9 +1,8 @@
-"""Timing by CUDA events, peak rates of cards, JPEG files, CUDA graphs, Markdown tables."""
+"""Timing by CUDA events, peak rates of cards, JPEG files, Markdown tables."""
 
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # Dense peak rates in TFLOP/s, from NVIDIA's data sheets, by a part of the card's name; the first match counts.
@@ -137,32 +136,6 @@ def make_jpegs(folder: Path, count: int, distinct: int = 512) -> list[Path]:
     for number in range(distinct, count):
         (folder / f"{number:05}.jpg").symlink_to(folder / f"{number % distinct:05}.jpg")
     return sorted(folder.iterdir())
-
-
-class Graphed:
-    """A network as a CUDA graph for one shape of input; other shapes run without it."""
-
-    def __init__(self, network: Callable[[Tensor], Tensor], example: Tensor) -> None:
-        self.network, self.lock = network, threading.Lock()
-        with torch.inference_mode():
-            self.input = example.clone(memory_format=torch.preserve_format)
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(3):
-                    network(self.input)
-            torch.cuda.current_stream().wait_stream(side)
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-                self.output = network(self.input)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        if images.shape != self.input.shape:
-            return self.network(images)
-        with self.lock:
-            self.input.copy_(images)
-            self.graph.replay()
-            return self.output.clone()
 
 
 def describe(device: torch.device) -> str:
