@@ -19,7 +19,7 @@ PENALTY_WEIGHT = 10.0  # of the gradient penalty, as published
 
 
 class Critic(nn.Module):
-    """Scores how realistic a description is for a photo, which it encodes by an encoder of its own.
+    """Scores how realistic a description is for a photo, which the critic encodes with its own encoder.
 
     With the generator's encoder, the generator could lower its loss by hiding information from the critic.
     """
@@ -37,7 +37,7 @@ class Critic(nn.Module):
 
 
 class ConditionalGAN(GenerativeBaseline):
-    """The generator is the decoder; the critic is kept beside it for training only."""
+    """The generator is the decoder; the critic is used in training only."""
 
     def __init__(self, revcd: RevCD) -> None:
         super().__init__(revcd)
@@ -62,7 +62,8 @@ class ConditionalGAN(GenerativeBaseline):
         return PENALTY_WEIGHT * gradient_penalty(lambda s: self.critic(s, c), s_0, fake).mean() - distance
 
     def critic_condition(self, x: Tensor) -> Tensor:
-        return self.critic.encoder(x)  # (B, W)
+        """Return the conditions (B, W) of the critic's own encoder. x: (B, width) scaled."""
+        return self.critic.encoder(x)
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Generative baselines of Table 2: models of p(s | x) that map noise to a class description in one step.
 
 They differ from RevCD only in how the posterior is learnt: preconditioning, feature scaling, visual encoder, widths and
-the cosine rule are the same. Symbols: B batch, D feature size, A attributes, W condition
-width, H hidden width, K samples.
+the cosine rule are the same.
+Symbols: B batch, D feature size, A attributes, W condition width, H hidden width, K samples.
 """
 
 from __future__ import annotations

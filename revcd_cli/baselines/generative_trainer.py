@@ -12,7 +12,7 @@ _ADAM_BETAS = (0.5, 0.9)  # less momentum than usual, as the loss changes while 
 
 
 class GenerativeTrainer(Trainer[GenerativeBaseline]):
-    """Trains a generative baseline; of the losses that `run_epoch` returns, only the total has a meaning."""
+    """Trains a generative baseline; of the losses that `run_epoch` returns, only the total is meaningful."""
 
     def _losses(self) -> Losses:
         loss = self.model.loss(*self._batch(), self.z)

@@ -73,9 +73,9 @@ def ridge(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Ite
 
 
 def eszsl(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
-    """Embarrassingly simple zero-shot learning (Romera-Paredes & Torr, ICML 2015): x V s^T with labels Y of -1 and 1,
+    """Embarrassingly simple zero-shot learning (Romera-Paredes & Torr, ICML 2015): scores x V s^T.
 
-    V = (X^T X / N + shrink I)^-1 X^T Y S / N (S^T S + lambda I)^-1.
+    V = (X^T X / N + shrink I)^-1 X^T Y S / N (S^T S + lambda I)^-1, with labels Y of -1 and 1.
     """
     n_rows, n_classes = len(rows), len(rows.prototypes)
     signs = 2 * F.one_hot(rows.labels, n_classes).double() - 1  # (N, C)

@@ -29,7 +29,7 @@ class PrototypeOracle:
         )  # (C + U, D)
 
     def scores(self, x: Tensor) -> Tensor:
-        """Score photos of seen classes that are in no mean, features (B, D). Returns (B, C + U)."""
+        """Score photos of seen classes that no mean contains, by their features (B, D). Returns (B, C + U)."""
         return cosines(self.scaler(x.double()), self.means)
 
     def own_scores(self) -> Tensor:

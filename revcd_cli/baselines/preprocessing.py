@@ -1,6 +1,4 @@
-"""Preprocessing shared by the baselines, and regularised least squares in double precision.
-
-Baselines run on the CPU.
+"""Preprocessing shared by the baselines, and regularised least squares in double precision, on the CPU.
 
 Symbols: N rows, D feature size, C seen classes, A attributes, B photos to score, K candidate classes.
 """
@@ -64,8 +62,10 @@ class LeastSquares:
         return torch.cholesky_solve(self.x.T @ q, factor)
 
     def solve_each(self, q: Tensor, shifts: Tensor) -> Tensor:
-        """Return the solution for each column of q (N, k) with an a of its own (k,), by the eigenvectors of the Gram
-        matrix, which are computed once. Returns (D, k)."""
+        """Return the solution for each column of q (N, k) with its own a, shifts (k,): (D, k).
+
+        Uses the eigenvectors of the Gram matrix, which are computed once.
+        """
         values, vectors = self.spectrum
         damped = 1 / (values.clamp(min=0).unsqueeze(1) + shifts)  # (r, k)
         if self.dual:

@@ -22,7 +22,7 @@ _HEADER_LIMIT = 100_000_000  # the safetensors format's own limit
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the JSON document of a model file, upgraded to the present format but for its number.
+    """Return the JSON document of a model file, upgraded to the present format; its format number stays.
 
     Raises `CheckpointError` for a file that is not a model, and for one of a format that this version does not read.
     """
@@ -84,14 +84,14 @@ def list_checkpoints() -> list[Path]:
 
 
 def shipped_folder() -> Path:
-    """Return the folder of shipped models: inside the installed package, or beside it in a checkout."""
+    """Return the folder of shipped models: inside the installed package, or next to it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "weights"
     return inside if inside.is_dir() else package.parent / "weights"
 
 
 def _kind_of_file(path: Path) -> str:
-    """Name the kind of a file that is no model, from its first bytes."""
+    """Name the kind of a file that is not a model, from its first bytes."""
     with path.open("rb") as stream:
         start = stream.read(200).lstrip()
     if not start:

@@ -20,7 +20,7 @@ OLDEST_FORMAT = 4
 _UNITS = ("evidence_units", "prototype_unit", "cosine_units")
 
 
-# Settings of format 4 that are gone, with the only value that format 5 knows.
+# Settings of format 4 that were removed, with the only value that format 5 supports.
 _REMOVED = {
     ("loss", "form"): "v2",
     ("inference", "average"): "cosines",
@@ -31,7 +31,7 @@ _REMOVED = {
 def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON document of format 4 with the settings of format 5; its format number stays.
 
-    Raises `CheckpointError` if the model was trained with a value that format 5 no longer knows.
+    Raises `CheckpointError` if the model was trained with a value that format 5 does not support.
     """
     config = document.get("config")
     if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):

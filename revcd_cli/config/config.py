@@ -38,7 +38,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """Build a configuration from nested sections; what is missing takes its default."""
+        """Build a configuration from nested sections; missing settings take their defaults."""
         config: Config = _build(cls, values, "")
         return config
 

@@ -1,6 +1,6 @@
 """Settings of the paper's method: preconditioning, diffusion, losses, visual encoder and denoiser.
 
-docs/method.md explains each of them beside the equation it belongs to.
+docs/method.md explains each setting with its equation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class PreconditionConfig:
 
     kind: str = "centre+whiten"  # "standardise" | "whiten" | "centre", or several joined by "+": one network for each
     shrinkage: float = 0.3  # "whiten": of the covariance of descriptions towards a multiple of the identity
-    unit_length: bool = True  # then scale every description to the same length: those far from the mean attract photos
+    unit_length: bool = True  # then scale all descriptions to one length, or those far from the mean attract photos
 
     def __post_init__(self) -> None:
         for kind in self.views:
@@ -70,7 +70,7 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """The visual encoder: a Transformer over tokens of the image features, and a linear path beside it (3.3.3)."""
+    """The visual encoder: a Transformer over tokens of the image features, plus a linear path (3.3.3)."""
 
     # "chunk" (equal pieces of the vector) | "single" (one token) | "views" (learned projections) | "spatial" (the
     # backbone's own tokens, one for each place in the photo: features from `revcd extract --tokens`)
@@ -81,7 +81,7 @@ class EncoderConfig:
     layers: int = 1
     feedforward: int = 512
     dropout: float = 0.1
-    skip: bool = True  # a linear path beside the attention, which extrapolates better to unseen classes
+    skip: bool = True  # a linear path parallel to the attention; it extrapolates better to unseen classes
     # "classes" (the directions in which class means differ) | "standard" (z-score) | "minmax" | "l2"; fitted on
     # training photos only
     feature_scaling: str = "classes"

@@ -13,13 +13,13 @@ RULES = ("evidence", "prototype", "joint", "cosine")
 
 @dataclass(frozen=True, kw_only=True)
 class PrototypeConfig:
-    """The Gaussian process from descriptions to visual prototypes, fitted in closed form beside the diffusion."""
+    """The Gaussian process from descriptions to visual prototypes, fitted in closed form, apart from the diffusion."""
 
     components: int = 512  # of the features, at most; 0 omits the prototypes and the rules "prototype" and "joint"
     length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
     noise: float = 0.2  # share of the variance of a class's mean photo that its description does not explain
     relevance: float = 0.0  # prior standard deviation of the logarithm of an attribute's weight; 0: all weights are 1
-    within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a round one
+    within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a scaled identity
     between_shrinkage: float = 0.3  # of the covariance of the classes' means
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ Encoder layers multiply by time and add the condition; decoder layers multiply b
     decoder   u = Drop(ReLU(Norm( (V [u_above ; h]) * (1 + C(c)) + T(t) )))
 
 The multipliers start at one (their last layers start at zero). All arguments broadcast over leading axes: with s_t as
-(1, C, A) and c as (B, 1, W), C classes are denoised for B photos, and the part that depends on the class alone once.
+(1, C, A) and c as (B, 1, W), C classes are denoised for B photos; what depends on the class alone is computed once.
 Symbols: A attributes, W condition width, H hidden width.
 """
 
@@ -36,6 +36,7 @@ class TimeMap(nn.Sequential):
 
     @property
     def last(self) -> nn.Linear:
+        """The second linear layer."""
         layer = self[-1]
         assert isinstance(layer, nn.Linear)
         return layer
@@ -45,6 +46,7 @@ class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation over all leading axes; features are on the last one."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: (..., H). Returns (..., H)."""
         return super().forward(x.flatten(0, -2)).view_as(x)
 
 

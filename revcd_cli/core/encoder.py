@@ -22,10 +22,11 @@ class ChunkTokens(nn.Module):
         self.project = nn.Linear(self.length, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: (B, D). Returns (B, N, W)."""
         padding = self.n_tokens * self.length - x.shape[1]
         pieces = nn.functional.pad(x, (0, padding)).unflatten(1, (self.n_tokens, self.length))  # (B, N, length)
         tokens: Tensor = self.project(pieces)
-        return tokens  # (B, N, W)
+        return tokens
 
 
 class ViewTokens(nn.Module):
@@ -37,8 +38,9 @@ class ViewTokens(nn.Module):
         self.project = nn.Linear(feature_dim, n_tokens * width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: (B, D). Returns (B, N, W)."""
         tokens: Tensor = self.project(x).unflatten(1, (self.n_tokens, -1))
-        return tokens  # (B, N, W)
+        return tokens
 
 
 class SpatialTokens(nn.Module):
@@ -50,8 +52,9 @@ class SpatialTokens(nn.Module):
         self.project = nn.Linear(feature_dim // n_tokens, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: (B, N * C). Returns (B, N, W)."""
         tokens: Tensor = self.project(x.unflatten(1, (self.n_tokens, -1)))
-        return tokens  # (B, N, W)
+        return tokens
 
 
 class SingleTokenLayer(nn.TransformerEncoderLayer):
@@ -88,7 +91,7 @@ class VisualEncoder(nn.Module):
         tokeniser = {"chunk": ChunkTokens, "spatial": SpatialTokens}.get(config.tokens, ViewTokens)
         self.tokens = tokeniser(feature_dim, n_tokens, config.width)
         self.position = nn.Parameter(0.02 * torch.randn(n_tokens, config.width))
-        # A single token needs no class token beside it.
+        # A single token needs no class token.
         self.cls = nn.Parameter(0.02 * torch.randn(1, config.width)) if n_tokens > 1 else None
         kind = nn.TransformerEncoderLayer if n_tokens > 1 else SingleTokenLayer
         layer = kind(

@@ -17,7 +17,7 @@ from .schedule import NoiseSchedule
 
 
 class ConditionalModel(nn.Module):
-    """A model of p(s | x) without its generative part: preprocessing of features and descriptions, and the encoder."""
+    """The parts that all models of p(s | x) share: preprocessing of features and descriptions, and the encoder."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ConditionalModel(nn.Module):
         return float(self.n_attributes**0.5) * nn.functional.normalize(z, dim=-1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Turn raw features (B, D) into conditions (B, W): once per photo, however many steps follow."""
+        """Encode raw features (B, D) as conditions (B, W); once per photo is enough for all steps."""
         c: Tensor = self.encoder(self.scaler(x))
         return c
 

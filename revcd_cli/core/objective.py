@@ -73,5 +73,5 @@ def velocity_error(objective: str, output: Tensor, s_0: Tensor, eps: Tensor, alp
 
 
 def output_width(objective: str, n_attributes: int) -> int:
-    """Return the number of values that the network puts out per vector."""
+    """Return the number of values that the network returns per vector."""
     return 2 * n_attributes if objective == "both" else n_attributes

@@ -14,7 +14,7 @@ _ROWS_AT_ONCE = 1024
 
 
 class Preconditioner(nn.Module):
-    """z = gain * W (s - mean): brings class descriptions near to a zero-mean, unit-variance Gaussian.
+    """z = gain * W (s - mean): brings class descriptions close to a zero-mean, unit-variance Gaussian.
 
     Fitted on the descriptions of the seen classes, one row a class, never on photos: classes with many photos would
     dominate. Over these descriptions E||z||^2 / A = 1, which the noise schedule assumes.
@@ -107,7 +107,7 @@ class FeatureScaler(nn.Module):
         features = features.reshape(-1, len(self.shift))  # (N * n_tokens, C)
         if self.kind == "classes":
             if labels is None:
-                raise ValueError('a scaling by "classes" is fitted with labels')
+                raise ValueError('scaling by "classes" needs labels')
             self._fit_basis(roots_in_double(features), labels.repeat_interleave(self.n_tokens))
             return self
         if self.kind == "standard":
@@ -146,12 +146,12 @@ class FeatureScaler(nn.Module):
 
 
 def roots(x: Tensor) -> Tensor:
-    """Return signed square roots, scaled to unit length (..., D), in which few large features dominate less."""
+    """Return signed square roots, scaled to unit length (..., D), in which a few large features dominate less."""
     return nn.functional.normalize(x.sign() * x.abs().sqrt(), dim=-1)
 
 
 def roots_in_double(x: Tensor) -> Tensor:
-    """Return `roots` of rows (N, D) in float64, see `in_double`; a part at a time, as each step of it makes a copy."""
+    """Return `roots` of rows (N, D) in float64, see `in_double`; in parts, as each step makes a copy."""
     result = torch.empty_like(x, dtype=torch.float64, device=in_double(x[:0]).device)
     for part, roots_of_part in zip(x.split(_ROWS_AT_ONCE), result.split(_ROWS_AT_ONCE), strict=True):
         roots_of_part.copy_(roots(in_double(part)))

@@ -37,10 +37,12 @@ class NoiseSchedule:
 
     @classmethod
     def named(cls, name: str, timesteps: int) -> NoiseSchedule:
+        """Return the schedule "linear" or "cosine" with T = `timesteps`."""
         return cls({"linear": linear_betas, "cosine": cosine_betas}[name](timesteps))
 
     @property
     def timesteps(self) -> int:
+        """The number of steps, T."""
         return len(self.betas) - 1
 
     def alpha_bar(self, t: Tensor, like: Tensor) -> Tensor:

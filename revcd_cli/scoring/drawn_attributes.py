@@ -29,8 +29,8 @@ def drawn_attributes(
 ) -> DrawnAttributes:
     """Draw `config.samples` descriptions for each photo from every network of the model, by unguided DDIM.
 
-    x: (B, D) raw features; generators: one for each photo. If training scaled all
-    descriptions to one length, the samples have about that length, the typical one of the seen classes.
+    x: (B, D) raw features; generators: one for each photo. If training scaled all descriptions to one length, the
+    samples have about that length, the typical one of the seen classes.
     """
     steps = min(_STEPS, model.config.diffusion.timesteps)
     settings = replace(config, steps=steps, sampler="ddim", eta=0.0, guidance_scale=1.0)

@@ -14,8 +14,8 @@ from ..core.inference_cache import condition_part, denoise_pairs, noisy_part
 from ..core.model import RevCD
 from ..core.objective import velocity_error
 
-# Largest number of floats in one hidden activation. On the CPU 4 MiB, so that the few a layer needs stay in the cache;
-# elsewhere 64 MiB, so that kernels are large compared with their launch.
+# Largest number of floats in one hidden activation. On the CPU 4 MiB, so that the few that a layer needs fit in the
+# cache; elsewhere 64 MiB, so that the launch of a kernel takes a small share of its time.
 _ACTIVATION_FLOATS = {"cpu": 1 << 20}
 _ACTIVATION_FLOATS_ELSEWHERE = 1 << 24
 
@@ -57,7 +57,6 @@ def evidence_draws(model: RevCD, config: InferenceConfig, like: Tensor) -> tuple
     t = (t * timesteps).round().long().clamp(1, timesteps)
     generator = Generator().manual_seed(0)  # the same draws for every photo and every run
     half = torch.randn((draws + 1) // 2, model.n_attributes, generator=generator)
-    eps = torch.stack([half, -half], dim=1).flatten(0, 1)[
-        :draws
-    ]  # two neighbouring times share one noise, with both signs
+    # Two neighbouring times share one noise, with both signs.
+    eps = torch.stack([half, -half], dim=1).flatten(0, 1)[:draws]
     return t.unsqueeze(-1).to(like.device), eps.unsqueeze(1).to(like)

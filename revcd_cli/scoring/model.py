@@ -27,11 +27,11 @@ from .visual_prototypes import VisualPrototypes
 
 
 class ZeroShotModel(nn.Module):
-    """Networks whose scores are averaged, with visual prototypes beside them; one network is a model, too.
+    """One or more networks, whose scores are averaged, and optional visual prototypes.
 
-    Networks that see the same descriptions centred and whitened make different errors on classes without photos, far
-    more so than networks that differ by their seed alone (docs/results.md). Scores of each network, and of the
-    prototypes, are divided by their usual spread over classes, so that they can be added (`fit_units`).
+    On classes without photos, a network for centred and one for whitened descriptions make different errors, far more
+    so than networks that differ by their seed alone (docs/results.md). Scores of each network, and of the prototypes,
+    are divided by their usual spread over classes, so that they can be added (`fit_units`).
     """
 
     networks: Sequence[RevCD]
@@ -69,7 +69,7 @@ class ZeroShotModel(nn.Module):
     def fit_units(self, x: Tensor, s: Tensor, config: InferenceConfig, rules: Sequence[str]) -> None:
         """Set the units of the scores by these rules to their spread over classes.
 
-        x: (N, D) features of some training photos; s: (C, A) raw descriptions of the classes they train.
+        x: (N, D) features of some training photos; s: (C, A) raw descriptions of their classes.
         """
         for rule in rules:
             if rule == "prototype":
@@ -134,7 +134,7 @@ def build_model(
 
 @torch.no_grad()
 def round_weights(model: nn.Module) -> None:
-    """Round weight matrices to half precision: the file is half as large, and training's own noise is larger."""
+    """Round weight matrices to half precision: this halves the file, and the error is below training's own noise."""
     for parameter in model.parameters():
         rounded = parameter.half().to(parameter)
         if parameter.ndim > 1 and rounded.isfinite().all():

@@ -46,7 +46,7 @@ def score_rows(
     Returns (N, C) float32 on the CPU.
     """
     device = next(model.parameters()).device
-    # Classes with equal descriptions are scored once; scored apart, rounding could rank one before the other.
+    # Classes with equal descriptions are scored once, as rounding could otherwise rank one before the other.
     distinct, where = prototypes.unique(dim=0, return_inverse=True)
     if len(distinct) == len(prototypes):
         distinct, where = prototypes, torch.arange(len(prototypes))
@@ -67,7 +67,10 @@ def draw_rows(
     seed: int,
     keys: Sequence[bytes] | None = None,
 ) -> DrawnAttributes:
-    """Draw attributes for N feature rows by `drawn_attributes`: mean and spread (N, A) on the CPU; noise as above."""
+    """Draw attributes for N feature rows by `drawn_attributes`: mean and spread (N, A) on the CPU.
+
+    features, seed, keys: as in `score_rows`.
+    """
     device = next(model.parameters()).device
     parts = []
     for start in range(0, max(len(features), 1), ROWS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Training of a zero-shot model: its networks side by side, epoch by epoch, each as if it were trained alone."""
+"""Training of a zero-shot model: all its networks, epoch by epoch, each independent of the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..core.loss import Losses
 from ..core.trainer import Trainer, TrainingRows
 from .model import ZeroShotModel
 
-_PROTOTYPES = "prototypes"  # in the names of a state, where the networks have their numbers
+_PROTOTYPES = "prototypes"  # prefix of their tensors in a state; that of a network is its number
 
 
 class ModelTrainer:
@@ -23,7 +23,7 @@ class ModelTrainer:
         self.ema.to(rows.features.device).eval()
 
     def run_epoch(self, epoch: int, seed: int) -> Losses:
-        """Train every network for one epoch (counted from 0) with a seed of its own; return their mean losses."""
+        """Train every network for one epoch (counted from 0) with its own seed; return their mean losses."""
         losses = [trainer.run_epoch(epoch, seed + number) for number, trainer in enumerate(self.trainers)]
         return Losses(*(torch.stack(parts).mean() for parts in zip(*losses, strict=True)))
 

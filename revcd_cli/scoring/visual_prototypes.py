@@ -2,8 +2,8 @@
 
 The process is fitted in closed form on the mean photos of the seen classes. Its posterior is a Gaussian over the mean
 photo of any class, narrow for a class whose description is similar to a seen one, and wide elsewhere. Together with the
-covariance of photos around their class's mean it gives log p(x | s) - log p(x), where p(x) has no description. This is
-log p(s | x) - log p(s) by Bayes' rule, which the evidence of the diffusion estimates too. Classes and photos have the
+covariance of photos around their class's mean it gives log p(x | s) - log p(x), where p(x) uses no description. By
+Bayes' rule this equals log p(s | x) - log p(s), which the evidence rule estimates, too. Classes and photos have the
 Gaussian model of linear discriminant analysis; the kernel extends it to classes without photos.
 Symbols: B photos, N training photos, C seen classes, K candidates, A attributes, D feature size, P components.
 """
