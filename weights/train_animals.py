@@ -2,8 +2,8 @@
 
 FOLDER holds images.csv, attributes.csv (AwA2's class-attribute table) and the photos; COMPARISON is the folder that
 `revcd evaluate --dataset FOLDER --missing mean --baselines --config weights/animals.config.toml -o COMPARISON` has
-written, whose table goes into the card. Writes animals.safetensors, with its settings and learning curves beside it,
-MODEL_CARD.md and SHA256SUMS beside this script. A model that is there is described, not trained again. The test split
+written, whose table goes into the card. Writes animals.safetensors, its settings and learning curves,
+MODEL_CARD.md and SHA256SUMS next to this script. An existing model is described, not trained again. The test split
 is read once, for the card.
 """
 
@@ -70,8 +70,8 @@ def model_card(checkpoint: Checkpoint, dataset: Dataset, report: GZSLReport, who
     size = (HERE / "animals.safetensors").stat().st_size
     return f"""# animals
 
-A RevCD model that names {len(checkpoint.classes.names)} animals from photos: {len(checkpoint.seen)} of them it was
-trained on, {len(dataset.unseen)} it knows only from their descriptions by {len(checkpoint.classes.attributes)} attributes.
+A RevCD model that names {len(checkpoint.classes.names)} animals from photos: {len(checkpoint.seen)} that it was
+trained on, and {len(dataset.unseen)} of which it has only descriptions by {len(checkpoint.classes.attributes)} attributes.
 
 | | |
 |---|---|
@@ -97,9 +97,9 @@ Four cells of AwA2's table (antelope: black, white, blue, brown) are missing; th
 
 ## Results
 
-Means over classes of each class's top-1 accuracy, in percent, on photos that nothing was fitted to. (One choice was made
-with knowledge of them: the sparing seen penalty, after 60 of them showed what the penalty of the best H costs among all
-classes of the table.) Candidates are the
+Means over classes of each class's top-1 accuracy, in percent, on photos to which nothing was fitted. (One choice is
+influenced by them: the sparing seen penalty was chosen after 60 of these photos had shown how much seen accuracy the
+penalty with the best H costs when all classes of the table are candidates.) Candidates are the
 {report.seen_classes} seen and {report.unseen_classes} unseen classes with photos or, in the second column, all
 {len(checkpoint.classes.names)} of the table, {whole.unseen_classes - len(tested_unseen)} of them without a test photo.
 For T1 only the unseen ones are candidates; AUSUC is the area under the curve of U over S that the seen penalty traces.
@@ -108,8 +108,8 @@ For T1 only the unseen ones are candidates; AUSUC is the area under the curve of
 |---|---|---|
 {_rows(report, whole)}
 
-Of photos of seen classes {_percent(report.seen_as_unseen)} % were answered with an unseen class, of photos of unseen
-classes {_percent(report.unseen_as_seen)} % with a seen one. Means over photos instead of classes, which are not S and U:
+{_percent(report.seen_as_unseen)} % of photos of seen classes were classified as unseen, {_percent(report.unseen_as_seen)} %
+of photos of unseen classes as seen. Means over photos instead of classes, which are not S and U:
 {_percent(report.sample_acc_seen)} and {_percent(report.sample_acc_unseen)}.
 
 Chosen on validation ({len(validation["folds"])} folds inside trainval, each holding out a fifth of the seen classes),
@@ -128,7 +128,7 @@ Per class: {", ".join(f"{entry.name} {100 * entry.accuracy:.0f}" for entry in re
 * It always answers with one of the given classes, also for a photo of something else. With `--reject` it still answers
   most of such photos.
 * The probability is relative to the given classes, and was fitted on photos like the training ones.
-* Most photos of unseen classes get a wrong name (compare U with S), and some classes are hardly ever found: see the list
+* Most photos of unseen classes get a wrong name (compare U with S), and some classes are almost never found: see the list
   above. A short table of candidates helps.
 * The photos are mostly clear, daylight pictures of one animal. The photos of "antelope" show gerenuks; a few
   drawings are among the others.
