@@ -38,7 +38,7 @@ EMBEDDED_ARCHITECTURE = "tf_efficientnet_lite2"
 class Backbone:
     """A frozen network with its preprocessing; it returns pooled features or spatial tokens.
 
-    record: stored beside the features. note: one line that says which backbone this is and why. device, precision,
+    record: stored with the features. note: one line that says which backbone this is and why. device, precision,
     threads: with the reason for each. streams: how many threads should call it at the same time if there are many
     batches. warm_up: calls with one batch size until its speed is reached. least_side: see `Preprocessing`.
     """
@@ -57,7 +57,7 @@ class Backbone:
         self.record, self.note = record, note
         self.device, self.precision, self.threads = device, precision, threads
         self.streams = stream_count(device.value, threads.value)
-        # A GPU normalises by itself: bytes are a quarter of what the same pixels are as float32.
+        # Images are normalised on the GPU: as bytes they are copied in a quarter of the time of float32.
         self._on_gpu = device.value.type == "cuda"
         self._preprocessing = Preprocessing(record.preprocessing, device.value if self._on_gpu else "cpu")
         self.least_side = self._preprocessing.least_side

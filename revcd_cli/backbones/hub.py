@@ -1,4 +1,4 @@
-"""Find weights files in the local cache of the Hugging Face hub, or download them if the hub answers at once.
+"""Find weights files in the local cache of the Hugging Face hub, or download them if the hub answers in time.
 
 Without a network, the hub's client retries for most of a minute. A single request with a deadline is therefore sent
 first. With HF_HUB_OFFLINE set, no socket is opened.

@@ -31,6 +31,7 @@ class TokenNetwork(nn.Module):
             _, self.n_tokens, self.n_channels = self._tokens(torch.zeros(1, *input_size)).shape
 
     def forward(self, images: Tensor) -> Tensor:
+        """images: (B, 3, H, W), normalised. Returns (B, N * C)."""
         return self._tokens(images).flatten(1)
 
     def _tokens(self, images: Tensor) -> Tensor:
@@ -52,8 +53,8 @@ def _arranged(network: nn.Module, last: Tensor) -> Tensor | None:
         return last.flatten(1, 2) if channels_last else last.flatten(2).transpose(1, 2)
     if last.ndim != 3:
         return None
-    beside = getattr(network, "num_prefix_tokens", None)
-    if beside is None:
+    n_prefix = getattr(network, "num_prefix_tokens", None)
+    if n_prefix is None:
         # A few families have a class token at an unknown place in the sequence.
-        beside = 0 if not any(name.startswith("cls_token") for name, _ in network.named_parameters()) else None
-    return None if beside is None else last[:, beside:]
+        n_prefix = 0 if not any(name.startswith("cls_token") for name, _ in network.named_parameters()) else None
+    return None if n_prefix is None else last[:, n_prefix:]

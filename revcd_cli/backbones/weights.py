@@ -74,10 +74,10 @@ def _read(path: Path, opening: bytes) -> object:
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: holds Python objects other than tensors, which could run code, so it is refused.",
-            hint="Save only the state dict, best as safetensors.",
+            hint="Save only the state dict, preferably as safetensors.",
         ) from error
     except Exception as error:  # RuntimeError, EOFError, KeyError, ValueError ... for damaged archives
-        raise WeightsError(f"{path}: is damaged or no state dict ({brief(error)}).", hint=_ANOTHER) from error
+        raise WeightsError(f"{path}: is damaged or not a state dict ({brief(error)}).", hint=_ANOTHER) from error
 
 
 def _is_whole_zip(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Opens the dataset and the model of a command, and extracts the image features that the dataset lacks."""
+"""Open the dataset and the model of a command, and extract the image features that the dataset lacks."""
 
 from __future__ import annotations
 

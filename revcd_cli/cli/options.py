@@ -12,12 +12,12 @@ from ..config import RULES
 
 
 def expand(path: Path | None) -> Path | None:
-    """Expand a leading `~`, which shells leave alone in `--option=~/x`."""
+    """Expand a leading `~`, which shells do not expand in `--option=~/x`."""
     return path.expanduser() if path is not None else None
 
 
 def expand_short(path: Path | None) -> Path | None:
-    """Read `-o=FILE` too: the parser takes the equals sign as part of the name."""
+    """Accept `-o=FILE`, too: the parser takes the equals sign as part of the name."""
     return expand(Path(str(path).removeprefix("=")) if path is not None else None)
 
 

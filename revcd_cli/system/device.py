@@ -1,4 +1,4 @@
-"""Select the device that computes: CPU, CUDA or Apple GPU, and give the reason."""
+"""Select the compute device (CPU, CUDA or Apple GPU), with a reason to show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEVICE_TYPES = ("cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class Chosen(Generic[T]):
-    """A value that the user or revcd chose, and a short reason to show, such as "cpu (as asked)"."""
+    """A value that the user or revcd chose, and a short reason to show, such as "cpu (as requested)"."""
 
     value: T
     reason: str
@@ -37,11 +37,11 @@ def choose_device(name: str = "auto") -> Chosen[torch.device]:
         raise UsageError(f'There is no device "{name}".', hint=_device_hint())
     if problem := device_problem(device, torch.float32):
         raise UsageError(f'The device "{name}" cannot be used: {problem}.', hint=_device_hint())
-    return Chosen(device, f"{device} (as asked)")
+    return Chosen(device, f"{device} (as requested)")
 
 
 def available_devices() -> tuple[str, ...]:
-    """Return the names of the devices on this machine, the CPU first. An Apple GPU is listed only if it computes."""
+    """Return the names of the devices on this machine, the CPU first. An Apple GPU is listed only if it works."""
     names = ["cpu"]
     names += [f"cuda:{index}" for index in range(torch.cuda.device_count() if _has_cuda() else 0)]
     has_mps = torch.backends.mps.is_available() and not device_problem(torch.device("mps"), torch.float32)

@@ -96,7 +96,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_checksummed(path: Path, content: bytes) -> None:
-    """Write a file of revcd's own atomically, with the sha256 of its content on the first line."""
+    """Write an internal file of revcd atomically, with the sha256 of its content on the first line."""
     write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
@@ -114,11 +114,11 @@ def _temporary_prefix(target: Path) -> str:
 
 
 @contextlib.contextmanager
-def exclusive(output: Path, *beside: Path) -> Iterator[None]:
+def exclusive(output: Path, *related: Path) -> Iterator[None]:
     """Hold a lock on `output`. Raises `UsageError`, naming the other process, if another run holds it.
 
-    It is a lock of the operating system on the file `.NAME.lock` beside the output, so it ends with the process, also
-    after SIGKILL. Temporary files that a killed run left of this output, or of the files that it writes `beside` it,
+    It is a lock of the operating system on the file `.NAME.lock` next to the output, so it ends with the process, also
+    after SIGKILL. Temporary files that a killed run left for this output, or for the `related` outputs that it writes,
     are removed.
     """
     from filelock import FileLock, Timeout
@@ -136,13 +136,13 @@ def exclusive(output: Path, *beside: Path) -> Iterator[None]:
     except OSError as error:
         raise RevcdError(f"{output}: cannot be written ({error.strerror or error}).") from error
     try:
-        for target in (Path(os.path.realpath(each)) for each in (output, *beside)):
+        for target in (Path(os.path.realpath(each)) for each in (output, *related)):
             for leftover in target.parent.glob(f"{_temporary_prefix(target)}*.tmp"):
                 leftover.unlink(missing_ok=True)
         yield
     finally:
-        # filelock leaves the file. It is removed while the lock is held: a process that opened it before notices, when
-        # it gets the lock, that the file has no name any more, and opens a new one.
+        # filelock does not remove the file. It is removed here while the lock is held: a process that has opened it
+        # notices, when it gets the lock, that the file was removed, and opens a new one.
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()

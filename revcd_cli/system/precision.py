@@ -36,7 +36,7 @@ def choose_precision(name: str, device: torch.device) -> Chosen[torch.dtype]:
         raise UsageError("float16 is slow on a CPU, and overflows.", hint="Use bfloat16 or auto.")
     if problem := device_problem(device, dtype):
         raise UsageError(f"{device} cannot compute in {name}: {problem}.", hint="Use float32 or auto.")
-    return Chosen(dtype, f"{precision_name(dtype)} (as asked)")
+    return Chosen(dtype, f"{precision_name(dtype)} (as requested)")
 
 
 def precision_name(dtype: torch.dtype) -> str:

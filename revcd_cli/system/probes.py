@@ -2,7 +2,7 @@
 
 The model name of a CPU is not enough: the same instructions run on fast units on one machine and are emulated on
 another. A micro-benchmark takes less than half a second. Its result is stored in the user's cache, so that later runs
-start at once and decide alike. Where the cache cannot be written, each run measures again.
+start at once and make the same choice. Where the cache cannot be written, each run measures again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def machine_id() -> str:
 def speedup(device: torch.device, dtype: torch.dtype) -> float:
     """Return the time of a few typical layers in float32 divided by their time in `dtype`; 0 if they fail.
 
-    The two types alternate, so that other load affects both alike, and the best of a few rounds counts.
+    The two types alternate, so that other load affects both equally, and the best of a few rounds counts.
     """
     best: dict[torch.dtype, float] = {}
     threads = torch.get_num_threads()

@@ -261,7 +261,7 @@ def test_where_there_is_no_photo_not_even_overwrite_touches_the_output(
         (["-o", "answers.cvs"], 'did you mean "csv"'),
         (["-o", "answers"], "is not the suffix of a format"),
         (["-o", "answers.csv", "--format", "table"], "a table is for the terminal"),
-        (["-o", "answers.json", "--excel"], "--excel goes with CSV"),
+        (["-o", "answers.json", "--excel"], "--excel requires CSV"),
         (["-o", "."], "is a folder"),
         (["--batch-size", "0"], "--batch-size"),
         (["--device", "abacus"], "abacus"),

@@ -92,7 +92,7 @@ def test_a_dry_run_prints_the_space_and_needs_no_optuna(tmp_path: Path, monkeypa
         (["--budget", "0"], 2, "--budget"),
         (["--set", "train.epocs=3"], 2, 'did you mean "epochs"'),
         (["-o", "tuned.json"], 2, "Call it NAME.toml"),
-        (["--set", "train.validation_classes=0"], 2, "nothing to validate on"),
+        (["--set", "train.validation_classes=0"], 2, "no validation photos"),
         (["--dataset", "cbu"], 2, 'did you mean "cub"'),
     ],
 )

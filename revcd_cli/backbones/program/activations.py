@@ -1,4 +1,4 @@
-"""Activations that may follow a convolution, by oneDNN's name of each. They overwrite their input."""
+"""Activations that may follow a convolution, by their names in oneDNN. Each overwrites its input."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from .steps import Step
 
 
 def fuse(steps: list[Step], tensors: dict[str, Tensor]) -> tuple[list[Step], dict[str, Tensor]]:
-    """Return the steps with each activation and sum computed by its convolution, if it is the only reader."""
+    """Return the steps, with each activation or sum fused into a convolution whose result only it reads."""
     readers: dict[int, list[int]] = {}
     for place, step in enumerate(steps):
         for value in step.inputs:

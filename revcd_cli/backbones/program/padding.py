@@ -63,7 +63,7 @@ def _can_rotate(steps: list[Step]) -> bool:
 
 
 def _paddings(steps: list[Step], tensors: dict[str, Tensor], pads: dict[int, Step], *, rotated: bool) -> _Paddings:
-    """Return the equal padding of each convolution, without those for which there is none."""
+    """Return the equal padding of each convolution for which one exists."""
     found: _Paddings = {}
     for place, step in enumerate(steps):
         if step.kind != "conv":

@@ -78,7 +78,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def program(self, features: Tensor) -> Program:
-        """Return the recorded program, without padding and fused. features: the output of the network."""
+        """Return the recorded program, with padding folded and steps fused. features: the network's output."""
         if self._value.get(id(features)) != len(self._steps):
             raise _Unsupported("the features are not the last value")
         steps, tensors = fuse(*fold_padding(self._steps, self._tensors))

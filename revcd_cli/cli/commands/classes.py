@@ -156,13 +156,13 @@ def _print_attributes(document: dict[str, Any]) -> None:
     """Print the attributes that help little: hardly shown by photos, the same for all classes, or redundant."""
     from ...pipeline.tables.advice import is_below
 
-    said_with = {name: group for group in document["redundant"] for name in group}
+    redundant_with = {name: group for group in document["redundant"] for name in group}
     rows = []
     for fact in document["attribute_facts"]:
         name, reliability = fact["name"], fact["reliability"]
         remarks = ["the same for all classes"] if fact["constant"] else []
-        if name in said_with:
-            others = [other for other in said_with[name] if other != name]
+        if name in redundant_with:
+            others = [other for other in redundant_with[name] if other != name]
             remarks.append(f"redundant with {listed(others, 3)}")
         hardly = is_below(reliability, document["hardly"])
         if hardly:

@@ -89,4 +89,4 @@ def _text(value: Any) -> str:
         return "\n".join(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "not here" if value is None else str(value)
+    return "not available" if value is None else str(value)

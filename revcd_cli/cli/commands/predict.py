@@ -174,7 +174,7 @@ def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool)
     if output is not None and form is OutputFormat.table:
         raise typer.BadParameter("a table is for the terminal; choose csv, json, jsonl, tsv, parquet or html.")
     if excel and form is not OutputFormat.csv:
-        raise typer.BadParameter("--excel goes with CSV output.")
+        raise typer.BadParameter("--excel requires CSV output.")
     return form
 
 
@@ -230,7 +230,7 @@ def _one_line(prediction: Prediction) -> str:
 def _rejection(predictor: Predictor) -> str:
     calibration = predictor.rejection()
     return (
-        f"photos that fit below {calibration.threshold:.3g} are rejected; in validation "
+        f"photos with a score below {calibration.threshold:.3g} are rejected; in validation "
         f"{console.percent(calibration.false_reject)} % of photos of the given classes were rejected, and "
         f"{console.percent(calibration.false_accept)} % of photos of other classes were not"
     )

@@ -1,4 +1,4 @@
-"""Prints results on stdout, and messages and progress on stderr.
+"""Print results on stdout, and messages and progress on stderr.
 
 Text from users (file names, class names) is never read as markup, and its control characters are printed as escapes.
 Rich is imported when something is printed, so that `--help` does not wait for it.
@@ -38,13 +38,13 @@ def safe(text: object) -> str:
 
 
 def note(text: str) -> None:
-    """Print on stderr what was decided or done, unless `--quiet` is given."""
+    """Print a message on stderr, unless `--quiet` is given."""
     if not streams.settings.quiet:
         _message(text)
 
 
 def detail(text: str) -> None:
-    """Print on stderr what only `--verbose` asks for, such as one line per photo."""
+    """Print a detail on stderr, such as one line per photo, if `--verbose` is given."""
     if streams.settings.verbosity and not streams.settings.quiet:
         _message(text, body_style="dim")
 

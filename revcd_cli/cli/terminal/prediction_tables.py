@@ -1,4 +1,4 @@
-"""Prints predictions on a terminal: all candidates of a single photo, or one line per photo."""
+"""Print predictions on a terminal: all candidates of a single photo, or one line per photo."""
 
 from __future__ import annotations
 

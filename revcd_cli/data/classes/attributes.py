@@ -246,7 +246,7 @@ def _why_not(text: str) -> str:
     if text.lstrip("+-").casefold() in ("nan", "inf", "infinity"):
         return "but only finite numbers describe a class; leave unknown values empty"
     if _IS_NUMBER(text.removesuffix("%").strip()):
-        return f"a percentage; write {float(text.removesuffix('%')) / 100:g} or the number alone, in all cells alike"
+        return f"a percentage; write {float(text.removesuffix('%')) / 100:g} or the number alone, in all cells"
     if _IS_NUMBER(text.replace(",", ".", 1)):
         return f"with a decimal comma; write {text.replace(',', '.', 1)}"
     if not text.isascii() and text.strip("+-.").isnumeric():

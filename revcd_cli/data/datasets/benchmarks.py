@@ -1,8 +1,8 @@
 """Read benchmarks in the xlsa17 layout: `att_splits.mat` with features such as `res101.mat`, or with photos.
 
 Source: Y. Xian, C. H. Lampert, B. Schiele and Z. Akata, "Zero-Shot Learning - A Comprehensive Evaluation of the Good,
-the Bad and the Ugly", TPAMI 2019. Row and class numbers are one-based in the files and zero-based
-in everything returned here.
+the Bad and the Ugly", TPAMI 2019. Row and class numbers are one-based in the files and zero-based in everything
+returned here.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def read_benchmark(folder: Path, *, name: str, features: str | None = None, imag
 def _find_features(folder: Path, features: str | None) -> Path | None:
     if features is None:
         return None
-    beside = folder / features
-    return beside if beside.is_file() else Path(features).expanduser()
+    own = folder / features
+    return own if own.is_file() else Path(features).expanduser()
 
 
 def _is_of_rows(path: Path) -> bool:
-    """Return whether the rows of a feature file are those of the benchmark; in files of revcd they are its input's."""
+    """Return whether the rows of a feature file are those of the benchmark; a file of revcd has its input's rows."""
     if path.suffix.lower() != ".mat":
         return False
     variables = mat_variables(path)
@@ -132,7 +132,7 @@ def _rows_of_photos(source: Path, paths: Sequence[str], published: PublishedSpli
         raise InputFileError(
             source,
             f"has {len(kept):,} photos in folders of the {len(names)} classes; the split has {expected:,} photos.",
-            hint=f"Use the benchmark's own photos, all of them, or put {FEATURES_FILE} beside the split.",
+            hint=f"Use the benchmark's own photos, all of them, or put {FEATURES_FILE} next to the split.",
         )
     labels = np.array([label for _, label in kept], dtype=np.int64)
     unseen = set(labels[published.split.test_unseen].tolist())
@@ -142,7 +142,7 @@ def _rows_of_photos(source: Path, paths: Sequence[str], published: PublishedSpli
             source,
             f'the photos, sorted by name, do not fit the split: "{names[both[0]]}" and {len(both) - 1} '
             "other classes would be both seen and unseen.",
-            hint=f"Keep the original names and folders, or put {FEATURES_FILE}, which names them, beside the split.",
+            hint=f"Keep the original names and folders, or put {FEATURES_FILE}, which names them, next to the split.",
         )
     note = (
         f"Without {FEATURES_FILE}, rows follow the sorted names of the photos. The classes of photos fit the split; "

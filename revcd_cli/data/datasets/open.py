@@ -21,9 +21,9 @@ def open_dataset(
     missing: str = "error",
     write_split: bool = True,
 ) -> Dataset:
-    """Open a benchmark by name, or a folder: the xlsa17 layout, or a class table beside photos.
+    """Open a benchmark by name, or a folder: the xlsa17 layout, or a class table with photos.
 
-    features: a feature file, for xlsa17 also the name of one beside the splits; without it, features may have to be
+    features: a feature file, for xlsa17 also the name of one next to the splits; without it, features may have to be
     extracted from `images_root`. images: the folder to which paths of photos are relative. seed: for the split of a
     folder that has none; it is then written, unless `write_split` is False. missing: see `read_attribute_csv`.
 
@@ -50,7 +50,7 @@ def open_dataset(
     if not (folder / TABLE_FILE).is_file():
         raise UsageError(
             f"{folder}: holds neither {TABLE_FILE} nor {SPLITS_FILE}, so it is not a dataset.",
-            hint=f"Your own dataset needs {TABLE_FILE} beside one folder of photos per class.",
+            hint=f"Your own dataset needs {TABLE_FILE} and one folder of photos per class.",
         )
     dataset = read_folder(folder, images=images, seed=seed, missing=missing, write_split=write_split)
     if features is None:

@@ -44,6 +44,7 @@ class PublishedSplit:
 
     @property
     def largest_row(self) -> int:
+        """The largest zero-based row number of the split; -1 if it has no rows."""
         return max(int(rows.max(initial=-1)) for _, rows in self.split.parts())
 
 

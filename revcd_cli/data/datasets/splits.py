@@ -42,7 +42,7 @@ def check_split(
 
     labels: (N,) class of each row; names: (C,); lines: (N,) line of each row in `source`, if it is a text file.
     Raises `InputFileError` for rows or classes out of range, rows twice in a part, or no training rows; `LeakError` for
-    a row in two parts, a class both seen and unseen, or a seen class in the test without training photos.
+    a row in two parts, a class both seen and unseen, or a class in test_seen without training photos.
     """
 
     def leak(row: int, message: str) -> NoReturn:
@@ -78,7 +78,7 @@ def split_sha256(keys: Sequence[str], class_names: Sequence[str], split: Split) 
     """Return the sha256 of the assignment of photos and classes to parts.
 
     keys: (N,) relative path of each row, or its number in the published file; class_names: (N,). The hash does not
-    depend on the order of rows or the place of the dataset.
+    depend on the order of rows or the location of the dataset.
     """
     lines = [
         json.dumps([keys[row], class_key(class_names[row]), part])

@@ -95,7 +95,7 @@ def _download_archive(
         download(address, archive, on_progress=on_progress)
     try:
         _unpack(archive, root / benchmark.folder, benchmark, names)
-    except DownloadError:  # not the archive; after a full disk it would be kept
+    except DownloadError:  # not the expected archive; after other failures, such as a full disk, it is kept
         if not kept_before:
             archive.unlink(missing_ok=True)
         raise

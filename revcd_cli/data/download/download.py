@@ -1,6 +1,6 @@
 """Resumable downloads over HTTP, with checksums.
 
-The bytes are appended to `NAME.part` beside the target; `NAME.part.json` stores which version of the file they belong
+The bytes are appended to `NAME.part` next to the target; `NAME.part.json` stores which version of the file they belong
 to. The next attempt requests the rest of that version (Range with If-Range), and starts over if the server has another
 version or does not support ranges. The complete and verified file is renamed to the target.
 """

@@ -1,4 +1,4 @@
-"""The HTTP client of the downloads: httpx, with a limit on connecting and redirects to web addresses only."""
+"""The HTTP client of the downloads: httpx, with a time limit for connecting and redirects to web addresses only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def get(url: str, headers: Mapping[str, str], timeout: float) -> Response:
 
     try:
         client = httpx.Client(headers=dict(headers), timeout=timeout, verify=ssl.create_default_context())
-    except (ImportError, ValueError) as error:  # a proxy of a kind that httpx does not know, or not without socksio
+    except (ImportError, ValueError) as error:  # a type of proxy that httpx does not support, or only with socksio
         raise TransportError(_reason(error)) from error
     try:
         request = client.build_request("GET", url)
@@ -83,7 +83,7 @@ def get(url: str, headers: Mapping[str, str], timeout: float) -> Response:
 def _send(client: httpx.Client, request: httpx.Request) -> httpx.Response:
     """Send a request; a connection that is not established in time is left to its daemon thread.
 
-    httpx's own timeouts do not cover name resolution, and begin anew for each address and for TLS.
+    httpx's own timeouts do not cover name resolution, and restart for each address and for TLS.
     """
     connected, late = threading.Event(), threading.Event()
     outcome: queue.SimpleQueue[httpx.Response | BaseException] = queue.SimpleQueue()

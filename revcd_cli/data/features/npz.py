@@ -97,7 +97,7 @@ def _declared(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[in
         if dtype.hasobject:
             raise InputFileError(path, f'array "{name}" holds Python objects, which revcd does not load.')
         if stream.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize != member.file_size:
-            raise InputFileError(path, f'array "{name}" claims shape {shape}, which is not what the file holds.')
+            raise InputFileError(path, f'array "{name}" claims shape {shape}, which does not fit its size in the file.')
     check_expansion(path, member.file_size, member.compress_size)
     return shape, dtype
 

@@ -1,4 +1,4 @@
-"""Report a corrupt file as `InputFileError`, whatever exception the library that reads it raises."""
+"""Convert the exceptions that libraries raise for a corrupt file to `InputFileError`."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def _check_matrix(source: _Source, start: int, order: str, depth: int) -> str | 
             if type_of_values not in _PLAIN or at > end:
                 raise ValueError(f"byte {at:,} begins no values")
     if at != end:
-        raise ValueError(f"the matrix at byte {start:,} is longer than what is in it")
+        raise ValueError(f"the matrix at byte {start:,} is longer than its content")
     return None
 
 

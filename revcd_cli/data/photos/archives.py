@@ -64,6 +64,7 @@ class _StrictHeader(tarfile.TarInfo):
 
 
 def is_archive_name(path: str) -> bool:
+    """Return whether a path has the suffix of a zip or tar archive."""
     return path.lower().endswith((".zip", *_TAR_SUFFIXES))
 
 

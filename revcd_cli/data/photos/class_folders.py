@@ -35,5 +35,5 @@ def class_of_photo(path: str, rows: Mapping[str, int]) -> int | None:
 
 
 def short_path(path: str) -> str:
-    """Return the last folder and the name of a photo, which do not depend on the place of the dataset."""
+    """Return the last folder and the name of a photo, which do not depend on the location of the dataset."""
     return "/".join(path.replace("\\", "/").split("/")[-2:])

@@ -36,7 +36,7 @@ def iter_sources(
     """Iterate lazily over the photos of the inputs, in order.
 
     A folder is searched recursively, in natural order (photo2 before photo10), for files with the suffix of a photo.
-    Hidden files are skipped, and a folder with several links to it is visited once. A file is used whatever its name;
+    Hidden files are skipped, and a folder with several links to it is visited once. A file may have any name;
     `.zip` and `.tar[.gz|.bz2|.xz]` are replaced by their photos. Patterns (`*`, `?`, `[a-z]`, `**`) are expanded unless
     a file has that name. `-` is a list on `stdin`, one path per line, or separated by NUL if `null_separated`.
 
@@ -86,7 +86,7 @@ def _expand(given: str) -> list[str]:
     if not matches:
         raise UsageError(
             f"{given}: no file matches this pattern.",
-            hint="Check the folder, and quote the pattern so that the shell leaves it alone; ** enters subfolders.",
+            hint="Check the folder, and quote the pattern so that the shell does not expand it; ** enters subfolders.",
         )
     return matches
 

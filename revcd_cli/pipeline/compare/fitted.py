@@ -1,4 +1,4 @@
-"""The result of fitting a method: what validation chose, and the means to score test photos."""
+"""The result of fitting a method: the choices of validation, and a function that scores test photos."""
 
 from __future__ import annotations
 

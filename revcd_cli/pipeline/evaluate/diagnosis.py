@@ -38,7 +38,7 @@ class AttributeReliability:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """The results of an evaluation besides its figures. Classes are the C candidates, seen ones first."""
+    """The results of an evaluation other than its metrics. Classes are the C candidates, seen ones first."""
 
     names: tuple[str, ...]
     seen: tuple[bool, ...]

@@ -1,4 +1,4 @@
-"""Evaluate a model on a dataset: S, U, H, T1 and AUSUC (method.md 9)."""
+"""Evaluate a model on a dataset: S, U, H, T1 and AUSUC (docs/method.md, section 10)."""
 
 from __future__ import annotations
 

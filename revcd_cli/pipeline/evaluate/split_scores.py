@@ -1,4 +1,4 @@
-"""The figures of generalised zero-shot learning from the scores of the test photos of a split (method.md 9)."""
+"""Metrics of generalised zero-shot learning from the scores of a split's test photos (docs/method.md, section 10)."""
 
 from __future__ import annotations
 

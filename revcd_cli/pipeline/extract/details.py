@@ -1,4 +1,4 @@
-"""Describes how features are computed: the detail lines that `revcd -v` prints."""
+"""Describe how features are computed: the detail lines that `revcd -v` prints."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ Next to the output F is the folder `F.partial/`:
 
 A shard holds the path, the signature (size and modification time) and the outcome of each of its photos. It is reused
 if it has the digest of the settings, if the listing has the same paths and signatures at its place, and if its failed
-photos fail again for the same reason. Otherwise the whole shard is computed again. The batches of photos, and with them
-every bit of the features, are thus the same however often the run was interrupted. The folder is removed when the
-output is complete; other files in it are never removed.
+photos fail again for the same reason. Otherwise the whole shard is computed again. Interruptions
+therefore change neither the batches of photos nor any bit of the features. The folder is removed when the output is
+complete; other files in it are never removed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ...system import files
 from ..fingerprint import differences
 from .stream import ExtractedPhoto
 
-SHARD_ROWS = 256  # at most so many photos are computed twice after a kill
+SHARD_ROWS = 256  # at most this many photos are computed twice after a kill
 _SHARD_VALUES = 2**23  # feature values in a shard; a few copies of a shard are in memory
 _LEAST_ROWS = 16  # fewer would make the batches too small
 _DIGEST = b"revcd.settings"

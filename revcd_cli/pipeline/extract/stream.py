@@ -81,7 +81,7 @@ def stream_features(
     batch_size: photos in one forward pass; halved for the rest of the run when memory runs out.
     workers: threads that decode. keep_image: add a small RGB copy of each photo.
     group_size: no batch crosses a multiple of this number of sources. Each group then has the same batches, and
-    bit-identical features, whatever was computed before it.
+    bit-identical features, independent of earlier groups.
     Closing the iterator early ends the threads. Errors of the listing and of the backbone are raised here.
     """
     forward = _Forward(backbone, on_note)
@@ -154,7 +154,7 @@ def _blank(backbone: Backbone, size: int) -> Tensor:
 
 
 def _note_animation(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
-    """Pass the photos on; note the first file with several pictures, of which only the first picture is read."""
+    """Yield the photos unchanged; note the first file with several pictures, of which only the first is read."""
     for photo in photos:
         if photo.is_first_of_several and on_note is not None:
             on_note(f"{photo.source.path}: holds several pictures. Of each such file only the first picture is read.")

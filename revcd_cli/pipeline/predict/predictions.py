@@ -5,9 +5,9 @@ Rules of all formats:
   has one row, with its reason and no class.
 - Numbers have 6 significant digits, the precision of float32, in Python's shortest notation. A value that is not finite
   is an empty cell, or null.
-- Text is UTF-8. A file name that is not valid UTF-8 is encoded by `data.formats.path_text`, which can decode it.
-- Files are written atomically, except JSON lines, which are written photo by photo: they can be followed, and those
-  written survive a crash.
+- Text is UTF-8. A file name that is not valid UTF-8 is encoded by `data.formats.path_encoding`, which can decode it.
+- Files are written atomically, except JSON lines, which are written photo by photo: they can be followed, and
+  written lines survive a crash.
 """
 
 from __future__ import annotations

@@ -67,9 +67,8 @@ def study_cls_weight(
     settings.
     """
     note = on_note or (lambda text: None)
-    configs = {
-        weight: _with_weight(config, weight) for weight in weights
-    }  # raises for an invalid weight before any training
+    # An invalid weight raises here, before any training.
+    configs = {weight: _with_weight(config, weight) for weight in weights}
     if not test and (config.train.validation_classes == 0 or len(dataset.seen) < 3):
         raise UsageError(
             "There are no validation photos: validation needs three seen classes and train.validation_classes > 0.",

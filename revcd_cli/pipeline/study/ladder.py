@@ -103,7 +103,7 @@ def study_ladder(
     for name, config in steps:
         if not test and (config.train.validation_classes == 0 or len(dataset.seen) < 3):
             raise UsageError(
-                f'There is nothing to validate "{name}" on: it needs three seen classes and train.validation_classes '
+                f'The step "{name}" cannot be validated: it needs three seen classes and train.validation_classes '
                 "above 0.",
                 hint="--test measures test photos instead; then do not choose settings by the result.",
             )

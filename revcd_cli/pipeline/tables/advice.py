@@ -11,7 +11,7 @@ def pair_advice(pair: dict[str, Any], hardly: float) -> str:
     """Return advice on a pair of classes. hardly: reliability below which photos hardly show an attribute."""
     x, y = pair["classes"]
     if not pair["differ"]:
-        advice = f"The rows of {x} and {y} are the same, so no photo can tell them apart."
+        advice = f"The rows of {x} and {y} are the same, so the classes cannot be distinguished."
         return f"{advice} {_alternatives(pair, 'Change a value, or add an attribute in which they differ')}"
     if not pair["above"]:
         return ""
@@ -19,7 +19,7 @@ def pair_advice(pair: dict[str, Any], hardly: float) -> str:
     if known and all(is_below(each["reliability"], hardly) for each in known):
         names = _and([each["attribute"] for each in known])
         return (
-            f"What separates {x} and {y} most ({names}) is hardly seen in photos. "
+            f"Photos hardly show the largest differences between {x} and {y} ({names}). "
             f"{_alternatives(pair, 'Add an attribute in which they look different')}"
         )
     return _alternatives(pair, f"Add or change an attribute in which {x} and {y} differ")
@@ -32,7 +32,7 @@ def is_below(reliability: float | None, bound: float) -> bool:
 
 def _alternatives(pair: dict[str, Any], advice: str) -> str:
     seen = pair["alike_but_seen"][:_NAMED]
-    return f"{advice}; photos show {_and(seen)} well, in which they are alike." if seen else f"{advice}."
+    return f"{advice}; photos show {_and(seen)} well, but in these they are alike." if seen else f"{advice}."
 
 
 def next_steps(document: dict[str, Any]) -> list[str]:
@@ -41,26 +41,28 @@ def next_steps(document: dict[str, Any]) -> list[str]:
     table, model = document["source"], document["model"]
     if document["identical"]:
         names = document["identical"][0]
-        steps.append(f"Give {_and(names)} different rows, or keep one of them: photos cannot tell them apart.")
+        steps.append(f"Give {_and(names)} different rows, or keep one of them: they cannot be distinguished.")
     near = next((pair for pair in document["pairs"] if pair["above"] and pair["differ"]), None)
     if near is not None:
         steps.append(near["advice"])
     constant = [fact["name"] for fact in document["attribute_facts"] if fact["constant"]]
     if constant and document["classes"] > 1:
-        steps.append(f"Remove or vary {_and(constant)}: the same for all classes, so it separates none.")
+        steps.append(f"Remove or vary {_and(constant)}: its values are the same for all classes, so it separates none.")
     hardly = [fact["name"] for fact in document["attribute_facts"] if is_below(fact["reliability"], document["hardly"])]
     if hardly:
         count = "1 attribute is" if len(hardly) == 1 else f"{len(hardly):,} attributes are"
         steps.append(
-            f"{count} hardly seen in photos ({_and(hardly)}): do not rely on these alone to separate classes; describe "
-            "what is visible."
+            f"{count} hardly visible in photos ({_and(hardly)}): do not rely on these alone to separate classes; "
+            "describe visible properties."
         )
     if model is not None and not document["reliability_known"]:
-        steps.append(f"Train {model['name']} again to learn which attributes photos show: its file does not say.")
+        steps.append(
+            f"Train {model['name']} again to measure which attributes photos show: its file has no such record."
+        )
     if steps:
         return steps
     if model is None:
-        return ["Nothing to improve. Train on photos of some of these classes, then look again with --model."]
+        return ["Nothing to improve. Train on photos of some of these classes, then repeat this with --model."]
     return [f"Nothing to improve. Next: revcd predict PHOTOS --model {model['name']} --classes {table}"]
 
 

@@ -44,7 +44,7 @@ def suggest(
     bound: float = BOUND,
     on_tile: OnTile | None = None,
 ) -> dict[str, Any]:
-    """Return all findings about a table as JSON values, which `reports.classes_page` shows.
+    """Return all findings about a table as JSON values, which `reports.classes` shows.
 
     known: compare classes as this model does; by default, by their standardised values. Raises `InputFileError` if the
     attributes of the table are not those of the model.

@@ -3,7 +3,7 @@
 The steps of one training are many small matrix products, which hardly gain from several threads. Several trainings of
 one thread each do gain, and each gives the same model as it would alone.
 
-Each worker has its own pipe, so that its end is noticed whenever it comes. `concurrent.futures.ProcessPoolExecutor` was
+Each worker has its own pipe, so that its end is noticed at any moment. `concurrent.futures.ProcessPoolExecutor` was
 tried instead (Python 3.11). It waits forever if a worker is killed while it sends a result, its idle workers outlive a
 killed parent, it reports neither the signal nor the exit code of a worker, and it cannot stop running tasks.
 """

@@ -83,6 +83,7 @@ class TrainingRun:
 
     @property
     def epochs(self) -> int:
+        """The number of epochs of the final training."""
         return self.progress.epochs
 
     @property
@@ -93,6 +94,7 @@ class TrainingRun:
 
     @property
     def fold_units(self) -> list[TrainingUnit]:
+        """The training of each fold."""
         return [self.unit(number) for number in range(1, len(self.folds) + 1)]
 
     @property
@@ -238,8 +240,8 @@ class TrainingRun:
     def _attributes(self, epoch: int) -> dict[str, float | None]:
         """Return the reliability of each attribute over the held-out classes of all folds, see `attribute_reliability`.
 
-        Means are subtracted within each fold: a fold draws all values away from those of its held-out classes, which
-        would show as a negative correlation across folds.
+        Means are subtracted within each fold: the values that a fold generates are biased away from those of its
+        held-out classes, which would appear as a negative correlation across folds.
         """
         drawn = [self.found.get(unit.key(epoch, "drawn")) for unit in self.fold_units]
         if any(means is None for means in drawn):

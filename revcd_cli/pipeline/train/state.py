@@ -20,7 +20,7 @@ from ...system.files import read_checksummed, write_checksummed
 from ..fingerprint import differences
 
 _KEY = "revcd-state"
-_FORMAT = 2  # 1 (not written down) named the tensors of one network and of several differently
+_FORMAT = 2  # 1 (not stored in the file) named the tensors of one network and of several differently
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Progress:
 
 
 def state_path(output: Path) -> Path:
+    """Return the file that holds the state of an unfinished training: <output>.state."""
     return output.with_name(output.name + ".state")
 
 

@@ -1,6 +1,6 @@
 """Train a model and write it with its settings; an interrupted training resumes from its saved state.
 
-Test photos are never read. How epochs, rule and calibration are chosen is in `pipeline.train.run`.
+Test photos are never read. `pipeline.train.run` chooses the epochs, the rule and the calibration.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def train(
     """Train a model, write it to `output`, and its settings next to it.
 
     The state is saved regularly. With `resume`, the training continues from it and ends with the same bytes as an
-    uninterrupted run; without, an existing state is an error. Equal seeds give equal models on processors of one vendor
-    (on Intel's, torch draws dropout masks with another library). processes: number of folds that train concurrently,
-    each in a worker process, with the same resulting model; None chooses it (see `parallel`). Workers import the main
-    script, so a script that uses them needs `if __name__ == "__main__":`.
+    uninterrupted run; without `resume`, an existing state is an error. Equal seeds give equal models on processors of
+    one vendor (on Intel's, torch draws dropout masks with another library). processes: number of folds that train
+    concurrently, each in a worker process, with the same resulting model; None chooses it (see `parallel`). Workers
+    import the main script, so a script that uses them needs `if __name__ == "__main__":`.
     """
     note = on_note or (lambda text: None)
     check_features(dataset)
@@ -141,7 +141,7 @@ def check_model_output(output: Path, *, resume: bool, overwrite: bool) -> Path:
 
 
 def check_features(dataset: FeaturedDataset) -> None:
-    """Raise if there are no features, or if those of the training photos are not finite."""
+    """Raise `UsageError` if there are no features, `RevcdError` if those of training photos are not finite."""
     require_features(dataset)
     bad = ~np.isfinite(dataset.features[dataset.split.trainval]).all(axis=1)
     if bad.any():

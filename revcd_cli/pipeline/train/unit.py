@@ -144,7 +144,8 @@ class TrainingUnit:
         if info.epoch not in self.kept or not math.isfinite(loss):
             return info, found
         if self.fold:
-            model = cast(ZeroShotModel, trainer.ema)  # units of baselines override what a `Trainer` would not fit
+            # The unit of a generative baseline has another kind of model, and overrides the methods that need this one.
+            model = cast(ZeroShotModel, trainer.ema)
             return replace(info, validation=self.measure(model, info.epoch, found)), found
         weights = trainer.ema.state_dict().items()
         return info, {self.key(info.epoch, name): value.clone() for name, value in weights}

@@ -1,8 +1,8 @@
 """Hyperparameter search on validation folds with optuna: TPE proposes trials, successive halving stops poor ones.
 
 Test photos are never read. `record` keeps the results. A search with a seed is repeated exactly by its results, so
-`resume` runs optuna from trial 0 and takes the recorded results instead of training. (The journal storage of optuna
-keeps the reports of a trial that was killed, and counts them when it prunes later trials.)
+`resume` runs optuna from trial 0 and takes the recorded results instead of training. (The journal storage of optuna is
+not used: it keeps the reports of a trial that was killed, and counts them when it prunes later trials.)
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 RANDOM_TRIALS = 10  # trials near the starting point, before TPE has enough results to model
-REDUCTION = 3  # one in so many trials reaches the next stage
+REDUCTION = 3  # one in this many trials reaches the next stage
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def tune(
     budget: seconds for all trials together. The starting point passes through all stages first, so the best is never
     worse than it on the same folds. Without a budget, equal seeds give equal results (on a CPU), and a resumed search
     gives those of an uninterrupted one; it may have more trials. processes: for the folds of one trial, as in `train`.
-    Raises `UsageError` without optuna, and if there is nothing to validate on.
+    Raises `UsageError` without optuna, and if there are no validation photos.
     """
     output, record = check_tune_output(output, resume=resume, overwrite=overwrite)
     check_optuna()
@@ -95,7 +95,7 @@ def tune(
         whole = TrainingRun(dataset, config, None, seed, where)
         if not whole.folds:
             raise UsageError(
-                "There is nothing to validate on: that needs three seen classes and train.validation_classes > 0."
+                "There are no validation photos: validation needs three seen classes and train.validation_classes > 0."
             )
         identity = {**whole.progress.fingerprint, "optuna": optuna.__version__}
         header = {"revcd": __version__, "search": json.loads(json.dumps(identity))}
@@ -142,7 +142,7 @@ def check_tune_output(output: Path, *, resume: bool, overwrite: bool) -> tuple[P
 
 
 class _Search:
-    """The results so far, and the means to get more."""
+    """The results of a search so far, and the methods that add further ones."""
 
     def __init__(
         self,

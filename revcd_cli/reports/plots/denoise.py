@@ -74,7 +74,7 @@ def _draw_group(
     )
     cosine = samples.mean_cosine(step, seen)
     if cosine is not None:
-        text = f"{round(cosine, 2) + 0.0:.2f}"  # + 0.0 makes a zero of -0
+        text = f"{round(cosine, 2) + 0.0:.2f}"  # + 0.0 turns -0 into 0
         height = 0.98 if seen else 0.89
         panel.text(0.98, height, text, color=colour, fontsize=10, transform=panel.transAxes, ha="right", va="top")
 
@@ -87,7 +87,7 @@ def _limits(points: np.ndarray) -> Limits:
 
 
 def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> None:
-    """Fill the smallest regions that hold given shares of the samples (N, 2), or mark samples too few for that."""
+    """Fill the smallest regions that hold given shares of the samples (N, 2); mark the samples if they are too few."""
     from matplotlib.colors import to_rgba
     from scipy.stats import gaussian_kde
 
@@ -105,7 +105,7 @@ def _density(panel: Axes, points: np.ndarray, colour: str, limits: Limits) -> No
 
 
 def _name(panel: Axes, names: Sequence[str], places: np.ndarray, marks: np.ndarray) -> None:
-    """Write names beside their places (N, 2), each where it covers no other name and none of the marks (M, 2)."""
+    """Write names next to their places (N, 2), each where it covers no other name and none of the marks (M, 2)."""
     from matplotlib.patheffects import withStroke
 
     figure = cast("Figure", panel.figure)

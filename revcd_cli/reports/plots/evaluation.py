@@ -1,6 +1,6 @@
-"""The pictures of an evaluation beside the seen-unseen curve: confusion, calibration, classes, attributes.
+"""Plots of an evaluation other than the seen-unseen curve: confusion, calibration, classes and attributes.
 
-All return PNG and SVG, in the style of `plots`.
+All return PNG and SVG, in the style of `plots.figures`.
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
         for name, label, colour, marker, line in _CURVES:
             values = [[result["figures"][name] for result in group] for _, group in groups]
             if any(value is None for group in values for value in group):
-                continue  # nothing unseen, or nothing seen, to measure on
+                continue  # no photos of seen or of unseen classes
             low, mean, high = (np.array([100 * f(group) for group in values]) for f in (min, np.mean, max))
-            if name != "H":  # which follows from the two others, and whose band would lie upon theirs
+            if name != "H":  # H follows from S and U, and its band would cover theirs
                 axes.fill_between(weights, low, high, color=colour, alpha=0.15, linewidth=0)
                 _lines_of_seeds(axes, results, name, colour)
             axes.plot(weights, mean, line, color=colour, marker=marker, markersize=5, linewidth=1.8, clip_on=False)
@@ -109,12 +109,12 @@ def new_figure(size: tuple[float, float]) -> Iterator[Figure]:
 
 
 def png_and_svg(figure: Figure, dpi: int | None = None) -> tuple[bytes, bytes]:
-    """Return a figure as PNG (dpi: 200 unless told) and as SVG."""
+    """Return a figure as PNG (dpi: 200 by default) and as SVG."""
     return picture(figure, "png", dpi), picture(figure, "svg", dpi)
 
 
 def picture(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
-    """Return a figure as "png" or "svg"; without the date and the program's version, so that equal ones are equal."""
+    """Return a figure as "png" or "svg"; without date and program version, so that equal figures give equal bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

@@ -41,6 +41,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 @contextlib.contextmanager
 def csv_writer(stream: BinaryIO, header: dict[str, Any], *, excel: bool = False) -> Iterator[Write]:
+    """Write the rows as CSV with a header line. excel: as for `open_writer`."""
     stream.write(b"\xef\xbb\xbf" if excel else b"")
     stream.write(_csv_line(COLUMNS))
 

@@ -27,7 +27,7 @@ def html_writer(
     written at the end. Without them the page has no comparison of attributes.
     """
     parts: Any = page_environment().get_template("predictions/page.html.jinja").module
-    numbers: dict[tuple[str, bool], int] = {}  # of the classes (name, seen) that are candidates, as they come
+    numbers: dict[tuple[str, bool], int] = {}  # of the candidate classes (name, seen), in order of appearance
     photos: Counter[str] = Counter()  # by status
     answers: Counter[int] = Counter()  # by number of the first class
     size = 0

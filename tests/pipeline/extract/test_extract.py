@@ -286,7 +286,7 @@ def test_notes_name_the_backbone_and_details_say_how_features_are_computed(
     assert any(TINY in note for note in notes)
     assert "37 photos, device cpu" in notes
     assert not any("float32" in note or "batch" in note for note in notes)
-    for expected in ("device cpu (as asked)", "precision ", "batch size 8 (default on cpu)", "cache ", "sha256"):
+    for expected in ("device cpu (as requested)", "precision ", "batch size 8 (default on cpu)", "cache ", "sha256"):
         assert any(expected in detail for detail in details)
     assert any("empty.png: empty_file (" in detail for detail in details)
 

@@ -101,5 +101,5 @@ def test_with_test_photos_a_step_has_the_metrics_of_a_comparison_with_its_settin
 
 
 def test_without_validation_photos_the_ladder_needs_test_photos(make_toy, paper: Config):
-    with pytest.raises(UsageError, match="nothing to validate"):
+    with pytest.raises(UsageError, match="cannot be validated"):
         study_ladder(make_toy(), paper, (0,), assignments=["train.validation_classes=0"])

@@ -275,8 +275,8 @@ def test_invalid_requests_are_refused_before_any_trial(make_toy, config, small_c
         raise AssertionError("a trial was run")
 
     for dataset, settings, name, says in (
-        (make_toy(2, 1), config, "a.toml", "nothing to validate on"),
-        (make_toy(), small_config(train={"validation_classes": 0.0}), "a.toml", "nothing to validate on"),
+        (make_toy(2, 1), config, "a.toml", "no validation photos"),
+        (make_toy(), small_config(train={"validation_classes": 0.0}), "a.toml", "no validation photos"),
         (without_features(make_toy()), config, "a.toml", "no features"),
         (make_toy(), config, "a.json", "settings are TOML"),
     ):

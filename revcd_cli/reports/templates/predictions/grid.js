@@ -47,7 +47,7 @@ function arrange(order, grouped) {
     if (!places.has(place)) places.set(place, []);
     places.get(place).push(item);
   }
-  // Containers leave the page first: moving thousands of cards within the page takes much longer.
+  // Containers are removed from the page first: moving thousands of cards within the page takes much longer.
   for (const box of [flat, ...[...groups.values()].map(group => group.box)]) box.remove();
   for (const [place, own] of places) {
     (place.grid ?? place).append(...own.map(item => item.card));

@@ -1,2 +1,2 @@
-// Runs before the cards arrive: with the class "js" the page has the layout that needs scripts.
+// Runs before the cards are loaded: with the class "js" the page has the layout that needs scripts.
 document.documentElement.classList.add("js");
