@@ -51,4 +51,4 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
             return text
         return f"{image}[{text}]({posixpath.relpath(on_site, posixpath.dirname(place) or '.')}{anchor})"
 
-    return MERMAID.sub("![The rooms and their main dependencies](architecture.svg)", LINK.sub(rewritten, markdown))
+    return MERMAID.sub("![The packages and their main dependencies](architecture.svg)", LINK.sub(rewritten, markdown))
