@@ -173,7 +173,7 @@ def _load(
     is_faithful = about.pop("is_faithful", True)
     if precision == "auto" and chosen_precision.value != torch.float32 and not is_faithful:
         lower = precision_name(chosen_precision.value)
-        reason = f"float32 ({lower} is faster, but not faithful enough in this network)"
+        reason = f"float32 ({lower} is faster, but not accurate enough in this network)"
         chosen_precision = Chosen(torch.float32, reason)
     precision_used = precision_name(chosen_precision.value)
     record = BackboneRecord(tag=source.tag, weights_sha256=sha256, precision=precision_used, **about)

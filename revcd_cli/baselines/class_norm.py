@@ -17,14 +17,14 @@ from torch.nn import functional as F
 
 from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
-from .preprocessing import DESCRIPTIONS, Describe, Scorer, Setting, describe_by, scale_features
+from .preprocessing import DESCRIPTIONS, Describe, GridSetting, Scorer, describe_by, scale_features
 
 _EPSILON = 1e-5
 _BATCH = 256
 _RATE, _DECAY = 5e-4, 1e-4  # of Adam
 _SCALE = 5.0  # of photos and prototypes: logits are its square times the cosine
 
-CLASS_NORM_GRID: tuple[Setting, ...] = tuple(
+CLASS_NORM_GRID: tuple[GridSetting, ...] = tuple(
     {"features": features, "descriptions": descriptions, "width": 512, "epochs": epochs}
     for features, descriptions, epochs in product(("l2", "standard"), DESCRIPTIONS, (15, 8, 30))
 )
@@ -71,7 +71,7 @@ class ClassNormNetwork(nn.Sequential):
         )
 
 
-def class_norm(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+def class_norm(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Train a network for each setting to classify seen photos by the scaled cosine to the prototypes; yield scorers.
 
     With "l2" features, which are not negative, prototypes pass a ReLU; with "standard" features they do not.
@@ -83,7 +83,7 @@ def class_norm(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -
         yield scorer
 
 
-def _trained(rows: TrainingRows, setting: Setting) -> Scorer:
+def _trained(rows: TrainingRows, setting: GridSetting) -> Scorer:
     scaler, x = scale_features(rows.features, setting["features"])
     describe = describe_by(rows.prototypes, setting["descriptions"])
     x, s = _SCALE * F.normalize(x, dim=1).float(), describe(rows.prototypes).float()

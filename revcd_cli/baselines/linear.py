@@ -20,9 +20,9 @@ from .preprocessing import (
     DESCRIPTIONS,
     Compare,
     Describe,
+    GridSetting,
     LeastSquares,
     Scorer,
-    Setting,
     class_shares,
     cosines,
     describe_by,
@@ -32,15 +32,15 @@ from .preprocessing import (
 _FEATURES = ("standard", "l2")
 _SHRINK = (3.0, 1.0, 10.0, 0.3, 30.0, 0.1)  # the first is used without validation
 
-RIDGE_GRID: tuple[Setting, ...] = tuple(
+RIDGE_GRID: tuple[GridSetting, ...] = tuple(
     {"features": features, "shrink": shrink, "descriptions": descriptions, "compare": compare}
     for features, shrink, descriptions, compare in product(_FEATURES, _SHRINK, DESCRIPTIONS, ("cosine", "product"))
 )
-ESZSL_GRID: tuple[Setting, ...] = tuple(
+ESZSL_GRID: tuple[GridSetting, ...] = tuple(
     {"features": features, "shrink": shrink, "descriptions": descriptions, "lambda": weight}
     for features, shrink, descriptions, weight in product(_FEATURES, _SHRINK, DESCRIPTIONS, (1.0, 0.3, 3.0, 0.1, 0.03))
 )
-SAE_GRID: tuple[Setting, ...] = tuple(
+SAE_GRID: tuple[GridSetting, ...] = tuple(
     {"features": features, "descriptions": descriptions, "lambda": weight, "direction": direction}
     for features, descriptions, weight, direction in product(
         _FEATURES, DESCRIPTIONS, (1e-3, 1e-2, 1e-4, 0.1, 1.0), ("to features", "to descriptions")
@@ -48,7 +48,7 @@ SAE_GRID: tuple[Setting, ...] = tuple(
 )
 
 
-def ridge(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+def ridge(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Regress descriptions on features with equal weight per class; compare the prediction with the candidates.
 
     W minimises sum_i w_i ||x_i W - s_{y_i}||^2 + shrink ||W||^2 with weights of sum 1.
@@ -72,7 +72,7 @@ def ridge(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Ite
         yield functools.partial(_in_descriptions, system(kind)[0], weight, describe, compare)
 
 
-def eszsl(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+def eszsl(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Embarrassingly simple zero-shot learning (Romera-Paredes & Torr, ICML 2015): scores x V s^T.
 
     V = (X^T X / N + shrink I)^-1 X^T Y S / N (S^T S + lambda I)^-1, with labels Y of -1 and 1.
@@ -97,7 +97,7 @@ def eszsl(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Ite
         yield functools.partial(_in_descriptions, system(kind)[0], weight, describe, _products)
 
 
-def sae(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+def sae(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Semantic autoencoder (Kodirov et al., CVPR 2017): W (A, D) minimises ||X - T W||^2 + lambda ||X W^T - T||^2.
 
     T: each row's description. The minimum solves Sylvester's equation T^T T W + lambda W X^T X = (1 + lambda) T^T X.

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from ..core.precondition import class_means
 from ..core.trainer import TrainingRows
-from .preprocessing import Setting, cosines, scale_features
+from .preprocessing import GridSetting, cosines, scale_features
 
-ORACLE_GRID: tuple[Setting, ...] = ({"features": "standard"}, {"features": "l2"})
+ORACLE_GRID: tuple[GridSetting, ...] = ({"features": "standard"}, {"features": "l2"})
 
 
 class PrototypeOracle:
@@ -19,7 +19,7 @@ class PrototypeOracle:
     It uses test labels, so it is an upper bound and not a method.
     """
 
-    def __init__(self, rows: TrainingRows, setting: Setting, x: Tensor, labels: Tensor, n_unseen: int) -> None:
+    def __init__(self, rows: TrainingRows, setting: GridSetting, x: Tensor, labels: Tensor, n_unseen: int) -> None:
         """x: (B, D) features of the unseen classes' photos; labels: (B,) from 0 to n_unseen - 1."""
         self.scaler, trained = scale_features(rows.features, setting["features"])
         self.x, self.labels = self.scaler(x.double()), labels

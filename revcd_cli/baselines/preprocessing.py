@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..core.precondition import FeatureScaler, Preconditioner
 
-Setting = dict[str, Any]  # one point of a baseline's grid: plain JSON values
+GridSetting = dict[str, Any]  # one point of a baseline's grid: plain JSON values
 Scorer = Callable[[Tensor, Tensor], Tensor]  # features (B, D), raw descriptions (K, A) -> scores (B, K)
 
 Describe = Callable[[Tensor], Tensor]  # raw descriptions (K, A) -> preprocessed ones (K, A)

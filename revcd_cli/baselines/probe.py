@@ -12,13 +12,22 @@ from torch.nn import functional as F
 
 from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
-from .preprocessing import DESCRIPTIONS, Describe, Scorer, Setting, class_shares, cosines, describe_by, scale_features
+from .preprocessing import (
+    DESCRIPTIONS,
+    Describe,
+    GridSetting,
+    Scorer,
+    class_shares,
+    cosines,
+    describe_by,
+    scale_features,
+)
 
 _ITERATIONS = 60  # of L-BFGS
 _DECAY = (0.1, 0.03, 1e-2, 1e-3)  # from strong to weak: each fit starts from the previous solution
 
-PROBE_GRID: tuple[Setting, ...] = tuple({"decay": decay} for decay in _DECAY)
-CONSE_GRID: tuple[Setting, ...] = tuple(
+PROBE_GRID: tuple[GridSetting, ...] = tuple({"decay": decay} for decay in _DECAY)
+CONSE_GRID: tuple[GridSetting, ...] = tuple(
     {"decay": decay, "descriptions": descriptions, "top": top}
     for decay, descriptions, top in product(_DECAY, DESCRIPTIONS, (3, 10, 1000))
 )
@@ -55,7 +64,7 @@ class LinearProbe:
         return self.scaler, self.weight.detach().clone(), self.bias.detach().clone()
 
 
-def linear_probe(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+def linear_probe(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Yield scorers whose columns are the seen classes of `rows`, in order; they ignore the descriptions.
 
     The probe is trained on photos and labels of the seen classes, so it is an upper bound for S.
@@ -65,7 +74,7 @@ def linear_probe(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0)
         yield functools.partial(_logits, *probe.fit(setting["decay"]))
 
 
-def conse(rows: TrainingRows, settings: Sequence[Setting], seed: int = 0) -> Iterator[Scorer]:
+def conse(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Convex combination of semantic embeddings (Norouzi et al., ICLR 2014).
 
     The description of a photo is the mean description of its `top` most probable seen classes, weighted by the probe's

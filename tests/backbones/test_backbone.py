@@ -142,7 +142,7 @@ def test_bfloat16_is_automatic_only_where_it_leaves_the_features_as_they_are(wei
     monkeypatch.setattr("revcd_cli.system.probes.cached", lambda question, find_out: 2.0)  # twice as fast
     embedded = load_backbone("embedded")
     assert (embedded.precision.value, embedded.record.precision) == (torch.float32, "float32")
-    assert "not faithful" in embedded.precision.reason
+    assert "not accurate enough" in embedded.precision.reason
     assert load_backbone("embedded", precision="bfloat16").precision.value == torch.bfloat16
     assert load_backbone(TAG, weights=weights).precision.value == torch.bfloat16
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from revcd_cli.pipeline.evaluate.split_scores import SplitScores
-from revcd_cli.pipeline.evaluate.worst_classes import ClassMistakes, MistakenPhoto
+from revcd_cli.pipeline.evaluate.worst_classes import MisclassifiedPhoto, WorstClass
 from revcd_cli.reports.evaluation.page import evaluation_page
 from tests.browser.conftest import PHONE
 from tests.makers.evaluations import diagnosis_of, document_of, many_classes, scores_of
@@ -21,12 +21,12 @@ NAMES, SEEN = ("wolf", HOSTILE, "okapi"), (True, True, False)
 ANSWERS = [(0, 0, 3), (0, 2, 1), (1, 0, 2), (2, 2, 5), (2, 1, 3)]  # true class, answer, photos
 
 
-def mistakes() -> tuple[ClassMistakes, ...]:
+def mistakes() -> tuple[WorstClass, ...]:
     thumbnail = encoded(photo(60, 40), "JPEG")
-    shown = MistakenPhoto(
+    shown = MisclassifiedPhoto(
         path=f"okapi/{HOSTILE}.jpg", answer=HOSTILE, answer_seen=True, confidence=0.75, thumbnail=thumbnail
     )
-    return (ClassMistakes(name="okapi", seen=False, photos=8, wrong=3, shown=(shown,)),)
+    return (WorstClass(name="okapi", seen=False, photos=8, wrong=3, shown=(shown,)),)
 
 
 @pytest.fixture(scope="module")

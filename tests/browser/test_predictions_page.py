@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from revcd_cli.data.classes.attributes import ClassAttributes
-from revcd_cli.pipeline.predict.explanations import CandidateDescriptions, DrawnAttributes
+from revcd_cli.pipeline.predict.explanations import CandidateDescriptions, GeneratedAttributes
 from revcd_cli.pipeline.predict.predictions import NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
 from revcd_cli.reports.predictions.files import open_writer
 from tests.browser.conftest import PHONE
@@ -29,7 +29,7 @@ TABLE = ClassAttributes(
 )
 # The standard deviations over these classes are their half ranges times sqrt(2/3), so the order of arguments for ox
 # against yak follows from (|mean - yak| - |mean - ox|) / half range: 80/50, 20/50, 0, -6/5, 4/2.
-DRAWN = DrawnAttributes((10.0, 60.0, 50.0, 18.0, 3.0), (5.0, 10.0, 0.0, 1.0, 0.5))
+DRAWN = GeneratedAttributes((10.0, 60.0, 50.0, 18.0, 3.0), (5.0, 10.0, 0.0, 1.0, 0.5))
 
 
 def photo(path: str, *shares: float, names: tuple[str, ...] = ("ox", "yak", HOSTILE)) -> Prediction:

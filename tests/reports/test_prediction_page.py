@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from revcd_cli.data.classes.attributes import ClassAttributes
-from revcd_cli.pipeline.predict.explanations import CandidateDescriptions, DrawnAttributes
+from revcd_cli.pipeline.predict.explanations import CandidateDescriptions, GeneratedAttributes
 from revcd_cli.pipeline.predict.predictions import Candidate, OutputFormat, Prediction
 from revcd_cli.reports.predictions.files import open_writer
 
@@ -43,7 +43,7 @@ def data_of(text: str) -> dict:
     return json.loads(block)
 
 
-def answer(path: str, *names: str, drawn: DrawnAttributes | None = None) -> Prediction:
+def answer(path: str, *names: str, drawn: GeneratedAttributes | None = None) -> Prediction:
     return Prediction(path, candidates=tuple(Candidate(name, 1.0, 0.5, name == "ox") for name in names), drawn=drawn)
 
 
@@ -60,7 +60,7 @@ def drawn_in(text: str, data: dict) -> list[dict[str, np.ndarray]]:
 
 
 def test_drawn_numbers_come_back_within_half_a_level_of_the_attribute_s_range():
-    drawn = DrawnAttributes((83.3333, -0.21), (12.3456, 0.4))
+    drawn = GeneratedAttributes((83.3333, -0.21), (12.3456, 0.4))
     text = page(answer("a.jpg", "yak", "ox", drawn=drawn), answer("b.jpg", "yak"), of=descriptions())
     (found,) = drawn_in(text, data_of(text))
     half = np.array([90, 0.8]) / 2000
@@ -95,7 +95,7 @@ def test_an_attribute_that_is_the_same_for_all_classes_divides_by_one():
 
 @pytest.mark.parametrize("of", [None, descriptions()])
 def test_a_page_without_descriptions_or_without_drawn_attributes_explains_nothing(of: CandidateDescriptions | None):
-    text = page(answer("a.jpg", "ox", drawn=None if of else DrawnAttributes((1.0, 1.0), (0.0, 0.0))), of=of)
+    text = page(answer("a.jpg", "ox", drawn=None if of else GeneratedAttributes((1.0, 1.0), (0.0, 0.0))), of=of)
     data = data_of(text)
     assert not drawn_in(text, data)
     assert ("attributes" in data) is (of is not None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Settings:
+class OutputSettings:
     """The global options `--quiet`, `--verbose` (how often it was given) and `--no-color`."""
 
     quiet: bool = False
@@ -24,7 +24,7 @@ class Settings:
     no_color: bool = False
 
 
-settings = Settings()
+settings = OutputSettings()
 
 
 def configure(*, quiet: bool = False, verbosity: int = 0, no_color: bool = False) -> None:

@@ -87,7 +87,7 @@ def nearest(units: np.ndarray, others: np.ndarray, *, tile: int = _TILE) -> tupl
     return which, np.concatenate([part.max(axis=1) for part in parts]).clip(-1, 1)
 
 
-def order_alike(cosines: np.ndarray) -> np.ndarray:
+def similarity_order(cosines: np.ndarray) -> np.ndarray:
     """Return an order (R,) in which similar rows are adjacent (hierarchical clustering). cosines: (R, R)."""
     if len(cosines) < 3:
         return np.arange(len(cosines))

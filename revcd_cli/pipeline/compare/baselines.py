@@ -15,7 +15,7 @@ from torch import Tensor
 from ...baselines.class_norm import CLASS_NORM_GRID, class_norm
 from ...baselines.linear import ESZSL_GRID, RIDGE_GRID, SAE_GRID, eszsl, ridge, sae
 from ...baselines.oracle import ORACLE_GRID, PrototypeOracle
-from ...baselines.preprocessing import Scorer, Setting
+from ...baselines.preprocessing import GridSetting, Scorer
 from ...baselines.probe import CONSE_GRID, PROBE_GRID, conse, linear_probe
 from ...config import Config
 from ...core.trainer import TrainingRows
@@ -24,14 +24,14 @@ from ...data.datasets.splits import Split
 from ...scoring.calibration import score_unit
 from ..evaluate.evaluate import split_frame
 from ..evaluate.split_scores import SplitScores
-from ..train.validation import draw_folds, unit_rows, validate_scores
+from ..train.validation import draw_folds, score_unit_rows, validate_scores
 from .fitted import Fitted
 
 _ROWS_AT_ONCE = 1024
 
-Fit = Callable[[TrainingRows, Sequence[Setting], int], Iterator[Scorer]]
+Fit = Callable[[TrainingRows, Sequence[GridSetting], int], Iterator[Scorer]]
 # (dataset, split, candidates, settings, seed) -> scores of the split's test photos, in score units, for each setting
-ScoreSettings = Callable[[FeaturedDataset, Split, np.ndarray, Sequence[Setting], int], Iterator[SplitScores]]
+ScoreSettings = Callable[[FeaturedDataset, Split, np.ndarray, Sequence[GridSetting], int], Iterator[SplitScores]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Baseline:
     """A method and its grid of settings. Without validation photos, the first setting is used."""
 
     score_settings: ScoreSettings
-    grid: tuple[Setting, ...]
+    grid: tuple[GridSetting, ...]
     seeded: bool = False  # whether the fit depends on the seed, apart from the folds
 
 
@@ -72,7 +72,7 @@ def _by_description(fit: Fit) -> ScoreSettings:
     """Return the scoring function of a method that scores any class by its description."""
 
     def score_settings(
-        dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+        dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[GridSetting], seed: int
     ) -> Iterator[SplitScores]:
         frame, table = split_frame(dataset, split, candidates), torch.from_numpy(dataset.classes.values)
         rows = training_rows(dataset, split)
@@ -81,25 +81,27 @@ def _by_description(fit: Fit) -> ScoreSettings:
                 frame,
                 _score(scorer, dataset, split.test_seen, table[candidates]),
                 _score(scorer, dataset, split.test_unseen, table[candidates]),
-                _score(scorer, dataset, unit_rows(split), rows.prototypes),
+                _score(scorer, dataset, score_unit_rows(split), rows.prototypes),
             )
 
     return score_settings
 
 
 def _probe(
-    dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+    dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[GridSetting], seed: int
 ) -> Iterator[SplitScores]:
     """Score photos of seen classes among the seen classes; a linear probe has no other candidates."""
     rows, seen = training_rows(dataset, split), np.unique(dataset.labels[split.trainval])
     frame = split_frame(dataset, replace(split, test_unseen=split.test_unseen[:0]), seen)
     for scorer in linear_probe(rows, settings, seed):
-        of_photos = [_score(scorer, dataset, part, rows.prototypes) for part in (split.test_seen, unit_rows(split))]
+        of_photos = [
+            _score(scorer, dataset, part, rows.prototypes) for part in (split.test_seen, score_unit_rows(split))
+        ]
         yield _in_units(frame, of_photos[0], frame.scores_unseen, of_photos[1])
 
 
 def _oracle(
-    dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[Setting], seed: int
+    dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[GridSetting], seed: int
 ) -> Iterator[SplitScores]:
     """Score photos by the mean features of each class with photos; other candidates are left out."""
     seen, unseen = (np.unique(dataset.labels[part]) for part in (split.trainval, split.test_unseen))
@@ -108,7 +110,7 @@ def _oracle(
     rows = training_rows(dataset, split)
     for setting in settings:
         oracle = PrototypeOracle(rows, setting, _photos(dataset, split.test_unseen), positions, len(unseen))
-        training_scores = oracle.scores(_photos(dataset, unit_rows(split)))[:, : len(seen)]
+        training_scores = oracle.scores(_photos(dataset, score_unit_rows(split)))[:, : len(seen)]
         yield _in_units(frame, oracle.scores(_photos(dataset, split.test_seen)), oracle.own_scores(), training_scores)
 
 

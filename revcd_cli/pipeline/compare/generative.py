@@ -24,7 +24,7 @@ from ..evaluate.evaluate import score_split
 from ..evaluate.split_scores import SplitScores
 from ..train.run import TrainingRun
 from ..train.unit import TrainingUnit
-from ..train.validation import unit_rows
+from ..train.validation import score_unit_rows
 from .fitted import Fitted
 
 _GENERATIVE: dict[str, tuple[type[GenerativeBaseline], type[GenerativeTrainer]]] = {
@@ -56,7 +56,7 @@ class MethodUnit(TrainingUnit):
         if self.method not in _GENERATIVE:
             super().fit_units(model)
             return
-        rows, prototypes = unit_rows(self.split), torch.from_numpy(self.dataset.classes.values[self.classes])
+        rows, prototypes = score_unit_rows(self.split), torch.from_numpy(self.dataset.classes.values[self.classes])
         model.unit.fill_(1)
         usual = score_rows(model, self.dataset.features[rows], prototypes, self.config.inference, seed=self.seed)
         model.unit.fill_(score_unit(usual))

@@ -19,11 +19,11 @@ from ...scoring.rows import draw_rows
 from ...system.device import choose_device
 from .evaluate import as_trained
 from .split_scores import SplitPredictions, SplitScores
-from .worst_classes import ClassMistakes, worst_classes
+from .worst_classes import WorstClass, worst_classes
 
 PHOTOS_OF_A_CLASS = 16  # for its mean generated attributes; generating takes longer than scoring all photos
 FEWEST_CLASSES = 4  # for a correlation
-PARTS = ("all", "seen", "unseen")  # of the test photos, by their true class
+SUBSETS = ("all", "seen", "unseen")  # of the test photos, by their true class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +44,15 @@ class Diagnosis:
     seen: tuple[bool, ...]
     confusion: np.ndarray  # (C, C) photos of the class of the row, predicted as that of the column
     temperature: float
-    calibration: dict[str, Reliability]  # by `PARTS`
+    calibration: dict[str, Reliability]  # by `SUBSETS`
     attributes: tuple[AttributeReliability, ...] = ()
     drawn_photos: dict[str, int]  # "seen", "unseen": photos from which attributes were generated
-    worst: tuple[ClassMistakes, ...] = ()
+    worst: tuple[WorstClass, ...] = ()
     has_photos: bool = False  # whether the dataset has a folder of photos
     unreadable: tuple[str, ...] = ()  # a phrase for each photo that should be shown but cannot be read
 
     def calibration_errors(self) -> dict[str, float | None]:
-        """Return the expected calibration error of each of `PARTS`."""
+        """Return the expected calibration error of each of `SUBSETS`."""
         return {part: bins.expected_error() for part, bins in self.calibration.items()}
 
     def confused(self) -> list[tuple[int, int, int]]:
@@ -104,7 +104,7 @@ def _seen_first(predictions: SplitPredictions, seen: Tensor) -> tuple[SplitPredi
 
 
 def measure_confidence(checkpoint: Checkpoint, scores: SplitScores, rule: str | None = None) -> dict[str, Reliability]:
-    """Return the reliability of the model's probabilities for each of `PARTS` of the test photos."""
+    """Return the reliability of the model's probabilities for each of `SUBSETS` of the test photos."""
     calibration = _calibration(checkpoint, rule)
     return calibration_bins(scores.predictions(calibration.gamma, calibration.temperature), scores.seen)
 
@@ -114,12 +114,12 @@ def _calibration(checkpoint: Checkpoint, rule: str | None) -> Calibration:
 
 
 def calibration_bins(predictions: SplitPredictions, seen: Tensor) -> dict[str, Reliability]:
-    """Return accuracy by bins of confidence for each of `PARTS`. seen: (C,) bool."""
+    """Return accuracy by bins of confidence for each of `SUBSETS`. seen: (C,) bool."""
     of_seen = seen[predictions.labels]
     chosen = (torch.ones_like(of_seen), of_seen, ~of_seen)
     return {
         part: reliability(predictions.confidence[some], predictions.correct[some])
-        for part, some in zip(PARTS, chosen, strict=True)
+        for part, some in zip(SUBSETS, chosen, strict=True)
     }
 
 

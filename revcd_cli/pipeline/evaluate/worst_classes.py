@@ -20,7 +20,7 @@ _SIDE, _QUALITY = 160, 80  # pixels and JPEG quality of a thumbnail: about 6 kB
 
 
 @dataclass(frozen=True, kw_only=True)
-class MistakenPhoto:
+class MisclassifiedPhoto:
     """A misclassified photo."""
 
     path: str
@@ -31,19 +31,19 @@ class MistakenPhoto:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassMistakes:
+class WorstClass:
     """A class and some of its misclassified photos, in order of decreasing confidence."""
 
     name: str
     seen: bool
     photos: int
     wrong: int
-    shown: tuple[MistakenPhoto, ...]
+    shown: tuple[MisclassifiedPhoto, ...]
 
 
 def worst_classes(
     predictions: SplitPredictions, names: Sequence[str], seen: Tensor, dataset: Dataset
-) -> tuple[tuple[ClassMistakes, ...], tuple[str, ...]]:
+) -> tuple[tuple[WorstClass, ...], tuple[str, ...]]:
     """Return the unseen and seen classes with the highest error rates, and a phrase for each unreadable photo.
 
     predictions: for the test photos of the dataset, those of seen classes first; names, seen: (C,), of the candidates.
@@ -54,7 +54,7 @@ def worst_classes(
     rows = np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])
     photos = torch.bincount(predictions.labels, minlength=len(names))
     wrong = torch.bincount(predictions.labels[~predictions.correct], minlength=len(names))
-    worst: list[ClassMistakes] = []
+    worst: list[WorstClass] = []
     unreadable: list[str] = []
     for kind in (~seen, seen):
         share = torch.where(kind, wrong / photos.clamp(min=1), -1.0)
@@ -62,7 +62,7 @@ def worst_classes(
             if share[c] > 0:
                 shown = _photos_of(c, predictions, names, seen, dataset, rows, unreadable)
                 worst.append(
-                    ClassMistakes(
+                    WorstClass(
                         name=names[c], seen=bool(seen[c]), photos=int(photos[c]), wrong=int(wrong[c]), shown=shown
                     )
                 )
@@ -77,7 +77,7 @@ def _photos_of(
     dataset: Dataset,
     rows: np.ndarray,
     unreadable: list[str],
-) -> tuple[MistakenPhoto, ...]:
+) -> tuple[MisclassifiedPhoto, ...]:
     mistakes = torch.nonzero((predictions.labels == c) & ~predictions.correct).squeeze(1)
     shown_first = mistakes[predictions.confidence[mistakes].argsort(descending=True, stable=True)][:PHOTOS]
     shown = []
@@ -88,7 +88,7 @@ def _photos_of(
             unreadable.append(f"{path}: {thumbnail.detail}")
             continue
         shown.append(
-            MistakenPhoto(
+            MisclassifiedPhoto(
                 path=path,
                 answer=names[answer],
                 answer_seen=bool(seen[answer]),

@@ -12,7 +12,7 @@ from ...data.classes.attributes import ClassAttributes, class_key
 
 
 @dataclass(frozen=True)
-class DrawnAttributes:
+class GeneratedAttributes:
     """The attributes generated from one photo: mean and spread over the samples, (A,) each, in values of the table."""
 
     mean: tuple[float, ...]

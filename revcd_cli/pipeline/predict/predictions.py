@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ...data.formats.path_encoding import encode_path
 from ...errors import UsageError, did_you_mean
-from .explanations import DrawnAttributes
+from .explanations import GeneratedAttributes
 
 COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "status", "reason")
 
@@ -50,7 +50,7 @@ class Prediction:
     detail: str = ""  # the reason in words, unless ok
     candidates: tuple[Candidate, ...] = ()
     thumbnail: bytes | None = None  # JPEG, for the HTML page
-    drawn: DrawnAttributes | None = None  # attributes generated from the photo, if explanations were requested
+    drawn: GeneratedAttributes | None = None  # attributes generated from the photo, if explanations were requested
 
     @property
     def best(self) -> Candidate | None:

@@ -26,7 +26,7 @@ from ...scoring.calibration import rejection_scores
 from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
 from ..extract.stream import ExtractedPhoto, stream_features
-from .explanations import CandidateDescriptions, DrawnAttributes
+from .explanations import CandidateDescriptions, GeneratedAttributes
 from .predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
 
 _PHOTOS_AT_ONCE = 32
@@ -75,7 +75,7 @@ class _Scored(NamedTuple):
 
     candidates: tuple[Candidate, ...]  # best first
     fit: float  # rejection score
-    drawn: DrawnAttributes | None
+    drawn: GeneratedAttributes | None
 
 
 class Predictor:
@@ -263,7 +263,7 @@ class Predictor:
 
     def _draw(
         self, features: np.ndarray, keys: list[bytes], seed: int, wanted: list[bool]
-    ) -> Iterator[DrawnAttributes | None]:
+    ) -> Iterator[GeneratedAttributes | None]:
         """Yield the attributes generated from each photo, None where not wanted."""
         rows = np.flatnonzero(wanted)
         drawn: Iterator[tuple[list[float], list[float]]] = iter(())
@@ -276,7 +276,7 @@ class Predictor:
             attributes = None
             if each:
                 of_photo = next(drawn)
-                attributes = DrawnAttributes(tuple(of_photo[0]), tuple(of_photo[1]))
+                attributes = GeneratedAttributes(tuple(of_photo[0]), tuple(of_photo[1]))
             yield attributes if attributes and attributes.is_finite else None
 
 

@@ -19,7 +19,7 @@ from ..compare.compare import MethodResult, compare_methods
 from ..settings import resolve_settings
 
 # Baselines and bounds that are measured after the steps.
-BASELINES = ("ridge", "eszsl", "sae", "conse", "class-norm", "linear-probe", "prototype-oracle")
+MEASURED_BASELINES = ("ridge", "eszsl", "sae", "conse", "class-norm", "linear-probe", "prototype-oracle")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def study_ladder(
     seeds: Sequence[int],
     *,
     assignments: Sequence[str] = (),
-    baselines: Sequence[str] = BASELINES,
+    baselines: Sequence[str] = MEASURED_BASELINES,
     test: bool = False,
     device: str = "auto",
     processes: int | None = 1,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...data.classes.attributes import ClassAttributes, align, class_key
-from ...data.classes.similarity import OnTile, closest_pairs, nearest, order_alike, unit_rows
+from ...data.classes.similarity import OnTile, closest_pairs, nearest, similarity_order, unit_rows
 from ...data.classes.table_notes import table_notes
 from ...version import __version__
 from .advice import next_steps, pair_advice
@@ -150,7 +150,7 @@ def _map(table: _Table, rows: list[int]) -> dict[str, Any]:
     units, values = table.units[chosen], table.classes.values[chosen]
     cosines = (units @ units.T).clip(-1, 1)
     cosines[(values[:, None] == values[None]).all(axis=2)] = 1.0
-    order = order_alike(cosines)
+    order = similarity_order(cosines)
     return {
         "classes": [names[chosen[k]] for k in order],
         "cosines": cosines[np.ix_(order, order)].astype(np.float64).round(3).tolist(),

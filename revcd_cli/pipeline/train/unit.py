@@ -27,7 +27,7 @@ from ...scoring.rows import draw_rows
 from ...scoring.trainer import ModelTrainer
 from ...system.threads import one_thread
 from ..evaluate.evaluate import score_split
-from .validation import own_figures, unit_rows
+from .validation import own_figures, score_unit_rows
 
 DIVERGED = "The training diverged; nothing is written. Lower train.learning_rate or train.gradient_clip."
 _DRAWN_PHOTOS = 16  # photos of each class over which its generated attributes are averaged
@@ -180,7 +180,7 @@ class TrainingUnit:
 
     def fit_units(self, model: ZeroShotModel) -> None:
         """Set the units of the model's scores from its training photos and classes."""
-        features = torch.from_numpy(self.dataset.features[unit_rows(self.split)]).to(self.device)
+        features = torch.from_numpy(self.dataset.features[score_unit_rows(self.split)]).to(self.device)
         prototypes = torch.from_numpy(self.dataset.classes.values[self.classes]).to(self.device)
         model.fit_units(features, prototypes, self.config.inference, scored_rules(self.config))
 

@@ -43,7 +43,7 @@ def draw_folds(dataset: Dataset, settings: TrainConfig, seed: int) -> list[Split
     )
 
 
-def unit_rows(split: Split) -> np.ndarray:
+def score_unit_rows(split: Split) -> np.ndarray:
     """Return the training photos of a split whose scores determine the unit, see `scoring.calibration.score_unit`."""
     rows = split.trainval
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), _UNIT_ROWS)).astype(int)]

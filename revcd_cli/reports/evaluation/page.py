@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
-from ...pipeline.evaluate.diagnosis import FEWEST_CLASSES, PARTS, PHOTOS_OF_A_CLASS, Diagnosis
+from ...pipeline.evaluate.diagnosis import FEWEST_CLASSES, PHOTOS_OF_A_CLASS, SUBSETS, Diagnosis
 from ...pipeline.evaluate.worst_classes import PHOTOS, WORST_CLASSES
 from ...version import __version__
 from ..pages import render_page
@@ -54,7 +54,7 @@ def evaluation_page(document: dict[str, Any], curve: SeenUnseenCurve | None, dia
         ],
         curve=points,
         curve_path=None if points is None else _path(zip(points["S"], points["U"], strict=True)),
-        calibration={part: _bins(diagnosis.calibration[part]) for part in PARTS},
+        calibration={part: _bins(diagnosis.calibration[part]) for part in SUBSETS},
         calibration_error=diagnosis.calibration_errors(),
         most_photos=max(diagnosis.calibration["all"].photos.tolist()),
         classes=_classes(diagnosis),

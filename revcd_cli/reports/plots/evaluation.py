@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...pipeline.evaluate.diagnosis import PARTS, AttributeReliability, Diagnosis
+from ...pipeline.evaluate.diagnosis import SUBSETS, AttributeReliability, Diagnosis
 from .figures import BOTH, SEEN, UNSEEN, new_figure, png_and_svg
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def plot_calibration(diagnosis: Diagnosis, title: str) -> tuple[bytes, bytes]:
     with new_figure((4.6, 5.2)) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         above.plot([0, 100], [0, 100], color="#B0B0B0", linewidth=1, linestyle=":")
-        for part, marker in zip(PARTS, "Dos", strict=True):
+        for part, marker in zip(SUBSETS, "Dos", strict=True):
             bins = diagnosis.calibration[part]
             filled = bins.photos > 0
             if filled.any():

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from revcd_cli.data.classes.similarity import closest_pairs, nearest, order_alike, unit_rows
+from revcd_cli.data.classes.similarity import closest_pairs, nearest, similarity_order, unit_rows
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_the_nearest_of_others_is_the_one_with_the_largest_cosine(units: np.ndar
 def test_rows_of_two_clusters_are_not_mixed_in_the_order():
     centres = np.array([[1.0, 0], [0, 1]])[[0, 1, 0, 1, 0, 1]]
     units = unit_rows(centres + 0.05 * np.random.default_rng(1).normal(size=(6, 2)))
-    order = order_alike(units @ units.T)
+    order = similarity_order(units @ units.T)
     assert sorted(order.tolist()) == list(range(6))
     assert {frozenset(order[:3].tolist()), frozenset(order[3:].tolist())} == {
         frozenset({0, 2, 4}),
