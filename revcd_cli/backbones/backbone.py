@@ -111,7 +111,7 @@ class Backbone:
 
     @property
     def graph_batch(self) -> int | None:
-        """The batch size for which a CUDA graph is replayed, None if there is no graph (now)."""
+        """The batch size for which a CUDA graph is replayed, None if there is no graph at present."""
         return None if self._graph is None else self._graph.batch_size
 
     @property

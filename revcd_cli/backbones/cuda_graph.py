@@ -1,8 +1,8 @@
 """Replay the forward pass of a network on a GPU as a CUDA graph, which starts all its kernels with one call.
 
-Otherwise Python starts some hundred kernels for each batch and takes the interpreter lock for each, in competition
-with the threads that decode photos (benchmarks/README.md has the times). A replay runs the captured kernels, so its
-features are bit-identical to those of the eager forward pass.
+Without a graph, Python starts about a hundred kernels for each batch and takes the interpreter lock for each, which
+competes with the threads that decode photos (benchmarks/README.md has the times). A replay runs the captured kernels,
+so its features are bit-identical to those of the eager forward pass.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Classify photos into classes without training photos, which a table of attributes describes.
+    """Classify photos into the classes of an attribute table, including classes without training photos.
 
     \b
     revcd predict photo.jpg
