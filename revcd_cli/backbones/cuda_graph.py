@@ -39,9 +39,9 @@ class _Captured:
 class GraphedForward:
     """Runs forward passes on a CUDA device and replays a graph for the usual batch; several threads may call it.
 
-    At most one graph is held. It is captured at the third batch in a row with the same shape, so that neither a
-    smaller last batch nor a micro-benchmark of two calls replaces it. All other batches run eagerly. If a capture
-    fails, all later batches run eagerly, and `problem` holds the reason.
+    At most one graph is held. It is captured at the third batch in a row with the same shape, so a smaller last batch
+    does not replace it. All other batches run eagerly. If a capture fails, all later batches run eagerly, and
+    `problem` holds the reason.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -101,7 +101,7 @@ class GraphedForward:
         self._drop()
         try:
             with torch.cuda.device(self._device):
-                self._captured = _captured(forward, images, kind, self._device)
+                self._captured = _new_graph(forward, images, kind, self._device)
         except RuntimeError as error:  # torch.OutOfMemoryError is one, too
             self._is_on, self.problem = False, brief(error)
 
@@ -111,7 +111,7 @@ class GraphedForward:
             self._captured = None
 
 
-def _captured(forward: Forward, images: Tensor, kind: _Kind, device: torch.device) -> _Captured:
+def _new_graph(forward: Forward, images: Tensor, kind: _Kind, device: torch.device) -> _Captured:
     stream = torch.cuda.current_stream()
     held = torch.empty_like(images, device=device)  # with the strides of the batch
     held.copy_(images)
