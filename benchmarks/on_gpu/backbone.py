@@ -123,7 +123,7 @@ def from_memory(run: Run, name: str) -> None:
         "revcd: 2 host threads, normalised on the device": way(backbone, 2, on_bytes),
         "1 host thread": way(backbone, 1, on_bytes),
         "4 host threads": way(backbone, 4, on_bytes),
-        "2 host threads, photos not in pinned memory": way(backbone, 2, batches),
+        "2 host threads, photos not in pinned memory": way(run.backbone(name), 2, batches),
         "2 host threads, without CUDA graph": way(eager, 2, on_bytes),
         "2 host threads, without CUDA graph, normalised on the CPU": way(normalised_on_cpu, 2, batches),
     }
