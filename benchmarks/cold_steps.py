@@ -1,7 +1,7 @@
-"""Time of each step of a first prediction: OMP_NUM_THREADS=1 python benchmarks/cold_steps.py [PHOTO]
+"""Measure each step of a prediction in a new process: OMP_NUM_THREADS=1 python benchmarks/cold_steps.py [PHOTO]
 
-Runs `revcd predict PHOTO` in a fresh process a few times, with a clock around what it imports and calls, and prints the
-median processor time of each step. An indented step is part of the step above it.
+Runs `revcd predict PHOTO` in several new processes, times its imports and function calls, and prints the median
+processor time of each step. An indented step is part of the last step that is not indented.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from common import ROOT, print_header, print_row
+
 PHOTO = ROOT / "examples" / "cat.jpg"
 ROUNDS = 7
-CALLS = {  # what is timed: the module in which a name is looked up, and the name
-    "the model": ("revcd_cli.pipeline.predict.predictor", "load_checkpoint"),
-    "the backbone": ("revcd_cli.pipeline.predict.predictor", "load_recorded"),
-    "  its weights' sha256": ("revcd_cli.backbones.backbone", "file_sha256"),
-    "  its cached program": ("revcd_cli.backbones.backbone", "load_program"),
-    "  weights laid out for this processor": ("revcd_cli.backbones.program.steps", "Program.prepared"),
-    "its forward pass": ("revcd_cli.backbones.backbone", "Backbone.__call__"),
+CALLS = {  # step: the module that looks the function up, and its name there
+    "load the model": ("revcd_cli.pipeline.predict.predictor", "load_checkpoint"),
+    "load the backbone": ("revcd_cli.pipeline.predict.predictor", "load_recorded"),
+    "  SHA-256 of its weights": ("revcd_cli.backbones.backbone", "file_sha256"),
+    "  read its cached program": ("revcd_cli.backbones.backbone", "load_program"),
+    "  arrange weights for this processor": ("revcd_cli.backbones.program.steps", "Program.prepared"),
+    "forward pass of the backbone": ("revcd_cli.backbones.backbone", "Backbone.__call__"),
     "scores of 50 classes": ("revcd_cli.pipeline.predict.predictor", "score_rows"),
 }
 
@@ -42,16 +42,16 @@ def main() -> None:
         rounds = []
         for number in range(ROUNDS + 1):
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-            if number:  # the first keeps the network for the others
+            if number:  # the first run fills the cache for the others
                 rounds.append(json.loads(done.stdout.splitlines()[-1]))
-    print("| step | ms |\n|---|---|")
+    print_header("step", "CPU ms")
     for name in rounds[0]:
-        print(f"| {name} | {1000 * statistics.median(one[name] for one in rounds):.0f} |")
+        print_row(name, f"{1000 * statistics.median(one[name] for one in rounds):.0f}")
 
 
 def inside(photo: str) -> None:
-    """Run the command with timed steps, and print the seconds of each as JSON."""
-    spent: dict[str, float] = {"the interpreter": time.process_time()}
+    """Run the command and print the seconds of each step as JSON."""
+    spent: dict[str, float] = {"start of the interpreter": time.process_time()}
 
     def timed(step: str, name: str) -> None:
         started = time.process_time()
@@ -63,24 +63,24 @@ def inside(photo: str) -> None:
     timed("import prediction", "revcd_cli.pipeline.predict.predictor")
     before = time.process_time()
     for step, (module, name) in CALLS.items():
-        watch(spent, step, module, name)
+        time_calls(spent, step, module, name)
     from revcd_cli.__main__ import main as revcd
 
     revcd(["predict", photo, "--format", "json"])
     whole = time.process_time()
-    spent["the rest"] = whole - before - sum(v for k, v in spent.items() if k in CALLS and not k.startswith(" "))
-    spent["the whole"] = whole
+    spent["everything else"] = whole - before - sum(v for k, v in spent.items() if k in CALLS and not k.startswith(" "))
+    spent["total"] = whole
     print(json.dumps(spent))
 
 
-def watch(spent: dict[str, float], step: str, module: str, name: str) -> None:
-    """Time a function or method; its step is added to `spent` at once, which keeps the order."""
+def time_calls(spent: dict[str, float], step: str, module: str, name: str) -> None:
+    """Replace a function or method by one that adds its seconds to `spent[step]`."""
     owner = importlib.import_module(module)
     *outer, last = name.split(".")
     for part in outer:
         owner = getattr(owner, part)
     call = getattr(owner, last)
-    spent[step] = 0.0
+    spent[step] = 0.0  # now, so that the steps are printed in the order of CALLS
 
     @functools.wraps(call)
     def clocked(*given: object, **named: object) -> object:

@@ -1,9 +1,9 @@
-"""Forward passes in OpenVINO and torch.compile: python benchmarks/engines.py [--batch 16] [--ways WAY ...]
+"""Compare revcd's forward pass with OpenVINO and torch.compile: python benchmarks/engines.py [--engines NAME ...]
 
-Forward passes alone, in turn within each round, on batches that are in memory: revcd's own program, a stream for each
-core; OpenVINO (throughput, the same number of streams; left out where `openvino` is not installed); and torch.compile
-with frozen weights (needs a C++ compiler), with the streams of the first. ResNet-101 has random weights: they do not
-change its speed. The time to be ready, compiling included, stands beside each.
+Every round runs each engine once on batches in memory: revcd's own program with one stream per core; OpenVINO in
+throughput mode with as many streams (skipped if `openvino` is not installed); torch.compile with frozen weights (needs
+a C++ compiler) with revcd's streams. ResNet-101 has random weights, which do not change its speed. The start-up time of
+each engine, including compilation, is printed too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from common import with_range
 from torch import Tensor, nn
 
 from revcd_cli.backbones.backbone import EMBEDDED_ARCHITECTURE, embedded_network
@@ -26,7 +27,7 @@ from revcd_cli.system.threads import stream_count, stream_pool, use_threads
 
 SIDES = {"resnet101": 224, EMBEDDED_ARCHITECTURE: 260}
 PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
-Way = Callable[[list[Tensor]], list[Tensor]]  # batches (B, 3, H, W), float32, to features (B, D)
+Engine = Callable[[list[Tensor]], list[Tensor]]  # batches (B, 3, H, W), float32, to features (B, D)
 
 
 def bare_network(name: str) -> nn.Module:
@@ -41,28 +42,28 @@ def bare_network(name: str) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def in_streams(run: Callable[[Tensor], Tensor]) -> Way:
-    """One batch for each core, as `revcd extract` does it."""
+def in_streams(run: Callable[[Tensor], Tensor]) -> Engine:
+    """Return an engine that runs one batch per core at a time, as `revcd extract` does."""
 
     def step(images: Tensor) -> Tensor:
         with torch.inference_mode():
             return run(images).float()
 
-    def way(batches: list[Tensor]) -> list[Tensor]:
+    def forward(batches: list[Tensor]) -> list[Tensor]:
         with stream_pool(stream_count(torch.device("cpu"), torch.get_num_threads())) as pool:
             return list(pool.map(step, batches))
 
-    return way
+    return forward
 
 
-def of_revcd(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+def of_revcd(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Engine:
     program = record(network, tuple(photo.shape[1:]))
     prepared = program.prepared(torch.device("cpu"), dtype)
     return in_streams(lambda images: prepared(images.to(dtype, memory_format=torch.channels_last)))
 
 
 def openvino_program(network: nn.Module, dtype: torch.dtype, photo: Tensor, shape: list[int]) -> Any:
-    """Compile for batches of this shape (-1: any size) with as many streams as revcd has."""
+    """Compile for batches of this shape (-1: any size) with as many streams as revcd uses."""
     import openvino
     from openvino import properties
     from openvino.properties import hint
@@ -78,12 +79,12 @@ def openvino_program(network: nn.Module, dtype: torch.dtype, photo: Tensor, shap
     return openvino.Core().compile_model(model, "CPU", settings)
 
 
-def of_openvino(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+def of_openvino(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Engine:
     import openvino
 
     compiled = openvino_program(network, dtype, photo, list(photo.shape))
 
-    def way(batches: list[Tensor]) -> list[Tensor]:
+    def forward(batches: list[Tensor]) -> list[Tensor]:
         found: dict[int, Tensor] = {}
         queue = openvino.AsyncInferQueue(compiled)
         queue.set_callback(
@@ -94,10 +95,10 @@ def of_openvino(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
         queue.wait_all()
         return [found[number] for number in sorted(found)]
 
-    return way
+    return forward
 
 
-def of_compile(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
+def of_compile(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Engine:
     import copy
 
     import torch._inductor.config
@@ -106,11 +107,11 @@ def of_compile(network: nn.Module, dtype: torch.dtype, photo: Tensor) -> Way:
     compiled = torch.compile(copy.deepcopy(network).to(dtype, memory_format=torch.channels_last))
     run = in_streams(lambda images: compiled(images.to(dtype, memory_format=torch.channels_last)))
     with torch.inference_mode():
-        compiled(photo.to(dtype, memory_format=torch.channels_last))  # compiled in this thread, before the streams
+        compiled(photo.to(dtype, memory_format=torch.channels_last))  # compile in this thread, before the streams start
     return run
 
 
-ENGINES: dict[str, Callable[[nn.Module, torch.dtype, Tensor], Way]] = {
+ENGINES: dict[str, Callable[[nn.Module, torch.dtype, Tensor], Engine]] = {
     "revcd": of_revcd,
     "openvino": of_openvino,
     "compile": of_compile,
@@ -120,14 +121,14 @@ ENGINES: dict[str, Callable[[nn.Module, torch.dtype, Tensor], Way]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--batches", type=int, default=4, help="of each way in a round")
+    parser.add_argument("--batches", type=int, default=4, help="of each engine in a round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--networks", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     given = parser.parse_args()
     if "openvino" in given.engines and importlib.util.find_spec("openvino") is None:
-        print("openvino is not installed, and left out; pip install openvino")
+        print("openvino is not installed and is skipped; to include it: pip install openvino")
         given.engines.remove("openvino")
     keep_freed_memory()
     use_threads()
@@ -141,33 +142,29 @@ def compare(given: argparse.Namespace, name: str, precision: str) -> None:
     batches = list(torch.randn(given.batches, given.batch, 3, side, side))
     with torch.inference_mode():
         exact = network(batches[0])
-    ways: dict[str, Way] = {}
+    engines: dict[str, Engine] = {}
     for engine in given.engines:
         started = time.perf_counter()
-        ways[engine] = ENGINES[engine](network, PRECISIONS[precision], batches[0])
-        found = ways[engine](batches[:2])[0]
+        engines[engine] = ENGINES[engine](network, PRECISIONS[precision], batches[0])
+        found = engines[engine](batches[:2])[0]
         ready = time.perf_counter() - started
         cosine = torch.cosine_similarity(exact, found, dim=1).min()
         print(f"{name} {precision} {engine}: ready after {ready:.1f} s, least cosine {cosine:.6f}", flush=True)
-    rates: dict[str, list[tuple[float, float]]] = {engine: [] for engine in ways}
+    rates: dict[str, list[tuple[float, float]]] = {engine: [] for engine in engines}
     for _ in range(given.rounds):
-        for engine, way in ways.items():
+        for engine, run in engines.items():
             started = [clock() for clock in (time.perf_counter, time.process_time)]
-            way(batches)
+            run(batches)
             ended = [clock() for clock in (time.perf_counter, time.process_time)]
             rates[engine].append(
                 tuple(given.batch * given.batches / (b - a) for a, b in zip(started, ended, strict=True))
             )
     for engine, found in rates.items():
         against = [
-            spread([mine[n] / ours[n] for mine, ours in zip(found, rates["revcd"], strict=True)]) for n in (0, 1)
+            with_range([mine[n] / ours[n] for mine, ours in zip(found, rates["revcd"], strict=True)]) for n in (0, 1)
         ]
         rate = statistics.median(clock for clock, _ in found)
         print(f"| {name} | {precision} | {given.batch} | {engine} | {rate:.1f} | {' | '.join(against)} |", flush=True)
-
-
-def spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
 if __name__ == "__main__":

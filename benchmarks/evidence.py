@@ -1,8 +1,8 @@
-"""The evidence rule against straightforward implementations: OMP_NUM_THREADS=1 python benchmarks/evidence.py
+"""Compare the evidence rule with straightforward implementations: OMP_NUM_THREADS=1 python benchmarks/evidence.py
 
-"pair by pair" calls the network for each photo, class and draw; "class by class" does so for all photos at once. Both
-encode the condition again for every call, and ask the two branches one after the other. Then the growth over classes
-and photos, and what a photo costs beside the forward pass of the embedded backbone that gives its features.
+"pair by pair" calls the network for each photo, class and draw; "class by class" for each class and draw, with all
+photos in one batch. Both encode the condition again in every call and evaluate the two branches separately. Then the
+time for growing numbers of photos and classes, and for one photo next to the embedded backbone's forward pass.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import functools
 import statistics
 
 import torch
-from networks import CLASSES, in_turn, largest_difference, network, ratio, rows
+from common import print_header, print_row, speed_up, time_in_rounds
+from networks import CLASSES, largest_difference, network, rows
 from torch import Tensor
 
 from revcd_cli.backbones.backbone import load_backbone
@@ -25,12 +26,12 @@ ROUNDS = 5
 CONFIG = InferenceConfig(rule="evidence")
 
 
-def shared(model: RevCD, x: Tensor, prototypes: Tensor) -> Tensor:
+def revcd_evidence(model: RevCD, x: Tensor, prototypes: Tensor) -> Tensor:
     return evidence_scores(model, model.encode(x), model.precondition(prototypes), CONFIG)
 
 
 def class_by_class(model: RevCD, x: Tensor, prototypes: Tensor) -> Tensor:
-    """Two calls and an encoding for each class and draw, on all photos at once."""
+    """Call the network twice and encode the condition for each class and draw, with all photos in one batch."""
     times, noises = evidence_draws(model, CONFIG, prototypes)
     columns = []
     for clean in model.precondition(prototypes):
@@ -58,47 +59,51 @@ def main() -> None:
     data = rows(1024)
     model = network(data)
     with torch.inference_mode():
-        against_naive(model, data.features, data.prototypes)
+        against_reference(model, data.features, data.prototypes)
         growth(model, data.features)
-        beside_the_backbone(model, data.features, data.prototypes)
+        against_backbone(model, data.features, data.prototypes)
 
 
-def against_naive(model: RevCD, x: Tensor, prototypes: Tensor) -> None:
-    print("\n| naive way | photos | ms a photo, naive | ms a photo, revcd | ratio | largest difference |")
-    for naive, photos in ((pair_by_pair, 4), (class_by_class, 64)):
+def against_reference(model: RevCD, x: Tensor, prototypes: Tensor) -> None:
+    print()
+    print_header(
+        "reference", "photos", "reference, CPU ms/photo", "revcd, CPU ms/photo", "speed-up", "largest difference"
+    )
+    for reference, photos in ((pair_by_pair, 4), (class_by_class, 64)):
         some = x[:photos]
-        ways = {
-            "naive": functools.partial(naive, model, some, prototypes),
-            "revcd": functools.partial(shared, model, some, prototypes),
+        variants = {
+            "reference": functools.partial(reference, model, some, prototypes),
+            "revcd": functools.partial(revcd_evidence, model, some, prototypes),
         }
-        seconds = in_turn(ways, ROUNDS)
-        each = [1000 * statistics.median(seconds[name]) / photos for name in ways]
-        apart = largest_difference(ways["revcd"](), ways["naive"]())
-        name = naive.__name__.replace("_", " ")
-        times = f"{each[0]:.1f} | {each[1]:.2f} | {ratio(seconds['naive'], seconds['revcd'])}"
-        print(f"| {name} | {photos} | {times} | {apart:.0e} |")
+        seconds = time_in_rounds(variants, ROUNDS)
+        each = [1000 * statistics.median(seconds[name]) / photos for name in variants]
+        apart = largest_difference(variants["revcd"](), variants["reference"]())
+        name = reference.__name__.replace("_", " ")
+        faster = speed_up(seconds["reference"], seconds["revcd"])
+        print_row(name, photos, f"{each[0]:.1f}", f"{each[1]:.2f}", faster, f"{apart:.0e}")
 
 
 def growth(model: RevCD, x: Tensor) -> None:
-    print("\n| photos | classes | ms | us for a photo and class |")
+    print()
+    print_header("photos", "classes", "CPU ms", "CPU us per photo and class")
     for photos, classes in ((1, 50), (16, 50), (256, 50), (1024, 50), (64, 10), (64, 200), (64, 1000)):
         prototypes = rows(classes, classes).prototypes
-        (seconds,) = in_turn({"": functools.partial(shared, model, x[:photos], prototypes)}, 3).values()
+        (seconds,) = time_in_rounds({"": functools.partial(revcd_evidence, model, x[:photos], prototypes)}, 3).values()
         median = statistics.median(seconds)
-        print(f"| {photos} | {classes} | {1e3 * median:.1f} | {1e6 * median / photos / classes:.0f} |")
+        print_row(photos, classes, f"{1e3 * median:.1f}", f"{1e6 * median / photos / classes:.0f}")
 
 
-def beside_the_backbone(model: RevCD, x: Tensor, prototypes: Tensor) -> None:
+def against_backbone(model: RevCD, x: Tensor, prototypes: Tensor) -> None:
     backbone = load_backbone("embedded", device="cpu", precision="float32")
     pixels = torch.randn(1, 3, *backbone.record.preprocessing["input_size"][1:])
-    ways = {
+    variants = {
         "backbone": lambda: backbone(pixels),
-        "evidence": functools.partial(shared, model, x[:1], prototypes),
+        "evidence": functools.partial(revcd_evidence, model, x[:1], prototypes),
     }
-    seconds = in_turn(ways, 3 * ROUNDS)
-    backbone_ms, evidence_ms = (1000 * statistics.median(seconds[name]) for name in ways)
-    share = ratio(seconds["evidence"], seconds["backbone"])
-    print(f"\none photo among {CLASSES} classes: backbone {backbone_ms:.1f} ms, evidence {evidence_ms:.1f} ms, {share}")
+    seconds = time_in_rounds(variants, 3 * ROUNDS)
+    backbone_ms, evidence_ms = (1000 * statistics.median(seconds[name]) for name in variants)
+    share = speed_up(seconds["evidence"], seconds["backbone"])
+    print(f"\n1 photo, {CLASSES} classes: backbone {backbone_ms:.1f} ms, evidence {evidence_ms:.1f} ms, ratio {share}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Photos to image features: python benchmarks/extract.py [PHOTOS] [--backbone resnet101|embedded]
+"""Compare extraction of image features with timm and torchvision: python benchmarks/extract.py [PHOTOS]
 
-Runs, in turn and each in a process of its own, for a few rounds:
+Every round runs each variant once, in a separate process:
 
-- timm: timm's network in float32, its dataset and its loader, as in timm's own inference script;
-- torchvision: the same network behind torchvision's ImageFolder and torch's DataLoader;
-- forward: revcd's network on batches that are in memory already, which is the most that extraction could reach;
-- revcd: what `revcd extract` does, from the JPEG files to the finished Parquet file;
-- openvino: the same with OpenVINO's forward pass in the place of revcd's, where it is installed.
+- timm: timm's network in float32 with its dataset and its loader, as in timm's own inference script;
+- torchvision: the same network with torchvision's ImageFolder and torch's DataLoader;
+- forward: revcd's network on batches in memory, an upper bound of the rate of extraction;
+- revcd: as `revcd extract`, from JPEG files to the finished Parquet file;
+- openvino: as revcd, with OpenVINO's forward pass; only if `openvino` is installed.
 
-Loading of the network is not counted, one batch goes before the clock starts. ResNet-101 has random weights: they do
-not change its speed. PHOTOS is a folder with a folder for each class.
+Loading the network and a warm-up batch are not timed. ResNet-101 has random weights, which do not change its speed.
+PHOTOS is a folder with a folder for each class.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ANIMALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "animals" / "images"
+from common import ANIMALS, link_photos, random_weights, with_range
+
 TAGS = {"resnet101": "resnet101.tv_in1k", "embedded": "embedded"}
 LOADER_WORKERS = 2
-BATCH = 32  # of timm and torchvision
+BATCH = 32  # photos in a batch of timm and torchvision
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photos", nargs="?", type=Path, default=ANIMALS)
+    parser.add_argument("photos", nargs="?", type=Path, default=ANIMALS / "images")
     parser.add_argument("--backbone", choices=TAGS, default="resnet101")
     parser.add_argument("--count", type=int, default=256, help="photos, taken evenly from the folder")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precision", default="auto", help="of revcd")
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of every variant")
+    parser.add_argument("--precision", default="auto", help="precision of revcd")
+    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.way:
-        rate, more = WAYS[given.way](given)
+    if given.variant:
+        rate, more = VARIANTS[given.variant](given)
         memory = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         print(json.dumps({"rate": rate, "memory": memory[0] / 1024, "workers": memory[1] / 1024, **more}))
         return
@@ -57,50 +58,29 @@ def compare(given: argparse.Namespace, place: Path) -> None:
     options = ["--backbone", given.backbone, "--precision", given.precision]
     if given.backbone != "embedded":
         options += ["--weights", str(random_weights(TAGS[given.backbone], place / "weights.safetensors"))]
-    ways = [way for way in WAYS if way != "openvino" or importlib.util.find_spec("openvino")]
+    variants = [name for name in VARIANTS if name != "openvino" or importlib.util.find_spec("openvino")]
     rounds: list[dict[str, dict[str, Any]]] = []
     for number in range(given.rounds):
         rounds.append({})
-        for way in ways:
-            command = [sys.executable, __file__, str(photos), "--way", way, *options]
+        for variant in variants:
+            command = [sys.executable, __file__, str(photos), "--variant", variant, *options]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-            rounds[-1][way] = json.loads(done.stdout.splitlines()[-1])
-            print(f"round {number + 1} {way}: {rounds[-1][way]['rate']:.1f} photos/s", file=sys.stderr)
+            rounds[-1][variant] = json.loads(done.stdout.splitlines()[-1])
+            print(f"round {number + 1} {variant}: {rounds[-1][variant]['rate']:.1f} photos/s", file=sys.stderr)
     report(rounds, given)
 
 
 def report(rounds: list[dict[str, dict[str, Any]]], given: argparse.Namespace) -> None:
     print(f"{given.backbone}, {given.count} photos, {given.rounds} rounds; revcd: {rounds[0]['revcd']['choices']}")
-    print(f"{'way':<12} {'photos/s':>9} {'times timm':>20} {'of forward':>20} {'peak MB':>8} {'a worker':>9}")
-    for way in rounds[0]:
-        values = [one[way] for one in rounds]
-        ratios = [spread([one[way]["rate"] / one[base]["rate"] for one in rounds]) for base in ("timm", "forward")]
+    header = f"{'variant':<12} {'photos/s':>9} {'ratio to timm':>20} {'ratio to forward':>20}"
+    print(f"{header} {'peak MB':>8} {'worker MB':>9}")
+    for variant in rounds[0]:
+        values = [one[variant] for one in rounds]
+        ratios = [
+            with_range([one[variant]["rate"] / one[base]["rate"] for one in rounds]) for base in ("timm", "forward")
+        ]
         rate, memory, workers = (statistics.median(v[name] for v in values) for name in ("rate", "memory", "workers"))
-        print(f"{way:<12} {rate:9.1f} {ratios[0]:>20} {ratios[1]:>20} {memory:8.0f} {workers:9.0f}")
-
-
-def spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-
-
-def link_photos(folder: Path, count: int, place: Path) -> Path:
-    found = sorted(folder.glob("*/*.jpg"))
-    for number in range(count):
-        path = found[number * len(found) // count]
-        target = place / path.parent.name / f"{number}-{path.name}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(path.resolve())
-    return place
-
-
-def random_weights(tag: str, path: Path) -> Path:
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    save_file(timm.create_model(tag, pretrained=False).state_dict(), path)
-    return path
+        print(f"{variant:<12} {rate:9.1f} {ratios[0]:>20} {ratios[1]:>20} {memory:8.0f} {workers:9.0f}")
 
 
 def bare_network(given: argparse.Namespace) -> Any:
@@ -119,7 +99,8 @@ def bare_network(given: argparse.Namespace) -> Any:
     return network.eval()
 
 
-def through(network: Any, batches: Iterator[Any], size: list[int]) -> float:
+def rate_of(network: Any, batches: Iterator[Any], size: list[int]) -> float:
+    """Return photos per second of the network on these batches."""
     import torch
 
     with torch.inference_mode():
@@ -130,7 +111,7 @@ def through(network: Any, batches: Iterator[Any], size: list[int]) -> float:
     return done / (time.perf_counter() - started)
 
 
-def timms(given: argparse.Namespace) -> tuple[float, dict]:
+def with_timm(given: argparse.Namespace) -> tuple[float, dict]:
     from timm.data import create_dataset, create_loader, resolve_model_data_config
 
     network = bare_network(given)
@@ -138,10 +119,10 @@ def timms(given: argparse.Namespace) -> tuple[float, dict]:
     dataset = create_dataset("", root=str(given.photos))
     chosen = {name: config[name] for name in ("input_size", "interpolation", "mean", "std", "crop_pct")}
     loader = create_loader(dataset, batch_size=BATCH, use_prefetcher=False, num_workers=LOADER_WORKERS, **chosen)
-    return through(network, loader, config["input_size"]), {}
+    return rate_of(network, loader, config["input_size"]), {}
 
 
-def torchvisions(given: argparse.Namespace) -> tuple[float, dict]:
+def with_torchvision(given: argparse.Namespace) -> tuple[float, dict]:
     from timm.data import create_transform, resolve_model_data_config
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
@@ -150,7 +131,7 @@ def torchvisions(given: argparse.Namespace) -> tuple[float, dict]:
     config = resolve_model_data_config(network)
     dataset = ImageFolder(str(given.photos), create_transform(**config))
     loader = DataLoader(dataset, batch_size=BATCH, num_workers=LOADER_WORKERS)
-    return through(network, loader, config["input_size"]), {}
+    return rate_of(network, loader, config["input_size"]), {}
 
 
 def backbone(given: argparse.Namespace) -> Any:
@@ -183,7 +164,7 @@ def forward(given: argparse.Namespace) -> tuple[float, dict]:
 def revcd(given: argparse.Namespace) -> tuple[float, dict]:
     loaded = backbone(given)
     choices = f"{loaded.precision.reason}, {loaded.threads.reason}, {loaded.streams} batches at once"
-    return extracted(given, loaded), {"choices": choices}
+    return extraction_rate(given, loaded), {"choices": choices}
 
 
 def openvino(given: argparse.Namespace) -> tuple[float, dict]:
@@ -208,10 +189,11 @@ def openvino(given: argparse.Namespace) -> tuple[float, dict]:
     exact = loaded(images)
     loaded.network = network
     cosine = torch.cosine_similarity(exact, loaded(images), dim=1).min()
-    return extracted(given, loaded), {"choices": f"least cosine {cosine:.6f}"}
+    return extraction_rate(given, loaded), {"choices": f"least cosine {cosine:.6f}"}
 
 
-def extracted(given: argparse.Namespace, loaded: Any) -> float:
+def extraction_rate(given: argparse.Namespace, loaded: Any) -> float:
+    """Extract all photos to a Parquet file and return photos per second."""
     from revcd_cli.data.photos.sources import iter_sources
     from revcd_cli.pipeline.extract.extract import extract_sources
 
@@ -224,9 +206,9 @@ def extracted(given: argparse.Namespace, loaded: Any) -> float:
     return summary.done / seconds
 
 
-WAYS: dict[str, Callable[[argparse.Namespace], tuple[float, dict]]] = {
-    "timm": timms,
-    "torchvision": torchvisions,
+VARIANTS: dict[str, Callable[[argparse.Namespace], tuple[float, dict]]] = {
+    "timm": with_timm,
+    "torchvision": with_torchvision,
     "forward": forward,
     "revcd": revcd,
     "openvino": openvino,

@@ -1,7 +1,7 @@
-"""Peak memory and time of extraction over the number of photos: python benchmarks/extract_memory.py [PHOTOS]
+"""Measure memory and time of extraction for growing numbers of photos: python benchmarks/extract_memory.py [PHOTOS]
 
-Extracts 100, 1,000 and 10,000 photos (links to those of the folder, which repeat), each number in a process of its own,
-with timm's smallest network, so that the network itself hardly counts.
+Extracts 100, 1,000 and 10,000 photos (links to those of the folder, which repeat), each number in a separate process.
+timm's smallest network is used, so that the network adds little.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import tempfile
 import time
 from pathlib import Path
 
-from extract import ANIMALS, link_photos, random_weights
+from common import ANIMALS, TINY_NETWORK, link_photos, random_weights
 
-TAG = "test_resnet.r160_in1k"
 COUNTS = (100, 1_000, 10_000)
 
 
 def extract(photos: str, weights: str) -> None:
+    """Extract in this process; print the number of photos, the seconds and the peak in MB as JSON."""
     from revcd_cli.pipeline.extract.extract import extract as run
 
     with tempfile.TemporaryDirectory() as place:
         started = time.perf_counter()
-        summary = run([photos], Path(place) / "f.parquet", backbone=TAG, weights=weights)
+        summary = run([photos], Path(place) / "f.parquet", backbone=TINY_NETWORK, weights=weights)
         seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"photos": summary.done, "seconds": seconds, "peak": peak}))
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if sys.argv[1:] else ANIMALS
-    print(f"{'photos':>8} {'seconds':>8} {'photos/s':>9} {'peak MB':>8} {'MB more':>8}")
+    folder = Path(sys.argv[1]) if sys.argv[1:] else ANIMALS / "images"
+    print(f"{'photos':>8} {'seconds':>8} {'photos/s':>9} {'peak MB':>8} {'more MB':>8}")
     first = None
     with tempfile.TemporaryDirectory() as place:
-        weights = random_weights(TAG, Path(place) / "weights.safetensors")
+        weights = random_weights(TINY_NETWORK, Path(place) / "weights.safetensors")
         for count in COUNTS:
             photos = link_photos(folder, count, Path(place) / str(count))
             command = [sys.executable, __file__, "--run", str(photos), str(weights)]

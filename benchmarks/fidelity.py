@@ -1,8 +1,8 @@
-"""Accuracy of reduced precision and of scaled JPEG decoding: python benchmarks/fidelity.py [DATASET]
+"""Measure the effect of bfloat16 and of JPEG decoding at reduced size: python benchmarks/fidelity.py [DATASET]
 
-For each way, over the test photos of the data set and with the real weights of the embedded backbone: the cosine of its
-features to those of timm's own network in float32, and S, U and H of the shipped model on them. The photos are small,
-so what decoding at a fraction does is measured on mosaics of sixteen of them.
+For each precision, on the test photos of the data set with the embedded backbone: the cosine of its features with those
+of timm's network in float32, and S, U and H of the shipped model. Decoding at reduced size is measured on mosaics of
+sixteen photos, because the photos themselves are too small for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import ANIMALS
 from PIL import Image
 
 from revcd_cli.backbones.backbone import Backbone, embedded_network, load_backbone
@@ -25,7 +26,6 @@ from revcd_cli.data.datasets.open import open_dataset
 from revcd_cli.data.photos.images import decode_rgb
 from revcd_cli.pipeline.evaluate.evaluate import evaluate
 
-ANIMALS = Path(__file__).resolve().parents[2] / "shared" / "data" / "animals"
 BATCH = 8
 MOSAICS = 24
 
@@ -36,13 +36,13 @@ def main() -> None:
     split = dataset.split
     rows = np.concatenate([split.test_seen, split.test_unseen])
     backbones = {name: load_backbone("embedded", precision=name) for name in ("float32", "bfloat16")}
-    ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"timm float32": plain(), **backbones}
-    found: dict[str, list[torch.Tensor]] = {name: [] for name in ways}
+    variants: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"timm float32": timm_network(), **backbones}
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in variants}
     for pixels in batches([dataset.images_root / dataset.paths[row] for row in rows], backbones["float32"]):
-        for name, run in ways.items():
+        for name, run in variants.items():
             found[name].append(run(pixels))
     features = {name: torch.cat(parts) for name, parts in found.items()}
-    print(f"{'way':<24} {'cosine min':>12} {'mean':>12} {'S':>7} {'U':>7} {'H':>7}")
+    print(f"{'variant':<24} {'least cosine':>12} {'mean cosine':>12} {'S %':>7} {'U %':>7} {'H %':>7}")
     for name, values in features.items():
         cosine = torch.cosine_similarity(values.double(), features["timm float32"].double())
         whole = np.zeros((len(dataset.labels), values.shape[1]), np.float32)
@@ -53,8 +53,8 @@ def main() -> None:
     print_mosaics(dataset, backbones["float32"])
 
 
-def plain() -> Callable[[torch.Tensor], torch.Tensor]:
-    """timm's network and timm's normalisation, as they are."""
+def timm_network() -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return timm's network in float32 after timm's normalisation, without revcd's program."""
     network = embedded_network(embedded_weights())
     network.reset_classifier(0)
     network.eval()
@@ -74,6 +74,7 @@ def batches(paths: list[Path], backbone: Backbone) -> Iterator[torch.Tensor]:
 
 
 def print_mosaics(dataset: object, backbone: Backbone) -> None:
+    """Print how much decoding at reduced size changes pixels and features."""
     levels, cosines = [], []
     for number in range(MOSAICS):
         data = mosaic([dataset.images_root / path for path in dataset.paths[number * 16 : number * 16 + 16]])
@@ -81,12 +82,14 @@ def print_mosaics(dataset: object, backbone: Backbone) -> None:
         levels.append((pixels[0] - pixels[1]).abs().mean().item())
         cosines.append(torch.cosine_similarity(*(backbone(part.to(torch.uint8)[None]) for part in pixels)).item())
     print(
-        f"JPEG at a fraction of its size, {MOSAICS} mosaics of 2400 x 1800: grey levels apart mean "
-        f"{np.mean(levels):.3f}, most {max(levels):.3f}; cosine min {min(cosines):.6f}, mean {np.mean(cosines):.6f}"
+        f"JPEG decoded at reduced size, {MOSAICS} mosaics of 2400 x 1800: difference in grey levels "
+        f"mean {np.mean(levels):.3f}, largest {max(levels):.3f}; cosine least {min(cosines):.6f}, mean "
+        f"{np.mean(cosines):.6f}"
     )
 
 
 def mosaic(paths: list[Path]) -> bytes:
+    """Return a JPEG of sixteen photos in four rows."""
     whole = Image.new("RGB", (2400, 1800))
     for number, path in enumerate(paths):
         whole.paste(Image.open(path).convert("RGB").resize((600, 450)), (600 * (number % 4), 450 * (number // 4)))

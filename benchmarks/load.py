@@ -1,9 +1,9 @@
-"""Memory over many photos and classes: python benchmarks/load.py [NAME ...] [--photos N] [--members N] [--classes N]
+"""Measure memory for many photos and classes: python benchmarks/load.py [NAME ...] [--photos N] [--classes N]
 
-Makes small photos on the spot, all different, and gives them to the real commands, each in a process of its own whose
-memory is looked at ten times a second. Printed are the resident megabytes when 1 %, 10 %, 50 % and 100 % of the photos
-were done, and the peak of the whole process with what comes after the last photo. The network is timm's smallest with
-random weights, so that what is measured is all that surrounds it; the table of many classes goes to the shipped model.
+Generates small photos, all different, and runs the real commands on them. The memory of each command's process is
+sampled ten times a second. Printed are the resident megabytes when 1 %, 10 %, 50 % and 100 % of the photos were
+processed, and the peak of the process until its end. The network is timm's smallest with random weights, so that the
+memory of everything else is measured; the runs with class tables use the shipped model.
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from extract import random_weights
+from common import ROOT, TINY_NETWORK, print_header, print_row, random_weights
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-TAG = "test_resnet.r160_in1k"
 SHARES = (0.01, 0.1, 0.5, 1.0)
 FOLDER = 1_000  # photos in a folder
-MEGABYTE = 1 << 20
-SMALL = [
+SMALL_MODEL = [
     *("--set", "train.epochs=2", "--set", "train.validation_folds=2", "--set", "diffusion.timesteps=20"),
     *("--set", "denoiser.width=16", "--set", "encoder.width=16", "--set", "encoder.n_tokens=4"),
     *("--set", "encoder.heads=2", "--set", "prototypes.components=16"),
@@ -62,7 +59,7 @@ def make_zip(path: Path, count: int) -> Path:
 
 
 def make_data_set(folder: Path) -> Path:
-    """Six classes of eight photos, described by random numbers."""
+    """Write a data set of six classes of eight photos, described by random numbers."""
     generator = np.random.default_rng(0)
     lines = ["class," + ",".join(f"trait {k}" for k in range(6))]
     for number in range(6):
@@ -73,7 +70,7 @@ def make_data_set(folder: Path) -> Path:
 
 
 def make_table(path: Path, count: int) -> Path:
-    """Random classes of the shipped model's attributes."""
+    """Write a table of random classes with the attributes of the shipped model."""
     from revcd_cli.checkpoint.model_file import read_class_table
 
     known, generator = read_class_table("animals"), np.random.default_rng(0)
@@ -86,37 +83,37 @@ def make_table(path: Path, count: int) -> Path:
 
 
 @dataclass
-class Watched:
-    """What was seen of a process."""
+class Usage:
+    """Memory and time of a process."""
 
-    samples: list[tuple[int, float]] = field(default_factory=list)  # how much was done, resident MB
+    samples: list[tuple[int, float]] = field(default_factory=list)  # progress and resident MB
     peak: float = 0  # MB
     seconds: float = 0
 
     def at(self, share: float) -> float:
-        """Return the MB when this share of the photos was done."""
+        """Return the resident MB when this share of the photos was processed."""
         last = max((done for done, _ in self.samples), default=0)
         return next((resident for done, resident in self.samples if done >= share * last > 0), float("nan"))
 
 
-def watch(arguments: list[str], done: Callable[[], int]) -> Watched:
-    """Run a command of revcd and look at its memory until it ends."""
+def watch(arguments: list[str], done: Callable[[], int]) -> Usage:
+    """Run a command of revcd and sample its memory until it ends; `done` returns its progress."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    seen, started = Watched(), time.monotonic()
-    with tempfile.TemporaryFile() as said:
+    usage, started = Usage(), time.monotonic()
+    with tempfile.TemporaryFile() as stderr:
         command = [sys.executable, "-m", "revcd_cli", *arguments]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
         while process.poll() is None:
             status = Path(f"/proc/{process.pid}/status").read_text().split()
-            if "VmRSS:" in status:  # not of a process that is about to end
-                seen.peak = max(seen.peak, int(status[status.index("VmHWM:") + 1]) / 1024)
-                seen.samples.append((done(), int(status[status.index("VmRSS:") + 1]) / 1024))
+            if "VmRSS:" in status:  # absent while a process exits
+                usage.peak = max(usage.peak, int(status[status.index("VmHWM:") + 1]) / 1024)
+                usage.samples.append((done(), int(status[status.index("VmRSS:") + 1]) / 1024))
             time.sleep(0.1)
-        seen.seconds = time.monotonic() - started
+        usage.seconds = time.monotonic() - started
         if process.returncode:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(arguments)}: exit code {process.returncode}\n{said.read().decode()[-2000:]}")
-    return seen
+            stderr.seek(0)
+            raise SystemExit(f"{' '.join(arguments)}: exit code {process.returncode}\n{stderr.read().decode()[-2000:]}")
+    return usage
 
 
 def shards_of(output: Path) -> Callable[[], int]:
@@ -124,16 +121,17 @@ def shards_of(output: Path) -> Callable[[], int]:
 
 
 def bytes_below(folder: Path) -> Callable[[], int]:
-    """Bytes of the only file that grows there: the output, or what will be moved to its place."""
+    """Return a function that counts the bytes of the output, which may still have a temporary name."""
     return lambda: sum(entry.stat().st_size for entry in os.scandir(folder) if not entry.name.endswith(".lock"))
 
 
 class Load:
-    """The inputs, each made when it is first needed, and the commands that they are given to."""
+    """The inputs, each generated on first use, and the commands that read them."""
 
     def __init__(self, place: Path, given: argparse.Namespace) -> None:
         self.place, self.given = place, given
-        self.backbone = ["--backbone", TAG, "--weights", str(random_weights(TAG, place / "weights.safetensors"))]
+        weights = random_weights(TINY_NETWORK, place / "weights.safetensors")
+        self.backbone = ["--backbone", TINY_NETWORK, "--weights", str(weights)]
         self.model = place / "model" / "model.safetensors"
 
     def once(self, name: str, make: Callable[[Path], Path]) -> str:
@@ -152,30 +150,30 @@ class Load:
     def few(self) -> str:
         return self.once("few", lambda path: make_photos(path, self.given.few))
 
-    def extract(self, photos: str, suffix: str) -> Watched:
+    def extract(self, photos: str, suffix: str) -> Usage:
         with tempfile.TemporaryDirectory(dir=self.place) as out:
             output = Path(out) / f"features{suffix}"
             return watch(["extract", photos, "-o", str(output), *self.backbone], shards_of(output))
 
-    def predict(self, photos: str, suffix: str) -> Watched:
+    def predict(self, photos: str, suffix: str) -> Usage:
         if not self.model.exists():
             folder = make_data_set(self.place / "data set")
-            watch(["train", "--dataset", str(folder), "-o", str(self.model), *self.backbone, *SMALL], lambda: 0)
+            watch(["train", "--dataset", str(folder), "-o", str(self.model), *self.backbone, *SMALL_MODEL], lambda: 0)
         with tempfile.TemporaryDirectory(dir=self.place) as out:
             options = ["--model", str(self.model), *self.backbone[2:]]
             command = ["predict", photos, "-o", f"{out}/answers{suffix}", "--top-k", "3", *options]
             return watch(command, bytes_below(Path(out)))
 
-    def classes(self, count: int) -> Watched:
+    def classes(self, count: int) -> Usage:
         table = self.once(f"{count}.csv", lambda path: make_table(path, count))
         with tempfile.TemporaryDirectory(dir=self.place) as out:
             command = ["predict", self.few(), "-o"]
-            watch([*command, f"{out}/first.csv"], lambda: 0)  # once, prepares the backbone and keeps that for later
+            watch([*command, f"{out}/first.csv"], lambda: 0)  # fills the cache with the prepared backbone
             Path(f"{out}/first.csv").unlink()
             return watch([*command, f"{out}/answers.jsonl", "--classes", table], bytes_below(Path(out)))
 
-    def runs(self) -> dict[str, tuple[str, Callable[[], Watched]]]:
-        """Return what can be run, by name, and how it is called in the table."""
+    def runs(self) -> dict[str, tuple[str, Callable[[], Usage]]]:
+        """Return the title and the function of each run, by name."""
         many, members, few = (f"{count:,} photos" for count in (self.given.photos, self.given.members, self.given.few))
         return {
             "parquet": (f"`extract`, {many}, to .parquet", lambda: self.extract(self.photos(), ".parquet")),
@@ -195,21 +193,20 @@ class Load:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of what is run; by default everything")
-    parser.add_argument("--photos", type=int, default=100_000)
-    parser.add_argument("--members", type=int, default=10_000)
-    parser.add_argument("--classes", type=int, default=50_000)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a run; default: all runs")
+    parser.add_argument("--photos", type=int, default=100_000, help="photos in folders")
+    parser.add_argument("--members", type=int, default=10_000, help="photos in a zip")
+    parser.add_argument("--classes", type=int, default=50_000, help="classes of the large table")
     parser.add_argument("--few", type=int, default=64, help="photos for the table of many classes")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="revcd-load-") as place:
         runs = Load(Path(place), given).runs()
-        print("| load | " + " | ".join(f"MB at {share:.0%}" for share in SHARES) + " | peak MB | s |")
-        print("|---" * (len(SHARES) + 3) + "|")
+        print_header("run", *(f"MB at {share:.0%}" for share in SHARES), "peak MB", "s")
         for name in given.names or runs:
             title, run = runs[name]
-            seen = run()
-            curve = " | ".join(f"{seen.at(share):,.0f}" for share in SHARES)
-            print(f"| {title} | {curve} | {seen.peak:,.0f} | {seen.seconds:,.0f} |", flush=True)
+            usage = run()
+            curve = (f"{usage.at(share):,.0f}" for share in SHARES)
+            print_row(title, *curve, f"{usage.peak:,.0f}", f"{usage.seconds:,.0f}")
 
 
 if __name__ == "__main__":

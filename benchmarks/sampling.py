@@ -1,7 +1,7 @@
-"""DDIM with few steps against the full DDPM chain: OMP_NUM_THREADS=1 python benchmarks/sampling.py
+"""Compare DDIM sampling in few steps with the full DDPM chain: OMP_NUM_THREADS=1 python benchmarks/sampling.py
 
-The naive chain is Algorithm 2 as written: every time from T to 1, the condition encoded again at each, the two branches
-of guidance one after the other. All ways name the photos of a network that was trained on made-up classes, by cosines.
+The reference is Algorithm 2 as written: all steps from T to 1, each encoding the condition again and evaluating the two
+branches of guidance separately. A network trained on generated classes classifies photos by the cosine rule.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import functools
 import statistics
 
 import torch
-from networks import in_turn, network, one_member, ratio, rows
+from common import print_header, print_row, speed_up, time_in_rounds
+from networks import network, rows, single_network
 from torch import Generator, Tensor
 
 from revcd_cli.config import InferenceConfig
@@ -22,7 +23,7 @@ from revcd_cli.scoring.cosine import cosine_scores
 from revcd_cli.system.memory import keep_freed_memory
 
 PHOTOS, CLASSES, SAMPLES, EPOCHS, ROUNDS = 64, 20, 16, 8, 2
-NOISE = 2.5  # so much that some photos are named wrongly
+NOISE = 2.5  # large enough that some photos are misclassified
 STEPS = (1, 2, 5, 10, 20)
 
 
@@ -58,34 +59,34 @@ def main() -> None:
     trainer = Trainer(model, data)
     for epoch in range(EPOCHS):
         trainer.run_epoch(epoch, epoch)
-    tested = rows(2000 + PHOTOS, CLASSES, NOISE)
-    model, x, labels = trainer.ema, tested.features[-PHOTOS:], tested.labels[-PHOTOS:]
+    test = rows(2000 + PHOTOS, CLASSES, NOISE)
+    model, x, labels = trainer.ema, test.features[-PHOTOS:], test.labels[-PHOTOS:]
     z = model.precondition(data.prototypes)
-    print(f"T = {one_member().diffusion.timesteps}, {PHOTOS} photos, {SAMPLES} samples each, {CLASSES} classes")
+    print(f"T = {single_network().diffusion.timesteps}, {PHOTOS} photos, {SAMPLES} samples each, {CLASSES} classes")
     with torch.inference_mode():
         for guidance in (1.0, 2.0):
             compare(model, x, z, labels, guidance)
 
 
 def compare(model: RevCD, x: Tensor, z: Tensor, labels: Tensor, guidance: float) -> None:
-    def answers(samples: Tensor) -> Tensor:
+    def predictions(samples: Tensor) -> Tensor:
         return cosine_scores(samples, z).argmax(1)
 
     def share(left: Tensor, right: Tensor) -> str:
         return f"{float((left == right).float().mean()):.0%}"
 
-    ways = {"naive": functools.partial(full_chain, model, x, guidance)}
-    ways |= {str(steps): functools.partial(few_steps, model, x, guidance, steps) for steps in STEPS}
-    seconds = in_turn(ways, ROUNDS)
-    chain = answers(ways["naive"]())
-    chain_s, again = statistics.median(seconds["naive"]), answers(full_chain(model, x, guidance, first_seed=PHOTOS))
-    print(f"\nguidance {guidance:g}: naive chain {chain_s:.1f} s, {share(chain, labels)} right; ", end="")
-    print(f"{share(again, chain)} the same with other noise")
-    print("\n| steps | s | ratio | same class as the chain | right |")
+    variants = {"chain": functools.partial(full_chain, model, x, guidance)}
+    variants |= {str(steps): functools.partial(few_steps, model, x, guidance, steps) for steps in STEPS}
+    seconds = time_in_rounds(variants, ROUNDS)
+    chain = predictions(variants["chain"]())
+    chain_s, again = statistics.median(seconds["chain"]), predictions(full_chain(model, x, guidance, first_seed=PHOTOS))
+    print(f"\nguidance {guidance:g}: full chain {chain_s:.1f} s CPU, accuracy {share(chain, labels)}; ", end="")
+    print(f"{share(again, chain)} of the predictions are the same with other noise\n")
+    print_header("steps", "CPU s", "speed-up", "same prediction as the chain", "accuracy")
     for steps in map(str, STEPS):
-        ours = answers(ways[steps]())
-        times = f"{statistics.median(seconds[steps]):.3f} | {ratio(seconds['naive'], seconds[steps])}"
-        print(f"| {steps} | {times} | {share(ours, chain)} | {share(ours, labels)} |")
+        ours = predictions(variants[steps]())
+        faster = speed_up(seconds["chain"], seconds[steps])
+        print_row(steps, f"{statistics.median(seconds[steps]):.3f}", faster, share(ours, chain), share(ours, labels))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""Start-up time of commands that compute nothing: python benchmarks/startup.py
+"""Measure the start-up time of commands that compute nothing: python benchmarks/startup.py
 
-Runs each command in turn with `python -c pass`, for several rounds, and prints the medians of processor time and
-wall-clock time, and their ratios to `python -c pass`.
+Every round runs each command once. Printed are the medians of processor time and wall-clock time, and their ratios to
+`python -c pass`.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
-import time
+
+from common import command_times
 
 ROUNDS = 9
 REVCD = [sys.executable, "-m", "revcd_cli"]
@@ -25,20 +24,11 @@ COMMANDS = {
 }
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Return seconds of processor time and of clock time."""
-    before, started = os.times(), time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    after, ended = os.times(), time.perf_counter()
-    used = after.children_user - before.children_user + after.children_system - before.children_system
-    return used, ended - started
-
-
 def main() -> None:
     for command in COMMANDS.values():
-        measure(command)  # fills the disk cache
-    rounds = [{name: measure(command) for name, command in COMMANDS.items()} for _ in range(ROUNDS)]
-    print(f"{'command':<48} {'cpu s':>7} {'ratio':>6} {'clock s':>8} {'ratio':>6}")
+        command_times(command, check=False)  # fills the disk cache
+    rounds = [{name: command_times(command, check=False) for name, command in COMMANDS.items()} for _ in range(ROUNDS)]
+    print(f"{'command':<48} {'CPU s':>7} {'ratio':>6} {'clock s':>8} {'ratio':>6}")
     medians = {
         name: [statistics.median(measured[name][kind] for measured in rounds) for kind in (0, 1)] for name in COMMANDS
     }

@@ -1,11 +1,12 @@
-"""Training against a plain DataLoader loop: python benchmarks/training.py
+"""Compare training with a standard DataLoader loop: python benchmarks/training.py
 
-The plain loop trains the same networks with the same losses, batch size and number of steps the way one writes it
-first: a data set that gives one photo at a time, a DataLoader with a weighted sampler, AdamW as it comes, a moving
-average weight by weight, and every loss read off at every step. First all that the default model is trained for, five
-folds and the final training of two networks each, without the scoring between, by the clock and with all processors:
-the plain loops one after the other, with torch's threads and memory as they come, as in a script. Then one epoch of one
-network, both on one thread and with kept memory, by processor time.
+The standard loop trains the same networks with the same losses, batch size and number of steps. It is not optimised: a
+dataset that yields single photos, a DataLoader with a weighted sampler, AdamW with its default implementation, an
+exponential moving average updated tensor by tensor, and the value of the loss read after every step.
+
+First table: wall-clock time of all trainings of the default model (5 folds and the final training, two networks each)
+without scoring. The standard loops run sequentially with torch's default threads; revcd uses all processors. Second
+table: processor time of one epoch of one network, both on one thread and with freed memory kept by the process.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import time
 from dataclasses import replace
 
 import torch
-from networks import dataset, in_turn, network, ratio, rows
+from common import print_header, print_row, speed_up, time_in_rounds
+from networks import dataset, network, rows
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from revcd_cli.config import Config
@@ -34,8 +36,8 @@ from revcd_cli.system.threads import one_thread
 ROUNDS, WHOLE_ROUNDS = 5, 2
 
 
-class PlainLoop:
-    """The plain training loop."""
+class StandardLoop:
+    """A training loop without optimisations, for one network."""
 
     def __init__(self, model: RevCD, data: TrainingRows) -> None:
         self.model, self.data = model.requires_grad_(True).train(), data
@@ -65,45 +67,48 @@ class PlainLoop:
 
 
 def whole_model() -> None:
-    """Everything that the default model is trained for, over the number of photos."""
-    print("| photos | epochs | processes | plain loops, s | revcd, s | ratio |")
+    """Time all trainings of the default model, for growing numbers of photos."""
+    print_header("photos", "epochs", "processes", "standard loops, s", "revcd, s", "speed-up")
     for photos, epochs in ((2000, 20), (8000, 10)):
         config = Config.from_dict({"train": {"epochs": epochs}})
         run = TrainingRun(dataset(photos), config, None, 0, torch.device("cpu"), processes=None)
         units = [replace(unit, kept=frozenset()) for unit in (*run.fold_units, run.final_unit)]
-        ways = {"plain": functools.partial(plainly, units), "revcd": functools.partial(trained, units, run.processes)}
-        seconds = in_turn(ways, WHOLE_ROUNDS, time.monotonic, warm=False)
-        plain_s, ours = (statistics.median(seconds[name]) for name in ways)
-        against = ratio(seconds["plain"], seconds["revcd"])
-        print(f"| {photos:,} | {epochs} | {run.processes} | {plain_s:.1f} | {ours:.1f} | {against} |", flush=True)
+        variants = {
+            "standard": functools.partial(train_by_loops, units),
+            "revcd": functools.partial(train_by_revcd, units, run.processes),
+        }
+        seconds = time_in_rounds(variants, WHOLE_ROUNDS, time.monotonic, warm_up=False)
+        loop_s, ours = (statistics.median(seconds[name]) for name in variants)
+        faster = speed_up(seconds["standard"], seconds["revcd"])
+        print_row(f"{photos:,}", epochs, run.processes, f"{loop_s:.1f}", f"{ours:.1f}", faster)
 
 
-def plainly(units: list[TrainingUnit]) -> None:
+def train_by_loops(units: list[TrainingUnit]) -> None:
     for unit in units:
         for one in unit.untrained().networks:
-            loop = PlainLoop(one, unit.rows())
+            loop = StandardLoop(one, unit.rows())
             for _ in range(unit.epochs):
                 loop.run_epoch()
 
 
-def trained(units: list[TrainingUnit], processes: int) -> None:
+def train_by_revcd(units: list[TrainingUnit], processes: int) -> None:
     for _ in run_units(units, {}, processes, math.inf):
         pass
 
 
 def one_network() -> None:
-    """One epoch over the number of photos."""
-    print("| photos | steps | plain loop, s | revcd, s | ratio | revcd, ms a step |")
+    """Time one epoch of one network, for growing numbers of photos."""
+    print_header("photos", "steps", "standard loop, CPU s", "revcd, CPU s", "speed-up", "revcd, CPU ms/step")
     for photos in (500, 2000, 8000):
         data = rows(photos)
-        plain, trainer = PlainLoop(network(data), data), Trainer(network(data).requires_grad_(True), data)
-        ways = {"plain": plain.run_epoch, "revcd": functools.partial(trainer.run_epoch, 0, 0)}
+        loop, trainer = StandardLoop(network(data), data), Trainer(network(data).requires_grad_(True), data)
+        variants = {"standard": loop.run_epoch, "revcd": functools.partial(trainer.run_epoch, 0, 0)}
         with one_thread():
-            seconds = in_turn(ways, ROUNDS)
-        plain_s, ours = (statistics.median(seconds[name]) for name in ways)
+            seconds = time_in_rounds(variants, ROUNDS)
+        loop_s, ours = (statistics.median(seconds[name]) for name in variants)
         each = 1000 * ours / trainer.steps_per_epoch
-        against = ratio(seconds["plain"], seconds["revcd"])
-        print(f"| {photos:,} | {trainer.steps_per_epoch} | {plain_s:.2f} | {ours:.2f} | {against} | {each:.0f} |")
+        faster = speed_up(seconds["standard"], seconds["revcd"])
+        print_row(f"{photos:,}", trainer.steps_per_epoch, f"{loop_s:.2f}", f"{ours:.2f}", faster, f"{each:.0f}")
 
 
 def main() -> None:
