@@ -20,7 +20,7 @@ def test_an_empty_document_is_the_default_configuration():
     assert Config.from_dict({}) == Config()
 
 
-def test_settings_that_are_not_given_have_their_default():
+def test_missing_settings_have_their_default():
     config = Config.from_dict({"train": {"epochs": 3}})
     assert config.train == dataclasses.replace(Config().train, epochs=3)
     assert config.encoder == Config().encoder

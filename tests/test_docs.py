@@ -17,7 +17,7 @@ PAGES = {
 ROOMS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} | {"config", "errors"}
 
 
-def test_links_lead_to_files():
+def test_links_point_to_existing_files():
     broken = []
     for page, text in PAGES.items():
         for target in re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", text):

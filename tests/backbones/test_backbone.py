@@ -60,7 +60,7 @@ def test_the_embedded_weights_recognise_a_cat(photo, precision):
     assert 281 <= scores.argmax().item() <= 285  # ImageNet's five domestic cats
 
 
-def test_the_embedded_backbone_describes_itself_in_plain_values():
+def test_the_record_of_the_embedded_backbone_holds_plain_values():
     backbone = load_backbone("embedded")
     record = backbone.record
     assert (record.tag, record.feature_dim) == ("embedded", 1280)
@@ -71,7 +71,7 @@ def test_the_embedded_backbone_describes_itself_in_plain_values():
     assert backbone.note.startswith("backbone embedded (tf_efficientnet_lite2, 1280-d): ") and "\n" not in backbone.note
 
 
-def test_the_embedded_backbone_takes_no_weights_from_elsewhere(weights):
+def test_the_embedded_backbone_refuses_other_weights(weights):
     with pytest.raises(UsageError, match="embedded"):
         load_backbone("embedded", weights=weights)
 
@@ -79,7 +79,7 @@ def test_the_embedded_backbone_takes_no_weights_from_elsewhere(weights):
 @pytest.mark.parametrize(
     "tag", [TAG, "test_vit.r160_in1k", "test_convnext.r160_in1k", "mobilenetv3_small_050.lamb_in1k"]
 )
-def test_features_are_what_timms_own_classifier_sees(tmp_path, tag):
+def test_features_equal_the_input_of_timms_classifier(tmp_path, tag):
     full = network(tag)
     torch.save(full.state_dict(), tmp_path / "full.pth")
     images = torch.randn(2, *full.pretrained_cfg["input_size"], generator=image_generator(0, b"x"))
@@ -94,7 +94,7 @@ def test_a_torch_file_gives_the_features_of_the_safetensors_file(weights, tmp_pa
 
 
 @pytest.mark.parametrize("classes", [None, 7])
-def test_the_classifier_of_a_weights_file_does_not_matter(weights, tmp_path, classes):
+def test_features_do_not_depend_on_the_classifier_in_a_weights_file(weights, tmp_path, classes):
     state = {name: value for name, value in network().state_dict().items() if not name.startswith("fc.")}
     if classes:
         state |= {"fc.weight": torch.zeros(classes, 96), "fc.bias": torch.zeros(classes)}
@@ -102,12 +102,12 @@ def test_the_classifier_of_a_weights_file_does_not_matter(weights, tmp_path, cla
     assert torch.equal(features_of(tmp_path / "other_head.pth"), features_of(weights))
 
 
-def test_weights_without_a_tag_are_the_papers_network(weights):
+def test_weights_without_a_tag_are_loaded_into_the_papers_network(weights):
     with pytest.raises(WeightsError, match="does not fit"):
         load_backbone("auto", weights=weights)
 
 
-def test_a_photos_features_do_not_depend_on_its_batch_mates(weights):
+def test_features_of_a_photo_do_not_depend_on_the_rest_of_the_batch(weights):
     backbone = load_backbone(TAG, weights=weights, precision="float32")
     images = torch.randn(8, 3, 160, 160, generator=image_generator(0, b"batch"))
     alone = torch.cat([backbone(image[None]) for image in images])
@@ -132,13 +132,13 @@ def test_features_are_ordinary_float32_tensors_in_main_memory(weights, precision
     assert not features.is_inference()
 
 
-def test_bfloat16_features_point_where_float32_ones_do(photo):
+def test_bfloat16_features_have_nearly_the_direction_of_float32_features(photo):
     exact, quick = (load_backbone("embedded", precision=precision) for precision in ("float32", "bfloat16"))
     image = exact.transform(photo)[None]
     assert torch.cosine_similarity(exact(image), quick(image)).item() > 0.995
 
 
-def test_bfloat16_is_automatic_only_where_it_leaves_the_features_as_they_are(weights, monkeypatch):
+def test_bfloat16_is_chosen_automatically_only_if_it_hardly_changes_the_features(weights, monkeypatch):
     monkeypatch.setattr("revcd_cli.system.probes.cached", lambda question, find_out: 2.0)  # twice as fast
     embedded = load_backbone("embedded")
     assert (embedded.precision.value, embedded.record.precision) == (torch.float32, "float32")
@@ -147,7 +147,7 @@ def test_bfloat16_is_automatic_only_where_it_leaves_the_features_as_they_are(wei
     assert load_backbone(TAG, weights=weights).precision.value == torch.bfloat16
 
 
-def test_the_transform_is_timms_own_for_the_tag(weights, photo):
+def test_the_transform_is_that_of_timm_for_the_tag(weights, photo):
     backbone = load_backbone(TAG, weights=weights)
     expected = create_transform(**resolve_model_data_config(network()), is_training=False)(photo)
     transformed = backbone.transform(photo)
@@ -155,7 +155,7 @@ def test_the_transform_is_timms_own_for_the_tag(weights, photo):
     assert torch.equal(backbone(transformed[None]), backbone(expected[None]))
 
 
-def test_a_tag_without_a_recipe_is_recorded_in_full(weights):
+def test_a_tag_without_the_name_of_its_weights_is_recorded_in_full(weights):
     assert load_backbone("test_resnet", weights=weights).record.tag == TAG
 
 
@@ -168,13 +168,13 @@ def test_a_tag_without_a_recipe_is_recorded_in_full(weights):
         ("RESNET101.TV_IN1K", "resnet101.tv_in1k"),
     ],
 )
-def test_an_unknown_tag_is_a_usage_error_with_the_nearest_one(tag, nearest):
+def test_an_unknown_tag_is_a_usage_error_that_names_the_nearest_tag(tag, nearest):
     with pytest.raises(UsageError) as caught:
         load_backbone(tag)
     assert f'did you mean "{nearest}"?' in caught.value.message
 
 
-def test_a_network_that_gives_maps_is_refused_at_its_first_batch(weights):
+def test_a_network_that_returns_feature_maps_is_refused_at_its_first_batch(weights):
     record = load_backbone(TAG, weights=weights).record
     cpu = Chosen(torch.device("cpu"), "")
     exact = Chosen(torch.float32, "")
@@ -184,7 +184,7 @@ def test_a_network_that_gives_maps_is_refused_at_its_first_batch(weights):
 
 
 @pytest.mark.slow
-def test_the_second_start_needs_no_timm_and_gives_the_same_bits(photo, tmp_path):
+def test_the_second_start_does_not_import_timm_and_gives_bitwise_equal_features(photo, tmp_path):
     program = """
 import sys
 from PIL import Image
@@ -204,7 +204,7 @@ print(any(name in sys.modules for name in ("timm", "torchvision")), file=sys.std
     assert (first.stderr.split()[-1], second.stderr.split()[-1]) == ("True", "False")
 
 
-def test_a_recorded_backbone_comes_back_with_its_own_preprocessing(weights, photo):
+def test_a_backbone_loaded_from_its_record_has_the_recorded_preprocessing(weights, photo):
     before = load_backbone(TAG, weights=weights, precision="float32")
     after = load_recorded(before.record, weights=weights, precision="float32")
     assert after.record == before.record
@@ -224,13 +224,13 @@ def test_other_weights_than_the_recorded_ones_are_refused_with_both_hashes(weigh
     assert file_sha256(other)[:12] in caught.value.message
 
 
-def test_a_model_trained_on_features_from_elsewhere_has_no_backbone():
+def test_a_model_trained_on_features_of_an_unknown_backbone_has_no_backbone():
     record = BackboneRecord(tag="vgg19", weights_sha256="", preprocessing={}, feature_dim=4096)
     with pytest.raises(WeightsError, match="features of another program"):
         load_recorded(record)
 
 
-def test_most_photos_of_well_known_animals_are_recognised_by_the_embedded_weights(shared_data):
+def test_the_embedded_weights_classify_most_photos_of_common_animals_correctly(shared_data):
     head = embedded_network(embedded_weights()).get_classifier().eval()
     backbone = load_backbone("embedded")
     imagenet = {"zebra": 340, "giant_panda": 388, "tiger": 292, "hippopotamus": 344}

@@ -116,13 +116,13 @@ def test_a_named_backbone_is_downloaded_once_and_then_read_from_the_cache(serve)
     assert len(requests) == seen
 
 
-def test_a_repository_with_only_the_older_file_name_serves_too(serve):
+def test_weights_under_the_older_file_name_are_downloaded_too(serve):
     requests = serve({f"/timm/{TAG}/resolve/main/pytorch_model.bin": weights_of(TAG)})
     assert load_backbone(TAG).record.tag == TAG
     assert requests[0] == f"HEAD /timm/{TAG}/resolve/main/model.safetensors"
 
 
-def test_auto_takes_the_papers_network_when_the_hub_answers(serve):
+def test_auto_chooses_the_papers_network_if_the_hub_responds(serve):
     with torch.device("meta"):
         shapes = timm.create_model("resnet101", pretrained=False).state_dict()
     weights = {name: torch.zeros(value.shape, dtype=torch.float16) for name, value in shapes.items()}
@@ -132,7 +132,7 @@ def test_auto_takes_the_papers_network_when_the_hub_answers(serve):
     assert "downloaded from" in backbone.note
 
 
-def test_auto_takes_the_papers_network_from_the_cache_with_the_network_off(cache, sockets):
+def test_auto_chooses_the_papers_network_offline_if_it_is_cached(cache, sockets):
     folder = cache / "models--timm--resnet101.tv_in1k"
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(COMMIT)
@@ -143,7 +143,7 @@ def test_auto_takes_the_papers_network_from_the_cache_with_the_network_off(cache
     assert sockets == []
 
 
-def test_offline_auto_is_embedded_and_says_in_one_line_how_to_get_the_other(cache, sockets):
+def test_offline_auto_chooses_the_embedded_backbone_and_says_how_to_get_the_other(cache, sockets):
     backbone = load_backbone("auto")
     assert backbone.note == (
         "backbone embedded (tf_efficientnet_lite2, 1280-d): resnet101.tv_in1k is not in the cache and HF_HUB_OFFLINE "
@@ -152,7 +152,7 @@ def test_offline_auto_is_embedded_and_says_in_one_line_how_to_get_the_other(cach
     assert sockets == []
 
 
-def test_offline_a_named_backbone_is_an_error_that_names_file_cache_and_variables_without_a_socket(cache, sockets):
+def test_offline_a_named_backbone_is_an_error_with_file_cache_and_variables_and_opens_no_socket(cache, sockets):
     with pytest.raises(WeightsError) as caught:
         load_backbone("resnet101.tv_in1k")
     for part in (
@@ -168,7 +168,7 @@ def test_offline_a_named_backbone_is_an_error_that_names_file_cache_and_variable
     assert sockets == []
 
 
-def test_a_name_that_cannot_be_resolved_makes_auto_embedded(go_to, sockets):
+def test_auto_chooses_the_embedded_backbone_if_the_host_name_cannot_be_resolved(go_to, sockets):
     go_to("http://hub.invalid")
     backbone = load_backbone("auto")
     assert backbone.record.tag == "embedded"
@@ -176,7 +176,7 @@ def test_a_name_that_cannot_be_resolved_makes_auto_embedded(go_to, sockets):
     assert sockets != []
 
 
-def test_a_hub_that_never_answers_is_given_up_after_one_deadline(go_to, monkeypatch):
+def test_a_hub_that_never_responds_is_abandoned_after_one_deadline(go_to, monkeypatch):
     monkeypatch.setattr(hub, "DEADLINE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         go_to(f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -184,7 +184,7 @@ def test_a_hub_that_never_answers_is_given_up_after_one_deadline(go_to, monkeypa
             load_backbone(TAG)
 
 
-def test_a_name_look_up_that_hangs_is_given_up_too(go_to, monkeypatch):
+def test_a_dns_lookup_that_hangs_is_abandoned_too(go_to, monkeypatch):
     monkeypatch.setattr(hub, "DEADLINE", 0.2)
     release = threading.Event()
 
@@ -199,7 +199,7 @@ def test_a_name_look_up_that_hangs_is_given_up_too(go_to, monkeypatch):
     assert found == hub.Unavailable("http://hub.invalid did not answer within 0.2 seconds")
 
 
-def test_a_hub_without_the_file_is_an_error_that_says_so(serve):
+def test_a_missing_file_on_the_hub_is_an_error_that_says_so(serve):
     serve({})
     with pytest.raises(WeightsError, match=r"has neither model\.safetensors nor pytorch_model\.bin"):
         load_backbone(TAG)
@@ -208,7 +208,7 @@ def test_a_hub_without_the_file_is_an_error_that_says_so(serve):
 @pytest.mark.parametrize(
     ("status", "reason"), [(200, "is not a Hugging Face hub"), (401, "refuses it (HTTP 401)"), (503, "HTTP 503")]
 )
-def test_a_server_that_is_no_hub_or_refuses_is_told_apart(go_to, status, reason):
+def test_the_reason_distinguishes_a_server_that_is_not_a_hub_from_one_that_refuses(go_to, status, reason):
     class Other(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response(status)
@@ -224,7 +224,7 @@ def test_a_server_that_is_no_hub_or_refuses_is_told_apart(go_to, status, reason)
     assert isinstance(found, hub.Unavailable) and reason in found.reason
 
 
-def test_weights_that_timm_publishes_elsewhere_are_pointed_to(cache, sockets):
+def test_the_error_names_the_address_of_weights_that_timm_publishes_outside_the_hub(cache, sockets):
     with pytest.raises(WeightsError, match=r"timm publishes them at https://"):
         load_backbone("gcvit_base")
     assert sockets == []

@@ -48,7 +48,7 @@ needs_onednn = pytest.mark.skipif(not has_onednn(CPU, torch.float32), reason="to
 @needs_onednn
 @pytest.mark.parametrize("act", [None, *ACTIVATIONS])
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
-def test_a_convolution_with_an_activation_is_that_of_torch(act: str | None, dtype: torch.dtype):
+def test_a_convolution_with_an_activation_equals_that_of_torch(act: str | None, dtype: torch.dtype):
     for groups, stride, dilation in itertools.product((1, 2, 8), (1, 2), (1, 2)):
         settings = options(groups, stride, dilation, act)
         x, weight, bias = tensors(groups, dtype)
@@ -63,7 +63,7 @@ def test_a_convolution_with_an_activation_is_that_of_torch(act: str | None, dtyp
 @pytest.mark.parametrize("act", [None, "relu"])
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize("reused", [False, True])
-def test_a_convolution_with_a_residual_sum_is_that_of_torch(act: str | None, dtype: torch.dtype, reused: bool):
+def test_a_convolution_with_a_residual_sum_equals_that_of_torch(act: str | None, dtype: torch.dtype, reused: bool):
     settings = options(1, 1, 1, act)
     x, weight, bias = tensors(1, dtype)
     plain = public(settings, x, weight, bias)
@@ -84,6 +84,6 @@ def test_no_other_module_uses_private_operators_of_torch():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_other_types_are_left_to_torch(dtype: torch.dtype):
+def test_other_types_are_computed_by_torch(dtype: torch.dtype):
     assert not has_onednn(CPU, dtype)
     assert not has_onednn(torch.device("meta"), torch.float32)

@@ -51,11 +51,11 @@ def test_photos_of_any_size_are_resized_and_cropped_as_timm_does(width: int, hei
     ],
 )
 @pytest.mark.parametrize("size", [(90, 61), (61, 90), (64, 64), (300, 200)])
-def test_every_kind_of_config_gives_timms_own_pixels(changes: dict, size: tuple[int, int]):
+def test_every_kind_of_config_gives_the_pixels_of_timm(changes: dict, size: tuple[int, int]):
     assert_timms_own(config(**{"input_size": (3, 64, 64), **changes}), noise(*size))
 
 
-def test_a_batch_is_normalised_like_each_of_its_photos():
+def test_a_batch_is_normalised_as_each_of_its_photos_alone():
     ours = Preprocessing(config())
     pixels = torch.stack([ours.pixels(noise(300, height)) for height in (200, 300, 400)])
     assert torch.equal(ours.normalised(pixels), torch.stack([ours.normalised(photo) for photo in pixels]))

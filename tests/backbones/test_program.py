@@ -68,14 +68,14 @@ def test_a_program_gives_the_features_of_its_network(tag: str):
 
 
 @pytest.mark.usefixtures("way")
-def test_a_program_in_bfloat16_is_at_most_a_few_roundings_away():
+def test_a_program_in_bfloat16_differs_by_at_most_a_few_rounding_errors():
     plain = network("test_resnet")
     found = of(record(plain, SIZE), photos(), torch.bfloat16)
     assert torch.cosine_similarity(found, plain(photos())).min() > 0.9999
 
 
 @pytest.mark.parametrize("tag", ["test_resnet", "tf_efficientnet_lite0"])
-def test_the_tokens_of_a_program_are_those_of_its_network(tag: str):
+def test_the_tokens_of_a_program_equal_those_of_its_network(tag: str):
     plain = TokenNetwork(network(tag), tag, SIZE)
     expected = plain(photos())
     assert (of(record(plain, SIZE), photos()) - expected).norm() < 1e-5 * expected.norm()
@@ -87,7 +87,7 @@ def test_normalisation_activations_and_sums_are_fused_with_convolutions():
     assert sum(len(step.inputs) == 2 for step in made.steps) == 8  # one for each residual block
 
 
-def test_padding_is_folded_into_convolutions_if_the_features_are_a_mean_over_places():
+def test_padding_is_fused_into_convolutions_if_the_features_are_a_mean_over_positions():
     kinds = [step.kind for step in record(network("tf_efficientnet_lite0"), SIZE).steps]
     assert "pad" not in kinds and kinds.count("mirror") == 1
     tokens = TokenNetwork(network("tf_efficientnet_lite0"), "tf_efficientnet_lite0", SIZE)
@@ -125,7 +125,7 @@ def test_with_any_padding_a_program_gives_the_features_of_its_network(
     assert (found - plain(images)).norm() <= 1e-5 * plain(images).norm()
 
 
-def test_the_images_are_not_overwritten():
+def test_the_input_images_are_not_overwritten():
     images = photos()
     before = images.clone()
     of(record(network("test_resnet"), SIZE), images)
@@ -183,7 +183,7 @@ def test_a_program_is_checked_before_it_is_used(monkeypatch: pytest.MonkeyPatch)
     assert record(plain, SIZE) is None
 
 
-def test_a_program_comes_back_from_its_file_bit_for_bit(tmp_path: Path):
+def test_a_program_read_from_its_file_is_bitwise_equal(tmp_path: Path):
     made, about = record(network("test_resnet"), SIZE), {"feature_dim": 96, "tokens": 0}
     save_program(tmp_path / "a.program", made, about)
     again, told = load_program(tmp_path / "a.program")
@@ -206,7 +206,7 @@ def test_a_damaged_program_file_is_ignored(tmp_path: Path, damage: str):
     assert load_program(path) is None
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path):
+def test_an_unwritable_cache_is_not_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     save_program(tmp_path / "file" / "a.program", record(network("test_resnet"), SIZE), {})
     assert load_program(tmp_path / "file" / "a.program") is None

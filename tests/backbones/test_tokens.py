@@ -48,14 +48,14 @@ def both(tag: str, weights: Path | None, precision: str = "float32") -> tuple[Ba
     return load_backbone(tag, **options), load_backbone(tag, tokens=True, **options)
 
 
-def test_the_mean_of_a_resnets_tokens_is_its_pooled_feature(weights):
+def test_the_mean_of_a_resnets_tokens_equals_its_pooled_feature(weights):
     pooled, spatial = both(TAG, weights)
     images = photos(pooled.record.preprocessing["input_size"])
     assert (spatial.record.tokens, spatial.record.feature_dim) == (25, 25 * 96)
     torch.testing.assert_close(apart(spatial(images), spatial.record).mean(1), pooled(images))
 
 
-def test_the_mean_of_the_embedded_backbones_tokens_is_its_pooled_feature():
+def test_the_mean_of_the_embedded_backbones_tokens_equals_its_pooled_feature():
     pooled, spatial = both("embedded", None)
     images = photos(pooled.record.preprocessing["input_size"], count=1)
     assert (spatial.record.tokens, spatial.record.feature_dim) == (81, 81 * 1280)
@@ -68,7 +68,7 @@ def test_the_papers_resnet_has_49_tokens_of_2048_values():
     assert (full.n_tokens, full.n_channels) == (49, 2048)
 
 
-def test_tokens_follow_the_map_row_by_row(weights):
+def test_tokens_are_the_positions_of_the_feature_map_in_row_order(weights):
     spatial = load_backbone(TAG, weights=weights, precision="float32", tokens=True)
     images = photos((3, 160, 160))
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_tokens_follow_the_map_row_by_row(weights):
 
 
 @pytest.mark.parametrize(("tag", "beside"), [("test_vit", 1), ("deit_tiny_distilled_patch16_224", 2)])
-def test_a_vits_tokens_are_its_patches_without_those_beside_them(tag, beside):
+def test_the_tokens_of_a_vit_are_its_patch_tokens_without_prefix_tokens(tag, beside):
     plain = network(tag)
     size = plain.pretrained_cfg["input_size"]
     spatial = TokenNetwork(plain, tag, size)
@@ -90,7 +90,7 @@ def test_a_vits_tokens_are_its_patches_without_those_beside_them(tag, beside):
     assert torch.equal(tokens, expected[:, beside:])
 
 
-def test_a_map_with_the_channels_last_gives_the_same_order():
+def test_a_channels_last_feature_map_gives_the_same_order():
     plain = timm.create_model(
         "swin_tiny_patch4_window7_224", pretrained=False, num_classes=0, img_size=64, window_size=2, embed_dim=24
     )
@@ -132,7 +132,7 @@ class OtherChannels(Sequence):
 
 
 @pytest.mark.parametrize("kind", [Sequence, Vector, Several, OtherChannels])
-def test_an_output_that_is_not_known_to_be_a_map_is_refused_at_once(kind):
+def test_an_output_of_unknown_layout_is_refused_at_once(kind):
     with pytest.raises(UsageError, match=r"some\.tag: its last feature map"):
         TokenNetwork(kind(), "some.tag", (3, 8, 8))
 
@@ -152,14 +152,14 @@ def test_a_recorded_backbone_gives_tokens_or_pooled_features_as_recorded(weights
         assert torch.equal(after(images), before(images))
 
 
-def test_tokens_and_pooled_features_of_one_backbone_are_told_apart(weights):
+def test_records_of_tokens_and_pooled_features_of_one_backbone_differ(weights):
     pooled, spatial = (backbone.record for backbone in both(TAG, weights))
     assert pooled.tokens == 0
     assert pooled.difference(spatial) == "tokens is 0 here and 25 there"
     assert BackboneRecord(**json.loads(json.dumps(spatial.to_dict()))) == spatial
 
 
-def test_a_record_from_before_there_were_tokens_is_of_pooled_features(weights):
+def test_a_record_without_the_field_for_tokens_means_pooled_features(weights):
     record = load_backbone(TAG, weights=weights).record
     older = {name: value for name, value in record.to_dict().items() if name != "tokens"}
     assert BackboneRecord(**older) == dataclasses.replace(record, tokens=0)

@@ -35,14 +35,14 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     ],
     ids=["plain", "state_dict", "model", "module", "state_dict_module"],
 )
-def test_every_wrapping_of_a_state_dict_is_understood(tmp_path, wrap):
+def test_every_known_layout_of_a_state_dict_is_read(tmp_path, wrap):
     state = network().state_dict()
     torch.save(wrap(state), tmp_path / "weights.pth")
     assert same(read_state_dict(tmp_path / "weights.pth"), state)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors", ""])
-def test_the_content_of_a_file_decides_and_not_its_name(tmp_path, suffix):
+def test_the_format_is_determined_by_the_content_not_the_name_of_a_file(tmp_path, suffix):
     state, path = network().state_dict(), tmp_path / f"weights{suffix}"
     safetensors.torch.save_file(state, path)
     assert same(read_state_dict(path), state)
@@ -51,7 +51,7 @@ def test_the_content_of_a_file_decides_and_not_its_name(tmp_path, suffix):
         assert same(read_state_dict(path), state)
 
 
-def test_half_precision_weights_fill_a_full_precision_network(tmp_path):
+def test_half_precision_weights_are_loaded_into_a_float32_network(tmp_path):
     half = network().half().state_dict()
     target = network()
     load_weights(target, half, tmp_path)
@@ -59,14 +59,14 @@ def test_half_precision_weights_fill_a_full_precision_network(tmp_path):
     torch.testing.assert_close(target.state_dict()["head.weight"].half(), half["head.weight"])
 
 
-def test_counters_that_old_files_lack_are_filled_in(tmp_path):
+def test_batch_norm_counters_missing_in_old_files_are_filled_in(tmp_path):
     state = {name: value for name, value in network().state_dict().items() if "num_batches_tracked" not in name}
     target = network()
     load_weights(target, state, tmp_path)
     assert same({name: target.state_dict()[name] for name in state}, state)
 
 
-def test_only_surplus_below_an_ignored_module_is_left_out(tmp_path):
+def test_surplus_tensors_are_ignored_only_in_ignored_modules(tmp_path):
     target = network()
     state = {**target.state_dict(), "fc.weight": torch.full((2, 2), torch.nan)}
     load_weights(target, state, tmp_path, ignored={"fc"})
@@ -77,7 +77,7 @@ def test_only_surplus_below_an_ignored_module_is_left_out(tmp_path):
         load_weights(target, state, tmp_path, ignored={"fc", "head"})
 
 
-def test_a_misfit_lists_five_names_and_counts_the_rest(tmp_path):
+def test_an_error_about_mismatched_tensors_lists_five_names_and_counts_the_rest(tmp_path):
     state = {f"layer{i}": torch.zeros(1) for i in range(4)}
     with pytest.raises(WeightsError, match=r"does not fit the network: ([^;]+; ){4}[^;]+ and \d+ more\."):
         load_weights(network(), state, tmp_path)
@@ -147,7 +147,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
-def test_a_file_that_is_no_weights_file_is_refused_in_its_own_sentence(tmp_path, kind):
+def test_each_kind_of_invalid_weights_file_has_its_own_message(tmp_path, kind):
     path = tmp_path / "weights.pth"
     make_bad_file(kind, path)
     with pytest.raises(WeightsError, match=BAD_FILES[kind]) as caught:
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_weights_file_is_refused_in_its_own_sentence(tmp_path,
     assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 600
 
 
-def test_code_in_a_weights_file_is_never_run(tmp_path):
+def test_code_in_a_weights_file_is_not_executed(tmp_path):
     class Evil:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "ran",))

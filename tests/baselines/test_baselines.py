@@ -47,7 +47,7 @@ def scaled(rows: TrainingRows, x: Tensor, kind: str) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("shape", [(30, 8), (6, 20)], ids=["more rows", "more features"])
-def test_least_squares_solves_the_normal_equations_by_either_gram_matrix(shape: tuple[int, int]) -> None:
+def test_least_squares_solves_the_normal_equations_with_either_gram_matrix(shape: tuple[int, int]) -> None:
     x, q = torch.randn(*shape, dtype=torch.double), torch.randn(shape[0], 3, dtype=torch.double)
     shifts = torch.tensor([0.1, 2.0, 30.0], dtype=torch.double)
     system, identity = LeastSquares(x), torch.eye(shape[1], dtype=torch.double)
@@ -58,13 +58,13 @@ def test_least_squares_solves_the_normal_equations_by_either_gram_matrix(shape: 
 
 
 @pytest.mark.parametrize("kind", DESCRIPTIONS)
-def test_descriptions_enter_at_unit_length(kind: str) -> None:
+def test_descriptions_are_scaled_to_unit_length(kind: str) -> None:
     length = describe_by(make_rows().prototypes, kind)(candidates_and_photos()[0]).norm(dim=1)
     torch.testing.assert_close(length, torch.ones_like(length))
 
 
 @pytest.mark.parametrize("dim", [8, 40])
-def test_ridge_is_the_minimum_of_its_class_balanced_cost(dim: int) -> None:
+def test_ridge_regression_minimises_its_class_balanced_cost(dim: int) -> None:
     rows, (candidates, photos) = make_rows(dim=dim), candidates_and_photos(dim)
     for setting, scorer in zip(RIDGE_GRID, ridge(rows, RIDGE_GRID), strict=True):
         describe = describe_by(rows.prototypes, setting["descriptions"])
@@ -82,7 +82,7 @@ def test_ridge_is_the_minimum_of_its_class_balanced_cost(dim: int) -> None:
         torch.testing.assert_close(scorer(photos, candidates), expected)
 
 
-def test_eszsl_is_the_published_product_of_two_inverses() -> None:
+def test_eszsl_equals_the_published_closed_form() -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     for setting, scorer in zip(ESZSL_GRID, eszsl(rows, ESZSL_GRID), strict=True):
         describe = describe_by(rows.prototypes, setting["descriptions"])
@@ -96,7 +96,7 @@ def test_eszsl_is_the_published_product_of_two_inverses() -> None:
 
 
 @pytest.mark.parametrize("dim", [8, 40])
-def test_sae_solves_sylvesters_equation(dim: int) -> None:
+def test_sae_solves_its_sylvester_equation(dim: int) -> None:
     rows, (candidates, photos) = make_rows(dim=dim), candidates_and_photos(dim)
     for setting, scorer in zip(SAE_GRID, sae(rows, SAE_GRID), strict=True):
         describe, weight = describe_by(rows.prototypes, setting["descriptions"]), setting["lambda"]
@@ -112,7 +112,7 @@ def test_sae_solves_sylvesters_equation(dim: int) -> None:
         torch.testing.assert_close(scorer(photos, candidates), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_conse_is_the_weighted_mean_of_the_most_probable_seen_descriptions() -> None:
+def test_conse_predicts_the_weighted_mean_of_the_most_probable_seen_descriptions() -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     settings = [{"decay": 0.01, "descriptions": "standardise", "top": top} for top in (1, 2, 1000)]
     (logits,) = (scorer(photos, candidates) for scorer in linear_probe(rows, [{"decay": 0.01}]))
@@ -127,7 +127,7 @@ def test_conse_is_the_weighted_mean_of_the_most_probable_seen_descriptions() -> 
             torch.testing.assert_close(scores[row], expected)
 
 
-def test_at_the_probes_optimum_the_gradient_is_nought() -> None:
+def test_the_gradient_of_the_linear_probe_is_zero_at_its_optimum() -> None:
     rows = make_rows()
     (scorer,) = linear_probe(rows, [{"decay": 0.05}])
     scaler, weight, bias = scorer.args
@@ -139,7 +139,7 @@ def test_at_the_probes_optimum_the_gradient_is_nought() -> None:
 
 
 @pytest.mark.parametrize("features", ["l2", "standard"])
-def test_class_norm_scores_by_the_published_sequence_of_maps(features: str) -> None:
+def test_class_norm_scores_equal_the_published_formula(features: str) -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     (scorer,) = class_norm(rows, [{"features": features, "descriptions": "raw", "width": 6, "epochs": 3}])
     first, _, second, one, _, other, last, *_ = scorer.args[1]
@@ -156,7 +156,7 @@ def test_class_norm_scores_by_the_published_sequence_of_maps(features: str) -> N
     torch.testing.assert_close(scorer(photos, candidates), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_class_norm_follows_from_its_seed_and_leaves_the_callers_randomness_alone() -> None:
+def test_class_norm_depends_on_its_seed_and_keeps_the_random_state_of_the_caller() -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     setting = {**CLASS_NORM_GRID[0], "width": 16}
     torch.manual_seed(5)
@@ -173,7 +173,7 @@ def reordered(rows: TrainingRows, photos: Tensor, classes: Tensor, attributes: T
 
 
 @pytest.mark.parametrize("method", [ridge, eszsl, sae, conse], ids=lambda method: method.__name__)
-def test_the_order_of_photos_classes_and_attributes_makes_no_difference(method: Callable) -> None:
+def test_scores_do_not_depend_on_the_order_of_photos_classes_and_attributes(method: Callable) -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     order, attributes = torch.randperm(6), torch.randperm(N_ATTRIBUTES)
     shuffled = reordered(rows, torch.randperm(len(rows)), torch.randperm(N_CLASSES), attributes)
@@ -185,7 +185,7 @@ def test_the_order_of_photos_classes_and_attributes_makes_no_difference(method: 
 
 
 @pytest.mark.parametrize("method", GRIDS, ids=lambda method: method.__name__)
-def test_a_score_depends_on_its_own_photo_and_class_alone(method: Callable) -> None:
+def test_a_score_depends_on_its_photo_and_class_only(method: Callable) -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     for scorer in method(rows, GRIDS[method]):
         scores = scorer(photos, candidates)
@@ -193,7 +193,7 @@ def test_a_score_depends_on_its_own_photo_and_class_alone(method: Callable) -> N
 
 
 @pytest.mark.parametrize("method", GRIDS, ids=lambda method: method.__name__)
-def test_a_setting_gives_the_same_scores_alone_as_within_its_grid(method: Callable) -> None:
+def test_a_setting_gives_the_same_scores_alone_and_in_its_grid(method: Callable) -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     grid = GRIDS[method]
     together = [scorer(photos, candidates) for scorer in method(rows, grid)]
@@ -203,7 +203,7 @@ def test_a_setting_gives_the_same_scores_alone_as_within_its_grid(method: Callab
 
 
 @pytest.mark.parametrize("method", GRIDS, ids=lambda method: method.__name__)
-def test_every_baseline_names_classes_without_photos_where_features_are_linear_in_the_description(
+def test_every_baseline_finds_unseen_classes_if_features_are_linear_in_the_description(
     method: Callable,
 ) -> None:
     generator = torch.Generator().manual_seed(3)
@@ -221,12 +221,12 @@ def test_every_baseline_names_classes_without_photos_where_features_are_linear_i
     assert best >= 0.8  # chance is 0.2
 
 
-def test_the_probes_grid_begins_with_the_strongest_penalty() -> None:
+def test_the_grid_of_the_linear_probe_begins_with_the_strongest_penalty() -> None:
     decays = [setting["decay"] for setting in PROBE_GRID]
     assert decays == sorted(decays, reverse=True)
 
 
-def test_the_oracle_leaves_each_photo_out_of_its_own_mean() -> None:
+def test_the_oracle_excludes_each_photo_from_the_mean_it_is_compared_with() -> None:
     rows, (_, photos) = make_rows(), candidates_and_photos()
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 1])  # class 2 has one photo alone
     oracle = PrototypeOracle(rows, {"features": "l2"}, photos, labels, 3)

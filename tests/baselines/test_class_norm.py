@@ -23,7 +23,7 @@ def test_standardisation_gives_every_unit_mean_zero_and_variance_one_over_the_cl
     torch.testing.assert_close(out.var(0), torch.ones(ATTRIBUTES).double(), rtol=1e-4, atol=0)
 
 
-def test_at_inference_standardisation_uses_the_running_average_of_what_training_saw() -> None:
+def test_at_inference_standardisation_uses_the_running_statistics_of_training() -> None:
     one, batches = ClassStandardisation(ATTRIBUTES, momentum=0.1).double(), [descriptions(6) for _ in range(3)]
     mean, variance = torch.zeros(ATTRIBUTES).double(), torch.ones(ATTRIBUTES).double()
     for h in batches:
@@ -35,7 +35,7 @@ def test_at_inference_standardisation_uses_the_running_average_of_what_training_
     torch.testing.assert_close((one.mean, one.variance), (mean, variance))  # inference moves nothing
 
 
-def test_a_single_class_is_finite_in_training_and_after() -> None:
+def test_a_single_class_gives_finite_values_in_training_and_inference() -> None:
     network = ClassNormNetwork(ATTRIBUTES, 8, 6).double()
 
     for mode in (True, False):

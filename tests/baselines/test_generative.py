@@ -57,12 +57,12 @@ def test_law_the_kl_of_the_posterior_is_the_closed_form_of_two_gaussians() -> No
     torch.testing.assert_close(gaussian_kl(mean, log_variance), kl_divergence(posterior, prior))
 
 
-def test_law_a_posterior_equal_to_the_prior_costs_nothing() -> None:
+def test_law_the_kl_of_a_posterior_equal_to_the_prior_is_zero() -> None:
     assert torch.equal(gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 3)), torch.zeros(2))
 
 
 @pytest.mark.parametrize("kl_weight", [0.02, 0.1, 1.0])
-def test_law_the_bound_is_likelihood_minus_kl_up_to_its_scale_and_a_constant(kl_weight: float) -> None:
+def test_law_the_elbo_is_likelihood_minus_kl_up_to_scale_and_a_constant(kl_weight: float) -> None:
     s_0, s_0_hat = rows(7, ATTRIBUTES), rows(7, ATTRIBUTES, seed=2)
     mean, log_variance = rows(7, ATTRIBUTES, seed=3), rows(7, ATTRIBUTES, seed=4)
     spread = (kl_weight / 2) ** 0.5
@@ -75,7 +75,7 @@ def test_law_the_bound_is_likelihood_minus_kl_up_to_its_scale_and_a_constant(kl_
 
 
 @pytest.mark.parametrize("norm", [0.0, 0.5, 1.0, 3.0])
-def test_law_the_penalty_of_a_linear_critic_is_the_squared_distance_of_its_norm_from_one(norm: float) -> None:
+def test_law_the_gradient_penalty_of_a_linear_critic_is_the_squared_distance_of_its_norm_from_one(norm: float) -> None:
     direction = torch.nn.functional.normalize(rows(1, ATTRIBUTES)[0], dim=0)
 
     penalty = gradient_penalty(lambda s: s @ (norm * direction), rows(6, ATTRIBUTES), rows(6, ATTRIBUTES, seed=2))
@@ -83,7 +83,7 @@ def test_law_the_penalty_of_a_linear_critic_is_the_squared_distance_of_its_norm_
     torch.testing.assert_close(penalty, torch.full((6,), (norm - 1) ** 2, dtype=torch.float64))
 
 
-def test_law_the_penalty_is_taken_between_the_real_and_the_fake_row() -> None:
+def test_law_the_gradient_penalty_is_evaluated_between_the_real_and_the_fake_row() -> None:
     real, fake = rows(200, 1), rows(200, 1, seed=2)
 
     penalty = gradient_penalty(lambda s: s.square().sum(-1) / 2, real, fake)  # the gradient at s is s itself
@@ -95,7 +95,7 @@ def test_law_the_penalty_is_taken_between_the_real_and_the_fake_row() -> None:
     assert penalty.std() > 0.1
 
 
-def test_law_the_critic_trains_nothing_of_the_generator_and_the_generator_nothing_of_the_critic() -> None:
+def test_law_the_losses_of_critic_and_generator_have_no_gradient_in_each_other() -> None:
     model = baseline(ConditionalGAN)
     x, s_0, labels = model.scaler(rows(6, FEATURES)), rows(6, ATTRIBUTES, seed=2), torch.arange(6)
     generator = [p for name, p in model.named_parameters() if not name.startswith("critic.")]
@@ -112,7 +112,7 @@ def test_law_the_critic_trains_nothing_of_the_generator_and_the_generator_nothin
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_law_a_photo_s_samples_follow_from_its_own_generator_and_not_from_the_rest_of_the_batch(
+def test_law_samples_of_a_photo_depend_on_its_own_generator_and_not_on_the_rest_of_the_batch(
     kind: Kind,
 ) -> None:
     model, x = baseline(kind), rows(3, FEATURES, seed=3)
@@ -127,7 +127,7 @@ def test_law_a_photo_s_samples_follow_from_its_own_generator_and_not_from_the_re
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_law_a_condition_encoded_once_gives_what_encoding_for_every_sample_gives(kind: Kind, norm: str) -> None:
+def test_law_encoding_the_condition_once_or_for_every_sample_gives_equal_samples(kind: Kind, norm: str) -> None:
     model, x = baseline(kind, denoiser={"norm": norm}), rows(2, FEATURES, seed=3)
     once = model.sample(model.encode(x), generators(1, 2), 4)
 
@@ -138,7 +138,7 @@ def test_law_a_condition_encoded_once_gives_what_encoding_for_every_sample_gives
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_photos_and_descriptions_enter_a_generative_baseline_as_they_enter_revcd(
+def test_generative_baselines_preprocess_photos_and_descriptions_as_revcd_does(
     kind: Kind,
 ) -> None:
     original, x, s = revcd().double().eval(), rows(4, FEATURES), rows(8, ATTRIBUTES)
@@ -162,7 +162,7 @@ def test_scores_are_mean_cosines_of_the_samples_with_the_descriptions() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "bound"), [(ConditionalVAE, 0.15), (ConditionalGAN, 0.45)])
-def test_law_the_mean_of_samples_of_a_gaussian_toy_is_its_posterior_mean(kind: Kind, bound: float) -> None:
+def test_law_the_mean_of_samples_for_gaussian_data_is_the_posterior_mean(kind: Kind, bound: float) -> None:
     """s = x M + noise: after 240 steps the samples' mean is x M, within the bound as a share of x M's own size."""
     generator = torch.Generator().manual_seed(1)
     x, lift = torch.randn(512, 4, generator=generator), torch.randn(4, 3, generator=generator)
@@ -190,7 +190,7 @@ def test_law_the_mean_of_samples_of_a_gaussian_toy_is_its_posterior_mean(kind: K
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_seeds_train_equal_baselines(kind: Kind) -> None:
+def test_equal_seeds_train_equal_generative_baselines(kind: Kind) -> None:
     def trained(seed: int) -> dict[str, Tensor]:
         data = TrainingRows(rows(32, FEATURES).float(), torch.arange(32) % CLASSES, rows(CLASSES, ATTRIBUTES).float())
         trainer = TRAINERS[kind](kind(revcd(train={"batch_size": 8, "epochs": 2})), data)
@@ -205,7 +205,7 @@ def test_equal_seeds_train_equal_baselines(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_classification_term_has_the_weight_of_the_settings_and_passes_over_mixtures(
+def test_the_classification_loss_has_the_configured_weight_and_excludes_mixtures(
     kind: Kind,
 ) -> None:
     prototypes, labels = rows(3, ATTRIBUTES), torch.tensor([0, 2, -1])

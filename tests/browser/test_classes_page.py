@@ -33,7 +33,7 @@ def page_file(document: dict, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_fits_a_phone_and_shows_hostile_names_as_they_are(page_file: Path, open_page, dark: bool):
+def test_the_page_fits_a_phone_and_shows_hostile_names_literally(page_file: Path, open_page, dark: bool):
     page = open_page(page_file, viewport=PHONE, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     first = page.locator("article").first
@@ -42,7 +42,7 @@ def test_the_page_fits_a_phone_and_shows_hostile_names_as_they_are(page_file: Pa
     assert "the classes cannot be distinguished" in first.inner_text()
 
 
-def test_pointing_at_a_cell_reads_it_out(page_file: Path, document: dict, open_page):
+def test_hovering_over_a_cell_shows_its_values(page_file: Path, document: dict, open_page):
     page = open_page(page_file)
     names, cosines = document["map"]["classes"], document["map"]["cosines"]
     box = page.locator("canvas").bounding_box()
@@ -66,7 +66,7 @@ def test_arrow_keys_move_from_cell_to_cell_and_stop_at_the_edge(page_file: Path,
     assert page.locator("#readout b").all_inner_texts() == names[:2]
 
 
-def test_search_leaves_the_pairs_of_a_class(page_file: Path, document: dict, open_page):
+def test_the_search_shows_only_the_pairs_of_a_class(page_file: Path, document: dict, open_page):
     page = open_page(page_file)
     page.locator("input[type=search]").fill("TWIN")
     shown = page.locator("article:visible")

@@ -50,7 +50,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_every_method_has_its_means_and_a_point_for_each_training(page_file: Path, open_page):
+def test_every_method_has_its_means_and_one_point_per_training(page_file: Path, open_page):
     page = open_page(page_file)
     rows = page.locator("#compared tbody tr")
     assert [text.split()[0] for text in rows.locator("td:first-child").all_inner_texts()] == [
@@ -62,7 +62,7 @@ def test_every_method_has_its_means_and_a_point_for_each_training(page_file: Pat
     assert rows.nth(2).locator("td").nth(2).inner_text().strip() == "–"
 
 
-def test_the_best_is_marked_and_a_bound_never_is(page_file: Path, open_page):
+def test_the_best_method_is_marked_and_bounds_are_not(page_file: Path, open_page):
     page = open_page(page_file)
     best = page.locator("#compared tbody tr").evaluate_all(
         "rows => rows.map(row => [...row.cells].flatMap((cell, k) => cell.classList.contains('best') ? [k] : []))"
@@ -70,7 +70,7 @@ def test_the_best_is_marked_and_a_bound_never_is(page_file: Path, open_page):
     assert best == [[2, 3, 4, 5], [1], []]
 
 
-def test_methods_are_sorted_by_a_figure_and_what_has_none_comes_last(page_file: Path, open_page):
+def test_methods_are_sorted_by_a_metric_and_those_without_it_come_last(page_file: Path, open_page):
     page = open_page(page_file)
     page.locator("#compared th", has_text="U").first.locator("button").click()
     names = page.locator("#compared tbody td:first-child bdi").all_inner_texts()
@@ -79,7 +79,7 @@ def test_methods_are_sorted_by_a_figure_and_what_has_none_comes_last(page_file: 
     assert page.locator("#compared tbody td:first-child bdi").all_inner_texts() == ["linear-probe", "ridge", "revcd"]
 
 
-def test_hostile_text_is_shown_as_it_is_and_a_phone_is_not_moved_sideways(page_file: Path, open_page):
+def test_hostile_text_is_shown_literally_and_a_phone_does_not_scroll_sideways(page_file: Path, open_page):
     page = open_page(page_file, viewport=PHONE, dark=True)
     assert HOSTILE in page.locator("header").inner_text() and HOSTILE in page.locator("#methods > p").last.inner_text()
     assert HOSTILE in page.locator("#trainings").inner_text()

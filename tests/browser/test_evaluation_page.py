@@ -73,7 +73,7 @@ def scan(page) -> dict[str, list[int]]:
     )
 
 
-def test_figures_are_shown_with_and_without_scripts(page_file: Path, open_page, browser):
+def test_metrics_are_shown_with_and_without_javascript(page_file: Path, open_page, browser):
     figures = scores_of(ANSWERS, SEEN, NAMES).report(0.0).headline()
     context = browser.new_context(java_script_enabled=False)
     still = context.new_page()
@@ -88,7 +88,7 @@ def test_figures_are_shown_with_and_without_scripts(page_file: Path, open_page, 
     context.close()
 
 
-def test_hostile_names_are_shown_as_they_are(page_file: Path, open_page):
+def test_hostile_names_are_shown_literally(page_file: Path, open_page):
     page = open_page(page_file)
     assert HOSTILE in column(page, "per-class", 1)
     for part in ("header", "#confused", "#worst h3 + .photos", "#worst > p", "#facts", "#goto"):
@@ -97,7 +97,7 @@ def test_hostile_names_are_shown_as_they_are(page_file: Path, open_page):
     assert page.locator("img").evaluate("image => image.naturalWidth") == 60
 
 
-def test_the_curve_is_read_out_where_one_points(page_file: Path, open_page):
+def test_hovering_over_the_curve_shows_the_values_there(page_file: Path, open_page):
     page, report = open_page(page_file), scores_of(ANSWERS, SEEN, NAMES).report(0.0)
     readout = {name: page.locator(f"#point [data-of={name}]") for name in ("gamma", "S", "U", "H")}
     own = [f"{100 * share:.1f} %" for share in (report.acc_seen, report.acc_unseen, report.harmonic_mean)]
@@ -114,7 +114,7 @@ def test_the_curve_is_read_out_where_one_points(page_file: Path, open_page):
     assert [readout[name].inner_text() for name in "SUH"] == own
 
 
-def test_the_confusion_of_every_cell_is_drawn_and_read_out(page_file: Path, open_page):
+def test_every_cell_of_the_confusion_matrix_is_drawn_and_its_values_shown(page_file: Path, open_page):
     page = open_page(page_file)
     of_class, counts = {0: 4, 1: 2, 2: 8}, {(true, answer): photos for true, answer, photos in ANSWERS}
     places, expected = scan(page), {}
@@ -139,7 +139,7 @@ def test_the_confusion_of_every_cell_is_drawn_and_read_out(page_file: Path, open
     assert [each > 80 for each in opacity] == [filled for _, _, filled in expected.values()]
 
 
-def test_the_matrix_is_steered_by_keys_and_by_a_class_s_name(page_file: Path, open_page):
+def test_a_cell_of_the_matrix_is_selected_by_keys_and_by_class_name(page_file: Path, open_page):
     page = open_page(page_file)
     page.locator("#matrix").focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight"):  # the first one selects the first cell
@@ -151,7 +151,7 @@ def test_the_matrix_is_steered_by_keys_and_by_a_class_s_name(page_file: Path, op
     assert page_says(page).startswith("true class okapi, predicted okapi: 5 photos of 8")
 
 
-def test_tables_are_sorted_by_a_click_and_narrowed_by_a_search(page_file: Path, open_page):
+def test_tables_are_sorted_by_a_click_and_filtered_by_a_search(page_file: Path, open_page):
     page = open_page(page_file)
     assert column(page, "per-class", 3) == ["0.0", "62.5", "75.0"]
     for times, expected in ((1, ["8", "4", "2"]), (2, ["2", "4", "8"])):
@@ -168,7 +168,7 @@ def test_tables_are_sorted_by_a_click_and_narrowed_by_a_search(page_file: Path, 
     assert column(page, "per-attribute", 3) == ["-0.25", "0.75"]
 
 
-def test_a_matrix_of_200_classes_can_be_read(make_page, open_page):
+def test_a_matrix_of_200_classes_is_readable(make_page, open_page):
     scores = many_classes()
     page = open_page(make_page(scores))
     assert page.locator("#goto option").count() == 201
@@ -181,12 +181,12 @@ def test_a_matrix_of_200_classes_can_be_read(make_page, open_page):
 
 
 @pytest.mark.parametrize("kind", ["few", "many"])
-def test_a_phone_shows_the_page_without_moving_it_sideways(kind: str, page_file: Path, make_page, open_page):
+def test_a_phone_shows_the_page_without_sideways_scrolling(kind: str, page_file: Path, make_page, open_page):
     page = open_page(page_file if kind == "few" else make_page(many_classes()), viewport=PHONE, dark=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_an_evaluation_with_nothing_unseen_has_a_page_too(make_page, open_page):
+def test_an_evaluation_without_unseen_classes_has_a_page_too(make_page, open_page):
     scores = scores_of([(0, 0, 3), (0, 1, 1)], (True, True), NAMES[:2])
     page = open_page(make_page(scores, attributes=()))
     assert page.locator("#curve").count() == 0

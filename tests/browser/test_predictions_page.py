@@ -74,7 +74,7 @@ def at(page) -> str | None:
     return page.evaluate("document.activeElement.closest('article')?.dataset.path")
 
 
-def test_hostile_names_are_shown_as_they_are(page_file: Path, open_page):
+def test_hostile_names_are_shown_literally(page_file: Path, open_page):
     page = open_page(page_file)
     assert page.locator("article").count() == len(PHOTOS)
     assert page.locator("#p3 h3").text_content().strip().startswith(HOSTILE)
@@ -87,9 +87,7 @@ def test_hostile_names_are_shown_as_they_are(page_file: Path, open_page):
     assert HOSTILE in dialog.locator(".why tbody th").all_inner_texts()
 
 
-def test_photos_are_grouped_by_class_in_order_of_names_and_those_without_an_answer_come_last(
-    page_file: Path, open_page
-):
+def test_photos_are_grouped_by_class_name_and_those_without_a_prediction_come_last(page_file: Path, open_page):
     page = open_page(page_file)
     heads = [head.inner_text().split("\n") for head in page.locator("details.group > summary").all()]
     assert heads[1:] == [["ox", "2"], ["yak", "unseen", "1"], ["Failed", "1"], ["None of these", "1"]]
@@ -98,7 +96,7 @@ def test_photos_are_grouped_by_class_in_order_of_names_and_those_without_an_answ
     assert page.locator("#p1").is_hidden() and page.locator("#p2").is_visible()
 
 
-def test_one_grid_has_the_order_that_is_asked_for(page_file: Path, open_page):
+def test_the_single_grid_has_the_selected_order(page_file: Path, open_page):
     page = open_page(page_file)
     tool(page, "grouped").uncheck()
     for order, expected in {"": "123456", "sure": "143256", "unsure": "562341", "path": "213456"}.items():
@@ -106,7 +104,7 @@ def test_one_grid_has_the_order_that_is_asked_for(page_file: Path, open_page):
         assert shown(page) == [PHOTOS[int(number) - 1].path for number in expected]
 
 
-def test_a_filter_leaves_what_matches(page_file: Path, open_page):
+def test_a_filter_shows_only_matching_photos(page_file: Path, open_page):
     page = open_page(page_file)
     cases = [
         ({"text": "BROKEN"}, {5}),
@@ -134,9 +132,7 @@ def test_a_filter_leaves_what_matches(page_file: Path, open_page):
     assert len(shown(page)) == len(PHOTOS)
 
 
-def test_attributes_nearer_to_the_predicted_class_come_first_in_standard_deviations_over_classes(
-    page_file: Path, open_page
-):
+def test_attributes_are_sorted_by_closeness_to_the_predicted_class_in_standard_deviations(page_file: Path, open_page):
     page = open_page(page_file)
     page.locator("#p1 a").click()
     why = page.locator(".why")
@@ -149,7 +145,7 @@ def test_attributes_nearer_to_the_predicted_class_come_first_in_standard_deviati
     assert '"joint"' in note and "compares image features" in note
 
 
-def test_the_winner_can_be_compared_with_any_candidate_and_with_the_average(page_file: Path, open_page):
+def test_the_predicted_class_can_be_compared_with_any_candidate_and_the_average(page_file: Path, open_page):
     page = open_page(page_file)
     page.locator("#p1 a").click()
     why = page.locator(".why")
@@ -163,7 +159,7 @@ def test_the_winner_can_be_compared_with_any_candidate_and_with_the_average(page
     assert rows == ["For ox", HOSTILE, "horns", f"For {HOSTILE}", "size", "wool"]
 
 
-def test_the_keyboard_moves_opens_leafs_and_closes(page_file: Path, open_page):
+def test_the_keyboard_moves_the_focus_opens_turns_pages_and_closes(page_file: Path, open_page):
     page = open_page(page_file)
     tool(page, "grouped").uncheck()
     page.evaluate("document.activeElement.blur()")
@@ -190,7 +186,7 @@ def test_the_keyboard_moves_opens_leafs_and_closes(page_file: Path, open_page):
     assert page.evaluate("document.activeElement.name") == "text"
 
 
-def test_a_photo_without_an_answer_opens_with_its_reason_and_no_why(page_file: Path, open_page):
+def test_a_photo_without_a_prediction_shows_its_reason_and_no_explanation(page_file: Path, open_page):
     page = open_page(page_file)
     page.locator("#p6 a").click()
     dialog = page.get_by_role("dialog", name="None of these")
@@ -213,7 +209,7 @@ def test_a_phone_needs_no_sideways_scrolling(page_file: Path, open_page, dark: b
     assert max(widths) <= PHONE["width"]
 
 
-def test_without_javascript_every_photo_is_there_with_all_candidates(page_file: Path, open_page):
+def test_without_javascript_every_photo_is_shown_with_all_candidates(page_file: Path, open_page):
     page = open_page(page_file, scripts=False)
     assert shown(page) == [each.path for each in PHOTOS]
     assert page.locator("article img").count() == 4
@@ -221,7 +217,7 @@ def test_without_javascript_every_photo_is_there_with_all_candidates(page_file: 
     assert page.locator(".tools").is_hidden() and page.locator(".viewer").is_hidden()
 
 
-def test_paper_has_every_candidate_and_no_controls(page_file: Path, open_page):
+def test_the_printed_page_has_every_candidate_and_no_controls(page_file: Path, open_page):
     page = open_page(page_file)
     page.emulate_media(media="print")
     assert page.locator("#p1 li:visible").all_inner_texts() == ["ox\n90.0", "yak\n8.0", f"{HOSTILE}\n2.0"]

@@ -11,7 +11,7 @@ import torch
 from revcd_cli.checkpoint.calibration import Calibration
 
 
-def test_a_calibration_takes_the_penalty_from_the_scores_of_seen_classes():
+def test_a_calibration_subtracts_the_penalty_from_the_scores_of_seen_classes():
     scores, seen = torch.tensor([[2.0, 4.0, -6.0]]), torch.tensor([True, False, True])
     assert Calibration(gamma=0.5).apply(scores, seen).tolist() == [[1.5, 4.0, -6.5]]
     assert torch.equal(Calibration().apply(scores, seen), scores)
@@ -19,12 +19,12 @@ def test_a_calibration_takes_the_penalty_from_the_scores_of_seen_classes():
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Calibration)])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_a_number_calibrates_nothing(name: str, value: float):
+def test_a_calibration_refuses_nan_and_infinity(name: str, value: float):
     with pytest.raises(ValueError, match=name):
         Calibration(**{name: value})
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
-def test_a_temperature_is_above_zero(temperature: float):
+def test_a_temperature_must_be_positive(temperature: float):
     with pytest.raises(ValueError, match="temperature"):
         Calibration(temperature=temperature)

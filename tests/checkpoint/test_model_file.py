@@ -103,7 +103,7 @@ def with_header(header: Any) -> bytes:
 
 
 @pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
-def test_weights_come_back_bit_for_bit(tmp_path: Path, settings: dict):
+def test_loaded_weights_are_bitwise_equal_to_the_saved_ones(tmp_path: Path, settings: dict):
     before = make_checkpoint(settings)
     save_checkpoint(tmp_path / "model", before)
     after = load_checkpoint(tmp_path / "model")
@@ -129,7 +129,7 @@ def test_a_loaded_model_gives_identical_scores(tmp_path: Path, settings: dict, r
     assert torch.equal(scores(before), scores(after))
 
 
-def test_everything_beside_the_weights_comes_back(saved: Path):
+def test_everything_except_the_weights_is_read_back(saved: Path):
     before, after = make_checkpoint(), load_checkpoint(saved)
     for name in ("seen", "backbone", "calibrations", "dataset", "metrics", "seed"):
         assert getattr(after, name) == getattr(before, name)
@@ -145,7 +145,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(saved: Path, tmp_path: Path):
     assert file_sha256(tmp_path / "again") == file_sha256(tmp_path / "loaded") == file_sha256(saved)
 
 
-def test_a_rule_that_validation_never_tried_has_no_calibration():
+def test_a_rule_without_validation_has_no_calibration():
     checkpoint = make_checkpoint()
     assert checkpoint.calibration_for("cosine") == CALIBRATIONS["cosine"]
     checkpoint = dataclasses.replace(checkpoint, calibrations={"evidence": CALIBRATIONS["evidence"]})
@@ -182,7 +182,7 @@ class Evil:
         return Path.touch, (self.sentinel,)
 
 
-def test_a_pickle_is_refused_and_not_run(tmp_path: Path):
+def test_a_pickle_is_refused_and_not_executed(tmp_path: Path):
     (tmp_path / "model.pt").write_bytes(pickle.dumps(Evil(tmp_path / "sentinel"), protocol=2))
     with pytest.raises(CheckpointError, match="PyTorch pickle"):
         load_checkpoint(tmp_path / "model.pt")
@@ -303,7 +303,7 @@ def test_each_kind_of_damage_has_its_own_message(saved: Path, damage: str):
     assert len(caught.value.message) < len(str(saved)) + 300
 
 
-def test_of_many_tensors_that_do_not_fit_five_are_named(saved: Path):
+def test_an_error_about_many_mismatched_tensors_names_five(saved: Path):
     rewrite(saved, tensors=lambda tensors: [tensors.pop(name) for name in list(tensors) if name != "class_table"])
     with pytest.raises(CheckpointError, match=r"and \d+ more") as caught:
         load_checkpoint(saved)
@@ -328,7 +328,7 @@ def test_a_shipped_model_is_found_by_its_name(shipped: Path):
     assert load_checkpoint("birds").name == "birds"
 
 
-def test_a_file_goes_before_a_shipped_model_of_that_name(
+def test_a_file_takes_precedence_over_a_shipped_model_of_that_name(
     shipped: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -337,7 +337,7 @@ def test_a_file_goes_before_a_shipped_model_of_that_name(
     assert find_checkpoint(saved) == saved
 
 
-def test_a_name_that_is_nearly_a_shipped_model_is_asked_about(shipped: Path):
+def test_an_unknown_model_name_is_an_error_that_suggests_a_shipped_model(shipped: Path):
     with pytest.raises(CheckpointError) as caught:
         find_checkpoint("animels")
     assert 'No model "animels"' in caught.value.message and 'did you mean "animals"?' in caught.value.message

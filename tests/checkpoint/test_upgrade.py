@@ -25,7 +25,7 @@ def scores(path: Path, rule: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_every_tensor_of_format_4_has_its_place_and_its_value_in_format_5(name: str):
+def test_every_tensor_of_format_4_has_its_name_and_value_in_format_5(name: str):
     old = {key.removeprefix("model."): value for key, value in load_file(FOLDER / f"{name}.safetensors").items()}
     del old["class_table"]
     model = load_checkpoint(FOLDER / f"{name}.safetensors").model
@@ -40,7 +40,7 @@ def test_every_tensor_of_format_4_has_its_place_and_its_value_in_format_5(name: 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", KEPT)
-def test_a_model_of_format_4_gives_the_scores_it_gave(name: str, rule: str):
+def test_a_model_of_format_4_gives_unchanged_scores(name: str, rule: str):
     expected = load_file(FOLDER / "scores.safetensors")[f"{name}.{rule}"]
     torch.testing.assert_close(scores(FOLDER / f"{name}.safetensors", rule), expected, rtol=1e-5, atol=1e-6)
 

@@ -112,7 +112,7 @@ def test_help_is_printed_without_importing_anything_heavy(command: str):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_example_in_the_help_stands_on_a_line_of_its_own(command: str, capsys: pytest.CaptureFixture[str]):
+def test_each_example_in_the_help_has_a_line_of_its_own(command: str, capsys: pytest.CaptureFixture[str]):
     found = typer.main.get_command(app)
     for name in command.split():
         found = found.commands[name]
@@ -168,12 +168,12 @@ def test_an_error_is_a_message_with_a_hint_and_no_traceback(capsys: pytest.Captu
     assert "Traceback" not in printed.err
 
 
-def test_a_traceback_is_there_for_those_who_ask(capsys: pytest.CaptureFixture[str]):
+def test_a_traceback_is_printed_on_request(capsys: pytest.CaptureFixture[str]):
     assert main(["models", "show", "no such model", "-vv"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_defect_is_one_message_and_exit_code_1():
+def test_an_unexpected_exception_is_one_message_and_exit_code_1():
     done = run("defect", code=EXTRA_COMMANDS)
     assert done.returncode == 1
     assert done.stderr.startswith("error: unexpected ZeroDivisionError")
@@ -182,7 +182,7 @@ def test_a_defect_is_one_message_and_exit_code_1():
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_work_cleanly(number: signal.Signals, code: int):
+def test_a_signal_ends_the_command_cleanly(number: signal.Signals, code: int):
     command = [sys.executable, "-c", EXTRA_COMMANDS, "wait"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
@@ -223,7 +223,7 @@ def test_results_and_progress_do_not_mix_on_one_terminal():
     assert re.findall(r"(?<=[\r\n])row \d(?=\r\n)", lines) == ["row 1", "row 2", "row 3"]
 
 
-def test_no_progress_is_drawn_where_stderr_is_not_a_terminal():
+def test_no_progress_is_drawn_if_stderr_is_not_a_terminal():
     done = run("many", code=EXTRA_COMMANDS, env={"FORCE_COLOR": "1"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "row 1\nrow 2\nrow 3\n", "")
 
@@ -239,7 +239,7 @@ SURROUNDINGS = {
 
 
 @pytest.mark.parametrize("surroundings", SURROUNDINGS)
-def test_hostile_names_are_shown_literally_in_every_surrounding(surroundings: str, tmp_path: Path):
+def test_hostile_names_are_shown_literally_in_every_environment(surroundings: str, tmp_path: Path):
     path = tmp_path / "[bold]model.safetensors"
     write_model(path, classes={"names": HOSTILE, "seen": HOSTILE[:1], "attributes": HOSTILE})
     done = run("models", "show", str(path), env=SURROUNDINGS[surroundings])
@@ -259,7 +259,7 @@ def test_hostile_names_are_shown_literally_in_every_surrounding(surroundings: st
 
 
 @pytest.mark.parametrize("surroundings", SURROUNDINGS)
-def test_json_is_the_same_in_every_surrounding(surroundings: str, tmp_path: Path):
+def test_json_is_the_same_in_every_environment(surroundings: str, tmp_path: Path):
     document = write_model(tmp_path / "m.safetensors", dataset={"name": HOSTILE[0]})
     done = run("models", "show", str(tmp_path / "m.safetensors"), "--json", env=SURROUNDINGS[surroundings])
     shown = json.loads(done.stdout)
@@ -303,7 +303,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 
 
 @SHELL
-def test_a_reader_that_goes_away_is_no_error_to_report(tmp_path: Path):
+def test_a_closed_pipe_is_not_reported_as_an_error(tmp_path: Path):
     write_model(tmp_path / "m.safetensors", metrics={str(n): 0.5 for n in range(20_000)})
     done = shell(f"$REVCD models show {tmp_path}/m.safetensors | head -n 1")
     assert done.stdout.count("\n") == 1
@@ -338,7 +338,7 @@ def test_info_names_versions_device_and_folders(capsys: pytest.CaptureFixture[st
     assert facts["device"] in capsys.readouterr().out
 
 
-def test_info_still_answers_where_torch_is_broken(tmp_path: Path):
+def test_info_works_although_torch_is_broken(tmp_path: Path):
     (tmp_path / "torch.py").write_text("raise OSError('libtorch is missing')")
     done = run("info", "--json", env={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}, cwd=tmp_path)
     assert done.returncode == 0

@@ -32,7 +32,7 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
-def test_json_and_page_tell_the_same(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_json_and_page_hold_the_same_findings(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     page = tmp_path / "page.html"
     assert main(["classes", "suggest", str(mine), "-o", str(page), "--json", "-q"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -49,7 +49,7 @@ def test_json_and_page_tell_the_same(mine: Path, tmp_path: Path, capsys: pytest.
         assert step in plain
 
 
-def test_a_pipe_gets_pairs_attributes_and_advice_as_bare_lines(mine: Path, capsys: pytest.CaptureFixture[str]):
+def test_in_a_pipe_pairs_attributes_and_advice_are_plain_lines(mine: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["classes", "suggest", str(mine)]) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
@@ -61,7 +61,7 @@ def test_a_pipe_gets_pairs_attributes_and_advice_as_bare_lines(mine: Path, capsy
     assert "1 pair of classes has a cosine above 0.95" in printed.err
 
 
-def test_with_a_model_its_attributes_must_be_there(mine: Path, capsys: pytest.CaptureFixture[str]):
+def test_with_a_model_the_table_must_have_its_attributes(mine: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["classes", "suggest", str(mine), "--model", "animals"]) == 4
     assert "mine.csv:1:" in capsys.readouterr().err
 
@@ -77,7 +77,7 @@ def test_an_invalid_table_exits_with_4_and_writes_no_page(
     assert not (tmp_path / "p.html").exists()
 
 
-def test_an_existing_page_is_kept_and_another_kind_of_file_is_refused(mine: Path, tmp_path: Path):
+def test_an_existing_page_is_kept_and_other_file_types_are_refused(mine: Path, tmp_path: Path):
     page = tmp_path / "page.html"
     page.write_text("kept")
     assert main(["classes", "suggest", str(mine), "-o", str(page), "-q"]) == 2
@@ -86,7 +86,7 @@ def test_an_existing_page_is_kept_and_another_kind_of_file_is_refused(mine: Path
     assert main(["classes", "suggest", str(mine), "-o", str(tmp_path / "page.csv"), "-q"]) == 2
 
 
-def test_the_shipped_model_s_table_is_looked_over_without_torch(tmp_path: Path):
+def test_the_table_of_the_shipped_model_is_analysed_without_torch(tmp_path: Path):
     table = tmp_path / "animals.csv"
     assert main(["models", "show", "animals", "--save-classes", str(table), "-q"]) == 0
     code = (

@@ -40,7 +40,7 @@ def test_quiet_leaves_results_and_errors(capsys: pytest.CaptureFixture[str]):
     assert (printed.out, printed.err) == ("a result\n", "error: an error\n")
 
 
-def test_details_are_for_those_who_ask(capsys: pytest.CaptureFixture[str]):
+def test_details_are_printed_only_on_request(capsys: pytest.CaptureFixture[str]):
     console.detail("a detail")
     assert capsys.readouterr().err == ""
 
@@ -55,7 +55,7 @@ def test_details_are_for_those_who_ask(capsys: pytest.CaptureFixture[str]):
         ("斑马 🦓 👨‍👩‍👧", "斑马 🦓 👨‍👩‍👧"),
     ],
 )
-def test_text_is_shown_literally_and_steers_no_terminal(text: str, shown: str, capsys: pytest.CaptureFixture[str]):
+def test_text_is_shown_literally_without_escape_sequences(text: str, shown: str, capsys: pytest.CaptureFixture[str]):
     console.note(text)
     console.warn(text)
     console.result(text)
@@ -74,7 +74,7 @@ def test_a_message_is_not_cut_to_the_width_of_the_terminal(
 
 
 @pytest.mark.parametrize(("no_color", "colored"), [(False, True), (True, False)])
-def test_no_color_means_no_escape_sequences_for_colours(
+def test_no_color_disables_escape_sequences_for_colours(
     no_color: bool, colored: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -95,12 +95,12 @@ def test_pairs_are_aligned_and_long_values_stay_in_their_column(capsys: pytest.C
     assert capsys.readouterr().out == "name  first\n      second\nn     3\n"
 
 
-def test_json_results_refuse_what_json_cannot_say():
+def test_json_results_refuse_nan():
     with pytest.raises(ValueError):
         console.result_json({"score": float("nan")})
 
 
-def test_a_home_folder_is_understood_after_an_equals_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_tilde_after_an_equals_sign_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert expand(Path("~/x.csv")) == tmp_path / "x.csv"

@@ -22,7 +22,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "root"
 
 
-def test_list_says_which_benchmarks_are_here_and_what_they_lack(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_list_names_the_benchmarks_found_and_their_missing_files(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "list", "--data-root", str(root), "--json"]) == 0
     found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert set(found) == {"awa1", "awa2", "cub", "sun", "apy"}
@@ -52,7 +52,7 @@ def test_the_data_root_may_come_from_the_environment(
     assert str(root / "AWA2") in capsys.readouterr().out
 
 
-def test_download_prints_the_folder_alone(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_download_prints_only_the_folder(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with zipfile.ZipFile(tmp_path / "copy.zip", "w") as opened:
         for name in ("res101.mat", "att_splits.mat"):
             opened.writestr(f"xlsa17/data/SUN/{name}", b"MATLAB 5.0")
@@ -79,12 +79,12 @@ def test_an_offline_download_fails_and_says_where_the_files_belong(root: Path, c
         ["chek", "x.csv"],
     ],
 )
-def test_a_wrong_call_is_a_usage_error(arguments: list[str], root: Path, capsys: pytest.CaptureFixture[str]):
+def test_invalid_arguments_are_a_usage_error(arguments: list[str], root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", *arguments]) == 2
     assert capsys.readouterr().out == ""
 
 
-def test_check_prints_what_it_found_and_warns_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_check_prints_its_report_and_warns_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "[red].csv"
     path.write_text("class,stripes,hooves\nzebra,1,2\n[bold]fox,1,2\n")
     assert main(["data", "check", str(path)]) == 0

@@ -48,7 +48,7 @@ def test_evaluation_prints_s_u_h_and_t1(trained, capsys: pytest.CaptureFixture[s
     assert "4 seen and 2 unseen candidates" in capsys.readouterr().err
 
 
-def test_an_evaluation_as_json_says_what_was_evaluated_on_what(trained, capsys: pytest.CaptureFixture[str]):
+def test_an_evaluation_as_json_names_the_model_and_the_data(trained, capsys: pytest.CaptureFixture[str]):
     assert evaluate(trained, "--format", "json", "-q") == 0
     document = document_of(capsys)
     metrics, about = document["metrics"], read_metadata(trained.model)
@@ -66,7 +66,7 @@ def test_an_evaluation_as_json_says_what_was_evaluated_on_what(trained, capsys: 
     ]
 
 
-def test_an_evaluation_can_be_kept_as_files(trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_evaluation_can_be_written_to_files(trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     report = tmp_path / "new" / "report"
     assert evaluate(trained, f"-o={report}", "--format", "json", "-q") == 0
     document = document_of(capsys)
@@ -87,7 +87,7 @@ def test_an_evaluation_can_be_kept_as_files(trained, tmp_path: Path, capsys: pyt
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == document
 
 
-def test_each_class_s_accuracy_is_shown_when_asked(trained, capsys: pytest.CaptureFixture[str]):
+def test_accuracy_per_class_is_printed_on_request(trained, capsys: pytest.CaptureFixture[str]):
     assert evaluate(trained, "--per-class", "-q") == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     start = lines.index(["class", "", "photos", "percent"]) + 1
@@ -99,9 +99,7 @@ def test_the_rule_of_an_evaluation_can_be_chosen(trained, capsys: pytest.Capture
     assert document_of(capsys)["rule"] == "cosine"
 
 
-def test_the_same_data_set_elsewhere_gives_the_same_figures(
-    trained, dataset_copy: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_moved_data_set_gives_the_same_figures(trained, dataset_copy: Path, capsys: pytest.CaptureFixture[str]):
     documents = []
     for folder in (trained.folder, dataset_copy):
         assert evaluate(trained, "--format", "json", "-q", folder=folder) == 0
@@ -130,7 +128,7 @@ def move(line: str, part: str):
     ],
     ids=["a training photo is tested", "a test photo is missing", "a seen class is unseen"],
 )
-def test_another_split_than_the_model_s_is_refused_and_the_reason_is_given(
+def test_another_split_than_that_of_the_model_is_refused_with_the_reason(
     change, says: str, trained, dataset_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     images = dataset_copy / "images.csv"
@@ -142,7 +140,9 @@ def test_another_split_than_the_model_s_is_refused_and_the_reason_is_given(
     assert not (tmp_path / "report").exists()
 
 
-def test_a_photo_in_two_parts_is_refused_by_line(trained, dataset_copy: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_photo_in_two_parts_of_the_split_is_refused_with_its_line(
+    trained, dataset_copy: Path, capsys: pytest.CaptureFixture[str]
+):
     with (dataset_copy / "images.csv").open("a", encoding="utf-8") as stream:
         stream.write("\nred/0.png,red,test_seen\n")
     assert evaluate(trained, folder=dataset_copy) == 4

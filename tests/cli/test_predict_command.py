@@ -108,7 +108,7 @@ def expected(photos: Path) -> list[tuple]:
     return [row for prediction in found for row in rows(prediction)]
 
 
-def test_a_csv_holds_what_python_answers(written: dict[str, Path], expected: list[tuple], photos: Path):
+def test_a_csv_holds_the_predictions_of_the_python_api(written: dict[str, Path], expected: list[tuple], photos: Path):
     found = table_of(written["csv"])
     assert tuple(found[0]) == COLUMNS
     assert [tuple(row.values()) for row in found] == [
@@ -133,18 +133,18 @@ def test_a_page_holds_the_same_numbers_and_a_picture_of_each_photo(written: dict
     assert [len(mean.split()) for mean in re.findall(r' data-mean="([^"]*)"', text)] == [n_attributes] * 2
 
 
-def test_a_page_says_how_large_it_is(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_size_of_a_page_is_reported(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert predict(photos, "-o", tmp_path / "report.html") == 0
     size = (tmp_path / "report.html").stat().st_size
     assert f"({size / 1e6:.1f} MB, {size / 2e3:.1f} kB per photo)" in capsys.readouterr().err
 
 
-def test_tab_separated_lines_hold_the_best_class_of_each_photo(written: dict[str, Path], expected: list[tuple]):
+def test_tsv_output_holds_the_best_class_of_each_photo(written: dict[str, Path], expected: list[tuple]):
     lines = [line.split("\t") for line in written["tsv"].read_text(**TEXT).splitlines()]
     assert lines == [[row[0], row[2], str(row[3])] for row in expected if row[1] == 1]
 
 
-def test_json_tells_what_the_answers_come_from(written: dict[str, Path]):
+def test_json_names_the_origin_of_the_predictions(written: dict[str, Path]):
     document = json.loads(written["json"].read_text(**TEXT))
     own = read_class_table("animals")
     assert document["model"] == {"name": "animals", "sha256": own.sha256}
@@ -165,7 +165,7 @@ def test_a_format_on_stdout_is_the_same_as_in_a_file(
     assert b"model animals" in printed.err
 
 
-def test_in_a_pipe_results_are_lines_of_three_cells_and_all_else_is_on_stderr(
+def test_in_a_pipe_results_are_lines_of_three_cells_and_messages_go_to_stderr(
     written: dict[str, Path], photos: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert predict(photos) == 0
@@ -220,7 +220,7 @@ def test_when_no_photo_can_be_read_the_exit_code_is_1_and_the_table_is_still_wri
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_an_output_that_exists_is_left_alone(form: str, photos: Path, tmp_path: Path):
+def test_an_existing_output_is_not_changed(form: str, photos: Path, tmp_path: Path):
     output = tmp_path / f"out.{form}"
     output.write_text("mine")
     assert predict(photos, "-o", output) == 2
@@ -238,7 +238,7 @@ def test_overwrite_replaces_the_output(written: dict[str, Path], photos: Path, t
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 @pytest.mark.parametrize(("name", "code"), [("no such photo.jpg", 2), ("empty folder", 1), ("*.jpg", 2)])
-def test_where_there_is_no_photo_not_even_overwrite_touches_the_output(
+def test_without_photos_even_overwrite_keeps_the_output(
     form: str, name: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "empty folder").mkdir()
@@ -269,7 +269,7 @@ def test_where_there_is_no_photo_not_even_overwrite_touches_the_output(
         (["--missing", "median"], "median"),
     ],
 )
-def test_a_wrong_call_is_a_usage_error_and_writes_nothing(
+def test_invalid_arguments_are_a_usage_error_and_nothing_is_written(
     arguments: list[str],
     says: str,
     photos: Path,
@@ -285,7 +285,7 @@ def test_a_wrong_call_is_a_usage_error_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_more_classes_than_there_are_is_all_of_them_with_a_note(
+def test_top_k_above_the_number_of_classes_shows_all_with_a_note(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert predict(photos / "a.jpg", "--top-k", 1000, "-o", tmp_path / "a.csv") == 0
@@ -296,7 +296,7 @@ def test_more_classes_than_there_are_is_all_of_them_with_a_note(
     assert "All 50 classes are reported" in capsys.readouterr().err
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_nearly_the_same_scores(photos: Path, tmp_path: Path):
+def test_equal_seeds_give_equal_bytes_and_other_seeds_nearly_equal_scores(photos: Path, tmp_path: Path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         options = ["--rule", "cosine", "--seed", seed, "--top-k", N_CLASSES, "-q"]
         assert predict(photos, "-o", tmp_path / f"{name}.csv", *options) == 0
@@ -307,7 +307,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_nearly_the_same_scores(p
 
 
 @pytest.mark.parametrize(("separator", "options"), [("\n", []), ("\r\n", []), ("\0", ["--null"])])
-def test_a_list_on_stdin_is_as_good_as_arguments(
+def test_a_list_on_stdin_gives_the_same_output_as_arguments(
     separator: str,
     options: list[str],
     written: dict[str, Path],
@@ -336,7 +336,7 @@ def test_a_table_of_one_photo_shows_its_candidates(
     assert [row[2].split()[-1] for row in cells] == [f"{row[4]:.0%}" for row in expected[:5]]
 
 
-def test_a_table_of_several_photos_has_a_line_for_each_and_says_what_failed(
+def test_a_table_of_several_photos_has_a_line_for_each_and_names_failures(
     mixed: Path, expected: list[tuple], capsys: pytest.CaptureFixture[str]
 ):
     assert predict(mixed, "--format", "table", "-q") == 3

@@ -48,7 +48,7 @@ def table_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_the_model_s_own_table_gives_the_bytes_that_no_table_gives(
+def test_the_table_of_the_model_gives_the_same_bytes_as_no_table(
     written: Path, own_table: Path, photos: Path, tmp_path: Path
 ):
     assert predict(photos, "--classes", own_table, "-o", tmp_path / "a.csv", "-q") == 0
@@ -128,7 +128,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("fault", INVALID)
-def test_an_invalid_table_is_refused_with_the_place_of_the_fault(
+def test_an_invalid_table_is_refused_with_the_position_of_the_error(
     fault: str, own_table: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     change, message = INVALID[fault]
@@ -143,7 +143,7 @@ def test_an_invalid_table_is_refused_with_the_place_of_the_fault(
     assert not output.exists()
 
 
-def test_an_empty_cell_may_mean_the_mean(
+def test_empty_cells_can_be_filled_with_the_mean(
     own_table: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     lines = [line.split(",") for line in own_table.read_text(**TEXT).splitlines()]
@@ -155,7 +155,7 @@ def test_an_empty_cell_may_mean_the_mean(
     assert printed.out.split("\t")[1] == "raccoon"
 
 
-def test_a_class_of_one_s_own_can_be_the_answer(own_table: Path, photos: Path, tmp_path: Path):
+def test_a_class_added_by_the_user_can_be_predicted(own_table: Path, photos: Path, tmp_path: Path):
     lines = own_table.read_text(**TEXT).splitlines()
     twin = next(line for line in lines if line.startswith("raccoon,")).replace("raccoon", "[bold]Waschbär", 1)
     few = [line for line in lines if not line.startswith("raccoon,")]

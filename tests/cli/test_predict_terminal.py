@@ -31,7 +31,7 @@ def mixed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a pseudo-terminal of POSIX")
-def test_a_terminal_gets_a_drawn_table_with_names_as_they_are(mixed: Path, monkeypatch: pytest.MonkeyPatch):
+def test_on_a_terminal_a_table_with_literal_names_is_drawn(mixed: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(mixed)
     terminal, end = os.openpty()
@@ -49,7 +49,7 @@ def test_a_terminal_gets_a_drawn_table_with_names_as_they_are(mixed: Path, monke
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
-def test_a_reader_that_goes_away_ends_the_work_without_a_word(tmp_path: Path):
+def test_a_closed_pipe_ends_the_command_silently(tmp_path: Path):
     for number in range(16):  # with 50 rows for each photo that is more than a pipe holds
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{'x' * 99}{number}.png")
     command = f"'{sys.executable}' -m revcd_cli predict '{tmp_path}' --format csv --top-k 50 -q"

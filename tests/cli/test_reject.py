@@ -61,7 +61,7 @@ def predict(strict: Path, photos: list[str], capsys: pytest.CaptureFixture[str])
     return run
 
 
-def test_rejected_are_the_photos_whose_best_score_is_below_the_threshold(
+def test_photos_whose_best_score_is_below_the_threshold_are_rejected(
     strict: Path, photos: list[str], answers: list[Prediction]
 ):
     threshold = load_checkpoint(strict).calibrations["evidence"].threshold
@@ -77,11 +77,11 @@ def test_rejected_are_the_photos_whose_best_score_is_below_the_threshold(
             assert each == answer
 
 
-def test_without_the_option_a_threshold_changes_nothing(strict: Path, photos: list[str], answers: list[Prediction]):
+def test_without_reject_the_threshold_changes_nothing(strict: Path, photos: list[str], answers: list[Prediction]):
     assert Predictor.from_checkpoint(strict).predict(photos) == answers
 
 
-def test_the_share_of_validation_photos_is_rejected_on_average(trained):
+def test_the_threshold_rejects_about_a_tenth_of_validation_photos(trained):
     calibrations = read_metadata(trained.model)["calibrations"]
     for calibration in calibrations.values():
         assert calibration["false_reject"] == pytest.approx(0.1, abs=0.05)
@@ -98,7 +98,7 @@ def test_all_or_none_can_be_rejected_and_both_are_success(
     assert document["settings"]["reject_below"] == threshold
 
 
-def test_every_format_tells_rejected_photos_apart(predict, strict: Path, tmp_path: Path, capsys):
+def test_every_format_marks_rejected_photos(predict, strict: Path, tmp_path: Path, capsys):
     rows = list(csv.DictReader(io.StringIO(predict("--reject", "--top-k", 1, "--format", "csv"))))
     rejected = {row["path"] for row in rows if row["status"] == "rejected"}
     assert len(rows) == 6 and len(rejected) == 3
@@ -119,7 +119,7 @@ def test_every_format_tells_rejected_photos_apart(predict, strict: Path, tmp_pat
     assert page.count('data-kind="rejected"') == 3 and "3</b> classified · <b>3</b> none of these" in page
 
 
-def test_rejected_photos_are_counted_apart_from_failed_ones(
+def test_rejected_and_failed_photos_are_counted_separately(
     strict: Path, photos: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "bad.png").write_bytes(b"")

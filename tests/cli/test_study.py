@@ -43,17 +43,17 @@ def test_help_imports_nothing_heavy(command: str):
     ("text", "weights"),
     [("1,0,0.1", (0.0, 0.1, 1.0)), (" 0.1 , 0.10", (0.1,)), ("-0", (0.0,)), ("1e-3", (0.001,))],
 )
-def test_weights_are_read_sorted_and_each_once(text: str, weights: tuple[float, ...]):
+def test_weights_are_sorted_and_duplicates_removed(text: str, weights: tuple[float, ...]):
     assert parse_weights(text) == weights
     assert str(parse_weights(text)) == str(weights)  # no -0.0
 
 
-def test_the_default_weights_are_readable_and_begin_with_no_loss_at_all():
+def test_the_default_weights_are_valid_and_begin_with_zero():
     assert parse_weights(DEFAULT_WEIGHTS)[0] == 0
 
 
 @pytest.mark.parametrize("text", ["", "1,", "a", "-1", "inf", "nan", "0;1"])
-def test_other_weights_are_usage_errors(text: str, tmp_path: Path):
+def test_invalid_weights_are_usage_errors(text: str, tmp_path: Path):
     with pytest.raises(typer.BadParameter):
         parse_weights(text)
     assert main(["study", "cls-weight", "--dataset", "cub", "-o", str(tmp_path / "o"), "--weights", text]) == 2
@@ -78,7 +78,7 @@ def test_the_sweep_prints_the_rows_that_it_writes(options, split, animals: Path,
     assert (output / "cls_weight.svg").read_bytes() == again
 
 
-def test_the_chain_is_drawn_for_a_model_that_train_wrote(animals: Path, tmp_path: Path, capsys):
+def test_the_denoising_chain_of_a_trained_model_is_drawn(animals: Path, tmp_path: Path, capsys):
     model, output = tmp_path / "toy.safetensors", tmp_path / "study"
     assert main(["train", *data_options(animals), "-o", str(model), *SMALL]) == 0
     arguments = ["study", "denoise", *data_options(animals), "--model", str(model), "-o", str(output), "--panels", "3"]

@@ -59,7 +59,7 @@ def test_no_line_is_longer_than_the_terminal_is_wide(trained, table: Path, monke
             assert len(longest) <= columns, (name, columns)
 
 
-def test_text_beside_a_name_is_broken_between_words_and_a_long_word_is_left_whole():
+def test_text_next_to_a_name_wraps_between_words_and_long_words_are_not_split():
     words = set()
     for columns in COLUMNS:
         code, drawn = on_terminal("models", "show", "animals", columns=columns)
@@ -70,7 +70,7 @@ def test_text_beside_a_name_is_broken_between_words_and_a_long_word_is_left_whol
     assert len(words) == 1
 
 
-def test_figures_are_never_broken(trained):
+def test_numbers_are_never_split(trained):
     for columns in COLUMNS:
         _, drawn = on_terminal("evaluate", "--dataset", trained.folder, "--model", trained.model, columns=columns)
         (line,) = [line for line in plain(drawn).split("\n") if line.strip().startswith("H ")]
@@ -78,7 +78,7 @@ def test_figures_are_never_broken(trained):
 
 
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_without_colours_bars_still_tell_their_length(setting: dict[str, str], trained):
+def test_bars_show_their_length_without_colours(setting: dict[str, str], trained):
     photo = trained.folder / "red" / "0.png"
     code, drawn = on_terminal("predict", photo, "--model", trained.model, **setting)
     assert code == 0
@@ -90,9 +90,7 @@ def test_without_colours_bars_still_tell_their_length(setting: dict[str, str], t
             assert abs(len(found[1]) - 12 * int(found[3]) / 100) < 1
 
 
-def test_a_terminal_of_ascii_gets_ascii_and_no_escapes_of_characters(
-    trained, table: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_ascii_terminal_gets_ascii_without_escaped_characters(trained, table: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(trained.folder)
     for command in commands(trained, table).values():
         _, drawn = on_terminal(*command, encoding="ascii")
@@ -100,7 +98,7 @@ def test_a_terminal_of_ascii_gets_ascii_and_no_escapes_of_characters(
         assert "\\u" not in drawn and "\\x" not in drawn
 
 
-def test_seen_is_green_and_unseen_magenta_wherever_they_stand(trained):
+def test_seen_is_green_and_unseen_magenta_everywhere(trained):
     _, drawn = on_terminal("evaluate", "--dataset", trained.folder, "--model", trained.model, "--per-class")
     for name in (*trained.seen, "blue"):
         (line,) = [line for line in drawn.split("\n") if plain(line).startswith(f" {name} ")]
@@ -122,7 +120,7 @@ def layout(columns, rows, width: int, **kinds) -> list[str]:
 
 
 @pytest.mark.parametrize("width", range(20, 90))
-def test_whatever_the_width_lines_fit_and_figures_stay_whole(width: int):
+def test_at_every_width_lines_fit_and_numbers_are_not_split(width: int):
     row = ["photos/of/a/long/folder/name.jpg", "a name of some length", "1,234.5", "a remark of some length"]
     columns = ("photo", "name", "figure of two words", "remark")
     lines = layout(columns, [row], width, right=columns[2:3], optional=["remark"], elided=["photo"])
@@ -131,7 +129,7 @@ def test_whatever_the_width_lines_fit_and_figures_stay_whole(width: int):
 
 
 @pytest.mark.parametrize("width", range(50, 90))
-def test_a_path_loses_its_middle_and_a_name_is_broken_between_words(width: int):
+def test_a_path_is_shortened_in_the_middle_and_a_name_wraps_between_words(width: int):
     row = ["photos/of/a/long/folder/name.jpg", "a name of some length", "1,234.5"]
     drawn = "\n".join(layout(("photo", "name", "figure"), [row], width, right=("figure",), elided=["photo"]))
     found = re.search(r"photos?[^ …]*(…?)[^ ]*name\.jpg", drawn)
@@ -139,7 +137,7 @@ def test_a_path_loses_its_middle_and_a_name_is_broken_between_words(width: int):
     assert all(word in drawn.split() for word in row[1].split())
 
 
-def test_optional_columns_are_left_out_before_a_table_becomes_a_list():
+def test_optional_columns_are_dropped_before_a_table_becomes_a_list():
     rows = [["a name of some length", "12.3", "a remark of some length"]]
     columns, kinds = ("name", "figure", "remark"), {"right": ("figure",), "optional": ["remark"]}
     assert layout(columns, rows, 60, **kinds)[1].split() == ["name", "figure", "remark"]
@@ -148,7 +146,7 @@ def test_optional_columns_are_left_out_before_a_table_becomes_a_list():
     assert listed[0].startswith("name ") and any(line.endswith(" 12.3") for line in listed)
 
 
-def test_a_sparkline_goes_from_the_lowest_to_the_highest(monkeypatch: pytest.MonkeyPatch):
+def test_a_sparkline_ranges_from_the_lowest_to_the_highest_value(monkeypatch: pytest.MonkeyPatch):
     class Terminal:
         encoding = "utf-8"
 
@@ -165,7 +163,7 @@ def test_a_sparkline_goes_from_the_lowest_to_the_highest(monkeypatch: pytest.Mon
     assert charts.sparkline([3, 1, 3]) == "#.#"
 
 
-def test_a_pipe_gets_no_sparkline_and_no_bar(capsys: pytest.CaptureFixture[str]):
+def test_in_a_pipe_there_are_no_sparklines_and_no_bars(capsys: pytest.CaptureFixture[str]):
     assert charts.sparkline([1, 2, 3]) == ""
     assert charts.bar_cell(0.5, "50.0") == "50.0"
 

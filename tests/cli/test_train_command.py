@@ -30,7 +30,7 @@ def settings_of(trained) -> Path:
     return settings
 
 
-def test_training_tells_the_data_the_loss_and_the_validation_on_stderr(trained):
+def test_training_prints_the_data_the_loss_and_the_validation_on_stderr(trained):
     assert "4 seen and 2 unseen classes, 6 attributes, 24 photos to train on, 8 + 8 to test" in trained.said
     figures = r"S [\d.]+  U [\d.]+  H [\d.]+  T1 [\d.]+  AUSUC [\d.]+"
     for fold in (1, 2):
@@ -41,7 +41,7 @@ def test_training_tells_the_data_the_loss_and_the_validation_on_stderr(trained):
     assert f"Next: revcd evaluate --dataset {trained.folder} --model {trained.model}" in trained.said
 
 
-def test_a_model_its_settings_and_its_curves_are_left_and_nothing_else(trained):
+def test_training_writes_a_model_its_settings_and_its_curves_only(trained):
     settings = settings_of(trained)
     curves = trained.model.with_suffix(".curves.png")
     assert set(trained.model.parent.iterdir()) == {trained.model, settings, curves}
@@ -54,13 +54,13 @@ def test_a_model_its_settings_and_its_curves_are_left_and_nothing_else(trained):
     assert document["config"]["denoiser"]["width"] == 32
 
 
-def test_stdout_stays_empty_and_quiet_says_nothing(trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_stdout_stays_empty_and_with_quiet_stderr_too(trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert train(trained, trained.folder, tmp_path / "m.safetensors", "-q") == 0
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
 
 
-def test_scalars_go_where_they_are_asked_for_and_not_into_another_log(
+def test_tensorboard_scalars_are_written_to_the_given_folder_and_not_into_an_existing_log(
     trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     pytest.importorskip("tensorboard")
@@ -86,7 +86,7 @@ def test_features_are_extracted_once_and_the_same_seed_gives_the_same_bytes(
     assert hashes[0] == file_sha256(trained.model) != hashes[1]
 
 
-def test_extracted_features_give_the_same_model_as_those_extracted_on_the_way(trained, tmp_path: Path):
+def test_features_extracted_before_or_during_training_give_the_same_model(trained, tmp_path: Path):
     features = tmp_path / "f.parquet"
     assert main(["extract", str(trained.folder), "-o", str(features), "--backbone", "embedded", "-q"]) == 0
     assert train(trained, trained.folder, tmp_path / "m.safetensors", "--features", features, "-q") == 0
@@ -110,7 +110,7 @@ def test_the_settings_beside_a_model_give_the_same_model(trained, tmp_path: Path
     assert file_sha256(model) == file_sha256(trained.model)
 
 
-def test_a_split_is_drawn_and_written_once_where_there_is_none(
+def test_a_missing_split_is_drawn_and_written_once(
     trained, dataset_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (dataset_copy / "images.csv").unlink()
@@ -162,7 +162,7 @@ def test_the_model_is_named_after_the_data_set_unless_another_name_is_given(
     assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["given.safetensors", "shapes.safetensors"]
 
 
-def test_a_model_that_exists_is_replaced_only_when_asked(trained, tmp_path: Path):
+def test_an_existing_model_is_replaced_only_with_overwrite(trained, tmp_path: Path):
     model = tmp_path / "m.safetensors"
     model.write_text("mine")
     assert train(trained, trained.folder, model, "-q") == 2
@@ -184,7 +184,7 @@ def test_a_model_that_exists_is_replaced_only_when_asked(trained, tmp_path: Path
         (["--backbone", "no_such_network"], 2, "no_such_network"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_and_nothing_is_written(
+def test_data_that_cannot_be_trained_on_are_refused_and_nothing_is_written(
     arguments: list[str],
     code: int,
     says: str,
@@ -201,9 +201,7 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_trained_model_names_photos_among_the_classes_of_its_table(
-    trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_trained_model_predicts_classes_of_its_table(trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert (
         main(["predict", str(trained.folder / "blue"), "--model", str(trained.model), "--format", "jsonl", "-q"]) == 0
     )
@@ -214,7 +212,9 @@ def test_a_trained_model_names_photos_among_the_classes_of_its_table(
 
 
 @pytest.mark.parametrize("model", ["animals", "trained"])
-def test_the_saved_class_table_is_the_model_s(model: str, trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_saved_class_table_is_that_of_the_model(
+    model: str, trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     source = str(trained.model) if model == "trained" else model
     path = tmp_path / "new" / "classes.csv"
     command = ["models", "show", source, "--save-classes", str(path)]

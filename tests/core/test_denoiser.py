@@ -93,7 +93,7 @@ def test_time_embedding_interleaves_sines_and_cosines_of_falling_frequency(width
             assert row[2 * i : 2 * i + 2].tolist() == pytest.approx([math.sin(angle), math.cos(angle)], abs=1e-4)
 
 
-def test_time_embedding_keeps_the_leading_axes_of_the_times() -> None:
+def test_the_time_embedding_keeps_leading_axes() -> None:
     t = torch.arange(6).view(2, 3)
 
     assert torch.equal(sinusoidal_embedding(t, 8), sinusoidal_embedding(t.flatten(), 8).view(2, 3, 8))
@@ -114,14 +114,14 @@ def test_denoiser_equals_its_formulas_row_by_row(reading: str, norm: str) -> Non
 
 
 @pytest.mark.parametrize(("reading", "down", "up"), [("A", 2, 1), ("B", 3, 2)])
-def test_readings_differ_in_their_numbers_of_hidden_layers(reading: str, down: int, up: int) -> None:
+def test_the_readings_of_the_paper_differ_in_their_numbers_of_hidden_layers(reading: str, down: int, up: int) -> None:
     net = network(reading)
 
     assert (len(net.encoder), len(net.decoder)) == (down, up)
 
 
 @pytest.mark.parametrize("reading", ["A", "B"])
-def test_multipliers_start_at_identity(reading: str) -> None:
+def test_multipliers_are_initialised_to_one(reading: str) -> None:
     net = network(reading, random=False)
     _, t, c = inputs()
     time = sinusoidal_embedding(t, 8)
@@ -135,7 +135,7 @@ def test_multipliers_start_at_identity(reading: str) -> None:
 
 
 @every_variant
-def test_classes_broadcast_against_photos_as_row_by_row(reading: str, norm: str) -> None:
+def test_broadcasting_classes_over_photos_equals_row_by_row_computation(reading: str, norm: str) -> None:
     net = network(reading, norm)
     s_t, _, _ = inputs(3)
     c = inputs(4, seed=2)[2]
@@ -151,7 +151,7 @@ def test_classes_broadcast_against_photos_as_row_by_row(reading: str, norm: str)
 
 
 @every_variant
-def test_draws_classes_and_photos_broadcast_as_row_by_row(reading: str, norm: str) -> None:
+def test_broadcasting_draws_classes_and_photos_equals_row_by_row_computation(reading: str, norm: str) -> None:
     net = network(reading, norm)
     s_t = torch.randn(2, 3, ATTRIBUTES, generator=torch.Generator().manual_seed(3))
     t, c = torch.tensor([[4], [33]]), inputs(4, seed=2)[2]
@@ -166,7 +166,7 @@ def test_draws_classes_and_photos_broadcast_as_row_by_row(reading: str, norm: st
 
 
 @every_variant
-def test_an_evaluated_row_does_not_depend_on_the_rest_of_the_batch(reading: str, norm: str) -> None:
+def test_in_evaluation_a_row_does_not_depend_on_the_rest_of_the_batch(reading: str, norm: str) -> None:
     net = network(reading, norm)
     s_t, t, c = inputs()
 
@@ -176,7 +176,7 @@ def test_an_evaluated_row_does_not_depend_on_the_rest_of_the_batch(reading: str,
 
 
 @every_variant
-def test_vector_time_and_condition_each_change_the_answer(reading: str, norm: str) -> None:
+def test_vector_time_and_condition_each_change_the_output(reading: str, norm: str) -> None:
     net = network(reading, norm)
     s_t, t, c = inputs()
     out = net(s_t, t, c)
@@ -186,7 +186,7 @@ def test_vector_time_and_condition_each_change_the_answer(reading: str, norm: st
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (5, 8, 3), (2, 4, 5, 3)])
-def test_batch_norm_in_training_normalises_the_last_axis_over_all_leading_ones(shape: tuple[int, ...]) -> None:
+def test_batch_norm_in_training_normalises_the_last_axis_over_all_others(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     x = torch.randn(shape) * torch.tensor([1.0, 5.0, 0.2]) + torch.tensor([0.0, -3.0, 9.0])
 
@@ -197,7 +197,7 @@ def test_batch_norm_in_training_normalises_the_last_axis_over_all_leading_ones(s
     torch.testing.assert_close(rows.var(0, correction=0), torch.ones(3), rtol=0, atol=1e-3)
 
 
-def test_dropout_acts_in_training_only() -> None:
+def test_dropout_is_active_in_training_only() -> None:
     net = network()
     s_t, t, c = inputs()
 

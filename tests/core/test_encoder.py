@@ -101,7 +101,7 @@ def test_views_are_projections_of_the_whole_vector() -> None:
 
 @pytest.mark.parametrize("tokens", ["chunk", "views"])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_encoder_is_the_plainly_written_transformer_plus_a_linear_path(tokens: str, layers: int) -> None:
+def test_the_encoder_equals_a_transformer_in_plain_loops_plus_a_linear_path(tokens: str, layers: int) -> None:
     network, x = encoder(config(tokens, layers=layers)), features(3)
 
     with torch.no_grad():
@@ -126,7 +126,7 @@ def test_skip_path_adds_a_linear_map_of_the_features_and_nothing_else(tokens: st
 
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("feature_dim", [10, 2])
-def test_condition_has_the_width_for_any_feature_size(tokens: str, feature_dim: int) -> None:
+def test_the_condition_has_the_configured_width_for_any_feature_size(tokens: str, feature_dim: int) -> None:
     assert encoder(config(tokens), feature_dim)(features(5, feature_dim)).shape == (5, 16)
 
 
@@ -140,7 +140,7 @@ def test_condition_of_a_photo_does_not_depend_on_the_rest_of_the_batch(tokens: s
     torch.testing.assert_close(network(x.flip(0)), alone.flip(0))
 
 
-def test_order_of_the_chunks_is_seen_through_their_positions_alone() -> None:
+def test_the_order_of_chunks_matters_through_position_embeddings_only() -> None:
     network, x = encoder(config(skip=False), feature_dim=8), features(3, 8)
     shuffled = x.unflatten(1, (4, 2))[:, [2, 0, 3, 1]].flatten(1)
 
@@ -159,7 +159,7 @@ def test_every_feature_reaches_the_condition_without_the_skip_path(tokens: str) 
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
-def test_dropout_acts_in_training_only(tokens: str) -> None:
+def test_dropout_is_active_in_training_only(tokens: str) -> None:
     network, x = encoder(config(tokens, dropout=0.5)), features()
 
     assert torch.equal(network(x), network(x))
@@ -167,7 +167,7 @@ def test_dropout_acts_in_training_only(tokens: str) -> None:
     assert not torch.equal(network(x), network(x))
 
 
-def test_a_single_token_needs_no_queries_and_keys() -> None:
+def test_attention_over_a_single_token_does_not_use_queries_and_keys() -> None:
     """The layer and its gradients are torch's own; what it drops are whole heads."""
     settings = (16, 4, 24, 0.0, "gelu")
     torch.manual_seed(0)

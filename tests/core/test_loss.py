@@ -132,7 +132,7 @@ def slow_losses(model: RevCD, step: Step, rows: tuple[Tensor, Tensor, Tensor, Te
 
 @every_objective
 @pytest.mark.parametrize("weighting", ["simple", "exact"])
-def test_losses_equal_a_plain_loop_over_rows(objective: str, weighting: str) -> None:
+def test_losses_equal_a_loop_over_rows(objective: str, weighting: str) -> None:
     weights = {"rec_weight": 0.7, "noise_weight": 1.3, "cls_weight": 0.2}
     model, rows = revcd(settings(objective, weighting=weighting, drop_condition=0.3, **weights)), batch()
 
@@ -157,7 +157,7 @@ def test_two_passes_drop_conditions_for_the_noise_loss_alone(objective: str) -> 
 
 
 @pytest.mark.parametrize("objective", ["v", "x0", "eps"])
-def test_one_head_is_consistent_with_itself(objective: str) -> None:
+def test_with_one_head_the_consistency_loss_is_zero(objective: str) -> None:
     generator = torch.Generator().manual_seed(0)
     output, s_t = torch.randn(2, 6, 5, generator=generator, dtype=torch.float64)
     alpha_bar = torch.rand(6, 1, generator=generator, dtype=torch.float64)
@@ -198,7 +198,7 @@ def test_loss_of_a_perfect_prediction_is_zero(objective: str, weighting: str) ->
 
 
 @pytest.mark.parametrize(("weighting", "first"), [("simple", 1), ("exact", 2)])
-def test_times_are_drawn_evenly_from_the_first_that_has_a_weight_to_the_last(weighting: str, first: int) -> None:
+def test_times_are_drawn_uniformly_from_those_with_nonzero_weight(weighting: str, first: int) -> None:
     rows = batch(8000)
 
     t = run_step(revcd(settings(weighting=weighting)), rows).t
@@ -228,7 +228,7 @@ def test_conditions_are_dropped_with_their_probability(drop: float) -> None:
     assert float(kept.double().mean()) == pytest.approx(1 - drop, abs=5 * math.sqrt(drop * (1 - drop) / 8000))
 
 
-def test_dropped_rows_count_in_the_noise_loss_only() -> None:
+def test_rows_with_a_dropped_condition_count_in_the_noise_loss_only() -> None:
     model, rows = revcd(settings(drop_condition=0.5, cls_weight=1.0)), batch()
     step = run_step(model, rows)
     # Another description for the dropped rows, and the same random numbers.
@@ -251,7 +251,7 @@ def test_gradient_reaches_the_null_condition_through_dropped_rows_only(drop: flo
     assert bool(model.null.grad.abs().max() > 0) is reached
 
 
-def test_null_condition_learns_from_the_noise_loss_alone() -> None:
+def test_null_condition_has_a_gradient_from_the_noise_loss_only() -> None:
     model = revcd(settings(drop_condition=0.5, cls_weight=0.5, noise_weight=0.0))
 
     run_step(model, batch()).losses.total.backward()
@@ -259,7 +259,7 @@ def test_null_condition_learns_from_the_noise_loss_alone() -> None:
     assert model.null.grad.abs().max() == 0
 
 
-def test_a_batch_of_dropped_rows_alone_has_finite_losses() -> None:
+def test_a_batch_with_only_dropped_conditions_has_finite_losses() -> None:
     model = revcd(settings(drop_condition=0.99, cls_weight=0.5))
     x, s_0, labels, prototypes = batch()
 
@@ -271,7 +271,7 @@ def test_a_batch_of_dropped_rows_alone_has_finite_losses() -> None:
 
 
 @pytest.mark.parametrize("objective", ["x0", "eps"])
-def test_the_implied_loss_never_outweighs_the_predicted_one_more_than_fivefold(objective: str) -> None:
+def test_the_loss_of_the_implied_estimate_weighs_at_most_five_times_that_of_the_predicted_one(objective: str) -> None:
     model, rows = revcd(settings(objective, drop_condition=0.0)), batch(400)
 
     losses = run_step(model, rows).losses
@@ -280,7 +280,7 @@ def test_the_implied_loss_never_outweighs_the_predicted_one_more_than_fivefold(o
     assert implied <= 5 * predicted * (1 + 1e-9)
 
 
-def test_class_loss_equals_a_plain_loop() -> None:
+def test_class_loss_equals_a_loop_over_rows() -> None:
     _, s_0, labels, prototypes = batch(20)
     guesses = s_0 + 0.5 * torch.randn(s_0.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
@@ -292,7 +292,7 @@ def test_class_loss_equals_a_plain_loop() -> None:
         assert float(per_row[k]) == pytest.approx(slow)
 
 
-def test_class_loss_does_not_see_lengths() -> None:
+def test_class_loss_does_not_depend_on_vector_lengths() -> None:
     _, s_0, labels, prototypes = batch(20)
     factors = torch.tensor([[0.1], [1.0], [7.0], [30.0]]).double()
 
@@ -301,7 +301,7 @@ def test_class_loss_does_not_see_lengths() -> None:
     )
 
 
-def test_mixed_batches_without_any_class_have_no_class_loss() -> None:
+def test_batches_of_mixtures_only_have_no_class_loss() -> None:
     x, s_0, labels, prototypes = batch()
 
     losses = training_losses(revcd(settings(cls_weight=1.0)), x, s_0, torch.full_like(labels, -1), prototypes)
@@ -310,11 +310,11 @@ def test_mixed_batches_without_any_class_have_no_class_loss() -> None:
     assert losses.total.isfinite()
 
 
-def test_class_loss_is_not_computed_without_its_weight() -> None:
+def test_class_loss_is_not_computed_if_its_weight_is_zero() -> None:
     assert training_losses(revcd(settings(cls_weight=0.0)), *batch()).cls == 0
 
 
-def test_only_the_total_carries_gradients() -> None:
+def test_only_the_total_loss_has_gradients() -> None:
     losses = training_losses(revcd(settings(cls_weight=1.0)), *batch())
 
     assert [part.requires_grad for part in losses] == [True, False, False, False]

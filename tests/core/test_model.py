@@ -32,7 +32,7 @@ def rows(count: int, width: int, seed: int = 1) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["standardise", "whiten", "centre"])
-def test_descriptions_of_unit_length_keep_their_direction_alone(kind: str) -> None:
+def test_unit_length_preprocessing_keeps_only_the_direction_of_descriptions(kind: str) -> None:
     model, s = revcd(precondition={"kind": kind}), rows(8, ATTRIBUTES)
 
     z = model.precondition(s)
@@ -42,14 +42,14 @@ def test_descriptions_of_unit_length_keep_their_direction_alone(kind: str) -> No
     torch.testing.assert_close(z * plain.norm(dim=-1, keepdim=True), plain * ATTRIBUTES**0.5)
 
 
-def test_descriptions_keep_their_lengths_where_unit_length_is_off() -> None:
+def test_descriptions_keep_their_lengths_without_unit_length_preprocessing() -> None:
     model, s = revcd(precondition={"unit_length": False}), rows(8, ATTRIBUTES)
 
     assert torch.equal(model.precondition(s), model.preconditioner(s))
     assert float(model.precondition(s).square().mean()) == pytest.approx(1)
 
 
-def test_a_description_is_preconditioned_alike_alone_and_among_others() -> None:
+def test_preconditioning_of_a_description_does_not_depend_on_the_others() -> None:
     model, s = revcd(), rows(8, ATTRIBUTES)
 
     torch.testing.assert_close(torch.stack([model.precondition(one) for one in s]), model.precondition(s))
@@ -73,7 +73,7 @@ def test_units_of_the_features_do_not_change_the_condition_of_a_standardised_mod
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_an_estimate_is_the_network_s_output_read_at_its_own_time(objective: str) -> None:
+def test_an_estimate_is_the_network_output_converted_at_its_own_time(objective: str) -> None:
     model = revcd(diffusion={"timesteps": 20, "objective": objective})
     s_t, c, t = rows(6, ATTRIBUTES), rows(6, 16, seed=2), torch.tensor([1, 2, 7, 15, 19, 20])
 
@@ -84,7 +84,7 @@ def test_an_estimate_is_the_network_s_output_read_at_its_own_time(objective: str
     assert torch.equal(estimate.eps, expected.eps)
 
 
-def test_everything_fitted_is_in_the_state_of_the_model() -> None:
+def test_the_state_of_the_model_contains_everything_that_is_fitted() -> None:
     model, fresh = revcd(), RevCD(revcd().config, FEATURES, ATTRIBUTES, CLASSES).double().eval()
 
     fresh.load_state_dict(model.state_dict())

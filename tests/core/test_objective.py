@@ -55,7 +55,7 @@ def test_a_single_head_s_two_estimates_explain_the_noisy_vector(objective: str) 
 
 
 @EVERY_OBJECTIVE
-def test_the_predicted_quantity_is_the_output_itself(objective: str) -> None:
+def test_the_predicted_quantity_equals_the_output(objective: str) -> None:
     output, s_t, alpha_bar = torch.cat([vectors(0), vectors(1)], -1), vectors(2), alpha_bars()
     output = output[:, : output_width(objective, 7)]
 
@@ -91,7 +91,7 @@ def test_velocity_error_is_the_sum_of_the_clean_and_the_noise_error() -> None:
     torch.testing.assert_close(both, (guess - velocity(s_0, eps, alpha_bar)).square().sum(-1))
 
 
-def test_velocity_is_minus_the_clean_vector_in_pure_noise_and_the_noise_in_a_clean_vector() -> None:
+def test_velocity_is_minus_the_clean_vector_at_alpha_bar_0_and_the_noise_at_alpha_bar_1() -> None:
     s_0, eps, one = vectors(0), vectors(1), torch.ones(1, dtype=torch.float64)
 
     torch.testing.assert_close(velocity(s_0, eps, 0 * one), -s_0)

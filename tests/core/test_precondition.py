@@ -42,14 +42,14 @@ def test_fitted_prototypes_have_unit_mean_power(kind: str, n_classes: int) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_mapping_forth_and_back_changes_nothing(kind: str) -> None:
+def test_the_inverse_map_restores_the_descriptions(kind: str) -> None:
     preconditioner = fitted(prototypes(4), kind)
     others = prototypes(7, seed=1).double()
 
     torch.testing.assert_close(preconditioner.inverse(preconditioner(others)), others)
 
 
-def test_mapping_forth_and_back_changes_nothing_in_single_precision() -> None:
+def test_the_inverse_map_restores_the_descriptions_in_single_precision() -> None:
     s = prototypes(4)
 
     for kind in KINDS:
@@ -65,7 +65,7 @@ def test_standardising_gives_every_attribute_unit_variance() -> None:
     torch.testing.assert_close(z, ((s - s.mean(0)) / s.std(0, correction=0)).double(), rtol=1e-4, atol=1e-4)
 
 
-def test_centring_keeps_the_scales_of_the_attributes_to_one_another() -> None:
+def test_centring_keeps_the_ratios_of_attribute_scales() -> None:
     s = prototypes().double()
     centred = s - s.mean(0)
 
@@ -87,7 +87,7 @@ def test_whitened_covariance_has_its_closed_form_for_any_shrinkage(shrinkage: fl
     torch.testing.assert_close(z.T @ z / n_classes, expected, rtol=1e-7, atol=1e-9)
 
 
-def test_whitening_with_enough_classes_and_little_shrinkage_is_whitening() -> None:
+def test_whitening_with_enough_classes_and_little_shrinkage_gives_the_identity_covariance() -> None:
     generator = torch.Generator().manual_seed(0)
     s = (
         torch.randn(400, 3, generator=generator).double()
@@ -107,7 +107,7 @@ def test_full_shrinkage_only_centres_and_scales() -> None:
 
 
 @pytest.mark.parametrize("kind", ["standardise", "centre"])
-def test_one_class_is_mapped_to_finite_values_and_back(kind: str) -> None:
+def test_a_single_class_is_mapped_to_finite_values_and_back(kind: str) -> None:
     s = prototypes(1)
     preconditioner = Preconditioner(6).fit(s, kind, 0.3)
 
@@ -116,7 +116,7 @@ def test_one_class_is_mapped_to_finite_values_and_back(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_attribute_that_never_varies_becomes_finite_and_comes_back(kind: str) -> None:
+def test_a_constant_attribute_is_mapped_to_finite_values_and_back(kind: str) -> None:
     s = prototypes()
     s[:, 2] = 0.1
     preconditioner = Preconditioner(6).fit(s, kind, 0.3)
@@ -126,7 +126,7 @@ def test_an_attribute_that_never_varies_becomes_finite_and_comes_back(kind: str)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_units_of_the_attributes_table_do_not_matter(kind: str) -> None:
+def test_the_unit_of_the_attribute_table_does_not_matter(kind: str) -> None:
     s = prototypes().double()
 
     torch.testing.assert_close(fitted(100 * s, kind)(100 * s), fitted(s, kind)(s), rtol=1e-6, atol=1e-6)
@@ -138,7 +138,7 @@ def test_order_of_the_classes_does_not_matter() -> None:
     torch.testing.assert_close(fitted(s.flip(0), "whiten")(s), fitted(s, "whiten")(s))
 
 
-def test_only_the_fitted_prototypes_set_the_map() -> None:
+def test_the_map_depends_on_the_fitted_prototypes_only() -> None:
     s, unseen = prototypes().double(), prototypes(5, seed=1).double()
     preconditioner = fitted(s, "standardise")
 
@@ -166,7 +166,7 @@ def test_minmax_scaling_maps_training_features_onto_zero_to_one() -> None:
     torch.testing.assert_close(scaled.amax(0), torch.ones(6))
 
 
-def test_scaling_of_new_features_uses_what_was_fitted() -> None:
+def test_scaling_of_new_features_uses_the_fitted_statistics() -> None:
     x, new = torch.tensor([[1.0, 0.0], [3.0, 10.0]]), torch.tensor([[5.0, 5.0]])
 
     assert FeatureScaler(2, "standard").fit(x)(new).tolist() == [[3.0, 0.0]]
@@ -187,7 +187,7 @@ def test_l2_scaling_of_a_zero_vector_is_zero() -> None:
 
 @pytest.mark.parametrize("kind", ["standard", "minmax"])
 @pytest.mark.parametrize("constant", [0.0, 0.1, -7.7])
-def test_a_feature_that_never_varied_gives_zero_even_where_it_does_later(kind: str, constant: float) -> None:
+def test_a_feature_that_is_constant_in_training_is_scaled_to_zero(kind: str, constant: float) -> None:
     x = prototypes(50)
     x[:, 3] = constant
     scaler = FeatureScaler(6, kind).fit(x)
@@ -197,7 +197,7 @@ def test_a_feature_that_never_varied_gives_zero_even_where_it_does_later(kind: s
 
 
 @pytest.mark.parametrize("kind", ["standard", "minmax"])
-def test_features_that_are_all_alike_give_zero(kind: str) -> None:
+def test_features_that_are_all_equal_are_scaled_to_zero(kind: str) -> None:
     x = torch.full((9, 4), 0.5)
 
     assert torch.equal(FeatureScaler(4, kind).fit(x)(x), torch.zeros(9, 4))
@@ -209,7 +209,7 @@ def photos_of_classes(n_rows: int = 40, dim: int = 7) -> tuple[Tensor, Tensor]:
     return torch.rand(n_rows, dim, generator=generator, dtype=torch.float64), labels
 
 
-def test_class_directions_keep_the_distances_between_mean_photos() -> None:
+def test_class_directions_keep_the_distances_between_class_means() -> None:
     x, labels = photos_of_classes()
     scaler = FeatureScaler(7, "classes", n_classes=4).double().fit(x, labels)
 
@@ -221,7 +221,7 @@ def test_class_directions_keep_the_distances_between_mean_photos() -> None:
     torch.testing.assert_close(distances / distances[0], before / before[0])
 
 
-def test_class_directions_drop_what_varies_within_classes_alone() -> None:
+def test_class_directions_drop_variation_within_classes() -> None:
     x, labels = photos_of_classes()
     scaler = FeatureScaler(7, "classes", n_classes=4).double().fit(x, labels)
     means = class_means(roots(x), labels, 4)

@@ -123,7 +123,7 @@ def test_one_ddim_step_is_the_estimate_at_the_last_time() -> None:
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine"])
-def test_ddim_as_noisy_as_ddpm_is_ddpm_noise_for_noise(name: str) -> None:
+def test_ddim_with_eta_1_equals_ddpm_for_equal_noises(name: str) -> None:
     schedule = NoiseSchedule.named(name, 60)
 
     ddim = ddim_sample(optimal(schedule), schedule, seeded_noise((5, 3)), steps=60, eta=1.0)
@@ -145,7 +145,7 @@ def test_ddpm_samples_of_a_gaussian_have_its_mean_and_covariance(name: str, vari
     torch.testing.assert_close(covariance, COVARIANCE, rtol=0, atol=0.05)
 
 
-def test_the_posterior_variance_samples_too_little_spread_and_beta_too_much() -> None:
+def test_the_posterior_variance_gives_too_small_and_beta_too_large_a_spread() -> None:
     schedule = NoiseSchedule.named("cosine", 50)
 
     spreads = {
@@ -171,7 +171,7 @@ def test_ddim_samples_of_a_gaussian_have_its_mean_and_covariance(name: str, eta:
     torch.testing.assert_close(covariance, COVARIANCE, rtol=0, atol=0.05)
 
 
-def test_more_ddim_steps_come_nearer_to_the_covariance() -> None:
+def test_more_ddim_steps_give_a_covariance_closer_to_the_exact_one() -> None:
     schedule = NoiseSchedule.named("cosine", 200)
 
     def error(steps: int) -> float:
@@ -185,7 +185,7 @@ def test_more_ddim_steps_come_nearer_to_the_covariance() -> None:
     assert errors[-1] < 0.02
 
 
-def test_guidance_of_two_samples_twice_as_far_from_the_unconditional_answer() -> None:
+def test_guidance_of_two_doubles_the_distance_from_the_unconditional_sample() -> None:
     schedule = NoiseSchedule.named("cosine", 100)
     null, seen = torch.zeros(3, dtype=torch.float64), MEAN
 
@@ -199,14 +199,14 @@ def test_guidance_of_two_samples_twice_as_far_from_the_unconditional_answer() ->
 
 
 @pytest.mark.parametrize("timesteps", [2, 50, 97])
-def test_a_path_falls_from_the_last_time_to_zero_without_repeats(timesteps: int) -> None:
+def test_sampling_times_decrease_strictly_from_the_last_to_zero(timesteps: int) -> None:
     for steps in range(1, timesteps + 1):
         path = timestep_path(timesteps, steps)
         assert (path[0], path[-1], len(path)) == (timesteps, 0, steps + 1)
         assert all(now > after for now, after in pairwise(path))
 
 
-def test_a_path_is_evenly_spaced_and_all_steps_visit_every_time() -> None:
+def test_sampling_times_are_evenly_spaced_and_the_full_chain_has_all() -> None:
     assert timestep_path(500, 5) == [500, 400, 300, 200, 100, 0]
     assert timestep_path(7, 7) == [7, 6, 5, 4, 3, 2, 1, 0]
     gaps = [now - after for now, after in pairwise(timestep_path(100, 7))]

@@ -33,7 +33,7 @@ def test_alpha_bar_falls_strictly_from_one_and_stays_positive(name: str, timeste
 
 
 @every_schedule
-def test_almost_no_signal_is_left_at_the_last_time(name: str, timesteps: int) -> None:
+def test_almost_no_signal_remains_at_the_last_time(name: str, timesteps: int) -> None:
     assert NoiseSchedule.named(name, timesteps).alphas_cumprod[-1].sqrt() < 0.01
 
 
@@ -91,7 +91,7 @@ def test_snr_is_signal_power_over_noise_power(name: str, timesteps: int) -> None
     torch.testing.assert_close(schedule.snr(t, vectors(1))[:, 0], alpha_bar / (1 - alpha_bar))
 
 
-def test_gathered_coefficients_have_the_shape_of_the_times_and_one_trailing_axis() -> None:
+def test_coefficients_have_the_shape_of_the_times_and_one_trailing_axis() -> None:
     schedule = NoiseSchedule.named("cosine", 50)
     t = torch.tensor([[1, 2, 3], [4, 5, 6]])
 
@@ -100,7 +100,7 @@ def test_gathered_coefficients_have_the_shape_of_the_times_and_one_trailing_axis
     assert schedule.posterior_variance(t, vectors(1)).shape == (2, 3, 1)
 
 
-def test_coefficients_come_in_the_dtype_of_the_data() -> None:
+def test_coefficients_have_the_dtype_of_the_data() -> None:
     schedule = NoiseSchedule.named("cosine", 50)
 
     assert schedule.q_sample(torch.zeros(1, 3), torch.tensor([7]), torch.zeros(1, 3)).dtype == torch.float32
@@ -133,7 +133,7 @@ def test_q_sample_of_unit_variance_data_has_unit_variance(t: int) -> None:
     assert (noised.square().mean(0) - 1).abs().max() < 5 * math.sqrt(2 / rows)
 
 
-def test_nothing_is_noised_at_time_zero() -> None:
+def test_there_is_no_noise_at_time_zero() -> None:
     s_0 = vectors(3)
 
     assert torch.equal(NoiseSchedule.named("linear", 50).q_sample(s_0, torch.zeros(3).long(), vectors(3, 1)), s_0)
@@ -171,7 +171,7 @@ def test_posterior_is_bayes_rule_on_its_two_gaussians(name: str, timesteps: int)
     torch.testing.assert_close(schedule.posterior_variance(t, s_t), 1 / precision, rtol=1e-8, atol=1e-12)
 
 
-def test_posterior_at_the_first_time_is_the_clean_vector_without_spread() -> None:
+def test_the_posterior_at_the_first_time_is_the_clean_vector_with_zero_variance() -> None:
     schedule, first = NoiseSchedule.named("linear", 50), torch.tensor(1)
     s_0, s_t = vectors(3, 1), vectors(3, 2)
 
@@ -195,7 +195,7 @@ def test_exact_weights_are_the_paper_s_closed_forms(name: str, timesteps: int) -
 
 
 @every_schedule
-def test_exact_weights_price_the_same_error_alike_as_clean_vector_and_as_noise(name: str, timesteps: int) -> None:
+def test_exact_weights_give_equal_losses_for_an_error_of_clean_vector_or_noise(name: str, timesteps: int) -> None:
     schedule = NoiseSchedule.named(name, timesteps)
     t = times_from(2, schedule)
     s_0, guess, s_t = vectors(len(t), 1), vectors(len(t), 2), vectors(len(t), 3)

@@ -44,7 +44,7 @@ def test_every_token_is_projected_by_the_same_map() -> None:
         torch.testing.assert_close(tokens[:, n], tokeniser.project(x[:, n * C : (n + 1) * C]))
 
 
-def test_the_linear_path_sees_the_mean_of_the_tokens() -> None:
+def test_the_input_of_the_linear_path_is_the_mean_of_the_tokens() -> None:
     network, x = encoder(config()), rows()
     without = VisualEncoder(config(skip=False), N * C, N).double().eval()
     without.load_state_dict({name: v for name, v in network.state_dict().items() if not name.startswith("skip.")})
@@ -54,7 +54,7 @@ def test_the_linear_path_sees_the_mean_of_the_tokens() -> None:
     torch.testing.assert_close(network(x) - without(x), network.skip(mean))
 
 
-def test_the_place_of_a_token_is_seen_through_its_position_alone() -> None:
+def test_the_order_of_tokens_matters_through_position_embeddings_only() -> None:
     network, x = encoder(config()), rows()
     shuffled = x.unflatten(1, (N, C))[:, [3, 1, 5, 0, 2, 4]].flatten(1)
 
@@ -81,7 +81,7 @@ def test_the_number_of_tokens_is_that_of_the_features_not_the_setting() -> None:
     assert encoder(config(n_tokens=16)).position.shape == (N, W)
 
 
-def test_spatial_tokens_from_pooled_features_are_refused_with_the_way_to_get_them() -> None:
+def test_pooled_features_are_refused_by_spatial_tokens_with_a_hint_how_to_extract_them() -> None:
     with pytest.raises(ConfigError, match="pooled") as caught:
         VisualEncoder(config(), N * C)
     assert "--tokens" in caught.value.hint
@@ -106,7 +106,7 @@ def test_scaling_is_fitted_per_channel_over_all_tokens_of_all_photos(kind: str) 
     torch.testing.assert_close(scaler(x), alone(tokens).reshape(50, N * C))
 
 
-def test_what_is_alike_in_two_places_stays_alike_after_scaling() -> None:
+def test_equal_tokens_at_two_positions_stay_equal_after_scaling() -> None:
     x = rows(50).float()
     x[:, :C] *= 100  # a place with large values in training
     scaler = FeatureScaler(N * C, "standard", N).fit(x)
@@ -117,7 +117,7 @@ def test_what_is_alike_in_two_places_stays_alike_after_scaling() -> None:
     torch.testing.assert_close(scaled, scaled[:, :1].expand(-1, N, -1))
 
 
-def test_l2_scaling_gives_a_photos_tokens_one_common_length() -> None:
+def test_l2_scaling_divides_all_tokens_of_a_photo_by_one_length() -> None:
     x = rows().float()
 
     scaled = FeatureScaler(N * C, "l2", N).fit(x)(x)

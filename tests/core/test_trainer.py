@@ -78,7 +78,7 @@ def batches(of: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, 
     return seen
 
 
-def test_classes_are_drawn_evenly_however_many_rows_they_have() -> None:
+def test_classes_are_drawn_equally_often_regardless_of_their_size() -> None:
     labels = torch.tensor([7] * 1000 + [2] * 10 + [5] * 1)
     labels = labels[torch.randperm(1011, generator=torch.Generator().manual_seed(0))]
     torch.manual_seed(0)
@@ -89,7 +89,7 @@ def test_classes_are_drawn_evenly_however_many_rows_they_have() -> None:
         assert int((drawn == c).sum()) == pytest.approx(10_000, abs=4 * math.sqrt(30_000 * 2 / 9))
 
 
-def test_rows_of_a_class_are_drawn_evenly() -> None:
+def test_rows_of_a_class_are_drawn_equally_often() -> None:
     labels = torch.tensor([0, 1, 0, 1, 0, 1, 0, 0])
     torch.manual_seed(0)
 
@@ -118,7 +118,7 @@ def test_an_epoch_has_at_least_one_step(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(batches(trainer(batch_size=1000), monkeypatch)) == 1
 
 
-def test_mixtures_lie_on_the_segment_between_two_photos_and_have_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mixtures_are_convex_combinations_of_two_photos_and_have_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
     one, data = trainer(mixup=1.0), rows()
     z = one.ema.precondition(data.prototypes)
 
@@ -141,7 +141,7 @@ def test_mixtures_lie_on_the_segment_between_two_photos_and_have_no_class(monkey
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
-def test_only_the_mixtures_lose_their_class_and_the_others_stay_photos(
+def test_only_mixtures_have_no_class_and_other_rows_are_unchanged_photos(
     share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = rows(600)
@@ -170,7 +170,7 @@ def test_moving_average_has_its_closed_form() -> None:
             torch.testing.assert_close(value, average[name])
 
 
-def test_moving_average_is_evaluated_and_never_trained() -> None:
+def test_the_moving_average_has_no_gradients_and_is_in_evaluation_mode() -> None:
     one = trainer()
     one.run_epoch(0, seed=1)
 
@@ -188,7 +188,7 @@ def test_moving_average_follows_the_statistics_of_batch_norm() -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 4])
-def test_learning_rate_falls_along_a_half_cosine_from_its_full_value(epochs: int) -> None:
+def test_the_learning_rate_follows_a_half_cosine_from_its_full_value(epochs: int) -> None:
     one = trainer(epochs=epochs, batch_size=ROWS, learning_rate=0.01)
 
     for epoch in range(epochs):
@@ -197,7 +197,7 @@ def test_learning_rate_falls_along_a_half_cosine_from_its_full_value(epochs: int
         assert rate == pytest.approx(0.01 * math.cos(math.pi * epoch / epochs / 2) ** 2)
 
 
-def test_learning_rate_falls_within_an_epoch_too() -> None:
+def test_the_learning_rate_decreases_within_an_epoch_too() -> None:
     one = trainer(epochs=2, learning_rate=0.01)  # three steps each
 
     one.run_epoch(1, seed=0)
@@ -205,7 +205,7 @@ def test_learning_rate_falls_within_an_epoch_too() -> None:
     assert one.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * (1 + math.cos(math.pi * 5 / 6)) / 2)
 
 
-def test_gradients_are_clipped_to_their_largest_norm() -> None:
+def test_gradients_are_clipped_to_the_configured_norm() -> None:
     one = trainer(gradient_clip=1e-3)
     one.run_epoch(0, seed=1)
 
@@ -231,7 +231,7 @@ def test_epoch_losses_are_means_over_its_steps(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])
-def test_same_seeds_train_the_same_weights_and_others_do_not(norm: str) -> None:
+def test_equal_seeds_train_equal_weights_and_other_seeds_do_not(norm: str) -> None:
     runs = [trainer(norm=norm) for _ in range(3)]
     for one, seed in zip(runs, (1, 1, 2), strict=True):
         for epoch in range(2):
@@ -258,7 +258,7 @@ def test_a_restored_training_continues_bit_for_bit(norm: str, stop: int) -> None
     assert_same(whole.state(), resumed.state())
 
 
-def test_an_epoch_depends_on_its_seed_and_not_on_what_was_drawn_before() -> None:
+def test_an_epoch_depends_on_its_seed_and_not_on_earlier_random_numbers() -> None:
     runs = [trainer() for _ in range(2)]
     for one, draws in zip(runs, (0, 17), strict=True):
         torch.randn(draws)

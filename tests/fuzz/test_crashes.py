@@ -70,13 +70,13 @@ MATRICES = {  # scipy crashes the process or allocates without limit on all but 
 
 @pytest.mark.parametrize("wrap", [bytes, packed], ids=["stored", "compressed"])
 @pytest.mark.parametrize("case", MATRICES)
-def test_a_matrix_that_would_end_the_process_is_refused(tmp_path: Path, case: str, wrap):
+def test_a_matrix_that_would_crash_the_process_is_refused(tmp_path: Path, case: str, wrap):
     (tmp_path / "f.mat").write_bytes(HEADER + wrap(MATRICES[case]))
     with pytest.raises(InputFileError, match="damaged"):
         read_features(tmp_path / "f.mat")
 
 
-def test_what_claims_to_unpack_to_gigabytes_is_refused(tmp_path: Path):
+def test_a_file_that_claims_to_unpack_to_gigabytes_is_refused(tmp_path: Path):
     content = struct.pack("<II", MATRIX, 1 << 31) + matrix(ONE)[8:]
     (tmp_path / "f.mat").write_bytes(HEADER + packed(content))
     with pytest.raises(InputFileError, match="claim to expand to 2,147,483,648"):

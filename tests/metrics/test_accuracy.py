@@ -10,7 +10,7 @@ import torch
 from revcd_cli.metrics.accuracy import confusion_matrix, harmonic_mean, mean_over_classes, per_class_accuracy
 
 
-def test_per_class_mean_is_not_the_sample_mean_on_imbalanced_data() -> None:
+def test_the_per_class_mean_differs_from_the_sample_mean_on_imbalanced_data() -> None:
     labels = torch.tensor([0] * 90 + [1] * 10)
     predicted = torch.zeros(100).long()  # always the big class
 
@@ -32,7 +32,7 @@ def test_per_class_accuracy_equals_counting_row_by_row() -> None:
         assert float(accuracy[c]) == len(correct) / len(rows)
 
 
-def test_a_class_without_rows_is_absent_rather_than_wrong() -> None:
+def test_a_class_without_rows_has_no_accuracy() -> None:
     labels, predicted = torch.tensor([0, 0, 2]), torch.tensor([0, 1, 2])
 
     accuracy = per_class_accuracy(predicted, labels, 5)
@@ -48,7 +48,7 @@ def test_a_prediction_of_a_class_that_has_no_rows_counts_against_the_true_class(
     assert math.isnan(float(accuracy[4]))
 
 
-def test_no_rows_at_all_have_no_accuracy() -> None:
+def test_without_rows_there_is_no_accuracy() -> None:
     nothing = torch.zeros(0).long()
 
     assert mean_over_classes(per_class_accuracy(nothing, nothing, 3)) is None
@@ -69,7 +69,7 @@ def test_no_rows_at_all_have_no_accuracy() -> None:
         (0.0, None, None),
     ],
 )
-def test_harmonic_mean_is_zero_where_one_part_is_zero_and_undefined_where_one_is(
+def test_the_harmonic_mean_is_zero_if_one_value_is_zero_and_undefined_if_one_is_undefined(
     seen: float | None, unseen: float | None, expected: float | None
 ) -> None:
     assert harmonic_mean(seen, unseen) == (expected if expected is None else pytest.approx(expected))

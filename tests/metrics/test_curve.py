@@ -44,7 +44,7 @@ def counted(scores: Tensor, labels: Tensor, gamma: float) -> float:
 
 
 @pytest.mark.parametrize(("seed", "whole"), SETTINGS)
-def test_s_and_u_at_every_penalty_are_those_of_recounting_the_answers(seed: int, whole: bool) -> None:
+def test_s_and_u_at_every_penalty_equal_a_count_of_predictions(seed: int, whole: bool) -> None:
     found = photos(seed, whole=whole)
     scores_seen, labels_seen, scores_unseen, labels_unseen = found
 
@@ -57,7 +57,7 @@ def test_s_and_u_at_every_penalty_are_those_of_recounting_the_answers(seed: int,
 
 
 @pytest.mark.parametrize(("seed", "whole"), SETTINGS)
-def test_the_points_meet_every_pair_of_s_and_u_that_a_fine_grid_finds(seed: int, whole: bool) -> None:
+def test_the_curve_has_every_pair_of_s_and_u_on_a_fine_grid(seed: int, whole: bool) -> None:
     found = photos(seed, whole=whole, counts=(9, 8))
     curve = curve_of(found)
     _, acc_seen, acc_unseen = curve.points()
@@ -70,7 +70,7 @@ def test_the_points_meet_every_pair_of_s_and_u_that_a_fine_grid_finds(seed: int,
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_s_falls_and_u_rises_from_one_end_to_the_other(seed: int) -> None:
+def test_s_decreases_and_u_increases_along_the_curve(seed: int) -> None:
     found = photos(seed)
 
     _, acc_seen, acc_unseen = curve_of(found).points()
@@ -83,7 +83,7 @@ def test_s_falls_and_u_rises_from_one_end_to_the_other(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("seed", "whole"), SETTINGS)
-def test_the_area_is_that_of_a_brute_force_sum(seed: int, whole: bool) -> None:
+def test_the_area_equals_a_brute_force_sum(seed: int, whole: bool) -> None:
     found = photos(seed, whole=whole)
     margins = []
     for scores in (found[0], found[2]):
@@ -100,7 +100,7 @@ def test_the_area_is_that_of_a_brute_force_sum(seed: int, whole: bool) -> None:
     assert curve_of(found).ausuc() == pytest.approx(area, abs=1e-12)
 
 
-def test_the_area_of_perfect_scores_is_one_and_of_useless_ones_zero() -> None:
+def test_the_area_is_one_for_perfect_scores_and_zero_if_unseen_photos_are_always_wrong() -> None:
     labels_seen, labels_unseen = SEEN.nonzero()[:, 0], (~SEEN).nonzero()[:, 0]
     right = [torch.nn.functional.one_hot(labels, 5).double() for labels in (labels_seen, labels_unseen)]
 
@@ -109,7 +109,7 @@ def test_the_area_of_perfect_scores_is_one_and_of_useless_ones_zero() -> None:
 
 
 @pytest.mark.parametrize("offset", [-3.0, 0.5, 40.0])
-def test_a_bonus_of_all_seen_classes_shifts_the_penalties_and_leaves_the_area(offset: float) -> None:
+def test_a_constant_added_to_seen_scores_shifts_the_penalties_and_keeps_the_area(offset: float) -> None:
     found = photos(0)
     raised = (calibrated(found[0], SEEN, -offset), found[1], calibrated(found[2], SEEN, -offset), found[3])
 
@@ -120,7 +120,7 @@ def test_a_bonus_of_all_seen_classes_shifts_the_penalties_and_leaves_the_area(of
     torch.testing.assert_close(shifted.won[0], plain.won[0] + offset)
 
 
-def test_a_shift_of_every_score_of_a_photo_changes_nothing() -> None:
+def test_a_constant_added_to_all_scores_of_a_photo_changes_nothing() -> None:
     found = photos(1)
     shifted = (found[0] + torch.randn(37, 1), found[1], found[2] + torch.randn(23, 1), found[3])
 
@@ -128,7 +128,7 @@ def test_a_shift_of_every_score_of_a_photo_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("factor", [1e-3, 7.0])
-def test_a_unit_of_the_scores_is_a_unit_of_the_penalties_and_leaves_the_area(factor: float) -> None:
+def test_scaling_the_scores_scales_the_penalties_and_keeps_the_area(factor: float) -> None:
     found = photos(2)
     scaled = (factor * found[0], found[1], factor * found[2], found[3])
 
@@ -136,7 +136,7 @@ def test_a_unit_of_the_scores_is_a_unit_of_the_penalties_and_leaves_the_area(fac
     assert curve_of(scaled).ausuc() == pytest.approx(curve_of(found).ausuc(), abs=1e-12)
 
 
-def test_neither_the_order_of_the_photos_nor_that_of_the_classes_matters() -> None:
+def test_the_curve_does_not_depend_on_the_order_of_photos_and_classes() -> None:
     found = photos(3)
     rows, classes = torch.randperm(37), torch.randperm(5)
     place = classes.argsort()
@@ -148,7 +148,7 @@ def test_neither_the_order_of_the_photos_nor_that_of_the_classes_matters() -> No
     torch.testing.assert_close(moved.lost[0], curve_of(found).lost[0])
 
 
-def test_a_class_counts_the_same_however_many_photos_it_has() -> None:
+def test_classes_count_equally_regardless_of_their_number_of_photos() -> None:
     scores_seen, labels_seen, *unseen = photos(0)
     again = labels_seen == 0
     more = (
@@ -160,7 +160,7 @@ def test_a_class_counts_the_same_however_many_photos_it_has() -> None:
     assert curve_of(more).ausuc() == pytest.approx(curve_of((scores_seen, labels_seen, *unseen)).ausuc(), abs=1e-12)
 
 
-def test_between_two_neighbouring_margins_nothing_changes_and_beyond_them_neither() -> None:
+def test_s_and_u_are_constant_between_and_beyond_the_breakpoints() -> None:
     curve = curve_of(photos(1))
     margins = torch.cat([curve.lost[0], curve.won[0]]).unique()
     middle = penalties_between(margins)
@@ -175,7 +175,7 @@ def test_between_two_neighbouring_margins_nothing_changes_and_beyond_them_neithe
         assert [float(value[0]) for value in far] == [float(value[end]) for value in curve.points()[1:]]
 
 
-def test_penalties_for_several_curves_meet_every_combination_of_their_values() -> None:
+def test_penalties_for_several_curves_reach_every_combination_of_their_values() -> None:
     curves = [curve_of(photos(seed, counts=(6, 5))) for seed in range(3)]
     gamma = common_penalties(curves)
 
@@ -186,7 +186,7 @@ def test_penalties_for_several_curves_meet_every_combination_of_their_values() -
     assert values(torch.linspace(-12, 12, 3_001, dtype=torch.float64)) <= values(gamma)
 
 
-def test_without_a_right_answer_there_is_one_point_and_no_area() -> None:
+def test_without_a_correct_prediction_there_is_one_point_and_no_area() -> None:
     wrong = torch.zeros(2, 5)
     wrong[:, 2], wrong[:, 4] = 1.0, 1.0
     curve = seen_unseen_curve(wrong, torch.tensor([0, 0]), wrong, torch.tensor([1, 1]), SEEN)

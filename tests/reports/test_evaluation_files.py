@@ -65,7 +65,7 @@ def random_curve(photos: int) -> SeenUnseenCurve:
     return seen_unseen_curve(scores[0], labels, scores[1], labels + 2, seen)
 
 
-def test_a_report_says_what_was_evaluated_on_what(toy_model):
+def test_a_report_names_the_model_and_the_data(toy_model):
     checkpoint = load_checkpoint(toy_model.path)
     described = describe_evaluation(evaluate(checkpoint, toy_model.dataset), checkpoint, toy_model.dataset)
     assert described["model"] == {"name": "toy", "sha256": file_sha256(toy_model.path)}
@@ -80,12 +80,12 @@ def test_a_report_says_what_was_evaluated_on_what(toy_model):
     assert described["gamma"] == checkpoint.calibrations[rule].gamma
 
 
-def test_a_rule_in_place_of_the_models_own_is_reported(toy_model):
+def test_a_rule_that_replaces_that_of_the_model_is_reported(toy_model):
     assert document(toy_model, AWKWARD, rule="cosine")["rule"] == "cosine"
     assert document(toy_model, AWKWARD, rule="auto") == document(toy_model, AWKWARD)
 
 
-def test_the_hash_of_features_knows_every_number_and_no_order(toy_model):
+def test_the_hash_of_features_depends_on_every_number_and_not_on_the_order(toy_model):
     dataset = toy_model.dataset
     order = np.random.default_rng(0).permutation(len(dataset.labels))
     place = order.argsort()
@@ -103,7 +103,7 @@ def test_the_hash_of_features_knows_every_number_and_no_order(toy_model):
     assert features_sha256(dataclasses.replace(dataset, features=changed)) != features_sha256(dataset)
 
 
-def test_metrics_come_back_from_the_file_as_they_were(toy_model, tmp_path: Path):
+def test_metrics_are_read_back_unchanged(toy_model, tmp_path: Path):
     checkpoint = load_checkpoint(toy_model.path)
     scores, gamma = evaluation_scores(checkpoint, toy_model.dataset)
     report, curve = scores.report(gamma), scores.curve()
@@ -117,7 +117,7 @@ def test_metrics_come_back_from_the_file_as_they_were(toy_model, tmp_path: Path)
 
 
 @pytest.mark.parametrize("photos", [5, 400], ids=["few points", "more than the document takes"])
-def test_the_curve_is_written_whole_and_thinned_in_the_document(toy_model, tmp_path: Path, photos: int):
+def test_the_curve_is_complete_in_its_file_and_thinned_in_the_document(toy_model, tmp_path: Path, photos: int):
     curve = random_curve(photos)
     report = dataclasses.replace(AWKWARD, acc_unseen=0.1, ausuc=curve.ausuc())
     described = document(toy_model, report, curve=curve)
@@ -139,7 +139,7 @@ def test_the_curve_is_written_whole_and_thinned_in_the_document(toy_model, tmp_p
 
 
 @pytest.mark.parametrize("report", [AWKWARD, dataclasses.replace(AWKWARD, per_class=())], ids=["awkward", "empty"])
-def test_figures_that_are_not_defined_are_null_and_names_survive(toy_model, tmp_path: Path, report: GZSLReport):
+def test_undefined_metrics_are_null_and_names_are_unchanged(toy_model, tmp_path: Path, report: GZSLReport):
     write_metrics(tmp_path / "report", document(toy_model, report))
     read = strict_json((tmp_path / "report" / "metrics.json").read_text("utf-8"))
     assert read["metrics"]["acc_seen"] == 1 / 3 and read["su_curve"] is None
@@ -154,7 +154,7 @@ def test_figures_that_are_not_defined_are_null_and_names_survive(toy_model, tmp_
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["metrics.json", "per_class.csv"]
 
 
-def test_a_figure_that_is_no_number_is_an_error_and_the_old_report_stays(toy_model, tmp_path: Path):
+def test_a_metric_that_is_nan_is_an_error_and_the_old_report_is_kept(toy_model, tmp_path: Path):
     write_metrics(tmp_path, document(toy_model, AWKWARD))
     before = {path.name: file_sha256(path) for path in tmp_path.iterdir()}
     with pytest.raises(ValueError):
@@ -171,7 +171,7 @@ def test_an_existing_report_needs_overwrite(tmp_path: Path, name: str):
     check_output_folder(tmp_path, METRICS_FILES, overwrite=True)
 
 
-def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
+def test_a_report_folder_may_be_new_or_contain_other_files(tmp_path: Path):
     check_output_folder(tmp_path / "new" / "report", METRICS_FILES, overwrite=False)
     (tmp_path / "notes.txt").write_text("mine")
     check_output_folder(tmp_path, METRICS_FILES, overwrite=False)
@@ -179,7 +179,7 @@ def test_a_report_folder_may_be_new_or_hold_other_files(tmp_path: Path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_is_no_report_folder(tmp_path: Path, overwrite: bool):
+def test_a_file_is_refused_as_report_folder(tmp_path: Path, overwrite: bool):
     (tmp_path / "file").write_text("old")
     with pytest.raises(UsageError, match="is a file"):
         check_output_folder(tmp_path / "file", METRICS_FILES, overwrite=overwrite)

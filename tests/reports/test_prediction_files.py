@@ -113,7 +113,7 @@ def test_every_format_holds_the_same_rows(form: OutputFormat, tmp_path: Path):
 
 @pytest.mark.parametrize("form", WRITTEN)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_comes_back_exactly(form: OutputFormat, name: str, tmp_path: Path):
+def test_a_hostile_name_is_read_back_exactly(form: OutputFormat, name: str, tmp_path: Path):
     path = write(tmp_path / f"out.{form.value}", classified(name, name), failed(name))
     rows = read_rows(path)
     assert [decode_path(row[0]) for row in rows] == [name, name]
@@ -121,7 +121,7 @@ def test_a_hostile_name_comes_back_exactly(form: OutputFormat, name: str, tmp_pa
 
 
 @given(name=st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_survives_csv(name: str):
+def test_any_text_is_read_back_from_csv(name: str):
     stream = io.BytesIO()
     with open_writer(stream, OutputFormat.csv, HEADER) as writer:
         writer.write(classified("a.jpg", name))
@@ -146,7 +146,7 @@ def test_a_score_that_is_not_finite_is_null(form: OutputFormat, value: float, tm
     assert read_rows(write(tmp_path / f"o.{form.value}", classified("a.jpg", "ox", score=value)))[0][3] is None
 
 
-def test_the_spreadsheet_form_defuses_formulas_but_not_numbers(tmp_path: Path):
+def test_the_spreadsheet_form_escapes_formulas_but_not_numbers(tmp_path: Path):
     path = write(tmp_path / "out.csv", classified("-x.jpg", "=cmd()", "@a", "ox", score=-0.5), excel=True)
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     rows = read_csv(path, "utf-8-sig")
@@ -160,7 +160,7 @@ SPREADSHEET_NAMES = st.text(st.sampled_from("=+-@\uff1d;,|\t\r\n\"' ax1"), max_s
 
 
 @given(path=SPREADSHEET_NAMES, name=SPREADSHEET_NAMES)
-def test_no_cell_of_the_spreadsheet_form_begins_a_formula_whatever_separates_cells(path: str, name: str):
+def test_no_cell_of_the_spreadsheet_form_is_a_formula_with_any_separator(path: str, name: str):
     stream = io.BytesIO()
     with open_writer(stream, OutputFormat.csv, HEADER, excel=True) as writer:
         writer.write(classified(path, name, score=-0.5))
@@ -174,7 +174,7 @@ def test_no_cell_of_the_spreadsheet_form_begins_a_formula_whatever_separates_cel
             assert start[:1] not in ("=", "+", "-", "@", "\uff1d") or start.startswith("-0.5")
 
 
-def test_the_json_document_says_where_it_comes_from_and_counts(tmp_path: Path):
+def test_the_json_document_has_its_origin_and_counts(tmp_path: Path):
     photos = [classified("a.jpg", "ox"), failed("b.jpg"), rejected("d.jpg"), classified("c.jpg", "ox")]
     path = write(tmp_path / "out.json", *photos)
     document = read_json(path.read_text("utf-8"))
@@ -230,7 +230,7 @@ def test_parquet_keeps_the_order_over_row_groups_and_the_header(tmp_path: Path):
     assert json.loads(file.schema_arrow.metadata[b"revcd"])["model"] == HEADER["model"]
 
 
-def test_plain_lines_name_the_best_class_and_stay_one_line_each():
+def test_plain_output_is_one_line_per_photo_with_the_best_class():
     stream = io.BytesIO()
     with open_writer(stream, OutputFormat.tsv, HEADER) as writer:
         writer.write(classified("a\tb\n\x1b[31m.jpg", "zebra", "ox"))
@@ -241,24 +241,26 @@ def test_plain_lines_name_the_best_class_and_stay_one_line_each():
 
 
 @pytest.mark.parametrize(("name", "form"), [("a.CSV", "csv"), ("b.x.jsonl", "jsonl"), ("c.html", "html")])
-def test_the_suffix_chooses_the_format(name: str, form: str):
+def test_the_suffix_determines_the_format(name: str, form: str):
     assert OutputFormat.of(Path(name)).value == form
 
 
 @pytest.mark.parametrize("name", ["answers", "answers.xlsx", "answers.table"])
-def test_a_suffix_of_no_format_is_a_usage_error_that_lists_the_formats(name: str):
+def test_an_unknown_suffix_is_a_usage_error_that_lists_the_formats(name: str):
     with pytest.raises(UsageError, match=r"\.parquet"):
         OutputFormat.of(Path(name))
 
 
-def test_an_unknown_format_name_is_a_usage_error_with_the_nearest_one():
+def test_an_unknown_format_name_is_a_usage_error_that_names_the_nearest():
     assert OutputFormat.named("json") is OutputFormat.json
     with pytest.raises(UsageError, match=r'did you mean "parquet"'):
         OutputFormat.named("parket")
 
 
 @pytest.mark.parametrize(("form", "excel"), [(OutputFormat.table, False), (OutputFormat.json, True)])
-def test_what_has_no_file_form_is_a_usage_error_and_writes_nothing(form: OutputFormat, excel: bool, tmp_path: Path):
+def test_a_format_without_a_file_form_is_a_usage_error_and_nothing_is_written(
+    form: OutputFormat, excel: bool, tmp_path: Path
+):
     with pytest.raises(UsageError), open_writer(tmp_path / "out", form, HEADER, excel=excel):
         pass
     assert not list(tmp_path.iterdir())
@@ -291,7 +293,7 @@ def test_the_contact_sheet_shows_a_hostile_name_as_text_only(name: str, tmp_path
     assert [path.replace("\r\n", "\n").replace("\r", "\n") for path in paths] == [newline, newline]
 
 
-def test_the_contact_sheet_needs_nothing_but_itself(tmp_path: Path):
+def test_the_contact_sheet_loads_no_other_file(tmp_path: Path):
     picture = b"\xff\xd8\xff\xe0 a thumbnail"
     photo = Prediction("a.jpg", candidates=(Candidate("ox", 0.5, 1.0, True),), thumbnail=picture)
     page = Page(write(tmp_path / "out.html", photo).read_text("utf-8"))
@@ -301,7 +303,7 @@ def test_the_contact_sheet_needs_nothing_but_itself(tmp_path: Path):
     assert "http" not in page.text
 
 
-def test_the_contact_sheet_marks_unseen_classes_and_says_why_photos_failed(tmp_path: Path):
+def test_the_contact_sheet_marks_unseen_classes_and_gives_reasons_of_failures(tmp_path: Path):
     photos = [classified("a.jpg", "zebra"), failed("b.jpg"), rejected("c.jpg"), rejected("d.jpg")]
     page = Page(write(tmp_path / "out.html", *photos).read_text("utf-8"))
     kinds = [attributes["data-kind"] for tag, attributes in page.tags if tag == "article"]

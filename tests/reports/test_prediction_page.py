@@ -59,7 +59,7 @@ def drawn_in(text: str, data: dict) -> list[dict[str, np.ndarray]]:
     return found
 
 
-def test_drawn_numbers_come_back_within_half_a_level_of_the_attribute_s_range():
+def test_generated_attributes_are_encoded_within_half_a_level_of_their_range():
     drawn = GeneratedAttributes((83.3333, -0.21), (12.3456, 0.4))
     text = page(answer("a.jpg", "yak", "ox", drawn=drawn), answer("b.jpg", "yak"), of=descriptions())
     (found,) = drawn_in(text, data_of(text))
@@ -68,14 +68,14 @@ def test_drawn_numbers_come_back_within_half_a_level_of_the_attribute_s_range():
     assert (np.abs(found["spread"] - drawn.spread) <= half * 1.001).all()
 
 
-def test_a_class_that_is_no_photo_s_candidate_is_not_described_and_the_others_are_once():
+def test_each_candidate_class_is_described_once_and_other_classes_are_not():
     text = page(*(answer(f"{n}.jpg", "yak", "ox") for n in range(5)), of=descriptions())
     classes = data_of(text)["classes"]
     assert [(each["name"], each["seen"], each["photos"]) for each in classes] == [("yak", False, 5), ("ox", True, 0)]
     np.testing.assert_allclose([each["values"] for each in classes], TABLE.values[[1, 0]], rtol=1e-5)
 
 
-def test_the_measure_of_attributes_is_that_of_the_given_classes_and_the_model_s_together():
+def test_attributes_are_scaled_by_their_spread_over_the_given_and_the_models_classes():
     given_classes = ClassAttributes(("Yak", "gnu"), ATTRIBUTES, np.array([[50, 0.5], [100, 0.5]], np.float32), "", "")
     found = descriptions(given_classes, TABLE, horns=0.5)
     together = np.array([[50, 0.5], [100, 0.5], [80, 0.1], [0, 0.3]], dtype=np.float32)  # Yak takes the place of yak
@@ -87,14 +87,14 @@ def test_the_measure_of_attributes_is_that_of_the_given_classes_and_the_model_s_
     assert set(found.rows) == {"Yak", "gnu"}
 
 
-def test_an_attribute_that_is_the_same_for_all_classes_divides_by_one():
+def test_a_constant_attribute_is_divided_by_one():
     same = ClassAttributes(("a", "b"), ATTRIBUTES, np.array([[7, 1], [7, 2]], dtype=np.float32), "", "")
     found = descriptions(same, same)
     assert (found.span[0], found.unit[0]) == (1, 1)
 
 
 @pytest.mark.parametrize("of", [None, descriptions()])
-def test_a_page_without_descriptions_or_without_drawn_attributes_explains_nothing(of: CandidateDescriptions | None):
+def test_a_page_without_descriptions_or_generated_attributes_has_no_explanations(of: CandidateDescriptions | None):
     text = page(answer("a.jpg", "ox", drawn=None if of else GeneratedAttributes((1.0, 1.0), (0.0, 0.0))), of=of)
     data = data_of(text)
     assert not drawn_in(text, data)
@@ -103,14 +103,14 @@ def test_a_page_without_descriptions_or_without_drawn_attributes_explains_nothin
 
 @settings(max_examples=20, deadline=None)  # each compiles the page
 @given(name=st.text(min_size=1))
-def test_any_name_of_a_class_or_an_attribute_reaches_the_script_as_it_is(name: str):
+def test_any_class_or_attribute_name_reaches_the_script_unchanged(name: str):
     table = ClassAttributes((name,), (name,), np.ones((1, 1), dtype=np.float32), "", "")
     data = data_of(page(answer("a.jpg", name), of=descriptions(table, table)))
     assert (data["classes"][0]["name"], data["attributes"]) == (name, [name])
 
 
 @pytest.mark.parametrize("name", ["</script>", "<!--<script>", "</SCRIPT><img src=x>", "\u2028&amp;'\""])
-def test_a_name_cannot_end_the_block_of_data(name: str):
+def test_a_name_cannot_end_the_data_element(name: str):
     table = ClassAttributes((name,), (name,), np.ones((1, 1), dtype=np.float32), "", "")
     text = page(answer("a.jpg", name), of=descriptions(table, table))
     assert data_of(text)["attributes"] == [name]

@@ -38,7 +38,7 @@ def expected(history: list[dict]) -> dict[tuple[str, str], list[tuple[int, float
 
 
 @pytest.mark.parametrize("stop", [None, 3, 6], ids=["at once", "interrupted", "interrupted in the second fold"])
-def test_scalars_are_the_history_also_after_an_interruption(
+def test_scalars_equal_the_training_history_also_after_an_interruption(
     toy_model, tmp_path: Path, stop: int | None, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("tensorboard")
@@ -62,7 +62,7 @@ def test_scalars_are_the_history_also_after_an_interruption(
     assert read_back(folder) == expected(summary.history)
 
 
-def test_two_trainings_are_not_mixed_in_one_log(tmp_path: Path):
+def test_two_trainings_cannot_share_a_log(tmp_path: Path):
     pytest.importorskip("tensorboard")
     check_log_folder(tmp_path / "new", resume=False)
     check_log_folder(tmp_path, resume=False)
@@ -75,7 +75,7 @@ def test_two_trainings_are_not_mixed_in_one_log(tmp_path: Path):
         check_log_folder(tmp_path / "file", resume=True)
 
 
-def test_without_tensorboard_the_way_to_get_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_tensorboard_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find(name))
     with pytest.raises(UsageError, match="tensorboard is not installed") as caught:

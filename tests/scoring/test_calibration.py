@@ -30,7 +30,7 @@ def scores_and_labels(temperature: float, rows: int = 5_000) -> tuple[Tensor, Te
 
 
 @pytest.mark.parametrize("temperature", [0.003, 0.1, 1.0, 20.0])
-def test_the_temperature_that_drew_the_labels_is_found_again(temperature: float) -> None:
+def test_fitting_recovers_the_temperature_that_generated_the_labels(temperature: float) -> None:
     assert fit_temperature(*scores_and_labels(temperature)) == pytest.approx(temperature, rel=0.06)
 
 
@@ -41,7 +41,7 @@ def test_scaling_the_scores_scales_the_temperature(factor: float) -> None:
     assert fit_temperature(factor * scores, labels) == pytest.approx(factor * fit_temperature(scores, labels), rel=1e-3)
 
 
-def test_shifting_every_score_of_a_row_changes_nothing() -> None:
+def test_adding_a_constant_to_a_row_does_not_change_the_temperature() -> None:
     scores, labels = scores_and_labels(0.7, rows=300)
 
     assert fit_temperature(scores + torch.randn(300, 1), labels) == pytest.approx(
@@ -49,7 +49,7 @@ def test_shifting_every_score_of_a_row_changes_nothing() -> None:
     )
 
 
-def test_at_the_fitted_temperature_the_expected_score_is_the_score_of_the_truth() -> None:
+def test_at_the_fitted_temperature_the_mean_expected_score_equals_the_mean_true_score() -> None:
     scores, labels = scores_and_labels(0.7, rows=300)
 
     temperature = fit_temperature(scores, labels)
@@ -120,7 +120,7 @@ def every_penalty(folds: list[Photos]) -> list[float]:
 
 
 @pytest.mark.parametrize("seeds", [(0,), (1,), (2, 3), (4, 5, 6)])
-def test_no_penalty_whatsoever_has_a_larger_mean_h(seeds: tuple[int, ...]) -> None:
+def test_no_other_penalty_has_a_larger_mean_h(seeds: tuple[int, ...]) -> None:
     folds = [fold(seed) for seed in seeds]
 
     gamma = harmonic_penalty([curve(each) for each in folds])
@@ -130,7 +130,7 @@ def test_no_penalty_whatsoever_has_a_larger_mean_h(seeds: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_of_equally_good_penalties_the_one_nearest_to_none_is_taken(seed: int) -> None:
+def test_of_equally_good_penalties_the_one_nearest_to_zero_is_chosen(seed: int) -> None:
     folds = [fold(seed, counts=(5, 4))]
 
     gamma = harmonic_penalty([curve(folds[0])])
@@ -145,7 +145,7 @@ def test_of_equally_good_penalties_the_one_nearest_to_none_is_taken(seed: int) -
         assert same_step or mean_h(folds, penalty) < best - 1e-12
 
 
-def test_where_no_unseen_photo_can_be_right_no_penalty_and_no_bonus_is_given() -> None:
+def test_the_penalty_is_about_zero_if_no_unseen_photo_can_be_correct() -> None:
     scores_seen, labels_seen, scores_unseen, labels_unseen = fold(0)
     hopeless = scores_unseen - 100 * torch.nn.functional.one_hot(labels_unseen, 5)
 
@@ -156,7 +156,7 @@ def test_where_no_unseen_photo_can_be_right_no_penalty_and_no_bonus_is_given() -
 
 
 @pytest.mark.parametrize("penalty", [harmonic_penalty, lambda curves: sparing_penalty(curves, 0.1)])
-def test_a_penalty_undoes_a_bonus_that_all_seen_classes_have(penalty: Callable[..., float]) -> None:
+def test_the_penalty_cancels_a_constant_added_to_all_seen_scores(penalty: Callable[..., float]) -> None:
     folds = [fold(0), fold(1)]
     raised = [(calibrated(a, SEEN, -5.0), la, calibrated(b, SEEN, -5.0), lb) for a, la, b, lb in folds]
 
@@ -167,7 +167,7 @@ def test_a_penalty_undoes_a_bonus_that_all_seen_classes_have(penalty: Callable[.
 
 @pytest.mark.parametrize("give_away", [0.0, 0.02, 0.1, 0.5])
 @pytest.mark.parametrize("seeds", [(0,), (1, 2)])
-def test_the_sparing_penalty_costs_what_may_be_given_away_and_the_next_step_would_cost_more(
+def test_the_sparing_penalty_is_the_largest_within_the_allowed_loss_of_seen_accuracy(
     give_away: float, seeds: tuple[int, ...]
 ) -> None:
     folds = [fold(seed, counts=(300, 20)) for seed in seeds]
@@ -185,14 +185,14 @@ def test_the_sparing_penalty_costs_what_may_be_given_away_and_the_next_step_woul
             break
 
 
-def test_the_sparing_penalty_rises_with_what_may_be_given_away() -> None:
+def test_the_sparing_penalty_increases_with_the_allowed_loss() -> None:
     penalties = [sparing_penalty([curve(fold(0))], share) for share in (0.0, 0.02, 0.1, 0.5, 1.0)]
 
     assert penalties == sorted(penalties)
     assert penalties[0] < penalties[-1]
 
 
-def test_photos_that_are_wrong_among_their_own_kind_do_not_set_the_penalty() -> None:
+def test_photos_misclassified_among_seen_classes_do_not_affect_the_sparing_penalty() -> None:
     scores_seen, labels_seen, scores_unseen, labels_unseen = fold(0)
     wrong = torch.zeros(50, 5, dtype=torch.float64)
     wrong[:, 2] = 100.0  # named class 2 by a margin that nothing else has
@@ -203,7 +203,7 @@ def test_photos_that_are_wrong_among_their_own_kind_do_not_set_the_penalty() -> 
     assert with_wrong == sparing_penalty([curve((scores_seen, labels_seen, scores_unseen, labels_unseen))], 1.0)
 
 
-def test_the_unit_is_the_spread_of_the_scores_over_the_classes() -> None:
+def test_the_unit_is_the_standard_deviation_of_scores_over_classes() -> None:
     scores = 3 * torch.randn(4_000, 50) + 100 * torch.randn(4_000, 1)  # each photo has a level of its own
 
     assert score_unit(scores) == pytest.approx(3, rel=0.02)
@@ -212,12 +212,12 @@ def test_the_unit_is_the_spread_of_the_scores_over_the_classes() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 1), (3, 4), (0, 0)])
-def test_scores_without_a_spread_have_the_unit_one(shape: tuple[int, int]) -> None:
+def test_constant_scores_have_the_unit_one(shape: tuple[int, int]) -> None:
     assert score_unit(torch.full(shape, 2.5)) == 1.0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.5, 1.0])
-def test_the_threshold_withholds_the_share_of_answers_that_it_may(share: float) -> None:
+def test_the_threshold_rejects_the_allowed_share_of_photos(share: float) -> None:
     best = torch.randn(10_001)
 
     threshold = rejection_threshold(best, share)
@@ -226,5 +226,5 @@ def test_the_threshold_withholds_the_share_of_answers_that_it_may(share: float) 
     assert rejection_threshold(3 * best + 1, share) == pytest.approx(3 * threshold + 1, rel=1e-5)
 
 
-def test_without_photos_nothing_is_withheld() -> None:
+def test_without_photos_nothing_is_rejected() -> None:
     assert rejection_threshold(torch.zeros(0), 0.1) == -math.inf

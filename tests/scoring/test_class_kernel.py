@@ -43,7 +43,7 @@ def objective(s: Tensor, means: Tensor, relevance: Tensor, spread: float = 1.0) 
     return float(fit + (2 * relevance.log()).square().sum() / (2 * spread**2))
 
 
-def test_residuals_are_those_of_leaving_out_each_class_by_itself() -> None:
+def test_residuals_equal_those_of_explicit_leave_one_class_out() -> None:
     s, means = world()
     relevance = random(ATTRIBUTES, seed=3).exp()
     points = directions(s, relevance)
@@ -55,13 +55,13 @@ def test_residuals_are_those_of_leaving_out_each_class_by_itself() -> None:
     torch.testing.assert_close(residuals, slow_residuals(s, means, relevance, length))
 
 
-def test_attributes_that_photos_follow_from_count_more_than_those_that_they_do_not() -> None:
+def test_attributes_that_determine_features_get_larger_weights_than_others() -> None:
     relevance = fitted(*world(visible=2))
 
     assert relevance[:2].min() > 1 > relevance[2:].max()
 
 
-def test_the_weights_are_a_minimum_of_what_is_left_out_and_the_prior_together() -> None:
+def test_the_weights_minimise_the_leave_one_out_loss_plus_the_prior() -> None:
     s, means = world()
     relevance = fitted(s, means)
     least = objective(s, means, relevance)
@@ -75,7 +75,7 @@ def test_the_weights_are_a_minimum_of_what_is_left_out_and_the_prior_together() 
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-4])
-def test_without_room_to_differ_all_attributes_count_alike(spread: float) -> None:
+def test_with_zero_prior_spread_all_attributes_have_equal_weights(spread: float) -> None:
     torch.testing.assert_close(fitted(*world(), spread), torch.ones(ATTRIBUTES).double(), rtol=0, atol=1e-3)
 
 
@@ -87,11 +87,11 @@ def test_the_order_of_attributes_and_of_classes_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 2])
-def test_one_or_two_classes_say_nothing_of_attributes(classes: int) -> None:
+def test_one_or_two_classes_give_equal_weights(classes: int) -> None:
     assert torch.equal(fitted(*(part[:classes] for part in world())), torch.ones(ATTRIBUTES).double())
 
 
-def test_classes_described_alike_and_attributes_that_are_the_same_for_all_do_no_harm() -> None:
+def test_equal_descriptions_and_constant_attributes_give_finite_weights() -> None:
     s, means = world()
     s[3], s[:, 4] = s[2], 0
 
@@ -101,7 +101,7 @@ def test_classes_described_alike_and_attributes_that_are_the_same_for_all_do_no_
     torch.testing.assert_close(relevance[4], torch.ones(()).double())  # nothing is known of it
 
 
-def test_a_description_in_the_centre_has_no_direction_and_is_equally_far_from_all() -> None:
+def test_the_centre_of_all_descriptions_has_equal_similarity_to_all() -> None:
     points = directions(torch.cat([world()[0], torch.zeros(1, ATTRIBUTES).double()]), torch.ones(ATTRIBUTES).double())
 
     kernel = class_kernel(points[-1:], points[:-1], torch.tensor(2.0))

@@ -32,7 +32,7 @@ def seeds(*numbers: int) -> list[Generator]:
     return [Generator().manual_seed(number) for number in numbers]
 
 
-def test_what_is_drawn_from_a_photo_depends_on_its_own_noise_alone(model: ZeroShotModel):
+def test_generated_attributes_of_a_photo_depend_on_its_own_noise_only(model: ZeroShotModel):
     x = torch.randn(3, 10)
     together = drawn_attributes(model, x, model.config.inference, seeds(5, 6, 7))
     alone = drawn_attributes(model, x[1:2], model.config.inference, seeds(6))
@@ -40,7 +40,7 @@ def test_what_is_drawn_from_a_photo_depends_on_its_own_noise_alone(model: ZeroSh
     torch.testing.assert_close(together.spread[1:2], alone.spread)
 
 
-def test_attributes_are_drawn_in_the_values_of_the_class_table(model: ZeroShotModel):
+def test_attributes_are_generated_in_the_unit_of_the_class_table(model: ZeroShotModel):
     """An untrained head (all zeros) leaves the noise: its mean is the table's mean, its spread the table's spread."""
     model.config = Config.from_dict({**CONFIG, "inference": {"samples": 4000}})
     for member in model.networks:
@@ -53,7 +53,7 @@ def test_attributes_are_drawn_in_the_values_of_the_class_table(model: ZeroShotMo
     assert (drawn.spread > 0.1).all()
 
 
-def test_an_attribute_that_is_drawn_as_described_has_reliability_one_and_its_opposite_minus_one():
+def test_reliability_is_one_for_attributes_generated_as_described_and_minus_one_for_the_opposite():
     prototypes = torch.randn(6, 3)
     labels = torch.arange(6).repeat_interleave(torch.tensor([1, 5, 2, 3, 9, 4]))
     drawn = prototypes[labels] * torch.tensor([2.0, -0.5, 0.0]) + 7
@@ -62,7 +62,7 @@ def test_an_attribute_that_is_drawn_as_described_has_reliability_one_and_its_opp
     assert found[2].isnan()  # it never varies
 
 
-def test_reliability_counts_every_class_once_however_many_photos_it_has():
+def test_reliability_counts_classes_equally_regardless_of_their_number_of_photos():
     prototypes, labels = torch.randn(5, 4), torch.arange(5).repeat(3)
     drawn = torch.randn(15, 4)
     more = torch.cat([labels, torch.full((30,), 2)])

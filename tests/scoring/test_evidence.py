@@ -80,7 +80,7 @@ def fixed_estimate() -> RevCD:
     return model
 
 
-def test_evidence_of_a_fixed_estimate_is_its_gain_in_squared_distance_over_the_noise_power() -> None:
+def test_evidence_of_a_fixed_estimate_has_its_closed_form() -> None:
     model, config = fixed_estimate(), InferenceConfig(draws=5)
     z, c = model.precondition(prototypes()), torch.randn(PHOTOS, 16).double()
     t, _ = evidence_draws(model, config, z)
@@ -108,7 +108,7 @@ def test_evidence_of_every_network_equals_the_loop(reading: str, norm: str) -> N
 
 
 @pytest.mark.parametrize("reading", ["A", "B"])
-def test_pairs_are_denoised_as_the_network_does_one_by_one(reading: str) -> None:
+def test_batched_pairs_are_denoised_as_one_by_one(reading: str) -> None:
     model, s_t, c = revcd(reading=reading), torch.randn(3, 2, ATTRIBUTES).double(), torch.randn(PHOTOS, 16).double()
     t = torch.tensor([[2], [9], [20]])
 
@@ -123,7 +123,7 @@ def test_pairs_are_denoised_as_the_network_does_one_by_one(reading: str) -> None
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_error_of_v_is_that_of_the_estimate_s_own_v(objective: str) -> None:
+def test_the_velocity_error_is_that_of_the_velocity_of_the_estimate(objective: str) -> None:
     s_0, eps = torch.randn(2, 7, ATTRIBUTES).double()
     output = torch.randn(7, output_width(objective, ATTRIBUTES)).double()
     alpha_bar = torch.rand(7, 1).double() * 0.9 + 0.05
@@ -135,7 +135,7 @@ def test_the_error_of_v_is_that_of_the_estimate_s_own_v(objective: str) -> None:
     torch.testing.assert_close(velocity_error(objective, output, s_0, eps, alpha_bar), expected)
 
 
-def test_a_photo_that_says_nothing_gives_no_evidence() -> None:
+def test_a_condition_equal_to_the_null_condition_gives_zero_evidence() -> None:
     model = revcd()
 
     scores = evidence_scores(model, model.null.detach()[None], prototypes(), InferenceConfig(draws=3))
@@ -144,7 +144,7 @@ def test_a_photo_that_says_nothing_gives_no_evidence() -> None:
 
 
 @pytest.mark.parametrize("floats", [1, 100, 200, 600, 1000])
-def test_working_in_pieces_does_not_change_the_evidence(floats: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidence_does_not_depend_on_the_size_of_chunks(floats: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, config = revcd(), InferenceConfig(rule="evidence", draws=3)
     whole = zero_shot(model).score(photos(), prototypes(), config, generators())
     widest = 0
@@ -161,7 +161,7 @@ def test_working_in_pieces_does_not_change_the_evidence(floats: int, monkeypatch
 
 
 @pytest.mark.parametrize("draws", [1, 2, 7, 16])
-def test_evidence_times_are_the_middles_of_equal_strata_of_the_band(draws: int) -> None:
+def test_evidence_times_are_midpoints_of_equal_strata_of_the_band(draws: int) -> None:
     t, _ = evidence_draws(revcd(), InferenceConfig(draws=draws, band_low=0.2, band_high=0.8), prototypes())
 
     for k in range(draws):
@@ -170,14 +170,14 @@ def test_evidence_times_are_the_middles_of_equal_strata_of_the_band(draws: int) 
 
 
 @pytest.mark.parametrize("draws", [1, 200])
-def test_evidence_times_are_times_of_the_schedule_even_at_the_edge_of_the_band(draws: int) -> None:
+def test_evidence_times_are_valid_times_also_at_the_edges_of_the_band(draws: int) -> None:
     for low, high in ((0.0, 0.01), (0.99, 1.0), (0.0, 1.0)):
         t, _ = evidence_draws(revcd(), InferenceConfig(draws=draws, band_low=low, band_high=high), prototypes())
         assert ((t >= 1) & (t <= TIMESTEPS)).all()
 
 
 @pytest.mark.parametrize("draws", [1, 5, 16])
-def test_evidence_noises_come_in_pairs_of_both_signs_and_never_change(draws: int) -> None:
+def test_evidence_noises_are_antithetic_pairs_and_always_the_same(draws: int) -> None:
     model, config = revcd(), InferenceConfig(draws=draws)
     torch.manual_seed(7)
 
@@ -190,7 +190,7 @@ def test_evidence_noises_come_in_pairs_of_both_signs_and_never_change(draws: int
     assert torch.equal(evidence_draws(model, config, prototypes())[1], eps)
 
 
-def test_evidence_draws_nothing_from_the_photo_s_generator() -> None:
+def test_evidence_does_not_use_the_generator_of_the_photo() -> None:
     model = revcd()
 
     first, second = (

@@ -33,7 +33,7 @@ def generators() -> list[Generator]:
     return [Generator().manual_seed(seed) for seed in range(PHOTOS)]
 
 
-def test_clipping_bounds_the_clean_vector_and_keeps_the_noisy_one():
+def test_clipping_limits_the_clean_vector_and_keeps_the_noisy_one():
     s_t, alpha_bar = torch.randn(7, ATTRIBUTES), torch.rand(7, 1) * 0.9 + 0.05
     clipped = Estimate(5 * torch.randn(7, ATTRIBUTES), torch.zeros(7, ATTRIBUTES)).clipped(0.5, s_t, alpha_bar)
     assert float(clipped.s_0.abs().max()) <= 0.5
@@ -41,7 +41,7 @@ def test_clipping_bounds_the_clean_vector_and_keeps_the_noisy_one():
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
-def test_a_limit_that_nothing_reaches_changes_nothing(sampler: str):
+def test_a_clipping_limit_that_is_not_reached_changes_nothing(sampler: str):
     network, x, prototypes = revcd()
     model = ZeroShotModel(network.config, [network])
     free = InferenceConfig(rule="cosine", sampler=sampler, steps=TIMESTEPS, samples=1)
@@ -51,7 +51,7 @@ def test_a_limit_that_nothing_reaches_changes_nothing(sampler: str):
 
 
 @pytest.mark.parametrize("variance", ["posterior", "beta"])
-def test_ddpm_adds_noise_of_the_variance_that_is_asked_for(variance: str):
+def test_ddpm_adds_noise_of_the_configured_variance(variance: str):
     schedule = NoiseSchedule.named("linear", 3)
     kept = 1 - schedule.alphas_cumprod  # 1 - alpha_bar
     factor = {"posterior": lambda t: kept[t - 1] / kept[t], "beta": lambda t: 1.0}[variance]
@@ -68,7 +68,7 @@ def test_ddpm_adds_noise_of_the_variance_that_is_asked_for(variance: str):
     assert added == pytest.approx([float(value.sqrt()) for value in expected])
 
 
-def test_a_single_token_is_read_without_attention_to_anything_else():
+def test_with_a_single_token_the_condition_does_not_depend_on_queries_and_keys():
     model, x, _ = revcd(encoder={"tokens": "single", "width": 16, "heads": 2, "feedforward": 16})
     before = model.encode(x)
     attention = model.encoder.transformer.layers[0].self_attn
@@ -77,7 +77,7 @@ def test_a_single_token_is_read_without_attention_to_anything_else():
     torch.testing.assert_close(model.encode(x), before)
 
 
-def test_an_attribute_that_all_seen_classes_share_does_not_outweigh_the_others():
+def test_an_attribute_that_is_constant_over_seen_classes_does_not_dominate():
     prototypes = torch.rand(6, ATTRIBUTES, generator=torch.Generator().manual_seed(3))
     prototypes[:, 2] = 1.0
     model, *_ = revcd()

@@ -75,7 +75,7 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("kind", ["whiten", "standardise+whiten", "whiten+centre+standardise"])
-def test_a_model_has_a_network_for_every_view_as_often_as_asked_for(kind: str, members: int) -> None:
+def test_a_model_has_the_configured_number_of_networks_for_every_view(kind: str, members: int) -> None:
     config = settings(kind, members=members)
     kinds = [each.precondition.kind for each in network_configs(config)]
     one = model(config)
@@ -86,13 +86,13 @@ def test_a_model_has_a_network_for_every_view_as_often_as_asked_for(kind: str, m
     assert len({float(network.null[0].detach()) for network in one.networks}) == len(kinds)  # no two start alike
 
 
-def test_the_only_view_of_a_network_is_that_of_the_settings() -> None:
+def test_a_network_with_one_view_has_the_settings_of_the_model() -> None:
     (network,) = model(settings("whiten")).networks
 
     assert network.config == settings("whiten")
 
 
-def test_each_network_sees_the_descriptions_by_its_own_preconditioning() -> None:
+def test_each_network_uses_its_own_preconditioning() -> None:
     standardised, whitened = trained(settings(), epochs=0).networks
 
     def covariance(network: RevCD) -> Tensor:
@@ -123,7 +123,7 @@ def test_scores_are_the_mean_over_the_networks(config: InferenceConfig) -> None:
 
 
 @pytest.mark.parametrize("rule", ["evidence", "prototype", "joint"])  # samples take new noise for each network
-def test_the_same_network_twice_scores_as_it_does_alone(rule: str) -> None:
+def test_two_copies_of_a_network_score_as_one(rule: str) -> None:
     config = InferenceConfig(rule=rule, draws=3)
     alone = trained(settings("whiten"))
 
@@ -132,7 +132,7 @@ def test_the_same_network_twice_scores_as_it_does_alone(rule: str) -> None:
     torch.testing.assert_close(scores(twice, config), scores(alone, config))
 
 
-def test_units_are_fitted_for_each_network_by_itself() -> None:
+def test_units_are_fitted_for_each_network_separately() -> None:
     one, rules = trained(settings()), ["evidence", "cosine", "prototype"]
     data, config = (photos().float(), prototypes().float()), InferenceConfig(draws=3, samples=2)
 
@@ -145,7 +145,7 @@ def test_units_are_fitted_for_each_network_by_itself() -> None:
         assert torch.equal(alone.prototype_unit, one.prototype_unit)
 
 
-def test_training_a_model_is_training_its_networks_apart_with_the_same_seeds() -> None:
+def test_training_a_model_equals_training_its_networks_separately_with_the_same_seeds() -> None:
     config = settings()
     together = ModelTrainer(model(config), rows())
     alone = [Trainer(network, rows()) for network in model(config).networks]
@@ -179,7 +179,7 @@ def test_a_restored_training_continues_bit_for_bit(kind: str, stop: int) -> None
     assert_same(whole.state(), resumed.state())
 
 
-def test_closed_forms_come_from_the_saved_state_and_not_from_another_machine_s_rounding() -> None:
+def test_restoring_reads_closed_forms_from_the_state_and_does_not_compute_them_again() -> None:
     whole = ModelTrainer(model(settings()), rows())
     shifted = TrainingRows(rows().features * 1.001, rows().labels, rows().prototypes)
 
@@ -189,7 +189,7 @@ def test_closed_forms_come_from_the_saved_state_and_not_from_another_machine_s_r
     assert_same(whole.ema.state_dict(), resumed.ema.state_dict())
 
 
-def test_the_kept_model_has_the_averaged_weights_of_its_trainers() -> None:
+def test_the_model_has_the_moving_averages_of_its_trainers() -> None:
     trainer = ModelTrainer(model(settings()), rows())
     before = {name: value.clone() for name, value in trainer.ema.state_dict().items()}
 

@@ -58,7 +58,7 @@ def device_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "WITHOUT_FLOAT64", {DEVICE})
 
 
-def test_double_precision_is_taken_where_the_device_has_it():
+def test_double_precision_is_used_if_the_device_supports_it():
     x = torch.rand(3)
     assert in_double(x).dtype == in_double(DeviceTensor(x)).dtype == torch.float64
     assert not isinstance(in_double(DeviceTensor(x)), DeviceTensor)
@@ -75,7 +75,7 @@ def test_the_pretended_device_refuses_float64():
 
 
 @pytest.mark.parametrize("scaling", ["classes", "standard", "minmax", "l2"])
-def test_what_is_fitted_on_the_device_is_what_is_fitted_on_the_cpu(scaling: str):
+def test_fitting_on_the_device_equals_fitting_on_the_cpu(scaling: str):
     encoder = {"width": 16, "heads": 2, "feedforward": 16, "feature_scaling": scaling}
     torch.manual_seed(0)
     one = fitted_on_the_device(encoder=encoder)

@@ -45,7 +45,7 @@ every_rule = pytest.mark.parametrize(
 
 @every_rule
 @pytest.mark.parametrize("norm", ["layer", "batch"])
-def test_a_photo_alone_or_in_a_batch_gives_the_same_scores(config: InferenceConfig, norm: str) -> None:
+def test_a_photo_has_the_same_scores_alone_and_in_a_batch(config: InferenceConfig, norm: str) -> None:
     model = zero_shot(revcd(norm=norm))
 
     together = model.score(photos(), prototypes(), config, generators())
@@ -133,7 +133,7 @@ def test_one_step_samples_are_the_guided_estimates_at_the_last_time(scale: float
             torch.testing.assert_close(samples[photo, k], without + scale * (with_photo - without))  # Eq. 22
 
 
-def test_samples_of_one_photo_differ_and_return_with_the_same_seeds() -> None:
+def test_samples_of_one_photo_differ_and_equal_seeds_repeat_them() -> None:
     model, config = revcd(), InferenceConfig(samples=3, steps=4, eta=1.0)
 
     first, again = (sample_semantics(model, conditions(model), config, generators()) for _ in range(2))
@@ -142,7 +142,7 @@ def test_samples_of_one_photo_differ_and_return_with_the_same_seeds() -> None:
     assert (first[:, 0] - first[:, 1]).abs().max() > 1e-6
 
 
-def test_raw_prototypes_and_features_pass_the_network_s_own_preprocessing() -> None:
+def test_raw_prototypes_and_features_get_the_preprocessing_of_the_network() -> None:
     network, config = revcd(), InferenceConfig(rule="evidence", draws=3)
 
     whole = zero_shot(network).score(photos(), prototypes(), config, generators())
@@ -158,13 +158,13 @@ def test_calibration_subtracts_the_penalty_from_seen_classes_only() -> None:
     assert torch.equal(calibrated(scores, seen, 0.0), scores)
 
 
-def test_a_large_penalty_leaves_the_seen_classes_last_in_their_own_order() -> None:
+def test_a_large_penalty_ranks_seen_classes_last_in_unchanged_order() -> None:
     scores, seen = torch.tensor([[1.0, 9.0, 3.0, 2.0]]), torch.tensor([False, True, False, True])
 
     assert rank(calibrated(scores, seen, 1000.0), 4)[1].tolist() == [[2, 0, 1, 3]]
 
 
-def test_ranking_is_by_falling_score_and_ties_go_to_the_lower_class() -> None:
+def test_classes_are_ranked_by_decreasing_score_and_ties_by_index() -> None:
     best, classes = rank(torch.tensor([[0.5, 0.9, 0.5, 0.9, 0.1]]), 4)
 
     assert classes.tolist() == [[1, 3, 0, 2]]
@@ -175,7 +175,7 @@ def test_ties_of_many_classes_keep_the_order_of_the_classes() -> None:
     assert rank(torch.zeros(3, 700), 700)[1].tolist() == [list(range(700))] * 3
 
 
-def test_asking_for_more_classes_than_there_are_gives_them_all() -> None:
+def test_top_k_above_the_number_of_classes_gives_all() -> None:
     assert rank(torch.tensor([[1.0, 2.0]]), 5)[1].tolist() == [[1, 0]]
 
 
@@ -195,7 +195,7 @@ def scores_by(model: ZeroShotModel, rule: str, **settings: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_joint_scores_are_the_weighted_mean_of_their_parts(share: float) -> None:
+def test_joint_scores_are_the_weighted_mean_of_evidence_and_prototype_scores(share: float) -> None:
     model = zero_shot(revcd())
 
     joint = scores_by(model, "joint", prototype_share=share)
@@ -227,7 +227,7 @@ def test_a_shortlist_that_is_not_shorter_than_the_table_changes_nothing(length: 
     assert torch.equal(scores_by(model, "joint", shortlist=length), scores_by(model, "joint", shortlist=0))
 
 
-def test_shortlists_do_not_depend_on_the_photos_beside_or_the_order_of_the_classes() -> None:
+def test_shortlists_do_not_depend_on_other_photos_or_the_order_of_classes() -> None:
     model, config = zero_shot(revcd()), InferenceConfig(rule="joint", draws=5, shortlist=2)
     together = model.score(photos(), prototypes(), config, generators())
 
@@ -236,7 +236,7 @@ def test_shortlists_do_not_depend_on_the_photos_beside_or_the_order_of_the_class
         torch.testing.assert_close(alone[0].flip(0), together[k])
 
 
-def test_without_visual_prototypes_joint_scores_are_the_evidence() -> None:
+def test_without_visual_prototypes_joint_scores_equal_the_evidence() -> None:
     model = zero_shot(revcd())
     model.prototypes = None
 
@@ -244,7 +244,7 @@ def test_without_visual_prototypes_joint_scores_are_the_evidence() -> None:
 
 
 @pytest.mark.parametrize("rule", ["evidence", "prototype"])
-def test_fitted_units_make_the_spread_over_classes_one(rule: str) -> None:
+def test_fitted_units_give_scores_a_standard_deviation_of_one_over_classes(rule: str) -> None:
     model, config = zero_shot(revcd()), InferenceConfig(draws=5, samples=3)
     before = scores_by(model, rule)
 
@@ -256,14 +256,14 @@ def test_fitted_units_make_the_spread_over_classes_one(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", ["prototype"])
-def test_a_rule_that_the_model_has_no_parts_for_is_refused_in_words(rule: str) -> None:
+def test_a_rule_that_needs_missing_parts_of_the_model_is_refused(rule: str) -> None:
     model = ZeroShotModel(revcd().config, [revcd()])
 
     with pytest.raises(UsageError, match="needs visual prototypes"):
         scores_by(model, rule)
 
 
-def test_fitting_units_twice_is_fitting_them_once() -> None:
+def test_fitting_units_twice_equals_fitting_them_once() -> None:
     model, config, rules = zero_shot(revcd()), InferenceConfig(draws=5), ["evidence", "prototype"]
     model.fit_units(photos(), prototypes(), config, rules)
     once = {name: value.clone() for name, value in model.named_buffers()}
@@ -274,7 +274,7 @@ def test_fitting_units_twice_is_fitting_them_once() -> None:
     assert once["cosine_units"].tolist() == [1]  # the cosine was not asked for
 
 
-def test_a_part_whose_scores_are_scaled_mixes_as_before() -> None:
+def test_joint_scores_do_not_depend_on_the_scale_of_a_part() -> None:
     model, config, rules = zero_shot(revcd()), InferenceConfig(draws=5), ["evidence", "prototype"]
     model.fit_units(photos(), prototypes(), config, rules)
     before = scores_by(model, "joint")

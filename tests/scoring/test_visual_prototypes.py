@@ -49,7 +49,7 @@ def shrunk(covariance: Tensor, alpha: float) -> Tensor:
     return (1 - alpha) * covariance + alpha * size * torch.eye(len(covariance), dtype=covariance.dtype)
 
 
-def test_in_the_components_both_covariances_are_diagonal_and_the_one_within_classes_is_one():
+def test_components_diagonalise_both_covariances_and_whiten_the_one_within_classes():
     one = fitted(within_shrinkage=0.4, between_shrinkage=0.2)
     within, between = balanced_covariances(roots(features()), LABELS)
 
@@ -77,7 +77,7 @@ def test_scores_are_log_ratios_of_gaussians_with_and_without_a_description():
     torch.testing.assert_close(scores, slow - plain)
 
 
-def test_means_and_variances_are_those_of_a_gaussian_conditioned_on_the_seen_classes():
+def test_means_and_variances_equal_those_of_a_gaussian_conditioned_on_the_seen_classes():
     noise, length, s, new = 0.3, 1.7, descriptions(), descriptions(1, seed=9)
     one = fitted(noise=noise, length=length)
 
@@ -96,7 +96,7 @@ def test_means_and_variances_are_those_of_a_gaussian_conditioned_on_the_seen_cla
     torch.testing.assert_close(variance[0], (1 - slope @ joint[:CLASSES, CLASSES:]).squeeze() * one.between)
 
 
-def test_a_class_described_as_a_seen_one_has_its_mean_photo_surely_where_there_is_no_noise():
+def test_without_noise_a_class_described_as_a_seen_one_has_its_mean_and_zero_variance():
     one, s = fitted(noise=1e-6), descriptions()
 
     means, variances = one.posterior(s)
@@ -118,7 +118,7 @@ def test_a_class_whose_description_is_far_from_all_seen_ones_has_the_prior_varia
     torch.testing.assert_close(scores, torch.zeros_like(scores), atol=1e-5, rtol=0)  # nothing is known of it
 
 
-def test_how_many_photos_a_class_has_does_not_matter():
+def test_the_number_of_photos_of_a_class_does_not_matter():
     x = features()
     twice = torch.cat([x, x[LABELS == 2]])
     labels = torch.cat([LABELS, LABELS[LABELS == 2]])
@@ -136,17 +136,17 @@ def test_the_order_of_classes_and_photos_in_training_does_not_matter():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_a_class_is_scored_alike_alone_and_among_others():
+def test_scores_of_a_class_do_not_depend_on_the_other_classes():
     one, s = fitted(), descriptions(6, seed=7)
 
     torch.testing.assert_close(torch.cat([one(features(), s[k : k + 1]) for k in range(6)], 1), one(features(), s))
 
 
-def test_the_length_of_features_does_not_matter():
+def test_scores_do_not_depend_on_the_length_of_features():
     torch.testing.assert_close(fitted()(7 * features(), descriptions()), fitted()(features(), descriptions()))
 
 
-def test_spatial_tokens_are_averaged_first():
+def test_spatial_tokens_are_averaged_before_scoring():
     tokens = torch.stack([features(seed=k) for k in range(3)], 1)  # (N, 3, D)
 
     spatial = fitted(tokens.flatten(1), n_tokens=3)
@@ -166,11 +166,11 @@ def test_few_photos_of_few_classes_give_finite_scores(photos: int, classes: int)
     assert all(value.isfinite().all() for value in one.state_dict().values())
 
 
-def test_classes_described_alike_give_finite_scores():
+def test_classes_with_equal_descriptions_give_finite_scores():
     assert fitted(s=descriptions(1).expand(CLASSES, -1))(features(), descriptions()).isfinite().all()
 
 
-def test_a_class_without_photos_is_found_where_looks_follow_descriptions():
+def test_unseen_classes_are_found_if_features_are_linear_in_the_descriptions():
     generator = torch.Generator().manual_seed(0)
     s, lift = torch.rand(30, ATTRIBUTES, generator=generator), torch.rand(ATTRIBUTES, 20, generator=generator)
     looks = s @ lift

@@ -11,7 +11,7 @@ from revcd_cli.system import device
 CPU = torch.device("cpu")
 
 
-def test_the_automatic_device_can_hold_a_tensor_and_says_why_it_was_chosen():
+def test_the_automatic_device_can_hold_a_tensor_and_has_a_reason():
     choice = device.choose_device("auto")
     assert torch.ones(2, device=choice.value).sum() == 2
     assert choice.reason.startswith(str(choice.value)) and "(" in choice.reason
@@ -23,7 +23,7 @@ def test_every_device_called_available_can_be_chosen_by_name():
 
 
 @pytest.mark.parametrize("name", ["gpu", "xyz", "", "cpu:3", "cuda:99", "meta", "CPU"])
-def test_a_device_that_is_not_there_is_a_usage_error_that_lists_what_is(name):
+def test_a_missing_device_is_a_usage_error_that_lists_the_available_ones(name):
     with pytest.raises(UsageError) as caught:
         device.choose_device(name)
     assert f'"{name}"' in caught.value.message
@@ -38,12 +38,12 @@ def test_an_apple_gpu_that_cannot_compute_is_not_listed(monkeypatch):
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has an Apple GPU")
-def test_an_apple_device_elsewhere_is_a_usage_error():
+def test_mps_on_another_machine_is_a_usage_error():
     with pytest.raises(UsageError, match="mps"):
         device.choose_device("mps")
 
 
-def test_a_moved_batch_is_channels_last_and_of_the_wanted_type():
+def test_a_moved_batch_is_channels_last_and_of_the_requested_type():
     images = torch.rand(2, 3, 5, 7)
     moved = device.to_device(images, CPU, torch.bfloat16)
     assert moved.dtype == torch.bfloat16 and moved.is_contiguous(memory_format=torch.channels_last)

@@ -37,13 +37,13 @@ def umask():
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1])
-def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path, size: int):
+def test_the_hash_of_a_file_equals_that_of_its_bytes(tmp_path: Path, size: int):
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     (tmp_path / "file").write_bytes(data)
     assert file_sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
 
 
-def test_an_output_may_be_new_and_lie_in_folders_that_are_not_there_yet(tmp_path: Path):
+def test_an_output_may_be_new_and_in_folders_that_do_not_exist_yet(tmp_path: Path):
     path = tmp_path / "a" / "b" / "out"
     assert check_output(path, overwrite=False) == path
     assert not path.parent.exists()
@@ -79,13 +79,13 @@ def test_a_path_that_is_not_a_regular_file_is_refused_with_and_without_overwrite
     assert str(tmp_path / place) in caught.value.message
 
 
-def test_the_folders_of_an_output_are_made(tmp_path: Path):
+def test_the_folders_of_an_output_are_created(tmp_path: Path):
     write_bytes(tmp_path / "a" / "b" / "out", b"new")
     assert (tmp_path / "a" / "b" / "out").read_bytes() == b"new"
     assert names(tmp_path / "a" / "b") == ["out"]
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path):
+def test_the_old_file_is_kept_until_the_new_one_is_complete(tmp_path: Path):
     path = tmp_path / "out"
     path.write_bytes(b"old")
     with atomic_write(path) as stream:
@@ -98,7 +98,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("old", [None, b"old"])
-def test_a_write_that_fails_leaves_everything_as_it_was(tmp_path: Path, error: type[BaseException], old: bytes | None):
+def test_a_failed_write_changes_nothing(tmp_path: Path, error: type[BaseException], old: bytes | None):
     path = tmp_path / "out"
     if old is not None:
         path.write_bytes(old)
@@ -123,7 +123,7 @@ except RevcdError as error:
 
 
 @pytest.mark.parametrize("size", [5_000, 3_000_000])
-def test_on_a_full_disk_the_old_file_survives(tmp_path: Path, size: int):
+def test_on_a_full_disk_the_old_file_is_kept(tmp_path: Path, size: int):
     path = tmp_path / "out"
     path.write_bytes(b"old")
     result = run_python(FULL_DISK, path, size)
@@ -132,7 +132,7 @@ def test_on_a_full_disk_the_old_file_survives(tmp_path: Path, size: int):
     assert names(tmp_path) == ["out"]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_output(tmp_path: Path):
+def test_a_folder_that_cannot_be_created_is_an_error_that_names_the_output(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RevcdError, match="cannot be written") as caught:
         write_bytes(tmp_path / "file" / "out", b"new")
@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_output(tmp_path
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path: Path, umask, mask: int, mode: int):
+def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path, umask, mask: int, mode: int):
     umask(mask)
     write_bytes(tmp_path / "out", b"new")
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == mode
@@ -154,7 +154,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path):
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_link_is_kept_and_what_it_points_to_is_replaced(tmp_path: Path, exists: bool):
+def test_a_link_is_kept_and_its_target_replaced(tmp_path: Path, exists: bool):
     target, link = tmp_path / "elsewhere" / "target", tmp_path / "link"
     target.parent.mkdir()
     if exists:
@@ -179,7 +179,7 @@ except UsageError as error:
 """
 
 
-def test_a_second_process_is_refused_and_told_who_is_first(tmp_path: Path):
+def test_a_second_process_is_refused_with_the_id_of_the_first(tmp_path: Path):
     output = tmp_path / "out"
     with exclusive(output):
         result = run_python(TAKE, output, 0)
@@ -211,7 +211,7 @@ def test_the_lock_of_an_output_ends_with_a_process_that_is_killed(tmp_path: Path
     assert names(tmp_path) == []
 
 
-def test_temporary_files_that_a_killed_run_left_of_an_output_are_removed_by_the_next(tmp_path: Path):
+def test_temporary_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path):
     killed = """
 import os, signal, sys
 from pathlib import Path
@@ -230,7 +230,7 @@ with atomic_write(Path(sys.argv[1])) as stream:
     assert names(tmp_path) == []
 
 
-def test_an_output_below_a_file_cannot_be_held(tmp_path: Path):
+def test_an_output_below_a_file_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RevcdError, match="cannot be written"), exclusive(tmp_path / "file" / "out"):
         pass
@@ -255,7 +255,7 @@ sys.exit(wanted)
 """
 
 
-def test_processes_that_contend_for_an_output_hold_it_one_at_a_time(tmp_path: Path):
+def test_concurrent_processes_lock_an_output_one_at_a_time(tmp_path: Path):
     command = [sys.executable, "-c", CONTEND, str(tmp_path / "out"), str(tmp_path / "inside"), "50"]
     processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]

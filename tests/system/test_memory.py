@@ -15,7 +15,7 @@ from revcd_cli.system import memory
 CPU = torch.device("cpu")
 
 
-def test_memory_is_the_machine_s_or_the_container_s_share_of_it(monkeypatch, tmp_path):
+def test_the_memory_limit_is_that_of_the_machine_or_the_container(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_MEMORY_LIMIT", tmp_path / "memory.max")
     whole = memory.memory_size()
     assert whole == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -26,7 +26,7 @@ def test_memory_is_the_machine_s_or_the_container_s_share_of_it(monkeypatch, tmp
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork") or sys.platform != "linux", reason="of glibc only")
-def test_memory_that_is_kept_is_not_fetched_from_the_system_again():
+def test_kept_memory_is_reused_without_new_page_faults():
     program = """
 import resource, sys, torch
 from revcd_cli.system import device, image_noise, memory, precision, threads
@@ -53,6 +53,6 @@ print(faults() - before, kept)
     assert count < 100 < pages("leave")[0]
 
 
-def test_the_users_own_settings_of_memory_stay(monkeypatch):
+def test_memory_settings_of_the_user_are_kept(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "0")
     assert not memory.keep_freed_memory()

@@ -26,13 +26,13 @@ def cache_path(tmp_path, monkeypatch):
         (0.0, (torch.float32, "float32 (bfloat16 is 0.0 times as fast here)")),
     ],
 )
-def test_bfloat16_is_automatic_exactly_where_it_is_clearly_faster(monkeypatch, ratio, expected):
+def test_bfloat16_is_chosen_automatically_if_and_only_if_it_is_clearly_faster(monkeypatch, ratio, expected):
     monkeypatch.setattr(probes, "speedup", lambda device, dtype: ratio)
     choice = precision.choose_precision("auto", CPU)
     assert (choice.value, choice.reason) == expected
 
 
-def test_a_real_micro_benchmark_gives_a_finite_ratio_and_leaves_the_threads_alone():
+def test_a_real_micro_benchmark_gives_a_finite_ratio_and_keeps_the_threads():
     before = torch.get_num_threads()
     ratio = probes.speedup(CPU, torch.bfloat16)
     assert 0 < ratio < 1000
@@ -47,7 +47,7 @@ def test_a_type_that_the_device_cannot_compute_is_never_worthwhile():
     assert not probes.is_worthwhile(probes.speedup(CPU, torch.int8))
 
 
-def test_a_question_is_measured_once_on_each_machine(monkeypatch):
+def test_each_question_is_measured_once_on_each_machine(monkeypatch):
     asked = []
 
     def measure() -> int:
@@ -81,7 +81,7 @@ SIZES = (4, 8, 16, 32)
     ("rates", "best"),
     [((10, 20, 30, 40), 32), ((10, 20, 20.1, 40), 8), ((10, 9, 50, 50), 4), ((10, 20, None, 99), 8), ((None,) * 4, 4)],
 )
-def test_the_batch_grows_while_that_pays_and_fits(rates, best):
+def test_the_batch_size_grows_while_it_is_faster_and_fits_into_memory(rates, best):
     def rate(size: int) -> float:
         found = rates[SIZES.index(size)]
         if found is None:

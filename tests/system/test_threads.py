@@ -35,17 +35,17 @@ def test_threads_follow_the_quota_of_a_container(monkeypatch, tmp_path):
     assert threads.choose_threads() == device.Chosen(3, "3 threads (the container's quota)")
 
 
-def test_threads_that_the_user_fixed_are_kept(monkeypatch):
+def test_a_number_of_threads_set_by_the_user_is_kept(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
     assert threads.use_threads().value == before == torch.get_num_threads()
 
 
-def test_a_processor_computes_as_many_batches_as_it_has_threads_up_to_eight():
+def test_the_number_of_concurrent_batches_is_that_of_the_threads_up_to_eight():
     assert [threads.stream_count(CPU, number) for number in (1, 2, 8, 64)] == [1, 2, 8, 8]
 
 
-def test_a_pool_of_streams_shares_the_threads_and_gives_them_back():
+def test_a_pool_of_streams_shares_the_threads_and_restores_them():
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
@@ -56,7 +56,7 @@ def test_a_pool_of_streams_shares_the_threads_and_gives_them_back():
         torch.set_num_threads(before)
 
 
-def test_one_thread_is_one_and_the_others_come_back_whatever_happens():
+def test_one_thread_restores_the_number_of_threads_also_after_an_error():
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -113,7 +113,7 @@ FAULTS = [  # fault number, content, line, column, what the message says
     [fault[1:] for fault in FAULTS],
     ids=[f"fault-{fault[0]}" for fault in FAULTS],
 )
-def test_a_faulty_table_is_refused_with_its_place_and_reason(tmp_path, content, line, column, says):
+def test_an_invalid_table_is_refused_with_position_and_reason(tmp_path, content, line, column, says):
     path = write(tmp_path, content)
     with pytest.raises(InputFileError) as fault:
         read_attribute_csv(path)
@@ -125,13 +125,13 @@ def test_a_faulty_table_is_refused_with_its_place_and_reason(tmp_path, content, 
 
 
 @pytest.mark.parametrize(("name", "says"), [("absent.csv", "no such file"), (".", "is a folder")])
-def test_a_missing_table_is_answered_with_an_example_of_one(tmp_path, name, says):
+def test_a_missing_table_is_an_error_that_shows_an_example(tmp_path, name, says):
     with pytest.raises(InputFileError, match=says) as fault:
         read_attribute_csv(tmp_path / name)
     assert "class,stripes,hooves" in fault.value.hint
 
 
-def test_a_file_too_large_for_a_table_is_refused_unread(tmp_path):
+def test_a_file_that_is_too_large_for_a_table_is_refused_without_reading_it(tmp_path):
     path = tmp_path / "attrs.csv"
     with path.open("wb") as stream:
         stream.truncate(1 << 30)  # sparse: it takes no room
@@ -139,7 +139,7 @@ def test_a_file_too_large_for_a_table_is_refused_unread(tmp_path):
         read_attribute_csv(path)
 
 
-def test_empty_cells_take_the_mean_of_the_other_classes_if_asked(tmp_path):
+def test_empty_cells_get_the_mean_of_the_other_classes_on_request(tmp_path):
     classes = read_attribute_csv(write(tmp_path, "class,a,b\nx,,1\ny,2,\nz,4,3\n"), missing="mean")
     np.testing.assert_array_equal(classes.values, [[3, 1], [2, 2], [4, 3]])
     assert classes.filled == 2
@@ -151,7 +151,7 @@ def test_a_column_without_any_value_has_no_mean_to_fill_in(tmp_path):
     assert fault.value.column == 3
 
 
-def test_a_faulty_cell_is_not_filled_in(tmp_path):
+def test_an_invalid_cell_is_not_filled_in(tmp_path):
     with pytest.raises(InputFileError, match='is "n/a"'):
         read_attribute_csv(write(tmp_path, "class,a\nx,1\ny,n/a\n"), missing="mean")
 
@@ -172,7 +172,7 @@ def test_many_classes_are_read(tmp_path):
         max_size=5,
     )
 )
-def test_output_of_the_csv_module_is_read_back_or_refused_but_never_changed(tmp_path_factory, rows):
+def test_output_of_the_csv_module_is_read_back_unchanged_or_refused(tmp_path_factory, rows):
     stream = io.StringIO()
     csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([("class", "a"), *rows])
     path = tmp_path_factory.mktemp("tables") / "attrs.csv"
@@ -197,18 +197,18 @@ def test_spellings_of_one_class_have_one_key(name):
     assert class_key(name) == "grizzly bear"
 
 
-def test_the_key_keeps_the_number_before_a_birds_name():
+def test_the_key_keeps_a_number_before_the_name():
     assert class_key("002.Laysan_Albatross") == "002.laysan albatross"
 
 
-def test_selected_classes_keep_their_values():
+def test_selecting_classes_keeps_their_values():
     classes = table([[1, 2], [3, 4], [5, 6]])
     chosen = classes.select(["C", "a"])
     assert chosen.names == ("c", "a")
     np.testing.assert_array_equal(chosen.values, [[5, 6], [1, 2]])
 
 
-def test_an_unknown_class_is_answered_with_the_nearest_one():
+def test_an_unknown_class_is_an_error_that_names_the_nearest_class():
     classes = ClassAttributes(("okapi", "zebra"), ("a",), np.zeros((2, 1), np.float32), "attrs.csv", "")
     with pytest.raises(InputFileError, match=r'no class "okapy".*did you mean "okapi"'):
         classes.index("okapy")
@@ -221,25 +221,25 @@ def test_columns_are_found_by_name_in_any_order(tmp_path):  # 57
     assert align(permuted, direct.attributes).attributes == direct.attributes
 
 
-def test_a_missing_attribute_is_named_with_its_nearest_neighbour(tmp_path):  # 58
+def test_a_missing_attribute_is_an_error_that_names_the_nearest_column(tmp_path):  # 58
     classes = read_attribute_csv(write(tmp_path, "class,stripe,hooves\nx,1,2\n"))
     with pytest.raises(InputFileError, match=r'lacks 1 of .* "stripes" \(did you mean "stripe"\?\)'):
         align(classes, ["stripes", "hooves"])
 
 
-def test_attributes_that_the_model_does_not_know_are_to_be_removed(tmp_path):  # 58
+def test_attributes_unknown_to_the_model_are_an_error_that_asks_to_remove_them(tmp_path):  # 58
     classes = read_attribute_csv(write(tmp_path, "class,a,b,c\nx,1,2,3\n"))
     with pytest.raises(InputFileError, match='does not know: "b", "c"') as fault:
         align(classes, ["a"])
     assert "Remove" in fault.value.hint
 
 
-def test_as_many_but_other_attributes_are_refused_and_ten_are_listed():  # 60
+def test_an_equal_number_of_other_attributes_is_refused_and_ten_are_listed():  # 60
     with pytest.raises(InputFileError, match=r"lacks 12 of the model's 12 .* and 2 more"):
         align(table([[0.0] * 12]), [f"other {column}" for column in range(12)])
 
 
-def test_a_usual_table_has_no_notes():
+def test_a_regular_table_has_no_notes():
     assert table_notes(table([[0.9, 1], [0.5, 1]])) == ()
 
 
@@ -252,18 +252,18 @@ def test_a_usual_table_has_no_notes():
         ([[1, 2]], "one class"),  # 65
     ],
 )
-def test_odd_tables_are_noted(values, says):
+def test_unusual_tables_have_notes(values, says):
     (note,) = table_notes(table(values))
     assert says in note
 
 
-def test_another_scale_than_the_models_is_noted():  # 64
+def test_another_scale_than_that_of_the_model_has_a_note():  # 64
     known = table([[0.1, 0.9], [0.8, 0.2]])
     (note,) = table_notes(table([[10, 90], [80, 20]], "xy"), known)
     assert "10 to 90" in note and "0.1 to 0.9" in note
 
 
-def test_a_class_described_otherwise_than_in_the_model_is_noted():  # 67
+def test_a_class_described_differently_than_in_the_model_has_a_note():  # 67
     known = table([[0.1, 0.9], [0.8, 0.2]])
     (note,) = table_notes(table([[0.1, 0.9], [0.7, 0.3]]), known)
     assert note.startswith('"b": described differently')

@@ -42,7 +42,7 @@ def test_rows_labels_and_features_count_from_zero(tmp_path):
     assert dataset.backbone == BackboneRecord(tag="res101", weights_sha256="", preprocessing={}, feature_dim=2)
 
 
-def test_descriptions_are_att_and_the_user_is_told(tmp_path):
+def test_descriptions_are_the_variable_att_with_a_note(tmp_path):
     dataset = read_benchmark(write(tmp_path), name="toy")
     np.testing.assert_allclose(np.linalg.norm(dataset.classes.values, axis=1), 1, rtol=1e-6)
     assert any("att (length 1 per class)" in note for note in dataset.notes)
@@ -86,14 +86,14 @@ def test_minus_one_among_negative_values_is_a_value(tmp_path):
         ("attribute_names.txt", "Hand\nFoot\n\nTail", ("Hand", "Foot", "Tail")),
     ],
 )
-def test_attribute_names_come_from_the_file_beside(tmp_path, file, content, names):
+def test_attribute_names_are_read_from_the_file_in_the_same_folder(tmp_path, file, content, names):
     write(tmp_path)
     (tmp_path / file).write_text(content)
     attributes = read_published_split(tmp_path).classes.attributes
     assert attributes == (names or ("has_bill::curved", "has_bill::dagger", "has_wing::red"))
 
 
-def test_attributes_without_names_are_numbered_and_the_user_is_told(tmp_path):
+def test_attributes_without_names_are_numbered_with_a_note(tmp_path):
     published = read_published_split(write(tmp_path))
     assert published.classes.attributes == ("attribute_001", "attribute_002", "attribute_003")
     assert any("does not name its attributes" in note for note in published.notes)
@@ -107,7 +107,7 @@ def test_a_list_of_too_few_names_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("split", "rows", "says"), REFUSED, ids=[fault[2][:40] for fault in REFUSED])
-def test_a_faulty_benchmark_is_refused_with_its_own_message(tmp_path, split, rows, says):  # 75
+def test_each_kind_of_invalid_benchmark_has_its_own_message(tmp_path, split, rows, says):  # 75
     write(tmp_path, splits(**split), features(**rows))
     with pytest.raises(InputFileError) as fault:
         read_benchmark(tmp_path, name="toy")
@@ -125,7 +125,7 @@ def test_a_faulty_benchmark_is_refused_with_its_own_message(tmp_path, split, row
         ),
     ],
 )
-def test_a_leaking_benchmark_is_refused(tmp_path, changes, says):  # 75
+def test_a_benchmark_with_a_leak_is_refused(tmp_path, changes, says):  # 75
     with pytest.raises(LeakError, match=says):
         read_benchmark(write(tmp_path, splits(**changes)), name="toy")
 
@@ -143,7 +143,7 @@ def test_a_leaking_benchmark_is_refused(tmp_path, changes, says):  # 75
     ],
     ids=["empty", "truncated", "v7.3", "hdf5", "lfs", "html"],
 )
-def test_a_damaged_file_is_refused_with_its_own_message(tmp_path, file, damage, says):  # 75
+def test_each_kind_of_damaged_file_has_its_own_message(tmp_path, file, damage, says):  # 75
     path = write(tmp_path) / file
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputFileError, match=says):
@@ -173,7 +173,7 @@ def test_other_features_of_the_same_rows_are_found_by_name(tmp_path):
     assert (dataset.features.shape, dataset.backbone.tag, set(dataset.paths)) == ((16, 5), "vgg19", {""})
 
 
-def test_the_hash_of_the_split_is_the_same_for_all_features_and_another_for_another_split(tmp_path):
+def test_the_hash_of_the_split_depends_on_the_split_and_not_on_the_features(tmp_path):
     write(tmp_path / "one")
     scipy.io.savemat(tmp_path / "one" / "other.mat", features(features=np.ones((5, 16)), image_files=None))
     reference = read_benchmark(tmp_path / "one", name="toy").split_sha256
@@ -182,7 +182,7 @@ def test_the_hash_of_the_split_is_the_same_for_all_features_and_another_for_anot
     assert read_benchmark(write(tmp_path / "two", moved), name="toy").split_sha256 != reference
 
 
-def test_without_features_or_photos_the_message_names_the_file_and_the_ways_out(tmp_path):
+def test_without_features_or_photos_the_error_names_the_file_and_the_remedies(tmp_path):
     (write(tmp_path) / "res101.mat").unlink()
     with pytest.raises(RevcdError, match=r"res101\.mat: there is no such file") as fault:
         read_benchmark(tmp_path, name="toy")
@@ -202,7 +202,7 @@ def test_missing_photos_are_counted_and_named(tmp_path):
         read_benchmark(write(tmp_path / "toy"), name="toy", images=images)
 
 
-def test_without_a_list_of_files_rows_follow_the_photos_sorted_names(tmp_path):
+def test_without_a_list_of_files_rows_follow_the_sorted_names_of_photos(tmp_path):
     folder = write(tmp_path / "toy")
     reference = read_benchmark(folder, name="toy")
     (folder / "res101.mat").unlink()
@@ -220,7 +220,7 @@ def test_without_a_list_of_files_rows_follow_the_photos_sorted_names(tmp_path):
         ([PHOTOS[0].replace("_1", "_0"), *PHOTOS[:-1]], "both seen and unseen"),
     ],
 )
-def test_photos_that_do_not_fit_the_split_are_refused(tmp_path, names, says):
+def test_photos_that_do_not_match_the_split_are_refused(tmp_path, names, says):
     folder = write(tmp_path / "toy")
     (folder / "res101.mat").unlink()
     images = write_photos(tmp_path / "photos", names)

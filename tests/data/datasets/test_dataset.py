@@ -8,7 +8,7 @@ from revcd_cli.data.datasets.open import open_dataset
 from revcd_cli.errors import RevcdError, UsageError
 
 
-def test_an_absent_benchmark_is_answered_with_files_folder_and_command(tmp_path, monkeypatch):  # 76
+def test_a_missing_benchmark_is_an_error_with_files_folder_and_command(tmp_path, monkeypatch):  # 76
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     with pytest.raises(RevcdError, match="not on this machine") as fault:
         open_dataset("awa2", data_root=tmp_path)
@@ -19,12 +19,12 @@ def test_an_absent_benchmark_is_answered_with_files_folder_and_command(tmp_path,
 
 
 @pytest.mark.parametrize(("name", "says"), [("imagenet", "neither a folder"), ("awa3", "did you mean")])
-def test_an_unknown_name_is_answered_with_the_known_ones(name, says):  # 77
+def test_an_unknown_dataset_name_is_an_error_that_lists_the_known_ones(name, says):  # 77
     with pytest.raises(UsageError, match=says) as fault:
         open_dataset(name)
     assert "awa2" in fault.value.hint
 
 
-def test_a_folder_of_something_else_is_not_a_data_set(tmp_path):
+def test_a_folder_with_other_content_is_not_a_data_set(tmp_path):
     with pytest.raises(UsageError, match=r"holds neither attributes\.csv nor att_splits\.mat"):
         open_dataset(str(tmp_path))

@@ -85,7 +85,7 @@ def test_classes_without_photos_are_unseen(tmp_path):
     assert (dataset.seen, dataset.unseen) == ((0, 1), (2, 3))
 
 
-def test_columns_of_images_csv_may_come_in_any_order_with_others_between(tmp_path):
+def test_columns_of_images_csv_may_have_any_order_and_further_columns(tmp_path):
     lines = [line.split(",") for line in IMAGES.splitlines()]
     reordered = "\n".join(
         ";".join((part.title() if part == "split" else part, "x", name, path)) for path, name, part in lines
@@ -97,7 +97,7 @@ def test_columns_of_images_csv_may_come_in_any_order_with_others_between(tmp_pat
     )
 
 
-def test_the_hash_of_a_split_forgets_the_order_of_rows_and_the_folder(tmp_path):
+def test_the_hash_of_a_split_does_not_depend_on_the_order_of_rows_and_the_folder(tmp_path):
     header, *rows = IMAGES.splitlines()
     one = read_folder(make(tmp_path / "one"))
     two = read_folder(make(tmp_path / "two", "\n".join([header, *rows[::-1]])))
@@ -121,7 +121,7 @@ FAULTS = [  # images.csv, line, column, what the message says
 
 
 @pytest.mark.parametrize(("images", "line", "column", "says"), FAULTS, ids=[fault[3][:30] for fault in FAULTS])
-def test_a_faulty_images_csv_is_refused_with_its_place_and_reason(tmp_path, images, line, column, says):
+def test_an_invalid_images_csv_is_refused_with_position_and_reason(tmp_path, images, line, column, says):
     with pytest.raises(InputFileError) as fault:
         read_folder(make(tmp_path, images))
     place = ":".join(str(part) for part in (tmp_path / "images.csv", line, column) if part is not None)
@@ -138,13 +138,13 @@ def test_a_faulty_images_csv_is_refused_with_its_place_and_reason(tmp_path, imag
         ("w/2.jpg,blue whale,trainval", 5, "not unseen"),
     ],
 )
-def test_a_leak_is_refused_at_its_line(tmp_path, row, line, says):
+def test_a_leak_is_refused_with_its_line(tmp_path, row, line, says):
     with pytest.raises(LeakError, match=says) as fault:
         read_folder(make(tmp_path, IMAGES + row + "\n"))
     assert fault.value.line == line
 
 
-def test_folders_of_photos_are_split_by_class_and_the_split_is_kept(tmp_path):
+def test_folders_of_photos_are_split_by_class_and_the_split_is_saved(tmp_path):
     root = by_class(tmp_path / "zoo")
     drawn = open_dataset(str(root), seed=3)
     parts = [np.bincount(drawn.labels[rows], minlength=4).tolist() for _, rows in drawn.split.parts()]
@@ -163,7 +163,7 @@ def test_another_seed_draws_another_split(tmp_path):
     assert again.split_sha256 == one.split_sha256
 
 
-def test_class_folders_may_lie_deeper_and_hold_folders(tmp_path):
+def test_class_folders_may_be_nested_and_contain_folders(tmp_path):
     names = [
         "images/zebra/2020/a.jpg",
         "images/zebra/b.PNG",
@@ -182,7 +182,7 @@ def test_class_folders_may_lie_deeper_and_hold_folders(tmp_path):
 @pytest.mark.parametrize(
     "name", ["#1.jpg", "a,b.jpg", 'say "hi".jpg', "line\nbreak.jpg", "ünï.jpg", os.fsdecode(b"caf\xe9.jpg")]
 )
-def test_odd_file_names_survive_the_written_split(tmp_path, name):
+def test_unusual_file_names_are_read_back_from_the_written_split(tmp_path, name):
     root = add_photos(make(tmp_path / "zoo", None), [f"zebra/{name}", "zebra/2.jpg"])
     drawn = read_folder(root)
     kept = read_folder(root)
@@ -202,7 +202,7 @@ def test_a_photo_of_no_class_is_refused(tmp_path, photo, says):
         read_folder(add_photos(by_class(tmp_path / "zoo"), [photo]))
 
 
-def test_spaces_around_a_path_are_its_own_if_there_is_such_a_photo(tmp_path):
+def test_spaces_around_a_path_belong_to_it_if_such_a_photo_exists(tmp_path):
     images = IMAGES + " odd/1.jpg,zebra,trainval\n z/3.jpg ,zebra,trainval\nl/2.jpg ,lion,trainval\n"
     root = add_photos(make(tmp_path / "zoo", images), [" odd/1.jpg", "z/3.jpg", "l/2.jpg "])
     assert {" odd/1.jpg", "z/3.jpg", "l/2.jpg "} <= set(open_dataset(str(root)).paths)
@@ -221,7 +221,7 @@ def test_a_folder_without_photos_is_refused(tmp_path):
         read_folder(make(tmp_path, None))
 
 
-def test_a_split_that_cannot_be_kept_is_still_used(tmp_path):
+def test_a_split_that_cannot_be_saved_is_still_used(tmp_path):
     root = by_class(tmp_path / "zoo")
     dataset = read_folder(make(tmp_path / "table", None), images=root)
     assert dataset.images_root == root
@@ -233,7 +233,7 @@ def test_a_split_that_cannot_be_kept_is_still_used(tmp_path):
     assert any("could not be saved" in note for note in blocked.notes)
 
 
-def test_empty_cells_are_filled_only_if_asked_and_the_user_is_told(tmp_path):
+def test_empty_cells_are_filled_only_on_request_and_with_a_note(tmp_path):
     root = make(tmp_path, table=TABLE.replace("lion,0,1", "lion,,1"))
     with pytest.raises(InputFileError, match="is empty"):
         open_dataset(str(root))
@@ -242,7 +242,7 @@ def test_empty_cells_are_filled_only_if_asked_and_the_user_is_told(tmp_path):
     assert any("1 empty cells" in note for note in dataset.notes)
 
 
-def test_a_folder_of_photos_that_is_not_there_is_a_usage_error(tmp_path):
+def test_a_missing_folder_of_photos_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="no such folder of photos"):
         open_dataset(str(make(tmp_path / "zoo")), images=tmp_path / "absent")
 
@@ -276,12 +276,12 @@ def test_features_extracted_inside_a_subfolder_are_joined(tmp_path):
         (["a/z/1.jpg", "b/z/1.jpg", "z/2.jpg", "l/1.jpg", "w/1.jpg"], "1 of 4 .*: z/1.jpg"),
     ],
 )
-def test_photos_without_a_row_of_their_own_are_counted_and_named(tmp_path, paths, says):
+def test_photos_without_a_row_of_features_are_counted_and_named(tmp_path, paths, says):
     with pytest.raises(InputFileError, match=says):
         attach_features(read_folder(make(tmp_path)), features(paths))
 
 
-def test_failed_photos_leave_the_split_with_a_note_and_another_hash(tmp_path):
+def test_failed_photos_are_removed_from_the_split_with_a_note_and_a_new_hash(tmp_path):
     dataset = read_folder(make(tmp_path, IMAGES + "z/3.jpg,zebra,trainval\nw/2.jpg,blue whale,test_unseen\n"))
     joined = attach_features(dataset, features(list(dataset.paths), failed={4: "truncated", 5: "corrupt"}))
     assert [rows.tolist() for _, rows in joined.split.parts()] == [[0, 2], [1], [3]]
@@ -314,7 +314,7 @@ names = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(names, max_size=5, unique=True), st.lists(names, max_size=5, unique=True))
-def test_matched_paths_end_alike_and_no_row_serves_two_photos(wanted, offered):
+def test_matched_paths_have_equal_ends_and_each_row_matches_one_photo_only(wanted, offered):
     rows = match_paths(wanted, offered)
     used = [row for row in rows if row >= 0]
     assert len(set(used)) == len(used)
@@ -327,7 +327,7 @@ def test_matched_paths_end_alike_and_no_row_serves_two_photos(wanted, offered):
             assert offered[row] == path or (path not in offered and candidates == [offered[row]])
 
 
-def test_composed_and_decomposed_accents_are_one_name():
+def test_composed_and_decomposed_accents_give_the_same_name():
     assert match_paths(["café/1.jpg"], ["cafe\u0301\\1.jpg"]).tolist() == [0]
 
 

@@ -15,7 +15,7 @@ from revcd_cli.data.datasets.splits import check_split, validation_folds
 from revcd_cli.errors import RevcdError
 
 
-def test_the_real_cub_has_the_published_sizes(shared_data):
+def test_cub_has_the_published_sizes(shared_data):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset = open_dataset("cub", data_root=shared_data / "xlsa17", features="vgg19.mat")
@@ -63,6 +63,6 @@ def test_the_names_of_awas_attributes_are_in_the_order_of_its_values(shared_data
     np.testing.assert_allclose(by_name.values[known], original[known], rtol=1e-6)
 
 
-def test_real_awa2_without_its_features_says_what_is_missing(shared_data):
+def test_awa2_without_its_features_is_an_error_that_names_the_missing_file(shared_data):
     with pytest.raises(RevcdError, match=r"AWA2.res101\.mat: there is no such file"):
         open_dataset("awa2", data_root=shared_data)

@@ -40,13 +40,13 @@ def test_a_split_without_leaks_passes():
         (split([-1, 2], [3], [4]), InputFileError, "outside the 6 photos"),
     ],
 )
-def test_a_faulty_split_is_refused_with_its_own_message(faulty, error, says):
+def test_each_kind_of_invalid_split_has_its_own_message(faulty, error, says):
     with pytest.raises(error, match=says) as fault:
         check_split(faulty, LABELS, NAMES, "images.csv")
     assert type(fault.value) is error
 
 
-def test_a_leak_is_reported_at_its_line():
+def test_a_leak_is_reported_with_its_line():
     with pytest.raises(LeakError, match=r"^images.csv:14: "):
         check_split(split([0, 2, 4], [1], [5]), LABELS, NAMES, "images.csv", lines=np.arange(6) + 9)
 
@@ -56,7 +56,7 @@ def test_classes_outside_the_table_are_refused():
         check_split(GOOD, LABELS, NAMES[:2], "images.csv")
 
 
-def test_the_hash_forgets_row_order_and_spelling_but_not_the_split():
+def test_the_hash_depends_on_the_split_and_not_on_row_order_and_spelling():
     keys = [f"photos/{row}.jpg" for row in range(6)]
     names = [NAMES[label] for label in LABELS]
     reference = split_sha256(keys, names, GOOD)
@@ -72,7 +72,7 @@ labels_lists = st.lists(st.integers(0, 4), min_size=1, max_size=60)
 
 @settings(max_examples=60, deadline=None)
 @given(labels_lists, st.integers(0, 5), st.floats(0.01, 0.9))
-def test_each_class_gives_at_least_one_row_to_the_test_and_never_all(labels, seed, fraction):
+def test_each_class_has_at_least_one_test_row_and_one_training_row(labels, seed, fraction):
     labels = np.array(labels)
     train, test = stratified_split(labels, seed, fraction)
     assert sorted([*train, *test]) == list(range(len(labels)))
@@ -92,7 +92,7 @@ def test_a_draw_depends_on_the_seed_and_the_photos_names_but_not_on_their_order(
     assert {keys[row] for row in stratified_split(labels, 1, keys=keys)[1]} != chosen
 
 
-def test_more_photos_of_one_class_change_nothing_for_the_others():
+def test_additional_photos_of_a_class_do_not_change_the_draw_of_other_classes():
     labels = np.repeat(np.arange(3), 10)
     keys = [f"{row}.jpg" for row in range(30)]
     before = stratified_split(labels, 0, keys=keys)[1]
@@ -106,7 +106,7 @@ def folds_of(labels, real: Split, seed: int = 0, *, folds: int = 5, classes: flo
 
 @settings(max_examples=60, deadline=None)
 @given(labels_lists, st.integers(0, 5), st.integers(1, 6), st.floats(0, 0.9), st.floats(0.01, 0.9))
-def test_validation_folds_lie_inside_trainval_share_no_class_and_have_no_leak(labels, seed, most, classes, rows):
+def test_validation_folds_are_within_trainval_share_no_unseen_class_and_have_no_leak(labels, seed, most, classes, rows):
     labels = np.array([*labels, 5, 5, 5])  # class 5 is the real unseen one
     train, test = stratified_split(labels[:-3], seed)
     real = Split(train, test, np.arange(len(labels) - 3, len(labels)))
@@ -125,7 +125,7 @@ def test_validation_folds_lie_inside_trainval_share_no_class_and_have_no_leak(la
     assert not folds or len(folds) == most or len(seen) - len(unseen) < len(folds[0].val_unseen_classes) or not unseen
 
 
-def test_more_folds_leave_those_before_them_as_they_are():
+def test_additional_folds_do_not_change_the_first_ones():
     labels = np.repeat(np.arange(10), 6)
     real = Split(np.arange(60), np.empty(0, np.int64), np.empty(0, np.int64))
     many = folds_of(labels, real, folds=5)
@@ -135,7 +135,7 @@ def test_more_folds_leave_those_before_them_as_they_are():
             assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(one.parts(), other.parts(), strict=True))
 
 
-def test_test_rows_make_no_difference_to_the_folds():
+def test_the_folds_do_not_depend_on_test_rows():
     labels = np.repeat(np.arange(8), 6)
     keys = [f"{row}.jpg" for row in range(48)]
     train, test = stratified_split(labels, 0, keys=keys)
@@ -153,7 +153,7 @@ def named(real: Split, *classes: int) -> Split:
 REAL, REAL_LABELS = split(list(range(15)), [], [15, 16, 17, 18, 19]), np.repeat(np.arange(4), 5)
 
 
-def test_given_validation_classes_are_the_unseen_ones_of_the_first_fold():
+def test_given_validation_classes_are_held_out_in_the_first_fold():
     folds = folds_of(REAL_LABELS, named(REAL, 1, 3))
     assert folds[0].val_unseen_classes == (1,)  # class 3 is not in trainval
     np.testing.assert_array_equal(folds[0].test_unseen, np.arange(5, 10))
@@ -162,16 +162,16 @@ def test_given_validation_classes_are_the_unseen_ones_of_the_first_fold():
 
 
 @pytest.mark.parametrize("classes", [(), (3,)], ids=["none", "none that is seen"])
-def test_given_validation_classes_of_which_none_is_seen_are_drawn_instead(classes):
+def test_if_no_given_validation_class_is_seen_others_are_drawn(classes):
     drawn, given = folds_of(REAL_LABELS, REAL), folds_of(REAL_LABELS, named(REAL, *classes))
     assert [fold.val_unseen_classes for fold in given] == [fold.val_unseen_classes for fold in drawn]
 
 
-def test_a_fold_that_leaves_nothing_to_train_on_is_refused():
+def test_a_fold_without_training_classes_is_refused():
     with pytest.raises(RevcdError, match="none is left for training"):
         folds_of(LABELS, named(GOOD, 0, 1))
 
 
-def test_two_seen_classes_are_enough_where_one_is_named():
+def test_two_seen_classes_are_enough_if_one_is_given_for_validation():
     (fold,) = folds_of(LABELS, named(GOOD, 1), folds=1)
     assert [rows.tolist() for _, rows in fold.parts()] == [[0], [], [2]]

@@ -38,14 +38,14 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_an_archive_gives_the_two_files_of_its_benchmark_and_nothing_else(archive: Path, tmp_path: Path):
+def test_only_the_two_files_of_a_benchmark_are_extracted_from_an_archive(archive: Path, tmp_path: Path):
     root = tmp_path / "root"
     assert download_benchmark("AwA-2", root, url=str(archive)) == root / "AWA2"
     assert _content(root) == {f"AWA2/{name}": data for name, data in FILES.items()}
     assert archive.exists()
 
 
-def test_files_that_are_there_already_are_left_alone(archive: Path, tmp_path: Path):
+def test_existing_files_are_not_changed(archive: Path, tmp_path: Path):
     folder = tmp_path / "root" / "AWA2"
     folder.mkdir(parents=True)
     (folder / "att_splits.mat").write_bytes(b"mine")
@@ -74,7 +74,7 @@ def test_a_folder_is_accepted_as_a_mirror(tmp_path: Path):
     assert _content(tmp_path / "root" / "CUB") == FILES
 
 
-def test_a_mirror_that_gives_a_web_page_is_refused(tmp_path: Path):
+def test_a_mirror_that_returns_a_web_page_is_refused(tmp_path: Path):
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     for name in FILES:
@@ -100,7 +100,7 @@ def _page(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip, _page])
-def test_a_damaged_archive_leaves_no_file_behind(archive: Path, tmp_path: Path, damage):
+def test_a_damaged_archive_leaves_no_file(archive: Path, tmp_path: Path, damage):
     damage(archive)
     with pytest.raises(DownloadError, match="not a complete zip archive"):
         download_benchmark("awa2", tmp_path / "root", url=str(archive))
@@ -119,7 +119,7 @@ def test_a_damaged_archive_leaves_no_file_behind(archive: Path, tmp_path: Path, 
         [],
     ],
 )
-def test_a_member_is_taken_only_if_it_is_one_plain_file_at_a_safe_path(names: list[str], tmp_path: Path):
+def test_a_member_is_extracted_only_if_it_is_one_regular_file_at_a_safe_path(names: list[str], tmp_path: Path):
     archive = _archive(tmp_path / "bad.zip", dict.fromkeys(names, b"x") | {"AWA2/att_splits.mat": b"x"})
     with pytest.raises(DownloadError, match=r"AWA2/res101\.mat"):
         download_benchmark("awa2", tmp_path / "root", url=str(archive))
@@ -145,7 +145,7 @@ def test_offline_the_error_says_which_files_go_where(tmp_path: Path):
     assert all(part in hint for part in ("res101.mat", "att_splits.mat", str(tmp_path / "SUN"), "xlsa17.zip", "--url"))
 
 
-def test_an_unknown_benchmark_names_the_nearest():
+def test_an_unknown_benchmark_is_an_error_that_names_the_nearest():
     with pytest.raises(UsageError, match='did you mean "awa2"'):
         get_benchmark("awa22")
 
@@ -161,7 +161,7 @@ def test_a_benchmark_is_found_in_the_layout_of_the_unpacked_archive(tmp_path: Pa
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
-def test_the_registry_agrees_with_the_published_splits(benchmark, shared_data: Path):
+def test_the_sizes_in_the_registry_equal_those_of_the_published_splits(benchmark, shared_data: Path):
     import numpy as np
     from scipy.io import loadmat
 

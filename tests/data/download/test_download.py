@@ -91,7 +91,7 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
-def test_a_download_gives_the_same_bytes_and_leaves_nothing_else(site: Site, tmp_path: Path):
+def test_a_download_writes_the_bytes_of_the_server_and_no_other_file(site: Site, tmp_path: Path):
     seen: list[tuple[int, int | None, int]] = []
     target = download(site.address, tmp_path / "new" / "file.bin", on_progress=lambda *at: seen.append(at))
     assert target.read_bytes() == BODY
@@ -118,7 +118,7 @@ def test_a_file_that_changed_between_attempts_is_downloaded_again(site: Site, tm
     assert download(site.address, tmp_path / "file.bin").read_bytes() == BODY[::-1]
 
 
-def test_a_server_that_cannot_continue_is_asked_for_everything(site: Site, tmp_path: Path):
+def test_if_the_server_does_not_support_ranges_the_whole_file_is_requested(site: Site, tmp_path: Path):
     site.cut_after, site.ranges = 300_000, False
     with pytest.raises(DownloadError):
         download(site.address, tmp_path / "file.bin")
@@ -126,7 +126,7 @@ def test_a_server_that_cannot_continue_is_asked_for_everything(site: Site, tmp_p
     assert site.asked == [None, "bytes=300000-"]
 
 
-def test_bytes_of_an_unknown_version_are_not_continued(site: Site, tmp_path: Path):
+def test_a_partial_file_of_unknown_version_is_not_resumed(site: Site, tmp_path: Path):
     site.cut_after, site.etag = 300_000, None
     with pytest.raises(DownloadError) as caught:
         download(site.address, tmp_path / "file.bin")
@@ -135,7 +135,7 @@ def test_bytes_of_an_unknown_version_are_not_continued(site: Site, tmp_path: Pat
     assert site.asked == [None, None]
 
 
-def test_bytes_of_another_address_are_not_continued(site: Site, tmp_path: Path):
+def test_a_partial_file_from_another_address_is_not_resumed(site: Site, tmp_path: Path):
     site.cut_after = 300_000
     with pytest.raises(DownloadError):
         download(site.address, tmp_path / "file.bin")
@@ -143,7 +143,7 @@ def test_bytes_of_another_address_are_not_continued(site: Site, tmp_path: Path):
     assert site.asked == [None, None]
 
 
-def test_a_part_that_was_complete_is_moved_without_asking_again(site: Site, tmp_path: Path):
+def test_a_complete_partial_file_is_moved_without_another_request(site: Site, tmp_path: Path):
     site.cut_after = 300_000
     with pytest.raises(DownloadError):
         download(site.address, tmp_path / "file.bin")
@@ -153,7 +153,7 @@ def test_a_part_that_was_complete_is_moved_without_asking_again(site: Site, tmp_
 
 
 @pytest.mark.parametrize("n_bytes", [len(BODY), len(BODY) + 7])
-def test_a_range_beyond_the_end_ends_with_the_right_file(site: Site, tmp_path: Path, n_bytes: int):
+def test_a_range_beyond_the_end_still_gives_the_right_file(site: Site, tmp_path: Path, n_bytes: int):
     site.cut_after = 300_000
     with pytest.raises(DownloadError):
         download(site.address, tmp_path / "file.bin")
@@ -164,14 +164,14 @@ def test_a_range_beyond_the_end_ends_with_the_right_file(site: Site, tmp_path: P
 
 
 @pytest.mark.parametrize("damage", ["not json", "[]", "{}"])
-def test_an_unreadable_record_of_a_part_means_starting_over(site: Site, tmp_path: Path, damage: str):
+def test_an_unreadable_record_of_a_partial_file_restarts_the_download(site: Site, tmp_path: Path, damage: str):
     (tmp_path / "file.bin.part").write_bytes(b"junk")
     (tmp_path / "file.bin.part.json").write_text(damage)
     assert download(site.address, tmp_path / "file.bin").read_bytes() == BODY
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-def test_the_checksum_decides(site: Site, tmp_path: Path, algorithm: str):
+def test_a_download_with_a_wrong_checksum_is_refused(site: Site, tmp_path: Path, algorithm: str):
     right = hashlib.new(algorithm, BODY).hexdigest()
     assert download(site.address, tmp_path / "right.bin", **{algorithm: right.upper()}).read_bytes() == BODY
     with pytest.raises(DownloadError, match="not the expected file"):
@@ -187,7 +187,7 @@ def test_an_http_error_names_its_status(site: Site, tmp_path: Path, status: int)
     assert _names(tmp_path) == set()
 
 
-def test_an_old_target_stays_until_the_new_one_is_whole(site: Site, tmp_path: Path):
+def test_an_old_file_is_kept_until_the_new_one_is_complete(site: Site, tmp_path: Path):
     (tmp_path / "file.bin").write_bytes(b"old")
     site.cut_after = 10
     with pytest.raises(DownloadError):
@@ -203,7 +203,7 @@ def test_a_redirect_to_another_kind_of_address_is_refused(site: Site, tmp_path: 
     assert _names(tmp_path) == set()
 
 
-def test_redirects_in_a_circle_end(site: Site, tmp_path: Path):
+def test_circular_redirects_are_an_error(site: Site, tmp_path: Path):
     site.redirect = site.address
     with pytest.raises(DownloadError, match="redirects more than 10 times"):
         download(site.address, tmp_path / "file.bin")
@@ -216,7 +216,7 @@ def test_a_proxy_of_an_unknown_kind_is_an_error(site: Site, tmp_path: Path, monk
         download(site.address, tmp_path / "file.bin")
 
 
-def test_a_redirect_on_the_web_is_followed(site: Site, tmp_path: Path):
+def test_an_http_redirect_is_followed(site: Site, tmp_path: Path):
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(Site(redirect=site.address))) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
@@ -255,7 +255,7 @@ def test_a_closed_port_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         download(f"http://127.0.0.1:{port}/file.bin", tmp_path / "file.bin")
 
 
-def test_a_server_that_never_finishes_the_handshake_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_never_finishes_the_handshake_is_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The deadline is the only thing that can end this: the socket's own timeout is much longer."""
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("no_proxy", "*")
@@ -266,7 +266,7 @@ def test_a_server_that_never_finishes_the_handshake_is_given_up(tmp_path: Path, 
             download(address, tmp_path / "file.bin", timeout=600)
 
 
-def test_a_connected_server_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_connected_server_that_sends_nothing_is_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("no_proxy", "*")
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -18,7 +18,7 @@ SUFFIXES = (".parquet", ".npz", ".mat")
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
-def test_parquet_and_npz_give_back_every_row_and_the_backbone(tmp_path: Path, suffix: str) -> None:
+def test_every_row_and_the_backbone_are_read_back_from_parquet_and_npz(tmp_path: Path, suffix: str) -> None:
     write_features(tmp_path / f"f{suffix}", BLOCKS)
     found = read_features(tmp_path / f"f{suffix}")
     assert list(found.paths) == PATHS
@@ -48,7 +48,7 @@ def test_mat_has_the_layout_of_xlsa17_with_labels_by_alphabetical_folder(tmp_pat
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_equal_features_make_equal_bytes(tmp_path: Path, suffix: str) -> None:
+def test_equal_features_are_written_as_equal_bytes(tmp_path: Path, suffix: str) -> None:
     for name in ("one", "two"):
         write_features(tmp_path / f"{name}{suffix}", BLOCKS)
     assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
@@ -58,7 +58,7 @@ def test_equal_features_make_equal_bytes(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     "name", ["caf\udce9.jpg", r"a\udce9.jpg", r"a\\udc5c\udce9\udc5cx.jpg", "tab\tnew\nline 'q'.jpg"]
 )
-def test_names_that_are_not_utf8_come_back_exactly(tmp_path: Path, suffix: str, name: str) -> None:
+def test_names_that_are_not_utf8_are_read_back_exactly(tmp_path: Path, suffix: str, name: str) -> None:
     write_features(tmp_path / f"f{suffix}", [make([f"x/{name}"])])
     assert read_features(tmp_path / f"f{suffix}").paths == (f"x/{name}",)
 
@@ -69,7 +69,7 @@ def test_a_file_in_which_every_photo_failed_can_be_written(tmp_path: Path, suffi
     assert not read_features(tmp_path / f"f{suffix}").ok.any()
 
 
-def test_any_tool_reads_the_parquet_file_and_its_backbone(tmp_path: Path) -> None:
+def test_other_tools_can_read_the_parquet_file_and_its_backbone(tmp_path: Path) -> None:
     write_features(tmp_path / "f.parquet", BLOCKS)
     table = pq.read_table(tmp_path / "f.parquet")
     assert table.column_names == ["path", "status", "reason", "sha256", "feature"]
@@ -85,7 +85,7 @@ def test_npz_is_read_by_numpy_without_pickle(tmp_path: Path) -> None:
         assert arrays["paths"].tolist() == PATHS
 
 
-def test_features_of_other_tools_get_the_stem_as_their_tag(tmp_path: Path) -> None:
+def test_features_of_other_tools_have_the_file_stem_as_their_tag(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "mine.npz", features=VALUES[2:], paths=np.array(PATHS[2:]))
     scipy.io.savemat(tmp_path / "res101.mat", {"features": VALUES[2:].T.astype(np.float64)})
     for name in ("mine.npz", "res101.mat"):
@@ -95,7 +95,7 @@ def test_features_of_other_tools_get_the_stem_as_their_tag(tmp_path: Path) -> No
         assert found.status == ("ok",) * 3
 
 
-def test_the_published_kind_of_mat_is_read(shared_data: Path) -> None:
+def test_mat_files_in_the_published_layout_are_read(shared_data: Path) -> None:
     found = read_features(shared_data / "xlsa17" / "CUB" / "vgg19.mat")
     assert found.features.shape == (11788, 4096) and found.features.dtype == np.float32
     assert found.backbone.tag == "vgg19"
@@ -106,7 +106,7 @@ def test_the_published_kind_of_mat_is_read(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_bad_file_is_refused_with_its_own_message(tmp_path: Path, name: str) -> None:
+def test_each_kind_of_invalid_file_has_its_own_message(tmp_path: Path, name: str) -> None:
     data, message = REFUSED[name]
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputFileError, match=message) as refused:
@@ -115,7 +115,7 @@ def test_a_bad_file_is_refused_with_its_own_message(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
-def test_a_changed_bit_in_the_features_is_noticed(tmp_path: Path, suffix: str) -> None:
+def test_a_changed_bit_in_the_features_is_an_error(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"f{suffix}"
     write_features(path, BLOCKS)
     data = bytearray(path.read_bytes())
@@ -126,14 +126,14 @@ def test_a_changed_bit_in_the_features_is_noticed(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("name", ["features", "features.csv", "f.npy"])
-def test_another_suffix_is_refused_naming_those_that_work(tmp_path: Path, name: str) -> None:
+def test_an_unknown_suffix_is_an_error_that_names_the_supported_ones(tmp_path: Path, name: str) -> None:
     for action in (read_features, lambda path: write_features(path, BLOCKS)):
         with pytest.raises(UsageError, match=r"\.parquet, \.npz, \.mat"):
             action(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, suffix: str) -> None:
+def test_a_missing_file_and_a_folder_are_errors_that_name_them(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputFileError, match="no such file"):
         read_features(tmp_path / f"none{suffix}")
     (tmp_path / f"folder{suffix}").mkdir()
@@ -142,7 +142,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, suffix: str) -> N
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path, suffix: str) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path, suffix: str) -> None:
     class Broken:
         """Blocks of which the second cannot be read."""
 

@@ -60,7 +60,7 @@ def test_hidden_members_and_archives_in_archives_are_skipped(path: str):
 
 
 @every_kind
-def test_names_that_lead_outside_are_only_names(path: str):
+def test_member_names_that_point_outside_the_archive_are_used_as_names_only(path: str):
     make(path, {"../evil.jpg": b"1", "/abs/evil.jpg": b"2", "C:\\evil.jpg": b"3", "a/../../e.jpg": b"4"})
     assert results(path) == {
         f"{path}/{name}": data
@@ -74,12 +74,12 @@ def test_names_that_lead_outside_are_only_names(path: str):
 
 
 @every_kind
-def test_names_that_occur_twice_are_told_apart(path: str):
+def test_members_of_the_same_name_have_different_paths(path: str):
     make(path, {"a.jpg": b"1", "a.jpg!": b"2", "./a.jpg": b"3", "b.jpg": b"4"})
     assert sorted(results(path)) == [f"{path}/{name}" for name in ("a.jpg", "a.jpg#2", "a.jpg#3", "b.jpg")]
 
 
-def test_a_zip_is_listed_in_natural_order_and_a_tar_as_it_comes():
+def test_a_zip_is_listed_in_natural_order_and_a_tar_in_stored_order():
     content = {"p10.jpg": b"", "p2.jpg": b"", "a/z.jpg": b""}
     make("z.zip", content)
     make("z.tar", content)
@@ -94,7 +94,7 @@ def test_random_access_archives_may_be_read_in_any_order_after_listing(path: str
     assert [len(source.read()) for source in reversed(sources)] == [4, 3, 2, 1, 0]
 
 
-def test_reading_a_compressed_tar_backwards_is_a_mistake_of_the_caller():
+def test_reading_a_compressed_tar_out_of_order_is_a_programming_error():
     make("z.tar.gz", {"a.jpg": b"a" * 600, "b.jpg": b"b"})
     sources = iter_sources(["z.tar.gz"])
     first, second = next(sources), next(sources)
@@ -105,13 +105,13 @@ def test_reading_a_compressed_tar_backwards_is_a_mistake_of_the_caller():
         second.read()
 
 
-def test_photos_of_a_compressed_tar_may_be_left_unread():
+def test_photos_of_a_compressed_tar_may_be_skipped():
     make("z.tar.gz", {f"{number}.jpg": bytes([number]) * 2000 for number in range(6)})
     read = [source.read() for number, source in enumerate(iter_sources(["z.tar.gz"])) if number % 2]
     assert read == [bytes([number]) * 2000 for number in (1, 3, 5)]
 
 
-def test_counting_reads_no_photo_and_gives_up_where_it_would_have_to():
+def test_photos_of_zip_and_tar_are_counted_and_those_of_a_compressed_tar_are_not():
     for path in KINDS:
         make(path, {"a.jpg": b"a", "b.jpg": b"b", "c.txt": b"c"})
     assert count_sources(["z.zip", "z.tar"]) == 4
@@ -135,21 +135,21 @@ def test_the_same_archive_twice_is_listed_once(path: str):
 
 
 @every_kind
-def test_a_member_beyond_the_byte_limit_is_a_row(path: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_member_beyond_the_byte_limit_is_a_failed_row(path: str, monkeypatch: pytest.MonkeyPatch):
     make(path, {"bomb.jpg": bytes(5001), "fits.jpg": bytes(5000)})
     monkeypatch.setattr(archives, "MAX_BYTES", 5000)
     assert results(path) == {f"{path}/bomb.jpg": "too_large", f"{path}/fits.jpg": bytes(5000)}
 
 
 @pytest.mark.parametrize(("offset", "new", "reason"), BAD_ZIPS.values(), ids=BAD_ZIPS)
-def test_a_bad_zip_member_is_a_row_and_the_others_are_read(offset: int, new: bytes, reason: str):
+def test_a_damaged_zip_member_is_a_failed_row_and_the_others_are_read(offset: int, new: bytes, reason: str):
     data = make_zip("z.zip", {"a.jpg": b"a" * 500, "b.jpg": b"b" * 500})
     Path("z.zip").write_bytes(in_directory(data, offset, new))
     assert results("z.zip") == {"z.zip/a.jpg": reason, "z.zip/b.jpg": b"b" * 500}
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_damage_inside_a_zip_member_is_a_row_with_any_compression(method: int):
+def test_damage_inside_a_zip_member_is_a_failed_row_with_any_compression(method: int):
     photo = os.urandom(3000)
     data = bytearray(make_zip("z.zip", {"a.jpg": photo, "b.jpg": photo}, method))
     data[400:420] = bytes(byte ^ 0xFF for byte in data[400:420])
@@ -157,7 +157,7 @@ def test_damage_inside_a_zip_member_is_a_row_with_any_compression(method: int):
     assert results("z.zip") == {"z.zip/a.jpg": "corrupt", "z.zip/b.jpg": photo}
 
 
-def test_a_link_in_a_zip_is_a_row():
+def test_a_link_in_a_zip_is_a_failed_row():
     with zipfile.ZipFile("z.zip", "w") as archive:
         link = zipfile.ZipInfo("passwd.jpg")
         link.external_attr = 0o120777 << 16
@@ -168,7 +168,7 @@ def test_a_link_in_a_zip_is_a_row():
 
 
 @pytest.mark.parametrize("path", KINDS[1:])
-def test_links_devices_and_pipes_in_a_tar_are_rows(path: str):
+def test_links_devices_and_pipes_in_a_tar_are_failed_rows(path: str):
     with open_tar(path) as archive:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
             member = tarfile.TarInfo(f"{kind.decode()}.jpg")
@@ -185,13 +185,13 @@ def test_links_devices_and_pipes_in_a_tar_are_rows(path: str):
 
 @every_kind
 @pytest.mark.parametrize(("data", "reason"), [(b"", "empty_file"), (b"nothing of that kind " * 90, "corrupt")])
-def test_a_file_that_is_no_archive_is_one_row_for_itself(path: str, data: bytes, reason: str):
+def test_a_file_that_is_not_an_archive_is_one_failed_row(path: str, data: bytes, reason: str):
     Path(path).write_bytes(data)
     assert results(path) == {path: reason}
 
 
 @every_kind
-def test_an_archive_that_breaks_off_loses_nothing_silently(path: str):
+def test_a_truncated_archive_is_reported_and_gives_no_partial_photo(path: str):
     data = make(path, {f"{number}.jpg": os.urandom(3000) for number in range(20)})
     for share in (0.3, 0.5, 0.52, 0.7, 0.85):
         Path(path).write_bytes(data[: int(len(data) * share)])
@@ -213,7 +213,7 @@ def garble_header(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut_inside_header, cut_before_header, garble_header])
-def test_a_damaged_header_is_not_taken_for_the_end_of_a_tar(damage: Callable[[bytes], bytes]):
+def test_a_damaged_header_of_a_tar_is_reported(damage: Callable[[bytes], bytes]):
     data = make_tar("z.tar", {"a.jpg": b"a", "b.jpg": b"b", "c.jpg": b"c"})
     Path("z.tar").write_bytes(damage(data))
     found = results("z.tar")
@@ -221,7 +221,7 @@ def test_a_damaged_header_is_not_taken_for_the_end_of_a_tar(damage: Callable[[by
     assert found == {"z.tar/a.jpg": b"a"}
 
 
-def test_a_tar_photo_that_disappears_with_its_archive_is_a_row():
+def test_photos_of_a_tar_that_is_deleted_are_failed_rows():
     make("z.tar", {"a.jpg": b"a" * 2000, "b.jpg": b"b"})
     first, second = iter_sources(["z.tar"])
     os.truncate("z.tar", 1000)
@@ -231,7 +231,7 @@ def test_a_tar_photo_that_disappears_with_its_archive_is_a_row():
 
 
 @every_kind
-def test_listing_an_archive_keeps_only_one_photo_at_a_time(path: str):
+def test_listing_an_archive_keeps_only_one_photo_in_memory(path: str):
     make(path, {f"{number}.jpg": bytes(1 << 20) for number in range(24)})
     tracemalloc.start()
     try:

@@ -45,7 +45,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("data", "reason"), BAD.values(), ids=BAD)
-def test_a_file_without_a_whole_picture_is_a_failure_with_its_reason(data: bytes, reason: str):
+def test_a_file_without_a_complete_picture_is_a_failure_with_its_reason(data: bytes, reason: str):
     failure = decode_rgb(data)
     assert isinstance(failure, ImageFailure)
     assert failure.reason == reason
@@ -54,18 +54,18 @@ def test_a_file_without_a_whole_picture_is_a_failure_with_its_reason(data: bytes
 
 
 @pytest.mark.parametrize(("case", "hint"), [("web-page", "web page"), ("lfs", "git lfs pull"), ("text", "text file")])
-def test_a_file_that_is_something_else_is_named(case: str, hint: str):
+def test_the_failure_of_another_file_type_names_the_type(case: str, hint: str):
     assert hint in decode_rgb(BAD[case][0]).detail
 
 
 @pytest.mark.skipif(HAS_HEIF, reason="pillow-heif is installed")
-def test_a_heic_photo_without_its_reader_names_the_package_to_install():
+def test_a_heic_photo_without_a_reader_names_the_package_to_install():
     failure = decode_rgb(HEIC)
     assert failure.reason == "unsupported_format"
     assert "pip install pillow-heif" in failure.detail
 
 
-def test_the_reasons_are_a_closed_list():
+def test_an_unknown_reason_of_a_failure_is_refused():
     with pytest.raises(ValueError, match="unknown reason"):
         ImageFailure("bad_luck", "")
     assert len(set(REASONS)) == 13
@@ -84,7 +84,7 @@ def test_a_file_beyond_the_byte_limit_is_refused_without_decoding(monkeypatch: p
     assert decode_rgb(PNG).reason == "too_large"
 
 
-def test_a_failing_allocation_is_reported_as_such(monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_allocation_is_reported_as_out_of_memory(monkeypatch: pytest.MonkeyPatch):
     def exhausted(image: Image.Image) -> None:
         raise MemoryError
 
@@ -112,7 +112,7 @@ def test_bytes_after_the_picture_are_ignored(junk: bytes):
     assert np.array_equal(pixels(JPEG + junk), pixels(JPEG))
 
 
-def test_a_text_bomb_in_a_png_is_a_failure_or_a_picture():
+def test_a_text_bomb_in_a_png_is_a_failure():
     text = PngImagePlugin.PngInfo()
     text.add_text("comment", "a" * 3_000_000, zip=True)
     assert decode_rgb(encoded(photo(), pnginfo=text)).reason == "too_large"
@@ -128,7 +128,7 @@ def test_eight_orientations_of_one_scene_decode_to_the_same_picture(kind: str, o
 
 
 @pytest.mark.parametrize("orientation", [(3, 0), (3, 9), (3, 255), (2, 0x41424344), (12, 0)], ids=str)
-def test_a_senseless_orientation_is_ignored(orientation: tuple[int, int]):
+def test_an_invalid_orientation_is_ignored(orientation: tuple[int, int]):
     exif = senseless_exif(*orientation)
     assert np.array_equal(pixels(encoded(photo(), exif=exif)), np.asarray(photo()))
 
@@ -142,7 +142,7 @@ def test_a_broken_exif_block_or_colour_profile_is_ignored(kind: str, block: byte
     assert np.array_equal(pixels(dirty), pixels(clean))
 
 
-def test_the_picture_carries_no_metadata_that_could_be_applied_again():
+def test_the_picture_has_no_metadata_that_could_be_applied_again():
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     picture = decode_rgb(encoded(photo(), exif=exif, icc_profile=b"profile"))
@@ -217,12 +217,12 @@ def transparent_palette() -> Image.Image:
     ],
     ids=["palette-index", "palette-alphas", "gif", "colour-key"],
 )
-def test_a_transparent_colour_shows_white(data: bytes):
+def test_a_transparent_colour_becomes_white(data: bytes):
     assert pixels(data)[0, 0].tolist() == [255, 255, 255]
     assert pixels(data)[0, 3].tolist() == [0, 0, 255]
 
 
-def test_a_transparent_level_of_16_bit_grey_shows_white():
+def test_a_transparent_level_of_16_bit_grey_becomes_white():
     decoded = pixels(encoded(Image.fromarray(RAMP16), transparency=257))
     assert decoded[0, :3, 0].tolist() == [0, 255, 2]
 
@@ -234,7 +234,7 @@ def test_only_the_first_frame_is_read(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
-def test_random_damage_gives_a_picture_or_a_failure_and_the_same_one_each_time(kind: str):
+def test_random_damage_gives_a_picture_or_a_failure_and_repeats_exactly(kind: str):
     whole = encoded(photo(48, 32), kind)
     for seed in range(60):
         chance = random.Random(seed)
@@ -246,7 +246,7 @@ def test_random_damage_gives_a_picture_or_a_failure_and_the_same_one_each_time(k
         assert first == second
 
 
-def test_many_threads_decode_alike():
+def test_decoding_in_many_threads_gives_equal_pictures():
     files = [JPEG, PNG, GIF, WEBP, JPEG[:-2], b"text"] * 8
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(decode_rgb, files))

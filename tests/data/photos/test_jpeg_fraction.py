@@ -36,7 +36,7 @@ def resized(picture: Image.Image) -> np.ndarray:
 
 @pytest.mark.parametrize("options", [{"quality": 90}, {"quality": 75, "progressive": True}, {"mode": "L"}])
 @pytest.mark.parametrize("size", [(256, 260), (300, 512), (512, 700), (1104, 1024)])
-def test_a_fraction_is_on_average_less_than_two_grey_levels_from_the_whole(size: tuple[int, int], options: dict):
+def test_reduced_decoding_differs_by_less_than_two_grey_levels_on_average(size: tuple[int, int], options: dict):
     data = encoded(*size, **options)
     whole, part = decode_rgb(data), decode_rgb(data, least_side=SIDE)
     assert 2 * SIDE <= min(part.size) < min(whole.size)
@@ -50,32 +50,32 @@ def test_a_fraction_is_on_average_less_than_two_grey_levels_from_the_whole(size:
         *[(257, 400, 1), (1024, 1055, 1), (1028, 1024, 4)],
     ],
 )
-def test_the_fraction_divides_the_sides_and_leaves_twice_what_is_needed(width: int, height: int, factor: int):
+def test_reduced_decoding_divides_the_sides_and_keeps_twice_the_needed_size(width: int, height: int, factor: int):
     part = decode_rgb(encoded(width, height), least_side=SIDE)
     assert part.size == (width // factor, height // factor)
 
 
 @pytest.mark.parametrize(("form", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK"), ("TIFF", "RGB")])
-def test_other_pictures_are_read_whole(form: str, mode: str):
+def test_other_pictures_are_decoded_at_full_size(form: str, mode: str):
     data = encoded(600, 500, form, mode)
     assert decode_rgb(data, least_side=SIDE).tobytes() == decode_rgb(data).tobytes()
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.99])
-def test_a_large_photo_that_is_cut_is_truncated_also_at_a_fraction(kept: float, progressive: bool):
+def test_a_truncated_large_photo_is_reported_also_at_reduced_size(kept: float, progressive: bool):
     data = encoded(1200, 1024, progressive=progressive)
     found = decode_rgb(data[: int(len(data) * kept)], least_side=SIDE)
     assert isinstance(found, ImageFailure) and found.reason == "truncated"
 
 
-def test_a_large_photo_is_upright_also_at_a_fraction():
+def test_a_large_photo_is_upright_also_at_reduced_size():
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(1200, 704, exif=exif.tobytes())
     assert decode_rgb(data, least_side=SIDE).size == (176, 300)
 
 
-def test_a_photo_that_is_too_large_is_so_by_its_own_size():
+def test_the_pixel_limit_applies_to_the_full_size():
     found = decode_rgb(encoded(1200, 1000), max_pixels=10**6, least_side=SIDE)
     assert isinstance(found, ImageFailure) and found.reason == "too_large"

@@ -57,7 +57,7 @@ def test_a_folder_is_searched_recursively_in_natural_order():
     ]
 
 
-def test_natural_order_does_not_depend_on_the_order_before():
+def test_natural_order_does_not_depend_on_the_initial_order():
     names = ["a1", "a01", "A1", "a10", "a9", "1", "01", "b", "a/2", "a/10", "é", "a" + "9" * 5000, "a٣", "²"]
     ordered = sorted(names, key=natural_key)
     for seed in range(5):
@@ -65,7 +65,7 @@ def test_natural_order_does_not_depend_on_the_order_before():
         assert sorted(shuffled, key=natural_key) == ordered
 
 
-def test_only_names_of_photos_count_in_a_folder_whatever_their_case():
+def test_in_a_folder_only_files_with_photo_suffixes_count_in_any_case():
     write("d/a.JPG", "d/b.Jpeg", "d/c.txt", "d/noext", "d/e.zip", "d/jpg", "d/f.hEiC")
     assert paths("d") == ["d/a.JPG", "d/b.Jpeg", "d/f.hEiC"]
 
@@ -75,7 +75,7 @@ def test_hidden_files_and_system_files_are_skipped_in_a_folder():
     assert paths("d") == ["d/e.jpg"]
 
 
-def test_a_file_given_by_path_is_used_whatever_its_name():
+def test_a_file_given_by_path_is_used_under_any_name():
     names = ["._a.jpg", "Thumbs.db", "__MACOSX/c.jpg", "noext", ".hidden/d.jpg"]
     write(*names)
     sources = list(iter_sources(names))
@@ -92,7 +92,7 @@ def test_a_path_is_the_argument_as_given_and_the_path_below_it(folder: Path):
     assert paths(".") == ["./d/sub/x.jpg", "./e/sub/x.jpg"]
 
 
-def test_a_photo_named_twice_is_one_source_in_its_first_place():
+def test_a_photo_given_twice_is_one_source_at_its_first_position():
     write("d/a.jpg", "d/b.jpg")
     assert paths("d/b.jpg", "d", "d/b.jpg", "d") == ["d/b.jpg", "d/a.jpg"]
 
@@ -104,7 +104,7 @@ def test_a_photo_named_twice_is_one_source_in_its_first_place():
         *("[red].jpg", "a[/bold].jpg", ":dog:.jpg", "*.jpg", "~.jpg", "~", "x" * 251 + ".jpg"),
     ],
 )
-def test_odd_names_are_kept_as_they_are(name: str):
+def test_unusual_names_are_kept_unchanged(name: str):
     write(name, f"d/{name}.jpg"[:257])
     (source,) = iter_sources([name])
     assert (source.path, source.read()) == (name, name.encode())
@@ -124,7 +124,7 @@ def test_composed_and_decomposed_names_are_two_photos():
     assert len(set(paths("d"))) == 2
 
 
-def test_the_signature_changes_with_the_file_and_only_then():
+def test_the_signature_changes_if_and_only_if_the_file_changes():
     write("a.jpg")
     (before,), (again,) = iter_sources(["a.jpg"]), iter_sources(["a.jpg"])
     os.utime("a.jpg", ns=(1, 1))
@@ -148,7 +148,7 @@ def test_listing_is_lazy():
     assert [source.path for source in sources] == ["d/b/c.jpg", "d/b/later.jpg"]
 
 
-def test_a_folder_that_links_lead_to_is_visited_once():
+def test_a_folder_reached_by_several_links_is_visited_once():
     write("d/real/a.jpg")
     Path("d/loop").symlink_to(".")
     Path("d/real/up").symlink_to("..")
@@ -180,7 +180,7 @@ NOT_FILES = {
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX file types")
 @pytest.mark.parametrize("make", NOT_FILES.values(), ids=NOT_FILES)
-def test_a_path_that_is_not_a_file_is_a_row_and_never_blocks(make):
+def test_a_path_that_is_not_a_file_is_a_failed_row_and_never_blocks(make):
     Path("d").mkdir()
     make()
     assert paths("d") == ["d/x.jpg"] == paths("d/x.jpg")
@@ -209,7 +209,7 @@ def test_a_file_that_disappears_after_listing_has_vanished():
 
 
 @NOT_AS_ROOT
-def test_an_unreadable_file_is_a_row():
+def test_an_unreadable_file_is_a_failed_row():
     write("d/a.jpg", "e/b.jpg")
     Path("d/a.jpg").chmod(0)
     assert reason("d/a.jpg") == "permission"
@@ -218,13 +218,13 @@ def test_an_unreadable_file_is_a_row():
     Path("e").chmod(0o700)
 
 
-def test_a_file_beyond_the_byte_limit_is_not_read_whole():
+def test_a_file_beyond_the_byte_limit_is_not_read_completely():
     with Path("big.jpg").open("wb") as stream:
         stream.truncate(1 << 40)  # sparse: takes no room on the disk
     assert reason("big.jpg") == "too_large"
 
 
-def test_a_missing_path_among_others_is_a_row_and_alone_a_usage_error():
+def test_a_missing_path_is_a_failed_row_among_others_and_a_usage_error_alone():
     write("a.jpg", "file")
     assert paths("gone.jpg", "a.jpg", "", "file/x.jpg") == ["gone.jpg", "a.jpg", "", "file/x.jpg"]
     assert reason("gone.jpg", "a.jpg") == reason("file/x.jpg", "a.jpg") == reason("", "a.jpg") == "not_found"
@@ -244,7 +244,7 @@ def test_no_input_at_all_is_a_usage_error():
 
 
 @pytest.mark.parametrize("inputs", [["empty"], ["texts"], ["empty", "texts"], ["none.zip"]])
-def test_places_without_a_photo_are_an_error_that_lists_the_supported_types(inputs: list[str]):
+def test_folders_without_photos_are_an_error_that_lists_the_supported_types(inputs: list[str]):
     write("texts/a.txt", "texts/sub/b.csv")
     Path("empty").mkdir()
     with zipfile.ZipFile("none.zip", "w") as archive:
@@ -257,7 +257,7 @@ def test_places_without_a_photo_are_an_error_that_lists_the_supported_types(inpu
         assert all(suffix in caught.value.hint for suffix in PHOTO_SUFFIXES)
 
 
-def test_an_empty_folder_beside_photos_is_no_row():
+def test_an_empty_folder_among_photos_is_not_a_row():
     write("a.jpg")
     Path("empty").mkdir()
     assert paths("empty", "a.jpg") == ["a.jpg"]
@@ -316,13 +316,13 @@ def test_a_list_may_name_folders_archives_and_missing_files():
     assert source.read().reason == "not_found"
 
 
-def test_a_long_nul_list_is_cut_only_at_its_nuls():
+def test_a_long_nul_separated_list_is_split_only_at_nul_bytes():
     names = [f"{'x' * (number % 90)}{number}.jpg" for number in range(4000)]
     assert listed("\0".join(names).encode(), null_separated=True) == names
 
 
 @pytest.mark.parametrize("text", [b"a.jpg\0b.jpg\0", "a.jpg\n".encode("utf-16")], ids=["nul", "utf-16"])
-def test_a_list_with_nul_bytes_that_was_not_announced_is_a_usage_error(text: bytes):
+def test_a_list_with_nul_bytes_needs_its_option(text: bytes):
     with pytest.raises(UsageError, match="NUL"):
         listed(text)
 
@@ -333,7 +333,7 @@ def test_an_empty_list_is_an_error():
     assert caught.value.exit_code == 1
 
 
-def test_a_terminal_in_the_lists_place_is_a_usage_error_and_never_waited_for():
+def test_a_terminal_in_place_of_the_list_is_a_usage_error_without_waiting():
     class Terminal(io.BytesIO):
         def isatty(self) -> bool:
             return True
@@ -343,5 +343,5 @@ def test_a_terminal_in_the_lists_place_is_a_usage_error_and_never_waited_for():
     assert "Pipe a list" in caught.value.hint
 
 
-def test_a_list_is_not_counted_because_that_would_use_it_up():
+def test_a_list_on_standard_input_is_not_counted():
     assert count_sources(["-"]) is None

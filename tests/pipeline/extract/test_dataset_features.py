@@ -65,7 +65,7 @@ def extracted(folder: Path, **options) -> tuple[Dataset, str]:
     return with_features(open_dataset(str(folder)), **options), "\n".join(notes)
 
 
-def test_the_cache_is_the_user_s(cache: Path):
+def test_the_default_cache_is_in_the_users_cache_folder(cache: Path):
     assert features_cache() == cache
 
 

@@ -231,9 +231,7 @@ def stop_after_a_shard(done: int, total: int | None, failed: int) -> None:
         raise Stop
 
 
-def test_what_was_chosen_automatically_is_kept_when_resuming(
-    run: Callable[..., ExtractSummary], tmp_path: Path
-) -> None:
+def test_automatic_choices_are_kept_when_resuming(run: Callable[..., ExtractSummary], tmp_path: Path) -> None:
     interrupt(run, tmp_path / "f.parquet", at=17)  # in batches of 3
     manifest = json.loads((tmp_path / "f.parquet.partial" / "manifest.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
@@ -245,7 +243,7 @@ def test_what_was_chosen_automatically_is_kept_when_resuming(
     assert (tmp_path / "f.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
-def test_fresh_starts_over_with_other_settings(
+def test_fresh_restarts_with_other_settings(
     run: Callable[..., ExtractSummary], tmp_path: Path, read: list[str]
 ) -> None:
     interrupt(run, tmp_path / "f.parquet", at=25)

@@ -42,7 +42,7 @@ def model_sha256(dataset: Dataset, config: Config, path: Path, **options: Any) -
     return train(dataset, config, path, device="cpu", **options).sha256
 
 
-def test_it_learns_seen_and_unseen_classes(make_toy, small_config, tmp_path: Path):
+def test_a_trained_model_classifies_seen_and_unseen_classes(make_toy, small_config, tmp_path: Path):
     dataset = make_toy(15, 5)
     config = small_config(train={"epochs": 10, "evaluate_every": 10})
     assert config.inference.rule == "auto"
@@ -172,7 +172,7 @@ def test_very_few_classes_can_be_trained_on(make_toy, small_config, tmp_path: Pa
     assert report.seen_classes == n_seen and report.unseen_classes == n_unseen
 
 
-def test_features_that_never_vary_can_be_trained_on(make_toy, small_config, tmp_path: Path):
+def test_constant_features_can_be_trained_on(make_toy, small_config, tmp_path: Path):
     dataset = make_toy()
     constant = with_features(dataset, np.arange(len(dataset.labels)), 3.0)
     for scaling in ("standard", "minmax", "l2"):

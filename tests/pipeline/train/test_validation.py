@@ -103,7 +103,7 @@ def test_more_false_rejects_mean_fewer_false_accepts():
     assert len({result.calibration.gamma for result in results}) == 1
 
 
-def test_the_order_of_the_folds_makes_no_difference():
+def test_the_order_of_the_folds_does_not_matter():
     one, other = validate_scores(FOLDS, SETTINGS), validate_scores(FOLDS[::-1], SETTINGS)
     assert one.calibration.gamma == other.calibration.gamma
     assert one.calibration.temperature == pytest.approx(other.calibration.temperature)

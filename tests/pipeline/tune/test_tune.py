@@ -139,7 +139,7 @@ def test_later_stages_have_more_folds_and_epochs(searched):
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0], ids=str)
-def test_test_photos_make_no_difference(value: float, searched, make_toy, config, tmp_path: Path):
+def test_the_search_does_not_depend_on_test_photos(value: float, searched, make_toy, config, tmp_path: Path):
     dataset = make_toy()
     features = dataset.features.copy()
     features[np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])] = value
@@ -149,7 +149,7 @@ def test_test_photos_make_no_difference(value: float, searched, make_toy, config
     assert found.output.read_bytes() == searched.output.read_bytes()
 
 
-def test_the_descriptions_of_unseen_classes_make_no_difference(searched, make_toy, config, tmp_path: Path):
+def test_the_search_does_not_depend_on_descriptions_of_unseen_classes(searched, make_toy, config, tmp_path: Path):
     dataset = make_toy()
     values = dataset.classes.values.copy()
     values[list(dataset.unseen)] = 9
