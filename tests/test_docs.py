@@ -1,4 +1,4 @@
-"""The pages agree with the repository: links, paths of modules, the diagram of the rooms, versions."""
+"""Documentation matches the repository: links, paths of modules, the diagram of the rooms, versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backbones: networks, preprocessing, records, and features that depend on the photo alone."""
+"""Backbones: networks, preprocessing, records, and features that depend on the photo only."""
 
 from __future__ import annotations
 

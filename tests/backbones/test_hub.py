@@ -1,4 +1,4 @@
-"""Weights from the hub: a server on this machine stands in for it, spoken to by the hub's own client."""
+"""Weights from the hub: the hub's own client downloads from a local server that replaces it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache of the hub's client, in place of the user's."""
+    """An empty cache for the hub's client instead of the user's."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def go_to(monkeypatch, cache):
-    """Let the client go online, to the given address only."""
+    """Let the client connect to the given address only."""
 
     def point(address: str) -> None:
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -45,7 +45,7 @@ def go_to(monkeypatch, cache):
 
 @pytest.fixture
 def serve(go_to):
-    """Serve a folder as a hub does; returns the list of requests that it fills."""
+    """Serve a folder as a hub does; return the list to which requests are added."""
     servers = []
 
     def start(files: dict[str, bytes]) -> list[str]:
@@ -87,7 +87,7 @@ def serve(go_to):
 
 @pytest.fixture
 def sockets(monkeypatch) -> list[str]:
-    """The list of attempts to reach the network, each of which fails."""
+    """The list of connection attempts; each of them fails."""
     attempts: list[str] = []
 
     def refuse(*arguments: object, **options: object) -> None:

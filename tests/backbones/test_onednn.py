@@ -1,4 +1,4 @@
-"""The private operators of torch compute the same as its public functions, and are used in one module only."""
+"""Private operators of torch: results equal those of public functions, and one module only uses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preprocessing is timm's own, bit for bit, for every size and form of photo."""
+"""Preprocessing equals that of timm bit for bit, for photos of every size and mode."""
 
 from __future__ import annotations
 

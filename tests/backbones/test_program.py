@@ -1,4 +1,4 @@
-"""Programs: they give the features of their network, also when they come from the cache."""
+"""Programs: features equal those of the recorded network, also after a program is read from the cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def with_statistics(network: nn.Module) -> nn.Module:
-    """Give each batch normalisation random statistics, as after training; those of a new network are 0 and 1."""
+    """Set random statistics in each batch normalisation, as after training; a new network has 0 and 1."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor, low in ((module.running_mean, -0.2), (module.running_var, 0.5), (module.weight, 0.5)):
@@ -49,13 +49,13 @@ def of(made: Program | None, images: Tensor, dtype: torch.dtype = torch.float32)
 
 
 @pytest.fixture(params=["oneDNN", "torch"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def convolution_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute convolutions with oneDNN, and with torch's public functions."""
     if request.param == "torch":
         monkeypatch.setattr(programs, "has_onednn", lambda device, dtype: False)
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("convolution_backend")
 @pytest.mark.parametrize(
     "tag",
     ["test_resnet", "resnet18", "tf_efficientnet_lite0", "test_efficientnet", "mobilenetv3_small_050", "regnety_002"],
@@ -67,7 +67,7 @@ def test_a_program_gives_the_features_of_its_network(tag: str):
     assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("convolution_backend")
 def test_a_program_in_bfloat16_differs_by_at_most_a_few_rounding_errors():
     plain = network("test_resnet")
     found = of(record(plain, SIZE), photos(), torch.bfloat16)
@@ -91,11 +91,11 @@ def test_padding_is_fused_into_convolutions_if_the_features_are_a_mean_over_posi
     kinds = [step.kind for step in record(network("tf_efficientnet_lite0"), SIZE).steps]
     assert "pad" not in kinds and kinds.count("mirror") == 1
     tokens = TokenNetwork(network("tf_efficientnet_lite0"), "tf_efficientnet_lite0", SIZE)
-    assert "mirror" not in [step.kind for step in record(tokens, SIZE).steps]  # their order would be reversed
+    assert "mirror" not in [step.kind for step in record(tokens, SIZE).steps]  # folding would reverse the order
 
 
 class Padded(nn.Module):
-    """A few layers that each pad with any number of zeros on each side and convolve."""
+    """Layers that each pad with a given number of zeros on each side and convolve."""
 
     def __init__(self, pads: list[list[int]], kernel: int, stride: int, dilation: int, value: float = 0.0) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def test_the_input_images_are_not_overwritten():
 
 
 class Shared(nn.Module):
-    """Reads values again after in-place operations on them, and adds its own input."""
+    """Reads values again after in-place operations, and adds its own input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class Shared(nn.Module):
         return (self.second(w) + x).relu_().add(z).mean((2, 3))
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("convolution_backend")
 def test_values_that_are_read_again_are_not_overwritten():
     torch.manual_seed(0)
     plain = Shared().eval().requires_grad_(False)
@@ -186,9 +186,9 @@ def test_a_program_is_checked_before_it_is_used(monkeypatch: pytest.MonkeyPatch)
 def test_a_program_read_from_its_file_is_bitwise_equal(tmp_path: Path):
     made, about = record(network("test_resnet"), SIZE), {"feature_dim": 96, "tokens": 0}
     save_program(tmp_path / "a.program", made, about)
-    again, told = load_program(tmp_path / "a.program")
-    assert told == about
-    assert torch.equal(of(again, photos()), of(made, photos()))
+    loaded, loaded_details = load_program(tmp_path / "a.program")
+    assert loaded_details == about
+    assert torch.equal(of(loaded, photos()), of(made, photos()))
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "one bit", "empty"])

@@ -1,4 +1,4 @@
-"""Spatial tokens of backbones: which values they are, in which order, and that they come back as recorded."""
+"""Spatial tokens of backbones: values, order, and the record in the model file."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def photos(size: list[int] | tuple[int, ...], count: int = 2) -> Tensor:
     return torch.randn(count, *size, generator=image_generator(0, b"photos"))
 
 
-def apart(features: Tensor, record: BackboneRecord) -> Tensor:
-    """Take rows of features apart into (B, N, C)."""
+def as_tokens(features: Tensor, record: BackboneRecord) -> Tensor:
+    """Reshape rows of features to (B, N, C)."""
     return features.unflatten(1, (record.tokens, -1))
 
 
@@ -52,14 +52,14 @@ def test_the_mean_of_a_resnets_tokens_equals_its_pooled_feature(weights):
     pooled, spatial = both(TAG, weights)
     images = photos(pooled.record.preprocessing["input_size"])
     assert (spatial.record.tokens, spatial.record.feature_dim) == (25, 25 * 96)
-    torch.testing.assert_close(apart(spatial(images), spatial.record).mean(1), pooled(images))
+    torch.testing.assert_close(as_tokens(spatial(images), spatial.record).mean(1), pooled(images))
 
 
 def test_the_mean_of_the_embedded_backbones_tokens_equals_its_pooled_feature():
     pooled, spatial = both("embedded", None)
     images = photos(pooled.record.preprocessing["input_size"], count=1)
     assert (spatial.record.tokens, spatial.record.feature_dim) == (81, 81 * 1280)
-    torch.testing.assert_close(apart(spatial(images), spatial.record).mean(1), pooled(images), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(as_tokens(spatial(images), spatial.record).mean(1), pooled(images), atol=1e-5, rtol=1e-4)
     assert spatial.note.startswith("backbone embedded (tf_efficientnet_lite2, 81 tokens of 1280-d): ")
 
 
@@ -73,13 +73,13 @@ def test_tokens_are_the_positions_of_the_feature_map_in_row_order(weights):
     images = photos((3, 160, 160))
     with torch.no_grad():
         expected = network(TAG).forward_features(images)  # (B, C, 5, 5)
-    tokens = apart(spatial(images), spatial.record)
+    tokens = as_tokens(spatial(images), spatial.record)
     for row, column in ((0, 0), (0, 4), (2, 1), (4, 4)):
         torch.testing.assert_close(tokens[:, 5 * row + column], expected[:, :, row, column])
 
 
-@pytest.mark.parametrize(("tag", "beside"), [("test_vit", 1), ("deit_tiny_distilled_patch16_224", 2)])
-def test_the_tokens_of_a_vit_are_its_patch_tokens_without_prefix_tokens(tag, beside):
+@pytest.mark.parametrize(("tag", "prefix_tokens"), [("test_vit", 1), ("deit_tiny_distilled_patch16_224", 2)])
+def test_the_tokens_of_a_vit_are_its_patch_tokens_without_prefix_tokens(tag, prefix_tokens):
     plain = network(tag)
     size = plain.pretrained_cfg["input_size"]
     spatial = TokenNetwork(plain, tag, size)
@@ -87,7 +87,7 @@ def test_the_tokens_of_a_vit_are_its_patch_tokens_without_prefix_tokens(tag, bes
     with torch.no_grad():
         expected, tokens = plain.forward_features(images), spatial(images).unflatten(1, (spatial.n_tokens, -1))
     assert spatial.n_tokens == (size[1] // 16) ** 2
-    assert torch.equal(tokens, expected[:, beside:])
+    assert torch.equal(tokens, expected[:, prefix_tokens:])
 
 
 def test_a_channels_last_feature_map_gives_the_same_order():
@@ -104,7 +104,7 @@ def test_a_channels_last_feature_map_gives_the_same_order():
 
 
 class Sequence(nn.Module):
-    """A network whose class token lies somewhere in its sequence."""
+    """A network with a class token at a given position of its sequence."""
 
     num_features = 4
 

@@ -1,4 +1,4 @@
-"""Weights files: every safe form is read alike, and everything else is refused in a sentence of its own."""
+"""Weights files: every safe format is read, and every invalid file is refused with a message of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of all tests of the mathematics: one thread and a fixed seed."""
+"""Fixtures for tests of the mathematics: one thread and a fixed seed."""
 
 from tests.core.conftest import one_thread, seeded
 

@@ -1,4 +1,4 @@
-"""The baselines: each equals a slow reference and does not depend on the order of rows or classes."""
+"""Baselines: each equals a slow reference and does not depend on the order of rows or classes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRIDS = {
 
 
 def make_rows(n_rows: int = 30, dim: int = 8) -> TrainingRows:
-    """Photos whose features are a linear map of their class's description, plus noise; classes differ in size."""
+    """Return photos whose features are a linear map of their class's description, plus noise; class sizes differ."""
     generator = torch.Generator().manual_seed(0)
     prototypes = torch.randn(N_CLASSES, N_ATTRIBUTES, generator=generator)
     labels = torch.arange(n_rows) % 7 % N_CLASSES

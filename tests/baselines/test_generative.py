@@ -1,4 +1,4 @@
-"""The generative baselines: losses against closed forms, and what samples depend on."""
+"""Generative baselines: losses against closed forms, and what samples depend on."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
-# As root (in a container) Chromium has no sandbox; the others keep it from calling home.
+# Chromium as root (in a container) has no sandbox; the other options disable its own connections.
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -44,8 +44,7 @@ def browser() -> Iterator[Browser]:
 def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Open a file as a page: `open_page(path, viewport=PHONE, dark=True)`; `scripts=False` turns JavaScript off.
 
-    When the test ends, the page must have said nothing on the console, raised no error and asked for nothing but its
-    own file.
+    When the test ends, the page must have printed nothing on the console, raised no error and requested no other file.
     """
     contexts, complaints = [], []
 

@@ -1,4 +1,4 @@
-"""The page that `revcd classes suggest -o classes.html` writes, as people meet it."""
+"""The page that `revcd classes suggest -o classes.html` writes, in a browser."""
 
 from __future__ import annotations
 

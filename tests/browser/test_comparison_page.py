@@ -1,4 +1,4 @@
-"""The page that `revcd evaluate --baselines -o DIR` writes, as people meet it."""
+"""The page that `revcd evaluate --baselines -o DIR` writes, in a browser."""
 
 from __future__ import annotations
 

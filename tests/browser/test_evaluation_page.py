@@ -1,4 +1,4 @@
-"""The page that `revcd evaluate -o DIR` writes, as people meet it."""
+"""The page that `revcd evaluate -o DIR` writes, in a browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 HOSTILE = "</script><!--<script>alert('x')</script><img src=x onerror=alert(1)>"
 NAMES, SEEN = ("wolf", HOSTILE, "okapi"), (True, True, False)
-ANSWERS = [(0, 0, 3), (0, 2, 1), (1, 0, 2), (2, 2, 5), (2, 1, 3)]  # true class, answer, photos
+ANSWERS = [(0, 0, 3), (0, 2, 1), (1, 0, 2), (2, 2, 5), (2, 1, 3)]  # true class, predicted class, number of photos
 
 
 def mistakes() -> tuple[WorstClass, ...]:
@@ -57,7 +57,7 @@ def page_says(page) -> str:
 
 
 def scan(page) -> dict[str, list[int]]:
-    """Return what is read out all over the matrix: text -> where, as the first x, y and the last x, y on the canvas."""
+    """Return each text shown while hovering over the matrix, with its first and last x, y on the canvas."""
     return page.evaluate(
         """() => {
           const canvas = document.getElementById("matrix"), box = canvas.getBoundingClientRect(), found = {};

@@ -1,4 +1,4 @@
-"""The page that `revcd predict -o report.html` writes, as people meet it."""
+"""The page that `revcd predict -o report.html` writes, in a browser."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def shown(page) -> list[str]:
-    """Return the paths of the photos on the page, in its order."""
+def paths_on_page(page) -> list[str]:
+    """Return the paths of the photos in the order of the page."""
     return [card.get_attribute("data-path") for card in page.locator("article:visible").all()]
 
 
-def tool(page, name: str):
+def control(page, name: str):
     return page.locator(f".tools [name={name}]")
 
 
-def at(page) -> str | None:
-    """Return the path of the photo that has the keyboard's focus."""
+def focused_path(page) -> str | None:
+    """Return the path of the photo with the keyboard focus."""
     return page.evaluate("document.activeElement.closest('article')?.dataset.path")
 
 
@@ -80,7 +80,7 @@ def test_hostile_names_are_shown_literally(page_file: Path, open_page):
     assert page.locator("#p3 h3").text_content().strip().startswith(HOSTILE)
     assert page.locator("#p3 .path").text_content() == f"pets/{HOSTILE}.jpg"
     assert page.locator("#p5 .detail").text_content() == HOSTILE
-    assert f"{HOSTILE} (1)" in tool(page, "class").inner_text()
+    assert f"{HOSTILE} (1)" in control(page, "class").inner_text()
     page.locator("#p3 a").click()
     dialog = page.get_by_role("dialog", name=HOSTILE)
     assert f"Why {HOSTILE} and not" in dialog.locator(".why h3").inner_text()
@@ -98,10 +98,10 @@ def test_photos_are_grouped_by_class_name_and_those_without_a_prediction_come_la
 
 def test_the_single_grid_has_the_selected_order(page_file: Path, open_page):
     page = open_page(page_file)
-    tool(page, "grouped").uncheck()
+    control(page, "grouped").uncheck()
     for order, expected in {"": "123456", "sure": "143256", "unsure": "562341", "path": "213456"}.items():
-        tool(page, "order").select_option(order)
-        assert shown(page) == [PHOTOS[int(number) - 1].path for number in expected]
+        control(page, "order").select_option(order)
+        assert paths_on_page(page) == [PHOTOS[int(number) - 1].path for number in expected]
 
 
 def test_a_filter_shows_only_matching_photos(page_file: Path, open_page):
@@ -121,15 +121,15 @@ def test_a_filter_shows_only_matching_photos(page_file: Path, open_page):
     for filters, expected in cases:
         for name, value in filters.items():
             if name in ("class", "kind"):
-                tool(page, name).select_option(label=value)
+                control(page, name).select_option(label=value)
             else:
-                tool(page, name).fill(value)
-        assert set(shown(page)) == {PHOTOS[number - 1].path for number in expected}
+                control(page, name).fill(value)
+        assert set(paths_on_page(page)) == {PHOTOS[number - 1].path for number in expected}
         assert page.locator("#shown").inner_text().strip() == f"· {len(expected)} shown"
         if expected:
             page.evaluate("reset()")
     page.get_by_role("button", name="Show all").click()
-    assert len(shown(page)) == len(PHOTOS)
+    assert len(paths_on_page(page)) == len(PHOTOS)
 
 
 def test_attributes_are_sorted_by_closeness_to_the_predicted_class_in_standard_deviations(page_file: Path, open_page):
@@ -161,18 +161,18 @@ def test_the_predicted_class_can_be_compared_with_any_candidate_and_the_average(
 
 def test_the_keyboard_moves_the_focus_opens_turns_pages_and_closes(page_file: Path, open_page):
     page = open_page(page_file)
-    tool(page, "grouped").uncheck()
+    control(page, "grouped").uncheck()
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("ArrowRight")
-    assert at(page) == PHOTOS[0].path
+    assert focused_path(page) == PHOTOS[0].path
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowLeft")
-    assert at(page) == PHOTOS[1].path
+    assert focused_path(page) == PHOTOS[1].path
     page.keyboard.press("ArrowDown")  # five columns
-    assert at(page) == PHOTOS[5].path
+    assert focused_path(page) == PHOTOS[5].path
     page.keyboard.press("ArrowUp")
-    assert at(page) == PHOTOS[0].path
+    assert focused_path(page) == PHOTOS[0].path
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="ox")
     assert dialog.locator(".path").inner_text() == PHOTOS[0].path
@@ -181,7 +181,7 @@ def test_the_keyboard_moves_the_focus_opens_turns_pages_and_closes(page_file: Pa
     assert page.get_by_role("dialog").locator(".path").inner_text() == PHOTOS[2].path
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0
-    assert at(page) == PHOTOS[2].path
+    assert focused_path(page) == PHOTOS[2].path
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.name") == "text"
 
@@ -202,7 +202,7 @@ def test_a_photo_without_a_prediction_shows_its_reason_and_no_explanation(page_f
 def test_a_phone_needs_no_sideways_scrolling(page_file: Path, open_page, dark: bool):
     page = open_page(page_file, viewport=PHONE, dark=dark)
     page.get_by_role("button", name="Filters").click()
-    assert tool(page, "class").is_visible()
+    assert control(page, "class").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.locator("#p3 a").click()
     widths = page.evaluate("[...document.querySelectorAll('.viewer, .sides, .why')].map(e => e.scrollWidth)")
@@ -211,7 +211,7 @@ def test_a_phone_needs_no_sideways_scrolling(page_file: Path, open_page, dark: b
 
 def test_without_javascript_every_photo_is_shown_with_all_candidates(page_file: Path, open_page):
     page = open_page(page_file, scripts=False)
-    assert shown(page) == [each.path for each in PHOTOS]
+    assert paths_on_page(page) == [each.path for each in PHOTOS]
     assert page.locator("article img").count() == 4
     assert page.locator("#p1 li:visible").all_inner_texts() == ["ox\n90.0", "yak\n8.0", f"{HOSTILE}\n2.0"]
     assert page.locator(".tools").is_hidden() and page.locator(".viewer").is_hidden()

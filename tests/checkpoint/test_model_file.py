@@ -173,7 +173,7 @@ def test_metadata_are_read_without_torch(saved: Path):
 
 
 class Evil:
-    """A pickle of this touches a file when it is loaded."""
+    """Its pickle creates a file when it is loaded."""
 
     def __init__(self, sentinel: Path) -> None:
         self.sentinel = sentinel
@@ -312,7 +312,7 @@ def test_an_error_about_many_mismatched_tensors_names_five(saved: Path):
 
 @pytest.fixture
 def shipped(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the folder of shipped models be one that holds animals and birds."""
+    """Replace the folder of shipped models by one that contains animals and birds."""
     folder = saved.parent / "weights"
     folder.mkdir()
     for name in ("birds", "animals"):

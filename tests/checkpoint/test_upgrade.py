@@ -1,4 +1,4 @@
-"""Model files of format 4, written by the code before format 5, still load with the same scores."""
+"""Model files of format 4, written by an earlier version, are loaded with unchanged scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from revcd_cli.checkpoint.model_file import load_checkpoint, save_checkpoint
 from revcd_cli.checkpoint.upgrade import upgrade_state
 from revcd_cli.config import RULES, InferenceConfig
 
-FOLDER = Path(__file__).parent / "format4"  # scores.safetensors: photos, and scores by each rule of that version
+FOLDER = Path(__file__).parent / "format4"  # scores.safetensors: photos, and the scores of each rule of that version
 KEPT = ["one_network", "ensemble"]
 
 

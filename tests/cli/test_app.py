@@ -1,4 +1,4 @@
-"""The command line as a process: exit codes, streams, signals, and what it costs to ask for help."""
+"""The command line as a process: exit codes, streams, signals, and imports of `--help`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ COMMANDS = (
     "study cls-weight",
     "study denoise",
 )
-# What main() leaves imported is reported on the last line of stderr.
+# The last line of stderr lists the modules imported by main().
 REPORT_IMPORTS = """
 import sys
 from revcd_cli.__main__ import main
@@ -49,7 +49,7 @@ heavy = {"torch", "torchvision", "timm", "numpy", "scipy", "PIL", "pyarrow", "ma
 print("HEAVY", *sorted(heavy & set(sys.modules)), file=sys.stderr)
 sys.exit(code)
 """
-# Commands that only these tests have: one that waits, and one that has a defect.
+# Two commands for these tests only: one that waits, and one that raises an unexpected exception.
 EXTRA_COMMANDS = """
 import signal, sys, time
 from revcd_cli.__main__ import main
@@ -88,7 +88,7 @@ def run(*arguments: str, code: str | None = None, **options) -> subprocess.Compl
 
 
 def write_model(path: Path, **sections: object) -> dict[str, object]:
-    """Write the header of a model file, which is all that `revcd models` reads, and return its metadata."""
+    """Write the header of a model file, the only part that `revcd models` reads, and return its metadata."""
     document = {
         "format": FORMAT,
         "config": {"diffusion": {"timesteps": 500}},

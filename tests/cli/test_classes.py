@@ -1,4 +1,4 @@
-"""`revcd classes suggest` as a user types it."""
+"""`revcd classes suggest`: printed findings, the page, and refused tables."""
 
 from __future__ import annotations
 

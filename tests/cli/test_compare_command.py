@@ -113,7 +113,7 @@ def test_conflicting_options_are_refused_before_any_input_is_read(
     arguments: list[str], says: str, tmp_path: Path, capsys
 ):
     assert main(["evaluate", "--dataset", str(tmp_path / "none"), *arguments]) == 2
-    assert says in capsys.readouterr().err  # not that the folder is missing
+    assert says in capsys.readouterr().err  # and not the missing folder
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+"""The console: results on stdout, messages on stderr, literal text, and options for quiet and verbose output."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -13,7 +13,7 @@ from revcd_cli.__main__ import main
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root with the splits of AwA2, and no other place to look in."""
+    """A data root with the splits of AwA2; no other folder is searched."""
     monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / "user")
     monkeypatch.delenv("REVCD_DATA", raising=False)
     folder = tmp_path / "root" / "AWA2"

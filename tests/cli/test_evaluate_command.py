@@ -1,4 +1,4 @@
-"""`revcd evaluate`: the figures as a table, as JSON and as files, and splits on which they would mean nothing."""
+"""`revcd evaluate`: metrics as a table, as JSON and as files, and splits that are refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_evaluation_prints_s_u_h_and_t1(trained, capsys: pytest.CaptureFixture[s
         "unseen, by photo": "sample_acc_unseen",
     }
     assert all(rows[name] == [f"{100 * metrics[key]:.1f}", "8"] for name, key in beside.items())
-    assert "4 seen and 1 unseen candidates" in printed.err  # of "plain" there is no photo
+    assert "4 seen and 1 unseen candidates" in printed.err  # "plain" has no photos
     assert evaluate(trained, "--whole-table") == 0
     assert "4 seen and 2 unseen candidates" in capsys.readouterr().err
 

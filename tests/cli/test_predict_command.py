@@ -1,4 +1,4 @@
-"""`revcd predict` with the shipped model: what is printed, what is written, and the exit code."""
+"""`revcd predict` with the shipped model: printed output, written files and exit codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEXT = {"encoding": "utf-8"}
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two good photos, one of them with a name that a shell and a browser would stumble on."""
+    """A folder of two valid photos; one name has special characters of shells and browsers."""
     folder = tmp_path_factory.mktemp("photos")
     shutil.copy(EXAMPLES / "raccoon.jpg", folder / "a.jpg")
     colours = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -41,7 +41,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mixed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same photos, and one between them that cannot be read."""
+    """The same photos and an unreadable one between them."""
     folder = tmp_path_factory.mktemp("mixed")
     shutil.copytree(photos, folder, dirs_exist_ok=True)
     (folder / "aa.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:9000])
@@ -67,7 +67,7 @@ def document_rows(document: list[dict[str, Any]]) -> list[tuple]:
 
 
 def read_back(path: Path) -> list[tuple]:
-    """Return what a file of any format but tsv says, as (path, class, score, probability, seen)."""
+    """Return the rows of a file of any format but tsv, as (path, class, score, probability, seen)."""
     text = "" if path.suffix == ".parquet" else path.read_text(**TEXT)
     if path.suffix == ".json":
         return document_rows(json.loads(text)["results"])
@@ -92,7 +92,7 @@ def html_rows(text: str):
 
 @pytest.fixture(scope="module")
 def written(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The answers for the good photos in every format."""
+    """The predictions for the valid photos in every format."""
     folder = tmp_path_factory.mktemp("written")
     paths = {form: folder / f"answers.{form}" for form in FORMATS}
     for path in paths.values():
@@ -103,7 +103,7 @@ def written(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.fixture(scope="module")
 def expected(photos: Path) -> list[tuple]:
-    """The same answers from Python."""
+    """The same predictions from the Python API."""
     found = Predictor.from_checkpoint("animals").predict(photos)
     return [row for prediction in found for row in rows(prediction)]
 

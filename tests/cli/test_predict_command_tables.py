@@ -1,4 +1,4 @@
-"""`revcd predict --classes`: what a table may look like, and what is said of one that is wrong."""
+"""`revcd predict --classes`: accepted tables, and messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def own_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def written(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The answers among the model's own classes, without any table."""
+    """The predictions among the model's own classes, without a table."""
     path = tmp_path_factory.mktemp("written") / "answers.csv"
     assert predict(photos, "-o", path, "-q") == 0
     return path

@@ -1,4 +1,4 @@
-"""`revcd predict` on a terminal, and into a pipe whose reader goes away."""
+"""`revcd predict` on a terminal, and into a pipe that is closed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "b <i> [red] & 'quoted'.jpg"
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Two good photos, one of them with a name that markup would swallow, and one that cannot be read."""
+    """Two valid photos, one with a name that looks like markup, and an unreadable one."""
     shutil.copy(EXAMPLES / "raccoon.jpg", tmp_path / "a.jpg")
     shutil.copy(EXAMPLES / "cat.jpg", tmp_path / NAME)
     (tmp_path / "aa.jpg").write_bytes((EXAMPLES / "cat.jpg").read_bytes()[:9000])
@@ -50,7 +50,7 @@ def test_on_a_terminal_a_table_with_literal_names_is_drawn(mixed: Path, monkeypa
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
 def test_a_closed_pipe_ends_the_command_silently(tmp_path: Path):
-    for number in range(16):  # with 50 rows for each photo that is more than a pipe holds
+    for number in range(16):  # 50 rows for each photo are more than fit into the buffer of a pipe
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{'x' * 99}{number}.png")
     command = f"'{sys.executable}' -m revcd_cli predict '{tmp_path}' --format csv --top-k 50 -q"
     line = f"{{ {command}; echo code $? >&2; }} | head -n 1"

@@ -1,4 +1,4 @@
-"""`revcd predict --reject`: photos that no class fits are told apart from answers and from failures."""
+"""`revcd predict --reject`: rejected photos are marked differently from predictions and failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.errors import UsageError
 from revcd_cli.pipeline.predict.predictions import Prediction
 
-EVERYTHING, NOTHING = 1e6, -1e6  # thresholds that no photo reaches, and that every one does
+EVERYTHING, NOTHING = 1e6, -1e6  # thresholds that no photo reaches and that every photo reaches
 
 
 def with_threshold(source: Path, target: Path, threshold: float | None) -> Path:
@@ -37,13 +37,13 @@ def photos(trained) -> list[str]:
 
 @pytest.fixture(scope="module")
 def answers(trained, photos: list[str]) -> list[Prediction]:
-    """What the photos are called without --reject."""
+    """The predictions without --reject."""
     return Predictor.from_checkpoint(trained.model).predict(photos)
 
 
 @pytest.fixture(scope="module")
 def strict(trained, answers: list[Prediction], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose threshold is the middle of the best scores of these photos."""
+    """A model whose threshold is the median of the best scores of these photos."""
     best = sorted(prediction.best.score for prediction in answers)
     middle = (best[2] + best[3]) / 2
     return with_threshold(trained.model, tmp_path_factory.mktemp("strict") / "strict.safetensors", middle)

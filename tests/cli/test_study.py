@@ -1,4 +1,4 @@
-"""`revcd study` as a user types it: what is refused at once, what is printed, and what is written."""
+"""`revcd study`: refused options, printed rows and written files."""
 
 from __future__ import annotations
 

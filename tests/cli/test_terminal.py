@@ -1,4 +1,4 @@
-"""What is drawn on a terminal: it fits, it says the same without colours, and a stream of ASCII gets ASCII."""
+"""Output on a terminal: it fits the width, needs no colours, and is ASCII on an ASCII stream."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def commands(trained, table: Path) -> dict[str, list[object]]:
 
 
 def test_no_line_is_longer_than_the_terminal_is_wide(trained, table: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(trained.folder)  # a path that stands alone is not cut, so it must not be long here
+    monkeypatch.chdir(trained.folder)  # a path on its own line is not shortened, so it must be short here
     for name, command in commands(trained, table).items():
         for columns in COLUMNS:
             code, drawn = on_terminal(*command, columns=columns)
@@ -112,7 +112,7 @@ def test_failures_are_red(trained):
 
 
 def layout(columns, rows, width: int, **kinds) -> list[str]:
-    """Return the lines of a table that is laid out for so many characters."""
+    """Return the lines of a table laid out for this width in characters."""
     screen = Console(width=width, file=io.StringIO(), legacy_windows=False)
     for part in fitted_table(columns, [[Text(cell) for cell in row] for row in rows], screen, **kinds):
         screen.print(part)

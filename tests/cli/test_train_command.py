@@ -1,4 +1,4 @@
-"""`revcd train` and `models show --save-classes`, on a data set of photos made on the fly."""
+"""`revcd train` and `models show --save-classes`, on a data set of generated photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of all tests of the mathematics: one thread and a fixed seed."""
+"""Fixtures for tests of the mathematics: one thread and a fixed seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Iterator[None]:
-    """The networks here are so small that waking a second thread costs more than it saves."""
+    """Use one thread: for networks this small a second thread costs more than it saves."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -20,12 +20,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """A test that draws from torch's global generator draws the same alone and among others."""
+    """Seed torch's global generator, so that a test draws the same numbers alone and among others."""
     torch.manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder is a law of the mathematics: `pytest -k law` runs it, and nothing else."""
+    """Give all tests of this folder the keyword "law": `pytest -k law` selects them."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("law")

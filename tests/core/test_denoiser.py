@@ -17,7 +17,7 @@ every_variant = pytest.mark.parametrize(("reading", "norm"), VARIANTS)
 
 
 def network(reading: str = "A", norm: str = "layer", *, random: bool = True) -> Denoiser:
-    """A denoiser in evaluation mode, as it starts or with every weight and running statistic random."""
+    """A denoiser in evaluation mode, with initial or with random weights and running statistics."""
     torch.manual_seed(0)
     settings = DenoiserConfig(width=16, reading=reading, norm=norm, time_width=8)
     net = Denoiser(settings, ATTRIBUTES, CONDITION, OUTPUTS).eval()
@@ -42,7 +42,7 @@ def affine(linear: nn.Linear, x: Tensor) -> Tensor:
 
 
 def slow_layer(layer: CrossLayer, role: str, x: Tensor, embedding: Tensor, c: Tensor) -> Tensor:
-    """One layer for one row, in the paper's words: the encoder multiplies by time, the decoder by the condition."""
+    """Compute one layer for one row as in the paper: the encoder multiplies by time, the decoder by the condition."""
     first, _, last = layer.time
     hidden = affine(first, embedding)
     time, condition = affine(last, hidden * torch.sigmoid(hidden)), affine(layer.condition, c)
@@ -59,7 +59,7 @@ def slow_layer(layer: CrossLayer, role: str, x: Tensor, embedding: Tensor, c: Te
 
 
 def slow_denoiser(net: Denoiser, reading: str, s_t: Tensor, t: int, c: Tensor) -> Tensor:
-    """The whole U for one row. Times 1..T enter the sinusoid as 0..T-1."""
+    """Compute the whole U-Net for one row. The sinusoid of times 1..T has the arguments 0..T-1."""
     embedding = []
     for i in range(4):
         angle = (t - 1) * 10_000 ** (-2 * i / 8)

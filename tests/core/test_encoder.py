@@ -1,4 +1,4 @@
-"""The visual encoder against an implementation written with plain loops."""
+"""The visual encoder against an implementation in plain loops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def config(tokens: str = "chunk", **changes: object) -> EncoderConfig:
 
 
 def encoder(settings: EncoderConfig, feature_dim: int = 10) -> VisualEncoder:
-    """An encoder in evaluation mode whose every weight is random, those that start at a constant too."""
+    """An encoder in evaluation mode with random weights, also those that are initialised to a constant."""
     torch.manual_seed(0)
     network = VisualEncoder(settings, feature_dim).double().eval()
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_dropout_is_active_in_training_only(tokens: str) -> None:
 
 
 def test_attention_over_a_single_token_does_not_use_queries_and_keys() -> None:
-    """The layer and its gradients are torch's own; what it drops are whole heads."""
+    """The layer and its gradients equal those of torch; dropout drops whole heads."""
     settings = (16, 4, 24, 0.0, "gelu")
     torch.manual_seed(0)
     usual = nn.TransformerEncoderLayer(*settings, batch_first=True, norm_first=True).double()

@@ -1,7 +1,7 @@
-"""A trained RevCD against a posterior that is known in closed form.
+"""A trained RevCD against a posterior in closed form.
 
-Descriptions and features are jointly Gaussian, s = W x + noise, so p(s | x) is N(W x, spread^2 I): the whole of
-training and sampling has to come out right for the samples to have that mean and that covariance.
+Descriptions and features are jointly Gaussian, s = W x + noise, so p(s | x) is N(W x, spread^2 I). The samples have
+this mean and covariance only if all of training and sampling is correct.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The losses of one step against plain loops over its rows.
+"""The losses of one training step against loops over its rows.
 
-The real network runs; what it was given and what it answered is read off as it goes by, so that no law depends on the
-order in which the step draws its random numbers.
+The real network runs. Its inputs and outputs are recorded, so that no test depends on the order in which the step draws
+its random numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def settings(objective: str = "v", **loss: Any) -> Config:
 
 
 def randomised(model: RevCD) -> RevCD:
-    """Give every weight a random value, so that no path is silent."""
+    """Set every weight to a random value, so that every path contributes."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(0.3 * torch.randn_like(parameter))
@@ -59,7 +59,7 @@ def batch(rows: int = 60) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @dataclass
 class Step:
-    """One step as it went by: its losses and, per row, noisy vector, time, noise, whether a photo was shown, output."""
+    """A recorded step: its losses and, per row, noisy vector, time, noise, whether the condition was kept, output."""
 
     losses: Losses
     s_t: Tensor
@@ -87,7 +87,7 @@ def run_step(model: RevCD, rows: tuple[Tensor, Tensor, Tensor, Tensor], seed: in
 
 
 def read_output(objective: str, out: Tensor, s_t: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
-    """The clean vector and the noise that one row of output stands for (method.md 5.1)."""
+    """Convert one row of output to the clean vector and the noise (method.md 5.1)."""
     a, b = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     if objective == "v":
         return a * s_t - b * out, b * s_t + a * out
@@ -99,7 +99,7 @@ def read_output(objective: str, out: Tensor, s_t: Tensor, alpha_bar: float) -> t
 
 
 def slow_losses(model: RevCD, step: Step, rows: tuple[Tensor, Tensor, Tensor, Tensor]) -> dict[str, float]:
-    """Eq. 10, 13, 15 and 16 in a loop over rows, with the weights written out."""
+    """Compute Eq. 10, 13, 15 and 16 in a loop over rows, with explicit weights."""
     _, s_0, labels, prototypes = rows
     loss, objective = model.config.loss, model.config.diffusion.objective
     alpha_bars = model.schedule.alphas_cumprod.tolist()
@@ -176,7 +176,7 @@ def test_simple_v_loss_is_the_mean_squared_velocity_error_if_no_row_is_dropped()
 
 
 class Oracle(RevCD):
-    """A network that knows the clean vectors of its batch."""
+    """A network that outputs the true clean vectors of its batch."""
 
     clean: Tensor
 

@@ -13,7 +13,7 @@ ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| (\d
 
 
 def missing(cell: str, folder: Path) -> list[str]:
-    """Return the names in a cell that the file named before them does not define."""
+    """Return the names in a cell that are not defined in the file named before them."""
     text, absent = "", []
     for word in re.findall(r"`([^`]+)`", cell):
         if word.endswith(".py"):

@@ -24,7 +24,7 @@ def noised(s_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 def perfect_output(objective: str, s_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
-    """What a network without error puts out, from the definitions in the paper."""
+    """Return the output of a network without error, from the definitions in the paper."""
     return {
         "x0": s_0,
         "eps": eps,

@@ -1,7 +1,7 @@
 """The samplers with denoisers whose results are known in closed form.
 
-A sampler with a linear denoiser is an affine map of its noises, so the mean and covariance of its samples follow
-exactly from what it makes of zero noise and of each unit noise: no law here rests on random draws.
+A sampler with a linear denoiser is an affine map of its noises. So the mean and covariance of its samples follow
+exactly from its outputs for zero noise and for each unit noise, without random draws.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def seeded_noise(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = tor
 
 
 def perfect(objective: str, clean: Tensor, schedule: NoiseSchedule) -> Callable[[Tensor, Tensor], Estimate]:
-    """A network that always knows the clean vector, heard through its objective."""
+    """A network that always outputs the true clean vector, converted to its objective."""
 
     def denoise(s_t: Tensor, t: Tensor) -> Estimate:
         alpha_bar = schedule.alpha_bar(t, s_t)
@@ -44,12 +44,12 @@ def perfect(objective: str, clean: Tensor, schedule: NoiseSchedule) -> Callable[
 
 
 def optimal(schedule: NoiseSchedule) -> Callable[[Tensor, Tensor], Estimate]:
-    """E[s_0 | s_t] for s_0 ~ N(MEAN, COVARIANCE): the denoiser that training would find for such data."""
+    """Return E[s_0 | s_t] for s_0 ~ N(MEAN, COVARIANCE), the optimal denoiser for such data."""
 
     def denoise(s_t: Tensor, t: Tensor) -> Estimate:
         alpha_bar = schedule.alpha_bar(t, s_t)
         total = alpha_bar * COVARIANCE + (1 - alpha_bar) * torch.eye(3, dtype=torch.float64)
-        gain = alpha_bar.sqrt() * torch.linalg.solve(total, COVARIANCE)  # symmetric factors commute: order is free
+        gain = alpha_bar.sqrt() * torch.linalg.solve(total, COVARIANCE)  # the factors are symmetric and commute
         s_0 = MEAN + (s_t - alpha_bar.sqrt() * MEAN) @ gain
         return Estimate(s_0, (s_t - alpha_bar.sqrt() * s_0) / (1 - alpha_bar).sqrt())
 
@@ -57,8 +57,8 @@ def optimal(schedule: NoiseSchedule) -> Callable[[Tensor, Tensor], Estimate]:
 
 
 def exact_moments(sampler: Callable[[Callable[[], Tensor]], Tensor], draws: int) -> tuple[Tensor, Tensor]:
-    """Return the mean and covariance of an affine sampler that asks for noise `draws` times."""
-    rows = 1 + 3 * draws  # zero noise, then a one at each place of each draw
+    """Return the mean and covariance of the samples of an affine sampler that draws noise `draws` times."""
+    rows = 1 + 3 * draws  # zero noise, then each unit vector in each draw
     count = 0
 
     def noise() -> Tensor:

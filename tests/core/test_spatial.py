@@ -20,7 +20,7 @@ def config(**changes: object) -> EncoderConfig:
 
 
 def encoder(settings: EncoderConfig) -> VisualEncoder:
-    """An encoder in evaluation mode whose every weight is random, those that start at a constant too."""
+    """An encoder in evaluation mode with random weights, also those that are initialised to a constant."""
     torch.manual_seed(0)
     network = VisualEncoder(settings, N * C, N).double().eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Training: class-balanced batches, moving average, learning rate, and resuming bit for bit."""
+"""Training: class-balanced batches, moving average, learning rate, and bitwise equal resuming."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEATURES, ATTRIBUTES, CLASSES, ROWS = 8, 5, 3, 24
 
 
 def rows(n_rows: int = ROWS) -> TrainingRows:
-    """Photos whose features are a linear image of their class's description, with noise."""
+    """Return photos whose features are a linear map of their class's description, plus noise."""
     generator = torch.Generator().manual_seed(0)
     prototypes = torch.rand(CLASSES, ATTRIBUTES, generator=generator)
     labels = torch.arange(n_rows) % CLASSES
@@ -55,7 +55,7 @@ def weights(model: RevCD) -> dict[str, Tensor]:
 
 
 def saved(of: Trainer) -> dict[str, Tensor]:
-    """A copy of the state, as training continues to change its tensors."""
+    """Return a copy of the state, because training changes its tensors in place."""
     return {name: value.clone() for name, value in of.state().items()}
 
 
@@ -66,7 +66,7 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
 
 
 def batches(of: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """The (x, s_0, labels) that one epoch trains on; the real step runs on each."""
+    """Return the (x, s_0, labels) of each step of one epoch; the real steps run."""
     seen = []
 
     def record(model: RevCD, x: Tensor, s_0: Tensor, labels: Tensor, prototypes: Tensor) -> Losses:

@@ -154,11 +154,11 @@ def _renew_python(encoding: str) -> None:
         warnings.simplefilter("ignore", category)
 
 
-def _guard_network(told: str) -> None:
+def _guard_network(report: str) -> None:
     """Refuse every connection, and write a file if one is tried."""
 
     def refuse(*where: object, **options: object) -> NoReturn:
-        Path(told).write_text(f"{where}")
+        Path(report).write_text(f"{where}")
         raise OSError("a test has no network")
 
     socket.socket.connect = refuse

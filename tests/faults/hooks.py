@@ -74,9 +74,9 @@ def replace_while_loading(path: str) -> None:
     def read_and_replace(self: Path) -> bytes:
         data = read_bytes(self)
         if self == target:
-            spoilt = target.with_name("spoilt")
-            spoilt.write_bytes(data[: -len(data) // 2] + b"\xff" * (len(data) // 2))
-            spoilt.replace(target)
+            damaged = target.with_name("damaged")
+            damaged.write_bytes(data[: -len(data) // 2] + b"\xff" * (len(data) // 2))
+            damaged.replace(target)
         return data
 
     Path.read_bytes = read_and_replace
@@ -180,10 +180,11 @@ def make_loss_nan(epoch: int) -> None:
     """Make the loss of one epoch NaN; epochs are counted over all phases."""
     from revcd_cli.core.trainer import Trainer
 
-    run_epoch, told = Trainer.run_epoch, []
+    run_epoch, histories = Trainer.run_epoch, []
 
     def run(self: Any, *arguments: Any) -> Any:
-        told.append(run_epoch(self, *arguments))
-        return type(told[-1])(*(part * math.nan for part in told[-1])) if len(told) == epoch else told[-1]
+        histories.append(run_epoch(self, *arguments))
+        last = histories[-1]
+        return type(last)(*(part * math.nan for part in last)) if len(histories) == epoch else last
 
     Trainer.run_epoch = run

@@ -37,7 +37,7 @@ from revcd_cli.pipeline.tune.tune import tune
 from revcd_cli.system import probes
 from tests.makers import benchmark_files, feature_files
 from tests.makers.feature_folder import SMALL, make_feature_folder
-from tests.makers.pictures import WIDE, animated, encoded, photo, premultiplied, senseless_exif, turned
+from tests.makers.pictures import WIDE, animated, encoded, orientation_exif, photo, premultiplied, turned
 
 from .containers import make_tar
 
@@ -55,7 +55,7 @@ def jpeg() -> list[bytes]:
     options = ({}, {"progressive": True}, {"quality": 95, "subsampling": 0}, {"restart_marker_blocks": 2})
     files = [encoded(small(), "JPEG", **option) for option in options]
     files += [encoded(small(mode), "JPEG") for mode in ("L", "CMYK")]
-    files += [turned("JPEG", 6), encoded(small(), "JPEG", exif=senseless_exif(3, 0), comment=b"x")]
+    files += [turned("JPEG", 6), encoded(small(), "JPEG", exif=orientation_exif(3, 0), comment=b"x")]
     stream = io.BytesIO()
     small().save(stream, "MPO", save_all=True, append_images=[small()])
     return [*files, stream.getvalue()]
@@ -65,7 +65,7 @@ def png() -> list[bytes]:
     files = [encoded(small(mode)) for mode in ("RGB", "RGBA", "LA", "L", "P", "1")]
     files += [encoded(small("P"), transparency=3), encoded(small("L"), transparency=7), animated("PNG")]
     files += [data for name, data in WIDE.items() if "png" in name]
-    return [*files, encoded(small(), icc_profile=b"none", exif=senseless_exif(3, 9), dpi=(72, 72))]
+    return [*files, encoded(small(), icc_profile=b"none", exif=orientation_exif(3, 9), dpi=(72, 72))]
 
 
 def webp() -> list[bytes]:
@@ -248,11 +248,11 @@ def states() -> list[bytes]:
     found = []
     dataset, config = training()
     for events in (2, 3):
-        told: list[EpochInfo] = []
+        reported: list[EpochInfo] = []
 
-        def interrupt(info: EpochInfo, told: list[EpochInfo] = told, events: int = events) -> None:
-            told.append(info)
-            if len(told) == events:
+        def interrupt(info: EpochInfo, reported: list[EpochInfo] = reported, events: int = events) -> None:
+            reported.append(info)
+            if len(reported) == events:
                 raise KeyboardInterrupt
 
         with tempfile.TemporaryDirectory() as folder, saved_always(), contextlib.suppress(KeyboardInterrupt):

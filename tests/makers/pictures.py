@@ -107,7 +107,7 @@ def turned(kind: str, orientation: int, **options: object) -> bytes:
     return encoded(stored, kind, exif=exif, **options)
 
 
-def senseless_exif(kind: int, value: int) -> bytes:
+def orientation_exif(kind: int, value: int) -> bytes:
     """Return an EXIF block whose orientation has this TIFF type and this value."""
     entry = struct.pack("<HHHII", 1, ExifTags.Base.Orientation, kind, 4 if kind == 2 else 1, value)
     return b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)

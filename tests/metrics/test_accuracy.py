@@ -1,4 +1,4 @@
-"""Per-class accuracies and their means, against plain counting."""
+"""Per-class accuracies and their means, compared with counting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from revcd_cli.metrics.accuracy import confusion_matrix, harmonic_mean, mean_ove
 
 def test_the_per_class_mean_differs_from_the_sample_mean_on_imbalanced_data() -> None:
     labels = torch.tensor([0] * 90 + [1] * 10)
-    predicted = torch.zeros(100).long()  # always the big class
+    predicted = torch.zeros(100).long()  # always the largest class
 
     accuracy = mean_over_classes(per_class_accuracy(predicted, labels, 2))
 

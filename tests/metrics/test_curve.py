@@ -1,4 +1,4 @@
-"""The seen-unseen curve against recounting every photo at every penalty."""
+"""The seen-unseen curve, compared with counting every photo at every penalty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Photos = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def photos(seed: int, *, whole: bool = False, counts: tuple[int, int] = (37, 23)) -> Photos:
-    """Scores (N, 5) and labels of photos of seen and of unseen classes; whole scores tie often."""
+    """Return scores (N, 5) and labels of photos of seen and of unseen classes; integer scores tie often."""
     generator = torch.Generator().manual_seed(seed)
     found = []
     for kind, count in zip((SEEN, ~SEEN), counts, strict=True):
@@ -34,7 +34,7 @@ def curve_of(found: Photos) -> SeenUnseenCurve:
 
 
 def counted(scores: Tensor, labels: Tensor, gamma: float) -> float:
-    """Return the mean over classes of the share of right answers, photo by photo in plain Python."""
+    """Return the mean over classes of the share of correct predictions, counted in plain Python."""
     answers = calibrated(scores, SEEN, gamma).argmax(1).tolist()
     right: dict[int, list[bool]] = {}
     for answer, label in zip(answers, labels.tolist(), strict=True):
@@ -63,7 +63,7 @@ def test_the_curve_has_every_pair_of_s_and_u_on_a_fine_grid(seed: int, whole: bo
     _, acc_seen, acc_unseen = curve.points()
     known = {(round(s, 9), round(u, 9)) for s, u in zip(acc_seen.tolist(), acc_unseen.tolist(), strict=True)}
 
-    grid = torch.linspace(-12, 12, 3_001, dtype=torch.float64) + 1e-7  # off the whole numbers, at which scores tie
+    grid = torch.linspace(-12, 12, 3_001, dtype=torch.float64) + 1e-7  # not at integers, where scores tie
     met = {(round(s, 9), round(u, 9)) for s, u in zip(*map(Tensor.tolist, curve.at(grid)), strict=True)}
 
     assert met <= known
@@ -88,7 +88,7 @@ def test_the_area_equals_a_brute_force_sum(seed: int, whole: bool) -> None:
     margins = []
     for scores in (found[0], found[2]):
         margins += [max(row[c] for c in (0, 2, 3)) - max(row[c] for c in (1, 4)) for row in scores.tolist()]
-    # Every margin there is, whether the answer is right or not: more penalties than the curve looks at.
+    # Every margin, of correct and incorrect predictions: more penalties than the curve has breakpoints.
     edges = [min(margins) - 1, *sorted(set(margins)), max(margins) + 1]
     corners = [
         (counted(*found[:2], (low + high) / 2), counted(*found[2:], (low + high) / 2))
@@ -167,8 +167,8 @@ def test_s_and_u_are_constant_between_and_beyond_the_breakpoints() -> None:
 
     assert len(middle) == len(margins) + 1
     assert (middle[:-1] < margins).all() and (margins < middle[1:]).all()
-    for beside in (margins[1:] - 1e-9, margins[:-1] + 1e-9):
-        for exact, near in zip(curve.at(middle[1:-1]), curve.at(beside), strict=True):
+    for near_margins in (margins[1:] - 1e-9, margins[:-1] + 1e-9):
+        for exact, near in zip(curve.at(middle[1:-1]), curve.at(near_margins), strict=True):
             torch.testing.assert_close(exact, near)
     for beyond, end in ((-1e9, 0), (1e9, -1)):
         far = curve.at(torch.tensor([beyond], dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""An evaluation as files: they say what was evaluated on what, other programs can read them, and old ones are kept."""
+"""Evaluation files: they name the model and the data, other programs can read them, and old files are kept."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ AWKWARD = GZSLReport(
 
 
 def strict_json(text: str) -> Any:
-    """Parse JSON, and refuse the words that are no JSON: NaN and Infinity."""
+    """Parse JSON, and refuse NaN and Infinity, which are not valid JSON."""
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")

@@ -1,3 +1,5 @@
+"""Prediction files: every format holds the same rows, hostile names are unchanged, and failed writes keep old files."""
+
 from __future__ import annotations
 
 import base64
@@ -168,7 +170,7 @@ def test_no_cell_of_the_spreadsheet_form_is_a_formula_with_any_separator(path: s
     assert list(csv.reader(io.StringIO(text, newline="")))[1][3] == "-0.5"
     lines = [line for line in text.replace("\r", "\n").split("\n") if line]
     for separator in ",;|\t":
-        # Quotes may be understood or not: both ways to cut a line must give no cell that is computed.
+        # A program may or may not interpret quotes: with both, no cell may be computed as a formula.
         for cell in (cell for line in lines for cell in line.split(separator)):
             start = cell.lstrip(' \t"')
             assert start[:1] not in ("=", "+", "-", "@", "\uff1d") or start.startswith("-0.5")
@@ -267,7 +269,7 @@ def test_a_format_without_a_file_form_is_a_usage_error_and_nothing_is_written(
 
 
 class Page(HTMLParser):
-    """Collects the tags, the attributes and the text of a page."""
+    """Collects tags, attributes and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

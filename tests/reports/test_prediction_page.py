@@ -1,4 +1,4 @@
-"""What the page of predictions holds for its script: drawn attributes, and the descriptions they are set beside."""
+"""Data in the page of predictions for its script: generated attributes and class descriptions."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def page(*predictions: Prediction, of: CandidateDescriptions | None) -> str:
 
 
 def data_of(text: str) -> dict:
-    """Return what a browser gives the script: the element ends at the first closing tag, whatever holds it."""
+    """Return the data as a browser gives it to the script: the element ends at the first closing tag."""
     block = re.search(r'<script type="application/json" id="data">(.*?)</script', text, re.DOTALL)[1]
-    assert "<!--" not in block and "<script" not in block  # these would make a browser look for another end
+    assert "<!--" not in block and "<script" not in block  # these change where a browser ends the element
     return json.loads(block)
 
 
@@ -48,7 +48,7 @@ def answer(path: str, *names: str, drawn: GeneratedAttributes | None = None) -> 
 
 
 def drawn_in(text: str, data: dict) -> list[dict[str, np.ndarray]]:
-    """Read the drawn numbers of every card back into the table's values."""
+    """Convert the encoded attributes of every card back to values of the table."""
     found = []
     for card in text.split("<article ")[1:]:
         numbers = {name: re.search(rf'data-{name}="([^"]*)"', card) for name in ("mean", "spread")}

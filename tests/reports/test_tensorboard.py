@@ -1,4 +1,4 @@
-"""TensorBoard scalars: they are the history, also of a training that was interrupted."""
+"""TensorBoard scalars equal the training history, also after an interruption."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from revcd_cli.reports.tensorboard import check_log_folder, scalar_log
 
 
 def read_back(folder: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """Return (run, tag) -> [(step, value)], as TensorBoard shows it."""
+    """Return (run, tag) -> [(step, value)], as TensorBoard reads it."""
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     found = {}
     for run in sorted(folder.iterdir()):
@@ -43,13 +43,13 @@ def test_scalars_equal_the_training_history_also_after_an_interruption(
 ):
     pytest.importorskip("tensorboard")
     monkeypatch.setattr(run_module, "SAVE_SECONDS", -1)  # save after every epoch
-    output, folder, told = tmp_path / "m.safetensors", tmp_path / "log", []
+    output, folder, reported = tmp_path / "m.safetensors", tmp_path / "log", []
 
     def stopping(log):
         def on_epoch(info: EpochInfo) -> None:
             log(info)
-            told.append(info)
-            if len(told) == stop:
+            reported.append(info)
+            if len(reported) == stop:
                 raise KeyboardInterrupt
 
         return on_epoch

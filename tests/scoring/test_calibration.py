@@ -22,7 +22,7 @@ from revcd_cli.scoring.calibration import (
 
 
 def scores_and_labels(temperature: float, rows: int = 5_000) -> tuple[Tensor, Tensor]:
-    """Scores whose true probabilities are softmax(scores / temperature), and labels drawn from them."""
+    """Return scores, and labels drawn from softmax(scores / temperature)."""
     generator = torch.Generator().manual_seed(0)
     scores = temperature * 2 * torch.randn(rows, 6, generator=generator)
     labels = (scores / temperature).softmax(-1).multinomial(1, generator=generator)[:, 0]
@@ -80,7 +80,7 @@ Photos = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def fold(seed: int, counts: tuple[int, int] = (30, 20)) -> Photos:
-    """Scores (N, 5) and labels of photos of seen classes and of unseen ones; those of seen classes come out higher."""
+    """Return scores (N, 5) and labels of photos of seen and unseen classes; seen classes have higher scores."""
     generator = torch.Generator().manual_seed(seed)
     found = []
     for kind, count in zip((SEEN, ~SEEN), counts, strict=True):
@@ -96,7 +96,7 @@ def curve(photos: Photos) -> SeenUnseenCurve:
 
 
 def accuracy(scores: Tensor, labels: Tensor, gamma: float) -> float:
-    """Return the mean over classes of the share of right answers, by counting."""
+    """Return the mean over classes of the share of correct predictions, by counting."""
     answers = calibrated(scores, SEEN, gamma).argmax(1)
     return sum(float((answers[labels == c] == c).double().mean()) for c in labels.unique()) / len(labels.unique())
 
@@ -138,7 +138,7 @@ def test_of_equally_good_penalties_the_one_nearest_to_zero_is_chosen(seed: int) 
     best = mean_h(folds, gamma)
     nearer = [penalty for penalty in every_penalty(folds) if abs(penalty) < abs(gamma) - 1e-9]
     margins = torch.cat([curve(folds[0]).lost[0], curve(folds[0]).won[0]])
-    # Nearer ones that are as good lie between the same two margins.
+    # Equally good penalties nearer to zero are between the same two margins.
     for penalty in nearer:
         low, high = sorted((penalty, gamma))
         same_step = not ((margins > low) & (margins < high)).any()
@@ -147,9 +147,9 @@ def test_of_equally_good_penalties_the_one_nearest_to_zero_is_chosen(seed: int) 
 
 def test_the_penalty_is_about_zero_if_no_unseen_photo_can_be_correct() -> None:
     scores_seen, labels_seen, scores_unseen, labels_unseen = fold(0)
-    hopeless = scores_unseen - 100 * torch.nn.functional.one_hot(labels_unseen, 5)
+    always_wrong = scores_unseen - 100 * torch.nn.functional.one_hot(labels_unseen, 5)
 
-    gamma = harmonic_penalty([seen_unseen_curve(scores_seen, labels_seen, hopeless, labels_unseen, SEEN)])
+    gamma = harmonic_penalty([seen_unseen_curve(scores_seen, labels_seen, always_wrong, labels_unseen, SEEN)])
 
     margin = curve((scores_seen, labels_seen, scores_unseen[:0], labels_unseen[:0])).lost[0]
     assert abs(gamma) <= float(margin.diff().max())  # within the step around 0
@@ -177,7 +177,7 @@ def test_the_sparing_penalty_is_the_largest_within_the_allowed_loss_of_seen_accu
     def seen_accuracy(penalty: float) -> float:
         return sum(accuracy(*each[:2], penalty) for each in folds) / len(folds)
 
-    allowed = (1 - give_away) * seen_accuracy(-1e6)  # with unseen classes out of reach
+    allowed = (1 - give_away) * seen_accuracy(-1e6)  # a penalty at which no unseen class is predicted
     assert seen_accuracy(gamma) >= allowed - 1e-9
     for penalty in every_penalty([(each[0], each[1], each[2][:0], each[3][:0]) for each in folds]):
         if penalty > gamma and seen_accuracy(penalty) < seen_accuracy(gamma) - 1e-9:
@@ -195,7 +195,7 @@ def test_the_sparing_penalty_increases_with_the_allowed_loss() -> None:
 def test_photos_misclassified_among_seen_classes_do_not_affect_the_sparing_penalty() -> None:
     scores_seen, labels_seen, scores_unseen, labels_unseen = fold(0)
     wrong = torch.zeros(50, 5, dtype=torch.float64)
-    wrong[:, 2] = 100.0  # named class 2 by a margin that nothing else has
+    wrong[:, 2] = 100.0  # predicted as class 2 by the largest margin of all
     more = (torch.cat([scores_seen, wrong]), torch.cat([labels_seen, torch.zeros(50).long()]))
 
     with_wrong = sparing_penalty([curve((*more, scores_unseen, labels_unseen))], 1.0)
@@ -204,7 +204,7 @@ def test_photos_misclassified_among_seen_classes_do_not_affect_the_sparing_penal
 
 
 def test_the_unit_is_the_standard_deviation_of_scores_over_classes() -> None:
-    scores = 3 * torch.randn(4_000, 50) + 100 * torch.randn(4_000, 1)  # each photo has a level of its own
+    scores = 3 * torch.randn(4_000, 50) + 100 * torch.randn(4_000, 1)  # each photo has another mean score
 
     assert score_unit(scores) == pytest.approx(3, rel=0.02)
     assert score_unit(7 * scores) == pytest.approx(7 * score_unit(scores))

@@ -16,7 +16,7 @@ def random(*size: int, seed: int = 0) -> Tensor:
 
 
 def world(visible: int = 2) -> tuple[Tensor, Tensor]:
-    """Descriptions (C, A) and mean photos (C, P) that follow from their first `visible` attributes alone."""
+    """Return descriptions (C, A) and class means (C, P) that depend on the first `visible` attributes only."""
     s = random(CLASSES, ATTRIBUTES)
     return s - s.mean(0), 3 * torch.tanh(s[:, :visible] @ random(visible, COMPONENTS, seed=1))
 
@@ -26,7 +26,7 @@ def fitted(s: Tensor, means: Tensor, spread: float = 1.0) -> Tensor:
 
 
 def slow_residuals(s: Tensor, means: Tensor, relevance: Tensor, length: Tensor) -> Tensor:
-    """Leave out one class after the other and predict its mean photo from those that stay."""
+    """Leave out each class and predict its mean from the other classes."""
     points = directions(s, relevance)
     rows = []
     for out in range(len(s)):
@@ -39,7 +39,7 @@ def slow_residuals(s: Tensor, means: Tensor, relevance: Tensor, length: Tensor) 
 
 def objective(s: Tensor, means: Tensor, relevance: Tensor, spread: float = 1.0) -> float:
     length = kernel_length(directions(s, relevance), LENGTH)
-    fit = slow_residuals(s, means, relevance, length).square().sum() / 4  # a variance of 1 + 1, and the half
+    fit = slow_residuals(s, means, relevance, length).square().sum() / 4  # a variance of 1 + 1, and the factor 1/2
     return float(fit + (2 * relevance.log()).square().sum() / (2 * spread**2))
 
 
@@ -98,7 +98,7 @@ def test_equal_descriptions_and_constant_attributes_give_finite_weights() -> Non
     relevance = fitted(s, means)
 
     assert relevance.isfinite().all()
-    torch.testing.assert_close(relevance[4], torch.ones(()).double())  # nothing is known of it
+    torch.testing.assert_close(relevance[4], torch.ones(()).double())  # a constant attribute keeps the prior weight
 
 
 def test_the_centre_of_all_descriptions_has_equal_similarity_to_all() -> None:

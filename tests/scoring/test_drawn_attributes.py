@@ -1,4 +1,4 @@
-"""Attributes drawn from photos, and their reliability against the descriptions of classes."""
+"""Attributes generated from photos, and their reliability compared with class descriptions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_generated_attributes_of_a_photo_depend_on_its_own_noise_only(model: Zer
 
 
 def test_attributes_are_generated_in_the_unit_of_the_class_table(model: ZeroShotModel):
-    """An untrained head (all zeros) leaves the noise: its mean is the table's mean, its spread the table's spread."""
+    """An untrained head (all zeros) returns the noise, with the mean and the spread of the table."""
     model.config = Config.from_dict({**CONFIG, "inference": {"samples": 4000}})
     for member in model.networks:
         for parameter in member.denoiser.parameters():

@@ -28,7 +28,7 @@ from tests.makers.tiny_model import (
 
 
 def slow_evidence(model: RevCD, x: Tensor, raw: Tensor, config: InferenceConfig) -> Iterator[list[float]]:
-    """Two network calls for each photo, class and draw; v from its definition."""
+    """Compute the evidence with two network calls for each photo, class and draw, and v from its definition."""
     times, noises = evidence_draws(model, config, raw)
     z = model.precondition(raw)
     for photo in x:
@@ -60,7 +60,7 @@ def test_evidence_equals_a_loop_over_photos_classes_and_draws(objective: str) ->
 
 
 def fixed_estimate() -> RevCD:
-    """A network with weights set by hand whose estimate is the first attributes of its condition, for any noisy vector.
+    """A network with weights set by hand. Its estimate is the first attributes of its condition, for any noisy vector.
 
     Its layers pass on the positive and the negative parts of those attributes, and the last one subtracts them.
     """
@@ -87,7 +87,7 @@ def test_evidence_of_a_fixed_estimate_has_its_closed_form() -> None:
 
     scores = evidence_scores(model, c, z, config)
 
-    # ||v_hat - v||^2 = ||s_hat - s||^2 / (1 - alpha_bar): the nearest class wins, minus what it costs without a photo.
+    # ||v_hat - v||^2 = ||s_hat - s||^2 / (1 - alpha_bar), minus the same without the condition.
     weight = float((1 / (1 - model.schedule.alphas_cumprod[t])).mean()) / ATTRIBUTES
     null = model.null.detach()[:ATTRIBUTES]
     for photo in range(PHOTOS):
@@ -157,7 +157,7 @@ def test_evidence_does_not_depend_on_the_size_of_chunks(floats: int, monkeypatch
     monkeypatch.setattr(evidence_module, "_ACTIVATION_FLOATS", {"cpu": floats})
 
     torch.testing.assert_close(zero_shot(model).score(photos(), prototypes(), config, generators()), whole)
-    assert widest <= max(floats, 3 * 16)  # one photo and one class is the least there is
+    assert widest <= max(floats, 3 * 16)  # one photo and one class is the smallest chunk
 
 
 @pytest.mark.parametrize("draws", [1, 2, 7, 16])

@@ -62,8 +62,8 @@ def scores(of: ZeroShotModel, config: InferenceConfig, draws: list[torch.Generat
     return of.score(photos().float(), prototypes().float(), config, draws or generators())
 
 
-def apart(of: ZeroShotModel) -> list[ZeroShotModel]:
-    """Each network as a model of its own, with the same visual prototypes."""
+def separate_models(of: ZeroShotModel) -> list[ZeroShotModel]:
+    """Return each network as a model of one network, with the same visual prototypes."""
     return [ZeroShotModel(network.config, [network], of.prototypes) for network in of.networks]
 
 
@@ -83,7 +83,9 @@ def test_a_model_has_the_configured_number_of_networks_for_every_view(kind: str,
     assert one.config == config
     assert sorted(kinds) == sorted(kind.split("+") * members)
     assert [network.config.precondition.kind for network in one.networks] == kinds
-    assert len({float(network.null[0].detach()) for network in one.networks}) == len(kinds)  # no two start alike
+    assert len({float(network.null[0].detach()) for network in one.networks}) == len(
+        kinds
+    )  # all have different initial weights
 
 
 def test_a_network_with_one_view_has_the_settings_of_the_model() -> None:
@@ -117,12 +119,12 @@ def test_scores_are_the_mean_over_the_networks(config: InferenceConfig) -> None:
         evidence, prototype = (dataclasses.replace(config, rule=rule) for rule in ("evidence", "prototype"))
         torch.testing.assert_close(together, torch.lerp(scores(one, evidence), scores(one, prototype), 0.3))
         return
-    draws = generators()  # each network takes its noise from the photo's generator, one after the other
-    each = [scores(alone, config, draws) for alone in apart(one)]
+    draws = generators()  # the networks draw noise from the photo's generator in turn
+    each = [scores(alone, config, draws) for alone in separate_models(one)]
     torch.testing.assert_close(together, sum(each) / 4)
 
 
-@pytest.mark.parametrize("rule", ["evidence", "prototype", "joint"])  # samples take new noise for each network
+@pytest.mark.parametrize("rule", ["evidence", "prototype", "joint"])  # each network draws new noise
 def test_two_copies_of_a_network_score_as_one(rule: str) -> None:
     config = InferenceConfig(rule=rule, draws=3)
     alone = trained(settings("whiten"))
@@ -138,7 +140,7 @@ def test_units_are_fitted_for_each_network_separately() -> None:
 
     one.fit_units(*data, config, rules)
 
-    for number, alone in enumerate(apart(one)):
+    for number, alone in enumerate(separate_models(one)):
         alone.fit_units(*data, config, rules)
         assert torch.equal(alone.evidence_units[0], one.evidence_units[number])
         assert torch.equal(alone.cosine_units[0], one.cosine_units[number])

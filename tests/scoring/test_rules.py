@@ -115,7 +115,7 @@ def conditions(model: RevCD) -> Tensor:
 
 
 def first_noises(samples: int) -> Tensor:
-    """What the photos' generators give first: the noise at t = T."""
+    """Return the first numbers of the photos' generators: the noise at t = T."""
     return torch.stack([torch.randn(samples, ATTRIBUTES, generator=g) for g in generators()]).double()
 
 
@@ -279,11 +279,11 @@ def test_joint_scores_do_not_depend_on_the_scale_of_a_part() -> None:
     model.fit_units(photos(), prototypes(), config, rules)
     before = scores_by(model, "joint")
 
-    class Louder(type(model.prototypes)):
+    class ScaledPrototypes(type(model.prototypes)):
         def forward(self, x: Tensor, z: Tensor) -> Tensor:
             return 1000 * super().forward(x, z)
 
-    model.prototypes.__class__ = Louder
+    model.prototypes.__class__ = ScaledPrototypes
     model.fit_units(photos(), prototypes(), config, rules)
 
     torch.testing.assert_close(scores_by(model, "joint"), before)

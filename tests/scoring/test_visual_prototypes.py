@@ -36,7 +36,7 @@ def fitted(
 
 
 def balanced_covariances(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the covariance within classes, and of their means, with every class counting the same."""
+    """Return the covariance within classes and that of the class means, with equal weight of all classes."""
     classes = [x[labels == c] for c in range(int(labels.max()) + 1)]
     means = torch.stack([rows.mean(0) for rows in classes])
     within = torch.stack([((rows - rows.mean(0)).T @ (rows - rows.mean(0))) / len(rows) for rows in classes]).mean(0)
@@ -115,7 +115,7 @@ def test_a_class_whose_description_is_far_from_all_seen_ones_has_the_prior_varia
     torch.testing.assert_close(means, torch.zeros_like(means), atol=1e-6, rtol=0)
     torch.testing.assert_close(variances, one.between.expand_as(variances))
     scores = one(features(), descriptions(3, seed=8))
-    torch.testing.assert_close(scores, torch.zeros_like(scores), atol=1e-5, rtol=0)  # nothing is known of it
+    torch.testing.assert_close(scores, torch.zeros_like(scores), atol=1e-5, rtol=0)  # no information about this class
 
 
 def test_the_number_of_photos_of_a_class_does_not_matter():
@@ -181,7 +181,7 @@ def test_unseen_classes_are_found_if_features_are_linear_in_the_descriptions():
 
     named = one(x[labels >= seen], s[seen:]).argmax(1) + seen
 
-    assert float((named == labels[labels >= seen]).double().mean()) > 0.75  # one in six by chance
+    assert float((named == labels[labels >= seen]).double().mean()) > 0.75  # chance is 1/6
 
 
 def test_a_model_without_components_has_no_visual_prototypes():

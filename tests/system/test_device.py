@@ -1,4 +1,4 @@
-"""The device: "auto" always finds one, and a device that cannot compute is refused."""
+"""Devices: "auto" always chooses one, and a device that cannot compute is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory limit, and freed memory that stays with the process."""
+"""The memory limit, and freed memory that the process keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Micro-benchmarks: the choice follows the measurement, which is cached for this machine only."""
+"""Micro-benchmarks: choices depend on the measurement, which is cached for this machine only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number of threads, and how batches share them."""
+"""The number of threads, and how concurrent batches share them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class tables: valid ones are read in every format, and each error has its place and message."""
+"""Class tables: valid ones are read in every format, and each error has its position and message."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_lines_are_counted_through_comments_and_quoted_line_breaks(tmp_path):
     assert (fault.value.line, fault.value.column) == (6, 2)
 
 
-FAULTS = [  # fault number, content, line, column, what the message says
+FAULTS = [  # fault number, content, line, column, text in the message
     (48, "", None, None, "is empty"),
     (48, "\n# nothing\n", None, None, "no header"),
     (48, "class,stripes\n", None, None, "no class below"),

@@ -1,3 +1,5 @@
+"""Cosines between class descriptions, compared with slow loops, and the order that groups similar classes."""
+
 from __future__ import annotations
 
 from itertools import combinations
@@ -30,7 +32,7 @@ def test_pairs_counts_and_groups_do_not_depend_on_the_tile_size(tile: int, absol
     edges = [pair for pair in every if cosines[pair] > 0.9]
     assert found.above == len(edges)
     groups = list(range(40))
-    for a, b in edges:  # one after the other, slowly
+    for a, b in edges:  # slow reference
         groups = [groups[a] if group == groups[b] else group for group in groups]
     together = {(a, b) for a, b in combinations(range(40), 2) if groups[a] == groups[b]}
     assert together == {(a, b) for a, b in combinations(range(40), 2) if found.groups[a] == found.groups[b]}

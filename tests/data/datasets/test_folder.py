@@ -105,7 +105,7 @@ def test_the_hash_of_a_split_does_not_depend_on_the_order_of_rows_and_the_folder
     assert one.split_sha256 == two.split_sha256 != other.split_sha256
 
 
-FAULTS = [  # images.csv, line, column, what the message says
+FAULTS = [  # images.csv, line, column, text in the message
     ("", None, None, "is empty"),
     ("path,class,split\n", None, None, "no photo below it"),
     ("path,class\nz/1.jpg,zebra\n", 1, None, 'no column "split"'),

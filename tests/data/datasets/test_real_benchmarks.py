@@ -1,4 +1,4 @@
-"""The published benchmarks, if they are beside the checkout: sizes of the parts, attribute names, no leak."""
+"""The published benchmarks (skipped where absent): sizes of the parts, attribute names, no leak."""
 
 from __future__ import annotations
 

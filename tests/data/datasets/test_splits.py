@@ -121,7 +121,7 @@ def test_validation_folds_are_within_trainval_share_no_unseen_class_and_have_no_
         assert len(fold.val_unseen_classes) == min(max(1, round(classes * len(seen))), len(seen) - 1)
     unseen = [label for fold in folds for label in fold.val_unseen_classes]
     assert len(unseen) == len(set(unseen))
-    # No fold is left out that there are classes for.
+    # There are as many folds as the classes allow.
     assert not folds or len(folds) == most or len(seen) - len(unseen) < len(folds[0].val_unseen_classes) or not unseen
 
 

@@ -22,11 +22,11 @@ BODY = bytes(range(256)) * 2000  # 512 kB
 
 @dataclass
 class Site:
-    """What the server gives, and what it was asked for."""
+    """What the server sends, and the requests it received."""
 
     body: bytes = BODY
     etag: str | None = '"one"'
-    ranges: bool = True  # whether it can continue
+    ranges: bool = True  # whether it supports ranges
     cut_after: int | None = None  # bytes after which the next answer's connection is cut
     status: int = 200
     redirect: str | None = None
@@ -87,7 +87,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def _names(folder: Path) -> set[str]:
-    """Return what lies in a folder, beside lock files: those hold no data and may stay after a failure."""
+    """Return the names in a folder except lock files, which hold no data and may stay after a failure."""
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
@@ -256,7 +256,7 @@ def test_a_closed_port_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_server_that_never_finishes_the_handshake_is_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The deadline is the only thing that can end this: the socket's own timeout is much longer."""
+    """Only the deadline can end this: the timeout of the socket is much longer."""
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(transport, "_CONNECT_SECONDS", 0.1)

@@ -102,7 +102,7 @@ def test_mat_files_in_the_published_layout_are_read(shared_data: Path) -> None:
     assert found.paths[0].endswith("001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111.jpg")
 
 
-# ---- files that are refused
+# Invalid files
 
 
 @pytest.mark.parametrize("name", REFUSED)

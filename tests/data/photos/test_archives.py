@@ -20,7 +20,7 @@ from tests.makers.archives import BAD_ZIPS, Content, in_directory, make_tar, mak
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder; after each test it holds nothing but what the test itself wrote there."""
+    """The current folder; after each test it contains only the files written by the test itself."""
     place = tmp_path / "place"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -34,7 +34,7 @@ def make(path: str, content: Content) -> bytes:
 
 
 def results(*inputs: str) -> dict[str, bytes | str]:
-    """Read every source in order; failures are given by their reasons."""
+    """Read every source in order; return the bytes, or the reason of a failure."""
     found = {}
     for source in iter_sources(inputs):
         data = source.read()

@@ -26,13 +26,13 @@ from tests.makers.pictures import (
     animated,
     encoded,
     half_hidden,
+    orientation_exif,
     photo,
     premultiplied,
-    senseless_exif,
     turned,
 )
 
-# Pillow warns of what it finds broken.
+# Pillow warns about damaged files.
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 HAS_HEIF = images.pillow_heif is not None
 
@@ -129,7 +129,7 @@ def test_eight_orientations_of_one_scene_decode_to_the_same_picture(kind: str, o
 
 @pytest.mark.parametrize("orientation", [(3, 0), (3, 9), (3, 255), (2, 0x41424344), (12, 0)], ids=str)
 def test_an_invalid_orientation_is_ignored(orientation: tuple[int, int]):
-    exif = senseless_exif(*orientation)
+    exif = orientation_exif(*orientation)
     assert np.array_equal(pixels(encoded(photo(), exif=exif)), np.asarray(photo()))
 
 

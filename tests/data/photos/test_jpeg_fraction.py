@@ -1,4 +1,4 @@
-"""Large JPEGs decoded at a fraction of their size: close to full decoding, and never too small."""
+"""JPEGs decoded at reduced size: close to full decoding, and never too small."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
 def encoded(width: int, height: int, form: str = "JPEG", mode: str = "RGB", **options: object) -> bytes:
-    """Photos beside one another, each smaller than it was taken, so that it is as sharp as it can be."""
+    """Return a JPEG of several photos side by side, each reduced, so that the image is sharp."""
     whole = Image.new("RGB", (width, height))
     for place, path in enumerate(sorted(EXAMPLES.glob("*.jpg"))):
         with Image.open(path) as photo:

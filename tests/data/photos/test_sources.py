@@ -1,4 +1,4 @@
-"""The photos of an argument, their order, and paths that are not photos."""
+"""Photo sources of the arguments: their order, and paths that are not photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_AS_ROOT = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reaso
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the current one, so that arguments are as short as people type them."""
+    """An empty current folder, so that arguments are short relative paths."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -38,7 +38,7 @@ def zipped(case: str, members: Mapping[str, bytes], outcome: Mapping[str, str], 
     return Fault(45, case, archive("z.zip", members, more.pop("spoil", bytes)), code, rows("z.zip", outcome), **more)
 
 
-def spoilt(case: str) -> Fault:
+def damaged_zip(case: str) -> Fault:
     offset, new, reason = BAD_ZIPS[case]
     return zipped(
         f"one member: {case}",
@@ -113,19 +113,19 @@ def watch_progress_then_unblock(workspace: Workspace, arguments: Sequence[str], 
 
     If the progress bar stops, the command's alarm ends it.
     """
-    pid, shown, screen = workspace.start(arguments, process), b"", workspace.screen
+    pid, output, screen = workspace.start(arguments, process), b"", workspace.screen
     while select.select([workspace.terminal], [], [], 60)[0]:
         try:
-            shown += os.read(workspace.terminal, 4096)
+            output += os.read(workspace.terminal, 4096)
         except OSError:  # the command has ended
             break
         if screen:  # the command has opened it by now; reading ends when the last holder closes it
             screen = os.close(screen)
-        if len(re.findall(rb"Classifying", shown)) > 3:
+        if len(re.findall(rb"Classifying", output)) > 3:
             (workspace.root / "go").touch()
     os.close(workspace.terminal)
     run = workspace.finish(pid)
-    return Run(run.code, run.stdout, shown.decode(), run.memory)
+    return Run(run.code, run.stdout, output.decode(), run.memory)
 
 
 def progress_was_alive(workspace: Workspace, run: Run) -> None:
@@ -134,7 +134,7 @@ def progress_was_alive(workspace: Workspace, run: Run) -> None:
 
 FAULTS: Sequence[Fault] = (
     zipped("names that lead outside", HOSTILE, dict.fromkeys(HOSTILE_ROWS, "ok")),
-    *map(spoilt, BAD_ZIPS),
+    *map(damaged_zip, BAD_ZIPS),
     zipped("an archive inside", nested(), {"a.png": "ok"}),
     zipped("names that occur twice", {"a.png": PNG, "a.png!": PNG}, {"a.png": "ok", "a.png#2": "ok"}),
     Fault(

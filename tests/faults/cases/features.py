@@ -102,7 +102,7 @@ def refused_benchmark(number: int) -> Fault:
     return Fault(75, f"benchmark {words}"[:60], lambda workspace: benchmark(number, workspace), 4, says=(words,))
 
 
-def spoilt(name: str, spoil: Callable[[Path], object]) -> Callable[[Workspace], list[str]]:
+def damaged_benchmark(name: str, spoil: Callable[[Path], object]) -> Callable[[Workspace], list[str]]:
     def make(workspace: Workspace) -> list[str]:
         folder = write_benchmark(workspace.inputs / "toy")
         spoil(folder / name)
@@ -158,9 +158,23 @@ FAULTS: Sequence[Fault] = (
         says=("from another backbone than the model", "embedded", "test_resnet"),
     ),
     *map(refused_benchmark, REFUSED_BENCHMARKS),
-    Fault(75, "att_splits.mat cut in half", spoilt("att_splits.mat", half), 4, says=("cut short or damaged",)),
-    Fault(75, "res101.mat of version 7.3", spoilt("res101.mat", version_7_3), 4, says=("7.3", "save(FILE, '-v7')")),
-    Fault(75, "res101.mat missing", spoilt("res101.mat", Path.unlink), 1, says=("res101.mat", "--features NAME.mat")),
+    Fault(
+        75, "att_splits.mat cut in half", damaged_benchmark("att_splits.mat", half), 4, says=("cut short or damaged",)
+    ),
+    Fault(
+        75,
+        "res101.mat of version 7.3",
+        damaged_benchmark("res101.mat", version_7_3),
+        4,
+        says=("7.3", "save(FILE, '-v7')"),
+    ),
+    Fault(
+        75,
+        "res101.mat missing",
+        damaged_benchmark("res101.mat", Path.unlink),
+        1,
+        says=("res101.mat", "--features NAME.mat"),
+    ),
     Fault(75, "a photo in both training and test part", overlapping, 4, says=("both in trainval and in test_seen",)),
     Fault(
         76,

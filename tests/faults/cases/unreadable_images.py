@@ -1,4 +1,4 @@
-"""Faults 1 to 17, 25 and 27 to 30: unreadable photos, each beside a valid photo, which is still predicted."""
+"""Faults 1 to 17, 25 and 27 to 30: unreadable photos, each next to a valid photo, which is still predicted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOOKS = "tests.faults.hooks"
 NO_OPTION = "There is no --max-pixels: the fixed limits are what bounds the memory."
 
 
-def beside(
+def case_of(
     number: int,
     case: str,
     data: bytes | Callable[[], bytes],
@@ -31,7 +31,7 @@ def beside(
     then: Callable[[Workspace, Run], None] | None = None,
     differs: str = "",
 ) -> Fault:
-    """Return the case of a file beside a valid photo: predicted too if `reason` is "ok", else a row with the reason."""
+    """Return the case of a file next to a valid photo: predicted if `reason` is "ok", else a row with the reason."""
 
     def make(workspace: Workspace) -> list[str]:
         content = data() if callable(data) else data
@@ -168,17 +168,17 @@ def metadata_of_50_megabytes() -> bytes:
 
 
 CONTENTS: Sequence[Fault] = (
-    beside(1, "zero bytes", *BAD["no-bytes"]),
-    beside(2, "one byte", *BAD["one-byte"]),
-    beside(2, "the first bytes of a JPEG", *BAD["jpeg-magic"]),
-    beside(3, "a text file", *BAD["text"], "a text file"),
-    beside(4, "a web page", *BAD["web-page"], "looks like a web page", name="bad.png"),
-    beside(5, "a Git LFS pointer", *BAD["lfs"], "git lfs pull"),
-    beside(6, "half a JPEG", *BAD["half-a-jpeg"]),
-    beside(7, "a JPEG without its last two bytes", *BAD["jpeg-without-its-end"]),
-    beside(8, "half a PNG", *BAD["half-a-png"], name="bad.png"),
-    beside(8, "damaged pixels in a PNG", *BAD["bad-idat"], name="bad.png"),
-    beside(8, "a PNG header with a wrong checksum", *BAD["bad-header-sum"], name="bad.png"),
+    case_of(1, "zero bytes", *BAD["no-bytes"]),
+    case_of(2, "one byte", *BAD["one-byte"]),
+    case_of(2, "the first bytes of a JPEG", *BAD["jpeg-magic"]),
+    case_of(3, "a text file", *BAD["text"], "a text file"),
+    case_of(4, "a web page", *BAD["web-page"], "looks like a web page", name="bad.png"),
+    case_of(5, "a Git LFS pointer", *BAD["lfs"], "git lfs pull"),
+    case_of(6, "half a JPEG", *BAD["half-a-jpeg"]),
+    case_of(7, "a JPEG without its last two bytes", *BAD["jpeg-without-its-end"]),
+    case_of(8, "half a PNG", *BAD["half-a-png"], name="bad.png"),
+    case_of(8, "damaged pixels in a PNG", *BAD["bad-idat"], name="bad.png"),
+    case_of(8, "a PNG header with a wrong checksum", *BAD["bad-header-sum"], name="bad.png"),
     Fault(
         9,
         "random bytes in the scan of a JPEG",
@@ -196,8 +196,8 @@ CONTENTS: Sequence[Fault] = (
         then=only_own_messages,
         leaves=("f.npz",),
     ),
-    beside(10, "a PNG of 60,000 x 60,000", *BAD["giant-header"], name="bad.png", then=little_memory),
-    beside(
+    case_of(10, "a PNG of 60,000 x 60,000", *BAD["giant-header"], name="bad.png", then=little_memory),
+    case_of(
         11,
         "a PNG of 150 megapixels",
         *BAD["large-header"],
@@ -205,13 +205,13 @@ CONTENTS: Sequence[Fault] = (
         then=little_memory,
         differs=NO_OPTION,
     ),
-    beside(12, "a strip of 1 x 5000", *BAD["tall-strip"], name="bad.png", then=little_memory),
-    beside(12, "a strip of 20,000 x 2", *BAD["flat-strip"], name="bad.png", then=little_memory),
-    beside(13, "a single pixel", encoded(Image.new("RGB", (1, 1), (9, 8, 7))), "ok", name="bad.png"),
-    beside(14, "compressed text of 3 MB in 3 kB", text_bomb, "too_large", name="bad.png", then=little_memory),
-    beside(15, "a JPEG named .png", JPEG, "ok", name="bad.png"),
-    beside(15, "a PNG named .jpg", PNG, "ok"),
-    beside(15, "a JPEG named .HEIC", JPEG, "ok", name="bad.HEIC"),
+    case_of(12, "a strip of 1 x 5000", *BAD["tall-strip"], name="bad.png", then=little_memory),
+    case_of(12, "a strip of 20,000 x 2", *BAD["flat-strip"], name="bad.png", then=little_memory),
+    case_of(13, "a single pixel", encoded(Image.new("RGB", (1, 1), (9, 8, 7))), "ok", name="bad.png"),
+    case_of(14, "compressed text of 3 MB in 3 kB", text_bomb, "too_large", name="bad.png", then=little_memory),
+    case_of(15, "a JPEG named .png", JPEG, "ok", name="bad.png"),
+    case_of(15, "a PNG named .jpg", PNG, "ok"),
+    case_of(15, "a JPEG named .HEIC", JPEG, "ok", name="bad.HEIC"),
     Fault(
         16, "HEIC without its reader", heic, 3, {"bad.heic": "unsupported_format", "good.png": "ok"}, ("pillow-heif",)
     ),
@@ -237,7 +237,7 @@ FILES: Sequence[Fault] = (
         ("more than 256 MiB",),
         little_memory,
     ),
-    beside(25, "52 MB of metadata", metadata_of_50_megabytes, "ok"),
+    case_of(25, "52 MB of metadata", metadata_of_50_megabytes, "ok"),
     Fault(
         27,
         "deleted between listing and reading",

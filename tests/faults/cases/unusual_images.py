@@ -18,9 +18,9 @@ from tests.makers.pictures import (
     animated,
     encoded,
     half_hidden,
+    orientation_exif,
     photo,
     premultiplied,
-    senseless_exif,
     turned,
 )
 
@@ -58,10 +58,12 @@ def orientations() -> dict[str, bytes]:
     return {f"{n}.jpg": turned("JPEG", n, quality=100, subsampling=0) for n in range(1, 9)}
 
 
-def senseless() -> dict[str, bytes]:
+def invalid_orientations() -> dict[str, bytes]:
     plain = {"plain.png": encoded(photo())}
     blocks = [(3, 0), (3, 9), (3, 255), (2, 0x41424344)]
-    return plain | {f"{kind}-{value}.png": encoded(photo(), exif=senseless_exif(kind, value)) for kind, value in blocks}
+    return plain | {
+        f"{kind}-{value}.png": encoded(photo(), exif=orientation_exif(kind, value)) for kind, value in blocks
+    }
 
 
 def broken_exif() -> dict[str, bytes]:
@@ -148,7 +150,7 @@ def three_times(workspace: Workspace) -> list[str]:
 
 FAULTS: Sequence[Fault] = (
     alike(18, "the eight orientations of one scene", orientations),
-    alike(18, "orientations that do not exist", senseless),
+    alike(18, "orientations that do not exist", invalid_orientations),
     alike(19, "a broken EXIF block", broken_exif),
     alike(20, "CMYK, with Adobe's inversion, and YCC", inks),
     alike(21, "grey, palette and alpha", greys),

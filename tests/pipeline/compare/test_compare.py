@@ -1,4 +1,4 @@
-"""Comparisons treat all methods alike, and test photos affect test metrics alone."""
+"""Comparisons treat all methods alike, and test photos affect test metrics only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TRAINED = ("revcd", "revcd-cosine", "cvae", "gan")
 
 @pytest.fixture(scope="module", autouse=True)
 def small_grids():
-    """A few settings of each grid: which are chosen is validation's matter, not that of these laws."""
+    """Use a few settings of each grid; these tests do not depend on which of them validation chooses."""
     with pytest.MonkeyPatch.context() as patch:
         for name, baseline in BASELINES.items():
             step = max(1, len(baseline.grid) // 3)
@@ -67,7 +67,7 @@ def result(method: str, seed: int, *figures: float | None) -> MethodResult:
     )  # fmt: skip
 
 
-def untimed(results: list[MethodResult]) -> list[MethodResult]:
+def without_seconds(results: list[MethodResult]) -> list[MethodResult]:
     return [dataclasses.replace(each, seconds=0.0) for each in results]
 
 
@@ -134,9 +134,10 @@ def test_the_scores_of_a_test_photo_do_not_depend_on_other_test_photos(make_toy,
 def test_equal_seeds_give_equal_results(make_toy, config: Config, results: list[MethodResult]):
     torch.manual_seed(99)
     again = compare_methods(make_toy(), config, (1,), TRAINED, device="cpu")
-    assert untimed(again) == untimed([each for each in results if each.seed == 1 and each.method in TRAINED])
-    first = untimed([dataclasses.replace(each, seed=1) for each in results if each.seed == 0])
-    assert untimed(again) != [each for each in first if each.method in TRAINED]
+    expected = [each for each in results if each.seed == 1 and each.method in TRAINED]
+    assert without_seconds(again) == without_seconds(expected)
+    first = without_seconds([dataclasses.replace(each, seed=1) for each in results if each.seed == 0])
+    assert without_seconds(again) != [each for each in first if each.method in TRAINED]
 
 
 def test_training_does_not_change_the_random_state_of_the_caller(make_toy, config: Config):
@@ -165,7 +166,7 @@ def test_every_method_has_all_metrics(results: list[MethodResult]):
             s, u, h, t1, area = (figures[name] for name in METRIC_NAMES)
             assert all(0 <= value <= 1 + 1e-9 for value in (s, u, t1, area))
             assert h == pytest.approx(2 * s * u / (s + u) if s + u else 0)
-        # T1 and the area do not know the penalty.
+        # T1 and AUSUC do not depend on the penalty.
         assert (each.test["T1"], each.test["AUSUC"]) == (each.plain["T1"], each.plain["AUSUC"])
         assert set(each.validation) == set(METRIC_NAMES)
     rules = {each.method: each.settings["rule"] for each in results if each.method in TRAINED}
@@ -266,12 +267,12 @@ def test_a_written_comparison_holds_all_results(make_toy, config: Config, result
 
 
 def test_each_result_is_reported_at_once(make_toy, config: Config):
-    told: list[list[str]] = []
+    reported: list[list[str]] = []
     compare_methods(
         make_toy(), config, (0,), ("ridge", "conse"), device="cpu",
-        on_result=lambda results: told.append([each.method for each in results]),
+        on_result=lambda results: reported.append([each.method for each in results]),
     )  # fmt: skip
-    assert told == [["ridge"], ["ridge", "conse"]]
+    assert reported == [["ridge"], ["ridge", "conse"]]
 
 
 def test_without_test_no_test_photo_is_read(make_toy, config: Config):

@@ -1,4 +1,4 @@
-"""Evaluation: the figures are those of their definitions, and leaks of test data are refused."""
+"""Evaluation: metrics equal their definitions, and leaks of test data are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a split: counted by hand on a small one, and compared with plain loops on a larger one."""
+"""Metrics of a split: equal to a count by hand on a small split, and to loops over photos on a larger one."""
 
 from __future__ import annotations
 

@@ -284,8 +284,8 @@ def test_a_shard_of_other_settings_is_never_used(
     interrupt(lambda output, **rest: run(output, batch_size=5, **rest), tmp_path / "g.parquet", at=25)
     for name in ("f", "g"):
         assert len(list((tmp_path / f"{name}.parquet.partial").glob("shard-*"))) == 3
-    foreign = tmp_path / "g.parquet.partial" / "shard-000000.parquet"
-    foreign.replace(tmp_path / "f.parquet.partial" / foreign.name)
+    other_shard = tmp_path / "g.parquet.partial" / "shard-000000.parquet"
+    other_shard.replace(tmp_path / "f.parquet.partial" / other_shard.name)
     del read[:]
     run(tmp_path / "f.parquet")
     assert read == ["20.png", *numbers(range(ROWS), range(3 * ROWS, PHOTOS))]

@@ -67,17 +67,17 @@ def test_steps_and_baselines_have_validation_metrics_without_test_photos(make_to
     dataset = make_toy()
     features = dataset.features.copy()
     features[np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])] = np.nan
-    blind, told = dataclasses.replace(dataset, features=features), []
+    blind, reported = dataclasses.replace(dataset, features=features), []
     results = study_ladder(
         blind, paper, (0,), assignments=SMALL, baselines=("ridge", "linear-probe"), device="cpu",
-        on_result=lambda results: told.append(len(results)),
+        on_result=lambda results: reported.append(len(results)),
     )  # fmt: skip
     assert [result.name for result in results] == [
         *(name for name, _ in step_configs(paper, SMALL)),
         "ridge",
         "linear-probe",
     ]
-    assert told == list(range(1, len(results) + 1))
+    assert reported == list(range(1, len(results) + 1))
     assert all(run.test is None for result in results for run in result.runs)
     assert all(summarise_step(result, "validation")["H"].mean is not None for result in results[:-1])
     assert results[0].overrides["train.epochs"] == 1  # changed by --set from the preset

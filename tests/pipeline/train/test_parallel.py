@@ -32,7 +32,7 @@ from revcd_cli.system.files import file_sha256
 
 ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
-VARIED = {  # everything that draws numbers or keeps counters takes part
+VARIED = {  # uses everything that draws random numbers or keeps counters
     "precondition": {"kind": "standardise+whiten"},
     "encoder": {"dropout": 0.2},
     "denoiser": {"dropout": 0.2, "norm": "batch"},

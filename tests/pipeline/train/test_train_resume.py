@@ -30,7 +30,7 @@ from revcd_cli.pipeline.train.unit import EpochResult, TrainingUnit
 from revcd_cli.system.files import file_sha256, write_checksummed
 
 ROOT = Path(__file__).resolve().parents[3]
-RANDOM = {  # everything that draws numbers or keeps counters takes part
+RANDOM = {  # uses everything that draws random numbers or keeps counters
     "precondition": {"kind": "standardise+whiten"},
     "encoder": {"dropout": 0.2},
     "denoiser": {"dropout": 0.2, "norm": "batch"},
@@ -108,7 +108,7 @@ def test_a_state_saved_after_later_epochs_is_that_of_its_own_epoch(make_toy, sma
     output, events = tmp_path / "m.safetensors", []
 
     class Late(TrainingRun):
-        """Saves nothing before the third epoch, and has no state of that epoch."""
+        """Saves nothing before the third epoch and no state of that epoch."""
 
         def _take(self, unit: TrainingUnit, result: EpochResult) -> None:
             events.append(result.info)

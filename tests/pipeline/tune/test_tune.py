@@ -61,7 +61,7 @@ def searched(make_toy, config, tmp_path_factory: pytest.TempPathFactory) -> Tune
     return tune(make_toy(), config, output, trials=TRIALS, device="cpu")
 
 
-def timeless(results: tuple[TrialResult, ...]) -> list[TrialResult]:
+def without_seconds(results: tuple[TrialResult, ...]) -> list[TrialResult]:
     return [dataclasses.replace(result, seconds=0) for result in results]
 
 
@@ -71,7 +71,7 @@ def read_record(path: Path) -> list[dict[str, Any]]:
 
 def test_a_seed_repeats_a_search_and_another_seed_tries_other_settings(searched, make_toy, config, tmp_path: Path):
     again = tune(make_toy(), config, tmp_path / "tuned.toml", trials=TRIALS, device="cpu")
-    assert timeless(again.results) == timeless(searched.results)
+    assert without_seconds(again.results) == without_seconds(searched.results)
     assert again.output.read_bytes() == searched.output.read_bytes()
     other = tune(make_toy(), config, tmp_path / "other.toml", trials=TRIALS, seed=1, device="cpu")
     one, two = ({each.trial: each.settings for each in found.results if not each.stage} for found in (searched, other))
@@ -81,11 +81,11 @@ def test_a_seed_repeats_a_search_and_another_seed_tries_other_settings(searched,
 
 @pytest.mark.parametrize("stop", [1, 4, TRIALS + 1])
 def test_an_interrupted_search_resumes_to_the_same_result(stop: int, searched, make_toy, config, tmp_path: Path):
-    told: list[TrialResult] = []
+    reported: list[TrialResult] = []
 
     def interrupt(result: TrialResult) -> None:
-        told.append(result)
-        if len(told) == stop:
+        reported.append(result)
+        if len(reported) == stop:
             raise KeyboardInterrupt
 
     output, notes = tmp_path / "tuned.toml", []
@@ -93,20 +93,27 @@ def test_an_interrupted_search_resumes_to_the_same_result(stop: int, searched, m
         tune(make_toy(), config, output, trials=TRIALS, device="cpu", on_trial=interrupt)
     assert not output.exists()
     resumed = tune(
-        make_toy(), config, output, trials=TRIALS, device="cpu", resume=True, on_trial=told.append, on_note=notes.append
+        make_toy(),
+        config,
+        output,
+        trials=TRIALS,
+        device="cpu",
+        resume=True,
+        on_trial=reported.append,
+        on_note=notes.append,
     )
     assert len(notes) == 1 and f"Resuming after {stop} results" in notes[0]
-    assert len(told) == len(searched.results)  # none was repeated
-    assert timeless(resumed.results) == timeless(searched.results)
+    assert len(reported) == len(searched.results)  # none was repeated
+    assert without_seconds(resumed.results) == without_seconds(searched.results)
     assert output.read_bytes() == searched.output.read_bytes()
 
 
 def test_a_resumed_search_may_have_more_trials(searched, make_toy, config, tmp_path: Path):
-    output, told = tmp_path / "tuned.toml", []
+    output, reported = tmp_path / "tuned.toml", []
     tune(make_toy(), config, output, trials=3, device="cpu")
-    more = tune(make_toy(), config, output, trials=TRIALS, device="cpu", resume=True, on_trial=told.append)
-    assert timeless(more.results) == timeless(searched.results)
-    assert {result.trial for result in told} == set(range(3, TRIALS))
+    more = tune(make_toy(), config, output, trials=TRIALS, device="cpu", resume=True, on_trial=reported.append)
+    assert without_seconds(more.results) == without_seconds(searched.results)
+    assert {result.trial for result in reported} == set(range(3, TRIALS))
 
 
 def test_the_starting_point_is_in_every_stage_and_the_best_is_never_worse(searched):
@@ -145,7 +152,7 @@ def test_the_search_does_not_depend_on_test_photos(value: float, searched, make_
     features[np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])] = value
     blind = dataclasses.replace(dataset, features=features)
     found = tune(blind, config, tmp_path / "tuned.toml", trials=TRIALS, device="cpu")
-    assert timeless(found.results) == timeless(searched.results)
+    assert without_seconds(found.results) == without_seconds(searched.results)
     assert found.output.read_bytes() == searched.output.read_bytes()
 
 
@@ -155,7 +162,7 @@ def test_the_search_does_not_depend_on_descriptions_of_unseen_classes(searched, 
     values[list(dataset.unseen)] = 9
     changed = dataclasses.replace(dataset, classes=dataclasses.replace(dataset.classes, values=values))
     found = tune(changed, config, tmp_path / "tuned.toml", trials=TRIALS, device="cpu")
-    assert timeless(found.results) == timeless(searched.results)
+    assert without_seconds(found.results) == without_seconds(searched.results)
 
 
 def test_the_metrics_of_the_last_stage_are_those_of_a_training_with_these_settings(searched, make_toy, tmp_path: Path):
@@ -223,7 +230,7 @@ def test_a_larger_budget_continues_a_search(make_toy, config, tmp_path: Path):
     assert [(result.trial, result.stage) for result in few.results] == [(0, 0)] and not few.complete
     more = tune(make_toy(), config, output, trials=3, device="cpu", resume=True)
     whole = tune(make_toy(), config, tmp_path / "whole.toml", trials=3, device="cpu")
-    assert timeless(more.results) == timeless(whole.results) and more.complete
+    assert without_seconds(more.results) == without_seconds(whole.results) and more.complete
     assert more.seconds == pytest.approx(sum(result.seconds for result in more.results))
 
 
@@ -237,9 +244,9 @@ def test_a_trial_that_diverges_has_an_error_and_loses(
     (lost,) = (result for result in summary.results if result.trial == 1)
     assert lost.error.startswith("The loss became") and lost.merit == -1
     assert summary.best.trial == 0
-    assert timeless(tune(make_toy(), config, tmp_path / "tuned.toml", trials=2, resume=True).results) == timeless(
-        summary.results
-    )
+    assert without_seconds(
+        tune(make_toy(), config, tmp_path / "tuned.toml", trials=2, resume=True).results
+    ) == without_seconds(summary.results)
 
 
 def test_an_earlier_search_is_kept_and_never_mixed_with_another(
