@@ -2,9 +2,9 @@
 
     python examples/make_shapes.py shapes
 
-writes shapes/ (a folder of pictures per class, attributes.csv, images.csv) and new/ beside it. A class is a colour, a
-pattern and a shape, such as "red striped circle". Every colour, pattern and shape occurs in seen classes; four
-combinations are unseen classes.
+writes shapes/ (a folder of pictures per class, attributes.csv, images.csv) and, in the same parent folder, new/. A
+class is a colour, a pattern and a shape, such as "red striped circle". Every colour, pattern and shape occurs in seen
+classes; four combinations are unseen classes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ATTRIBUTES = (*COLOURS, "round", "corners", "pointed", "striped", "dotted")
 
 UNSEEN = ("red striped triangle", "green plain star", "blue dotted circle", "yellow striped square")
 NEW = ("red dotted star", "blue striped circle")  # not in the table; the tutorial adds them
-PHOTOS, TESTED, SIZE = 10, 3, 160  # pictures per class, test pictures among them, side in pixels
+PHOTOS, TEST_PHOTOS, SIZE = 10, 3, 160  # pictures per class, test pictures of a seen class, side in pixels
 
 
 def describe(name: str) -> list[float]:
@@ -94,7 +94,7 @@ def main(folder: Path) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(PHOTOS):
             draw(name, random.Random(f"{name} {number}")).save(folder / name / f"{number}.jpg", quality=90)
-            part = "test_unseen" if name in UNSEEN else "test_seen" if number < TESTED else "trainval"
+            part = "test_unseen" if name in UNSEEN else "test_seen" if number < TEST_PHOTOS else "trainval"
             lines.append((f"{name}/{number}.jpg", name, part))
     write(folder / "images.csv", ("path", "class", "split"), lines)
     write(folder / "attributes.csv", ("class", *ATTRIBUTES), [(name, *describe(name)) for name in (*seen, *UNSEEN)])

@@ -1,10 +1,10 @@
-"""Train, measure and describe the shipped model: python weights/train_animals.py FOLDER [COMPARISON]
+"""Train and evaluate the shipped model and write its card: python weights/train_animals.py FOLDER [COMPARISON]
 
-FOLDER holds images.csv, attributes.csv (AwA2's class-attribute table) and the photos; COMPARISON is the folder that
-`revcd evaluate --dataset FOLDER --missing mean --baselines --config weights/animals.config.toml -o COMPARISON` has
-written, whose table goes into the card. Writes animals.safetensors, its settings and learning curves,
-MODEL_CARD.md and SHA256SUMS next to this script. An existing model is described, not trained again. The test split
-is read once, for the card.
+FOLDER contains images.csv, attributes.csv (the class-attribute table of AwA2) and the photos. COMPARISON is the output of
+`revcd evaluate --dataset FOLDER --missing mean --baselines --config weights/animals.config.toml -o COMPARISON`; its table
+becomes part of the card. Writes animals.safetensors with its settings and learning curves, MODEL_CARD.md and SHA256SUMS
+into the folder of this script. An existing model is described, not trained again. The test split is read once, for the
+card.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from revcd_cli.system.files import file_sha256, write_bytes
 HERE = Path(__file__).parent
 SEED = 0
 # Chosen on validation: fewer components and more noise of the visual prototypes than by default, and the rule and share
-# that had the best H there with three seeds (`revcd evaluate --method revcd --seeds 3`). The penalty that is best
-# for H among five unseen classes costs a third of the right answers for seen ones where 25 unseen ones may be answered,
-# as they may by default; so the shipped model gives away little.
+# with the best H over three seeds (`revcd evaluate --method revcd --seeds 3`). The penalty with the best H is fitted with
+# five unseen classes. With the 25 unseen candidates of the default table it would cost a third of the correct predictions
+# for seen classes. So the shipped model has the sparing penalty.
 SETTINGS = Config.from_dict(
     {
         "prototypes": {"components": 256, "noise": 0.3, "relevance": 1.0},
@@ -61,7 +61,8 @@ def main(folder: str, comparison: str | None = None) -> None:
 def model_card(checkpoint: Checkpoint, dataset: Dataset, report: GZSLReport, whole: GZSLReport, methods: dict) -> str:
     """Return the card in Markdown; every number in it comes from the arguments.
 
-    report: among the classes with photos; whole: among all classes of the table; methods: of a comparison, or {}.
+    report: metrics with the classes with photos as candidates; whole: with all classes of the table; methods: those of a
+    comparison, or {}.
     """
     validation = checkpoint.metrics["validation"]
     inference = checkpoint.model.config.inference
