@@ -12,7 +12,7 @@ from torch.nn import Parameter
 
 from ..config import InferenceConfig
 from ..system.image_noise import image_generator
-from .drawn_attributes import DrawnAttributes, drawn_attributes
+from .generated_attributes import AttributeStatistics, generated_attributes
 from .model import ZeroShotModel
 
 ROWS_AT_ONCE = 256
@@ -66,8 +66,8 @@ def draw_rows(
     *,
     seed: int,
     keys: Sequence[bytes] | None = None,
-) -> DrawnAttributes:
-    """Draw attributes for N feature rows by `drawn_attributes`: mean and spread (N, A) on the CPU.
+) -> AttributeStatistics:
+    """Draw attributes for N feature rows by `generated_attributes`: mean and spread (N, A) on the CPU.
 
     features, seed, keys: as in `score_rows`.
     """
@@ -76,8 +76,8 @@ def draw_rows(
     for start in range(0, max(len(features), 1), ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
         x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
-        parts.append(drawn_attributes(model, x, config, generators))
-    return DrawnAttributes(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+        parts.append(generated_attributes(model, x, config, generators))
+    return AttributeStatistics(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
 
 
 def _photos(

@@ -89,7 +89,7 @@ def test_scores_of_equal_features(rule: str, device: str, animals: Checkpoint, c
     assert torch.equal(found.argmax(1)[clear], expected.argmax(1)[clear])
 
 
-def test_drawn_attributes_of_equal_features(device: str, animals: Checkpoint, cpu_features: Tensor):
+def test_generated_attributes_of_equal_features(device: str, animals: Checkpoint, cpu_features: Tensor):
     features, inference = cpu_features[:32].numpy(), animals.model.config.inference
     expected, found = (
         draw_rows(copy.deepcopy(animals.model).to(where), features, inference, seed=0) for where in ("cpu", device)

@@ -14,7 +14,7 @@ from ...checkpoint.model_file import Checkpoint
 from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.accuracy import confusion_matrix
 from ...metrics.reliability import Reliability, reliability
-from ...scoring.drawn_attributes import attribute_reliability
+from ...scoring.generated_attributes import attribute_reliability
 from ...scoring.rows import draw_rows
 from ...system.device import choose_device
 from .evaluate import as_trained

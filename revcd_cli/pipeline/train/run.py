@@ -24,7 +24,7 @@ from ...checkpoint.calibration import Calibration
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
-from ...scoring.drawn_attributes import attribute_reliability
+from ...scoring.generated_attributes import attribute_reliability
 from ...scoring.model import ZeroShotModel, round_weights
 from ...system.threads import one_thread
 from ..evaluate.evaluate import split_frame

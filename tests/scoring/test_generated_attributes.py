@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from revcd_cli.config import Config
-from revcd_cli.scoring.drawn_attributes import attribute_reliability, drawn_attributes
+from revcd_cli.scoring.generated_attributes import attribute_reliability, generated_attributes
 from revcd_cli.scoring.model import ZeroShotModel, build_model
 
 CONFIG = {
@@ -34,8 +34,8 @@ def seeds(*numbers: int) -> list[Generator]:
 
 def test_generated_attributes_of_a_photo_depend_on_its_own_noise_only(model: ZeroShotModel):
     x = torch.randn(3, 10)
-    together = drawn_attributes(model, x, model.config.inference, seeds(5, 6, 7))
-    alone = drawn_attributes(model, x[1:2], model.config.inference, seeds(6))
+    together = generated_attributes(model, x, model.config.inference, seeds(5, 6, 7))
+    alone = generated_attributes(model, x[1:2], model.config.inference, seeds(6))
     torch.testing.assert_close(together.mean[1:2], alone.mean)
     torch.testing.assert_close(together.spread[1:2], alone.spread)
 
@@ -47,7 +47,7 @@ def test_attributes_are_generated_in_the_unit_of_the_class_table(model: ZeroShot
         for parameter in member.denoiser.parameters():
             torch.nn.init.zeros_(parameter)
         assert member.config.diffusion.objective == "v"
-    drawn = drawn_attributes(model, torch.randn(1, 10), model.config.inference, seeds(0))
+    drawn = generated_attributes(model, torch.randn(1, 10), model.config.inference, seeds(0))
     means = torch.stack([member.preconditioner.mean for member in model.networks]).mean(0)
     torch.testing.assert_close(drawn.mean[0], means, atol=2.0, rtol=0)
     assert (drawn.spread > 0.1).all()

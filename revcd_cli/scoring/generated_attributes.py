@@ -16,7 +16,7 @@ from .model import ZeroShotModel
 _STEPS = 20  # of DDIM: with fewer, samples shrink towards their mean; more change little
 
 
-class DrawnAttributes(NamedTuple):
+class AttributeStatistics(NamedTuple):
     """Mean and standard deviation over samples of p(s | x), in the class table's own values: (B, A) each."""
 
     mean: Tensor
@@ -24,9 +24,9 @@ class DrawnAttributes(NamedTuple):
 
 
 @torch.inference_mode()
-def drawn_attributes(
+def generated_attributes(
     model: ZeroShotModel, x: Tensor, config: InferenceConfig, generators: Sequence[Generator]
-) -> DrawnAttributes:
+) -> AttributeStatistics:
     """Draw `config.samples` descriptions for each photo from every network of the model, by unguided DDIM.
 
     x: (B, D) raw features; generators: one for each photo. If training scaled all descriptions to one length, the
@@ -39,7 +39,7 @@ def drawn_attributes(
         for network in model.networks
     ]
     samples = torch.cat(drawn, dim=1)  # (B, M K, A)
-    return DrawnAttributes(samples.mean(1), samples.std(1, correction=0))
+    return AttributeStatistics(samples.mean(1), samples.std(1, correction=0))
 
 
 def attribute_reliability(drawn: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def attribute_reliability(drawn: Tensor, labels: Tensor, prototypes: Tensor) -> 
 
     The drawn value of a class is the mean over its photos; NaN where either does not vary. The correlation tells how
     reliable an attribute is for new classes if none of these classes was trained on.
-    drawn: (N, A) means of `drawn_attributes`; labels: (N,) rows of prototypes (C, A), raw.
+    drawn: (N, A) means of `generated_attributes`; labels: (N,) rows of prototypes (C, A), raw.
     """
     classes, group = labels.unique(return_inverse=True)
     sums = torch.zeros(len(classes), drawn.shape[1], dtype=torch.double).index_add_(0, group, drawn.double())
