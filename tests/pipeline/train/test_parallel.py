@@ -174,8 +174,9 @@ def test_a_final_training_that_diverges_while_ahead_ends_without_an_error(make_t
 
 
 TRAIN = """
-import multiprocessing, pickle, sys
+import multiprocessing, pickle, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background processes
 from revcd_cli.pipeline.train.train import train
 folder = Path(sys.argv[1])
 dataset, config = pickle.loads((folder / "inputs.pickle").read_bytes())
