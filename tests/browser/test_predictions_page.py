@@ -180,7 +180,7 @@ def test_the_keyboard_moves_the_focus_opens_turns_pages_and_closes(page_file: Pa
     page.keyboard.press("ArrowRight")
     assert page.get_by_role("dialog").locator(".path").inner_text() == PHOTOS[2].path
     page.keyboard.press("Escape")
-    assert page.get_by_role("dialog").count() == 0
+    page.get_by_role("dialog").wait_for(state="hidden")
     assert focused_path(page) == PHOTOS[2].path
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.name") == "text"
