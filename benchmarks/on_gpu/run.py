@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from extract import random_weights
+from common import random_weights
 from torch import Tensor, nn
 
 from revcd_cli.backbones.backbone import Backbone, embedded_network, load_backbone

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import BackboneRecord, Config
-from ..errors import CheckpointError, RevcdError, brief
+from ..errors import CheckpointError, RevcdError, brief, listed
 from ..system.files import atomic_write, file_sha256
 from .calibration import Calibration
 from .metadata import FORMAT, KEY, find_checkpoint, parse_metadata, read_metadata
@@ -175,8 +175,8 @@ def _load_state(path: Path, model: ZeroShotModel, state: dict[str, torch.Tensor]
         if key in state and state[key].shape != shape
     ]
     if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise CheckpointError(f"{path}: its tensors do not fit its configuration: {'; '.join(problems[:5])}{more}.")
+        some = listed(problems, 5, separator="; ")
+        raise CheckpointError(f"{path}: its tensors do not fit its configuration: {some}.")
     model.load_state_dict(state)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...errors import listed
+
 _NAMED = 3  # classes or attributes of a sentence
 
 
@@ -69,5 +71,5 @@ def next_steps(document: dict[str, Any]) -> list[str]:
 def _and(names: list[str]) -> str:
     """Return the first few names as a list in a sentence."""
     if len(names) > _NAMED:
-        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
+        return listed(names, _NAMED)
     return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
