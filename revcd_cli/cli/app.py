@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from .commands import classes, data, evaluate, extract, info, models, predict, train, tune
+from .commands import data, evaluate, extract, info, models, predict, train, tune
+from .commands.classes import app as classes
 from .commands.study import app as study
 from .terminal import console, streams
 

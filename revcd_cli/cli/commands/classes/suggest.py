@@ -7,28 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import listed
-from ..options import JsonOption, MissingOption, OverwriteOption, expand, expand_short
-from ..terminal import charts, console
+from ....errors import listed
+from ...options import JsonOption, MissingOption, OverwriteOption, expand, expand_short
+from ...terminal import charts, console
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ...data.classes.attributes import ClassAttributes
-
-app = typer.Typer(no_args_is_help=True, help="Improve a class table.", rich_markup_mode=None)
+    from ....data.classes.attributes import ClassAttributes
 
 _NEAREST = 5  # pairs shown if none is above the bound
 _SHOWN = 10  # rows of a table on a terminal, and names on a line
 _APART = 3  # attributes named for each pair
 
 
-@app.callback()
-def root() -> None:
-    """Improve a class table."""  # with a callback, `suggest` stays a subcommand
-
-
-@app.command("suggest")
 def suggest(
     table: Annotated[
         Path,
@@ -66,11 +58,11 @@ def suggest(
     revcd classes suggest mine.csv --model animals
     revcd classes suggest my-animals/attributes.csv -o classes.html
     """
-    from ...data.classes.attributes import read_attribute_csv
-    from ...pipeline.tables.description_space import read_description_space
-    from ...pipeline.tables.suggest import suggest as run
-    from ...reports.classes.page import check_page_output, class_page
-    from ...system.files import write_bytes
+    from ....data.classes.attributes import read_attribute_csv
+    from ....pipeline.tables.description_space import read_description_space
+    from ....pipeline.tables.suggest import suggest as run
+    from ....reports.classes.page import check_page_output, class_page
+    from ....system.files import write_bytes
 
     if output is not None:
         check_page_output(output, overwrite=overwrite)
@@ -91,7 +83,7 @@ def suggest(
 
 
 def _introduce(document: dict[str, Any], classes: ClassAttributes) -> None:
-    from ...pipeline.tables.description_space import models_with
+    from ....pipeline.tables.description_space import models_with
 
     model = document["model"]
     how = f"as by model {model['name']}" if model else "by their standardised values"
@@ -141,7 +133,7 @@ def _cosine(pair: dict[str, Any]) -> Text:
 
 
 def _apart(pair: dict[str, Any], hardly: float) -> str:
-    from ...pipeline.tables.advice import is_below
+    from ....pipeline.tables.advice import is_below
 
     if not pair["differ"]:
         return "none: the rows are the same"
@@ -154,7 +146,7 @@ def _apart(pair: dict[str, Any], hardly: float) -> str:
 
 def _print_attributes(document: dict[str, Any]) -> None:
     """Print the attributes that help little: hardly shown by photos, the same for all classes, or redundant."""
-    from ...pipeline.tables.advice import is_below
+    from ....pipeline.tables.advice import is_below
 
     redundant_with = {name: group for group in document["redundant"] for name in group}
     rows = []
