@@ -1,4 +1,4 @@
-"""Evaluation metrics: per-class accuracy, the seen-unseen curve, and reliability of probabilities.
+"""Evaluation metrics: per-class accuracy, the seen-unseen curve, bootstrap intervals, reliability of probabilities.
 
-Torch and mathematics only; imports no other part of revcd.
+Torch and SciPy only; imports no other part of revcd.
 """

@@ -56,6 +56,24 @@ def seen_unseen_curve(
     )
 
 
+def class_areas(
+    scores_seen: Tensor, labels_seen: Tensor, scores_unseen: Tensor, labels_unseen: Tensor, seen: Tensor
+) -> Tensor:
+    """Return the area under the curve of each pair of a seen and an unseen class with photos (M, K), in class order.
+
+    The area of a pair is the share of pairs of photos, one of each class, for which some penalty makes both correct;
+    equal margins count half. `SeenUnseenCurve.ausuc` is the mean over all pairs. Parameters: see `seen_unseen_curve`.
+    """
+    lost, of_lost, n_lost = _correct_margins(scores_seen, labels_seen, seen, of_seen=True)
+    won, of_won, n_won = _correct_margins(scores_unseen, labels_unseen, seen, of_seen=False)
+    won, order = won.sort()
+    shares = torch.nn.functional.one_hot(of_won[order], len(n_won)) / n_won  # (photos, K)
+    below = torch.cat([shares.new_zeros(1, len(n_won)), shares.cumsum(0)])
+    places = [torch.searchsorted(won, lost, right=right) for right in (False, True)]
+    heights = (below[places[0]] + below[places[1]]) / 2  # (photos of seen classes, K)
+    return heights.new_zeros(len(n_lost), len(n_won)).index_add(0, of_lost, heights / n_lost[of_lost].unsqueeze(1))
+
+
 def penalties_between(margins: Tensor) -> Tensor:
     """Return one penalty below all margins (M,), one between each two distinct neighbours, and one above all."""
     margins = margins.double().unique()
@@ -70,14 +88,22 @@ def common_penalties(curves: Sequence[SeenUnseenCurve]) -> Tensor:
 
 
 def _steps(scores: Tensor, labels: Tensor, seen: Tensor, *, of_seen: bool) -> tuple[Tensor, Tensor]:
+    margin, group, count = _correct_margins(scores, labels, seen, of_seen=of_seen)
+    margin, order = margin.sort()
+    return margin, 1 / (count[group[order]] * len(count))
+
+
+def _correct_margins(scores: Tensor, labels: Tensor, seen: Tensor, *, of_seen: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the photos that are correct among the classes of their kind, and the number of all photos by class.
+
+    The photos have margins and positions of their class among those with photos; the counts are in class order.
+    """
     scores = scores.double()
     among_seen, chosen_seen = scores.masked_fill(~seen, -torch.inf).max(1)
     among_unseen, chosen_unseen = scores.masked_fill(seen, -torch.inf).max(1)
     correct = (chosen_seen if of_seen else chosen_unseen) == labels
     _, group, count = labels.unique(return_inverse=True, return_counts=True)
-    share = 1.0 / (count.double()[group] * len(count)) if len(labels) else scores.new_zeros(0)
-    margin, order = (among_seen - among_unseen)[correct].sort()
-    return margin, share[correct][order]
+    return (among_seen - among_unseen)[correct], group[correct], count.double()
 
 
 def _cumulated(shares: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def describe_ladder(
                 "name": result.name,
                 "overrides": result.overrides,
                 **{each: {name: asdict(m) for name, m in summarise_step(result, each).items()} for each in measured},
-                "runs": [asdict(run) for run in result.runs],
+                "runs": [run.record() for run in result.runs],
             }
             for result in results
         ],

@@ -16,7 +16,10 @@ FIGURES = ("S", "U", "H", "T1", "AUSUC")
 
 
 def entry(means: list[float | None], *, std: float | None = None, bound: bool = False, runs: int = 1) -> dict:
-    figures = {name: {"mean": mean, "std": std} for name, mean in zip(FIGURES, means, strict=True)}
+    figures = {
+        name: {"mean": mean, "std": std, "low": mean and mean - 0.05, "high": mean and mean + 0.1}
+        for name, mean in zip(FIGURES, means, strict=True)
+    }
     return {"runs": runs, "seeded": runs > 1, "bound": bound, "test": figures, "plain": figures, "validation": figures}
 
 
@@ -24,6 +27,10 @@ def run(method: str, seed: int | None, shares: list[float | None]) -> dict:
     figures = dict(zip(FIGURES, shares, strict=True))
     common = {"settings": {"note": HOSTILE}, "gamma": 0.5, "candidates": {"seen": 5, "unseen": 2}, "seconds": 1.5}
     return {"method": method, "seed": seed, "test": figures, "plain": figures, "validation": figures, **common}
+
+
+def difference(mean: float, half: float) -> dict:
+    return {"mean": mean, "low": mean - half, "high": mean + half, "apart": half < abs(mean)}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,10 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "ridge": entry([0.7, 0.1, 0.175, 0.2, 0.1]),
             "linear-probe": entry([0.9, None, None, None, None], bound=True),
         },
+        "differences": [
+            {"method": "ridge", "other": "revcd", "metrics": {"S": difference(0.1, 0.05), "H": difference(-0.3, 0.4)}},
+            {"method": "linear-probe", "other": "revcd", "metrics": {"S": difference(0.3, 0.5)}},
+        ],
         "results": [
             run("revcd", 0, [0.5, 0.3, 0.4, 0.4, 0.2]),
             run("revcd", 1, [0.7, 0.5, 0.56, 0.6, 0.4]),
@@ -68,6 +79,17 @@ def test_the_best_method_is_marked_and_bounds_are_not(page_file: Path, open_page
         "rows => rows.map(row => [...row.cells].flatMap((cell, k) => cell.classList.contains('best') ? [k] : []))"
     )
     assert best == [[2, 3, 4, 5], [1], []]
+
+
+def test_intervals_are_below_the_means_and_differences_say_where_methods_cannot_be_told_apart(
+    page_file: Path, open_page
+):
+    page = open_page(page_file)
+    assert "55.0 to 70.0" in page.locator("#compared tbody tr").nth(0).locator("td").nth(1).inner_text()
+    rows = page.locator("#minus tbody tr")
+    assert rows.nth(0).locator("td").nth(1).inner_text().split() == ["10.0", "5.0", "to", "15.0"]
+    assert rows.locator("td:last-child").all_inner_texts() == ["S", "not to be told apart"]
+    assert rows.nth(1).locator("td").nth(3).inner_text() == "–"
 
 
 def test_methods_are_sorted_by_a_metric_and_those_without_it_come_last(page_file: Path, open_page):

@@ -49,9 +49,21 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["--dataset", str(folder), "--features", str(folder / "features.parquet")]
 
 
-def table_of(text: str) -> dict[str, dict[str, str]]:
-    header, *lines = (line.split("\t") for line in text.splitlines())
-    return {line[0]: dict(zip(header[1:], line[1:], strict=True)) for line in lines}
+def tables_of(text: str) -> list[dict[str, dict[str, str]]]:
+    """Parse tables that follow each other, each with a header that starts with "method" or is empty."""
+    found: list[dict[str, dict[str, str]]] = []
+    header: list[str] = []
+    for name, *cells in (line.split("\t") for line in text.splitlines()):
+        if name in ("method", ""):
+            header = cells
+            found.append({})
+        else:
+            found[-1][name] = dict(zip(header, cells, strict=True))
+    return found
+
+
+def between(figure: dict[str, float | None]) -> str:
+    return "-" if figure["low"] is None else f"{100 * figure['low']:.1f} to {100 * figure['high']:.1f}"
 
 
 def shown(figure: dict[str, float | None]) -> str:
@@ -66,12 +78,24 @@ def test_all_methods_are_printed_and_written(toy: list[str], tmp_path: Path, cap
     report = tmp_path / "report"
     assert main(["evaluate", *toy, "--baselines", "--seeds", "2", *SMALL, "-o", str(report)]) == 0
     printed = capsys.readouterr()
-    rows, document = table_of(printed.out), json.loads((report / "comparison.json").read_text("utf-8"))
+    (rows, intervals, differences), document = (
+        tables_of(printed.out),
+        json.loads((report / "comparison.json").read_text("utf-8")),
+    )
     assert tuple(rows) == DEFAULT_METHODS == tuple(document["methods"])
     for name, entry in document["methods"].items():
         assert [rows[name][figure] for figure in FIGURES] == [shown(entry["test"][figure]) for figure in FIGURES]
         assert [rows[name][f"{figure} unpenalised"] for figure in "SU"] == [shown(entry["plain"][k]) for k in "SU"]
         assert rows[name]["runs"] == ("2" if entry["seeded"] else "1 (no seed)")
+        assert [rows[name][f"{k} validation"] for k in ("H", "AUSUC")] == [
+            shown(entry["validation"][k]) for k in ("H", "AUSUC")
+        ]
+        assert list(intervals[name].values()) == [between(entry["test"][figure]) for figure in FIGURES]
+    assert list(differences) == list(DEFAULT_METHODS[1:])
+    assert list(differences["linear-probe"].values())[:2] == ["-", "-"]
+    for each in (each for each in document["differences"] if each["other"] == "revcd"):
+        apart = ", ".join(name for name, value in each["metrics"].items() if value["apart"])
+        assert differences[each["method"]]["told apart by"] == (apart or "not to be told apart")
     assert "5 seen and 2 unseen candidates" in printed.err
     assert document["dataset"]["features_sha256"][:12] in printed.err
     with (report / "comparison.csv").open(newline="", encoding="utf-8") as stream:
@@ -119,7 +143,7 @@ def test_conflicting_options_are_refused_before_any_input_is_read(
 @pytest.mark.slow
 def test_the_ladder_prints_the_rows_that_it_writes(toy: list[str], tmp_path: Path, capsys):
     assert main(["study", "ladder", *toy, *SMALL, "-o", str(tmp_path), "--test"]) == 0
-    rows = table_of(capsys.readouterr().out)
+    (rows,) = tables_of(capsys.readouterr().out)
     document = json.loads((tmp_path / "ladder.json").read_text("utf-8"))
     assert list(rows) == [row["name"] for row in document["rows"]]
     assert [STEPS[0].name, "ridge", "prototype-oracle"] == [list(rows)[k] for k in (0, -7, -1)]

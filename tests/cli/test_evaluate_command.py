@@ -25,24 +25,26 @@ def document_of(capsys: pytest.CaptureFixture[str]) -> dict:
 
 def test_evaluation_prints_s_u_h_and_t1(trained, capsys: pytest.CaptureFixture[str]):
     assert evaluate(trained, "--format", "json") == 0
-    metrics = document_of(capsys)["metrics"]
+    document = document_of(capsys)
+    metrics, intervals, validation = (document[part] for part in ("metrics", "intervals", "validation"))
     assert evaluate(trained) == 0
     printed = capsys.readouterr()
-    rows = {cells[0]: cells[1:3] for cells in (line.split("\t") for line in printed.out.splitlines())}
-    assert {name: rows[name] for name in ("S", "U", "H", "T1", "AUSUC")} == {
-        "S": [f"{100 * metrics['acc_seen']:.1f}", "8"],
-        "U": [f"{100 * metrics['acc_unseen']:.1f}", "8"],
-        "H": [f"{100 * metrics['harmonic_mean']:.1f}", ""],
-        "T1": [f"{100 * metrics['acc_zsl']:.1f}", "8"],
-        "AUSUC": [f"{100 * metrics['ausuc']:.1f}", ""],
-    }
+    rows = {cells[0]: cells[1:5] for cells in (line.split("\t") for line in printed.out.splitlines())}
+    keys = {"S": "acc_seen", "U": "acc_unseen", "H": "harmonic_mean", "T1": "acc_zsl", "AUSUC": "ausuc"}
+    photos = {"S": "8", "U": "8", "H": "", "T1": "8", "AUSUC": ""}
+    for name, key in keys.items():
+        # One unseen class has no spread over classes, so only S has an interval.
+        interval = f"{100 * intervals[name]['low']:.1f} to {100 * intervals[name]['high']:.1f}" if name == "S" else "-"
+        expected = [f"{100 * metrics[key]:.1f}", interval, f"{100 * validation[name]:.1f}", photos[name]]
+        assert rows[name] == expected
+    assert intervals["U"] is None and intervals["S"]["low"] <= metrics["acc_seen"] <= intervals["S"]["high"]
     beside = {
         "seen as unseen": "seen_as_unseen",
         "unseen as seen": "unseen_as_seen",
         "seen, by photo": "sample_acc_seen",
         "unseen, by photo": "sample_acc_unseen",
     }
-    assert all(rows[name] == [f"{100 * metrics[key]:.1f}", "8"] for name, key in beside.items())
+    assert all(rows[name][:2] == [f"{100 * metrics[key]:.1f}", "8"] for name, key in beside.items())
     assert "4 seen and 1 unseen candidates" in printed.err  # "plain" has no photos
     assert evaluate(trained, "--whole-table") == 0
     assert "4 seen and 2 unseen candidates" in capsys.readouterr().err
@@ -72,8 +74,16 @@ def test_an_evaluation_can_be_written_to_files(trained, tmp_path: Path, capsys: 
     document = document_of(capsys)
     parts, kinds = ("attributes", "calibration", "confusion", "per_class", "su_curve"), ("csv", "png", "svg")
     parted = {f"{part}.{kind}" for part in parts for kind in kinds}
-    assert {path.name for path in report.iterdir()} == {"metrics.json", "report.html", *parted}
+    assert {path.name for path in report.iterdir()} == {"metrics.json", "metrics.csv", "report.html", *parted}
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == document
+    with (report / "metrics.csv").open(newline="", encoding="utf-8") as stream:
+        summary = {row["metric"]: row for row in csv.DictReader(stream)}
+    assert summary["S"] == {
+        "metric": "S",
+        "test": str(document["metrics"]["acc_seen"]),
+        **{end: str(document["intervals"]["S"][end]) for end in ("low", "high")},
+        "validation": str(document["validation"]["S"]),
+    }
     with (report / "per_class.csv").open(newline="", encoding="utf-8") as stream:
         assert [row["name"] for row in csv.DictReader(stream)] == [*trained.seen, "blue"]
     page = (report / "report.html").read_text("utf-8")

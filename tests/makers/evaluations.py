@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
 from revcd_cli.metrics.accuracy import confusion_matrix
+from revcd_cli.metrics.bootstrap import bootstrap
 from revcd_cli.pipeline.evaluate.diagnosis import AttributeReliability, Diagnosis, calibration_bins
 from revcd_cli.pipeline.evaluate.split_scores import SplitScores
 
@@ -48,10 +50,13 @@ def diagnosis_of(scores: SplitScores, **changes: Any) -> Diagnosis:
 def document_of(scores: SplitScores) -> dict[str, Any]:
     """Return the report document of these scores for a model with a seen penalty of 0."""
     figures = scores.report(0.0).to_dict()
+    intervals = bootstrap([scores.class_figures()], draws=100).intervals()
     per_class = figures.pop("per_class")
     return {
         "revcd": "0",
         "metrics": figures,
+        "intervals": {name: each and asdict(each) for name, each in intervals.items()},
+        "validation": {"S": 0.5},
         "rule": "joint",
         "gamma": 0.0,
         "temperature": 1.0,

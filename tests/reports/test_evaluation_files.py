@@ -151,7 +151,12 @@ def test_undefined_metrics_are_null_and_names_are_unchanged(toy_model, tmp_path:
     assert [(row["name"], row["seen"], int(row["photos"]), float(row["accuracy"])) for row in rows] == [
         (entry.name, str(entry.seen), entry.photos, entry.accuracy) for entry in report.per_class
     ]
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["metrics.json", "per_class.csv"]
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "metrics.csv", "metrics.json", "per_class.csv"
+    ]  # fmt: skip
+    with (tmp_path / "report" / "metrics.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert rows[1] == ["S", str(1 / 3), "", "", rows[1][-1]] and rows[2][:4] == ["U", "", "", ""]
 
 
 def test_a_metric_that_is_nan_is_an_error_and_the_old_report_is_kept(toy_model, tmp_path: Path):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..terminal import console
-from ..terminal.charts import plus_minus
+from ..terminal import charts, console
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -124,21 +123,31 @@ def compare(plan: ComparisonPlan, dataset: FeaturedDataset, *, device: str, as_j
 def _print(document: dict[str, Any], plan: ComparisonPlan) -> None:
     from ...metrics.summary import METRIC_NAMES
 
-    plain = METRIC_NAMES[:2]
+    plain, validated = METRIC_NAMES[:2], ("H", "AUSUC")
     rows = [
         [
             method,
             *(percent_over_seeds(**entry["test"][name]) for name in METRIC_NAMES),
+            *(percent_over_seeds(**entry["validation"][name]) for name in validated),
             *(percent_over_seeds(**entry["plain"][name]) for name in plain),
             f"{entry['runs']}{'' if entry['seeded'] else ' (no seed)'}",
         ]
         for method, entry in document["methods"].items()
     ]
     unpenalised = [f"{name} unpenalised" for name in plain]
-    optional = ("runs", *reversed(unpenalised))
+    validation = [f"{name} validation" for name in validated]
+    optional = ("runs", *reversed(unpenalised), *reversed(validation))
+    others = (*validation, *unpenalised)
     console.result_table(
-        ["method", *METRIC_NAMES, *unpenalised, "runs"], rows, right=(*METRIC_NAMES, *unpenalised), optional=optional
+        ["method", *METRIC_NAMES, *others, "runs"], rows, right=(*METRIC_NAMES, *others), optional=optional
     )
+    intervals = [
+        [method, *(charts.interval(**entry["test"][name]) for name in METRIC_NAMES)]
+        for method, entry in document["methods"].items()
+    ]
+    headings = [f"{name} 95 %" for name in METRIC_NAMES]
+    console.result_table(["method", *headings], intervals, right=headings)
+    _print_differences(document)
     dataset = document["dataset"]
     counts = next((result["candidates"] for result in document["results"] if result["candidates"]["unseen"]), None)
     among = f"{counts['seen']} seen and {counts['unseen']} unseen candidates; " if counts else ""
@@ -149,6 +158,30 @@ def _print(document: dict[str, Any], plan: ComparisonPlan) -> None:
     )
 
 
-def percent_over_seeds(mean: float | None, std: float | None) -> str:
+def _print_differences(document: dict[str, Any]) -> None:
+    """Print the differences of all methods minus the first one, with their intervals."""
+    from ...metrics.summary import METRIC_NAMES
+    from ...reports.comparison.uncertainty import differences_from
+
+    first = next(iter(document["methods"]))
+    found = differences_from(document, first)
+    if not found:
+        return
+    shown = ("H", "AUSUC")
+    rows = []
+    for method, metrics in found.items():
+        apart = [name for name in METRIC_NAMES if name in metrics and metrics[name]["apart"]]
+        cells = [
+            f"{console.percent(metrics[name]['mean'])} ({charts.interval(**metrics[name])})" if name in metrics else "-"
+            for name in shown
+        ]
+        rows.append([method, *cells, ", ".join(apart) or "not to be told apart"])
+    headings = [f"{name} minus {first}" for name in shown]
+    console.result_table(["method", *headings, "told apart by"], rows, right=headings)
+
+
+def percent_over_seeds(mean: float | None, std: float | None, **others: object) -> str:
     """Format a mean and its standard deviation over seeds, shares of 1, as percentages."""
-    return console.percent(mean) if std is None else f"{console.percent(mean)} {plus_minus()} {console.percent(std)}"
+    if std is None:
+        return console.percent(mean)
+    return f"{console.percent(mean)} {charts.plus_minus()} {console.percent(std)}"

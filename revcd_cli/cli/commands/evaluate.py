@@ -128,6 +128,7 @@ def evaluate(
         )
         compare(plan, opened, device=device, as_json=output_format == "json")
         return
+    from ...metrics.bootstrap import bootstrap
     from ...pipeline.evaluate.diagnosis import diagnose, measure_confidence
     from ...pipeline.evaluate.evaluate import evaluation_scores
     from ...reports.evaluation.metrics import describe_evaluation
@@ -150,7 +151,10 @@ def evaluate(
     scores, gamma = evaluation_scores(checkpoint, opened, rule=rule, device=device, whole_table=whole_table)
     report, curve = scores.report(gamma), scores.curve()
     confidence = measure_confidence(checkpoint, scores, rule)
-    document = describe_evaluation(report, checkpoint, opened, rule=rule, curve=curve, confidence=confidence)
+    intervals = bootstrap([scores.class_figures(gamma)]).intervals()
+    document = describe_evaluation(
+        report, checkpoint, opened, rule=rule, curve=curve, confidence=confidence, intervals=intervals
+    )
     if output is not None:
         write_evaluation(output, document, curve, diagnose(checkpoint, opened, scores, rule=rule, device=device))
         console.note(f"Written to {output}; open {output / PAGE} in a browser.")
@@ -168,11 +172,20 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
         "T1": (f"{report.unseen_photos:,}", "unseen classes as the only candidates"),
         "AUSUC": ("", "area under U over S, for all seen penalties"),
     }
-    rows = [[name, console.percent(share), *meaning[name]] for name, share in report.headline().items()]
+    rows = [
+        [
+            name,
+            console.percent(share),
+            charts.interval(**document["intervals"][name] or {}),
+            console.percent(document["validation"].get(name)),
+            *meaning[name],
+        ]
+        for name, share in report.headline().items()
+    ]
     console.result_table(
-        ["", "percent", "photos", meant := "mean over classes of top-1 accuracy"],
+        ["", "percent", "95 %", "validation", "photos", meant := "mean over classes of top-1 accuracy"],
         rows,
-        right=("percent", "photos"),
+        right=("percent", "95 %", "validation", "photos"),
         optional=(meant,),
     )
     confusion = {
@@ -207,6 +220,7 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
     console.note(
         f"dataset {document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}, "
         f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates, seen penalty {document['gamma']:g}"
+        "; 95 %: confidence interval, by a bootstrap over the test classes"
     )
     for name, digest in (
         ("model", document["model"]["sha256"]),

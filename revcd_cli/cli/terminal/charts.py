@@ -78,6 +78,11 @@ def plus_minus() -> str:
     return "±" if streams.supports_unicode() else "+-"
 
 
+def interval(low: float | None = None, high: float | None = None, **others: object) -> str:
+    """Format a confidence interval of a share of 1 in percent, "-" if there is none."""
+    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
+
+
 def shortened(text: str, longest: int) -> str:
     """Return a text of at most `longest` characters. A longer one, such as a path, loses its middle."""
     if len(text) <= longest:

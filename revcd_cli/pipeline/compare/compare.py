@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from ...config import Config
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError, did_you_mean
+from ...metrics.bootstrap import ClassFigures
 from ...metrics.summary import METRIC_NAMES
 from ...system.device import choose_device
 from ..evaluate.evaluate import tested_classes
@@ -43,6 +44,12 @@ class MethodResult:
     plain: dict[str, float | None] | None  # the same without a seen penalty
     candidates: dict[str, int] | None  # number of seen and unseen candidate classes
     seconds: float
+    # "test" and "plain" by class, for confidence intervals; {} if test photos were not read
+    by_class: dict[str, ClassFigures] = field(default_factory=dict, compare=False, repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """Return the result as JSON values, without the figures by class."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "by_class"}
 
 
 def compare_methods(
@@ -120,11 +127,13 @@ def _result(
     fitted: Fitted, dataset: FeaturedDataset, method: str, seed: int, started: float, test: bool, whole_table: bool
 ) -> MethodResult:
     figures = plain = candidates = None
+    by_class: dict[str, ClassFigures] = {}
     if test:
         scores = fitted.scores(np.arange(len(dataset.classes.names)) if whole_table else tested_classes(dataset))
         report = scores.report(fitted.gamma)
         figures, plain = report.headline(), scores.report().headline()
         candidates = {"seen": report.seen_classes, "unseen": report.unseen_classes}
+        by_class = {"test": scores.class_figures(fitted.gamma), "plain": scores.class_figures()}
     return MethodResult(
         method=method,
         seed=seed if is_seeded(method) else None,
@@ -135,6 +144,7 @@ def _result(
         plain=plain,
         candidates=candidates,
         seconds=round(time.monotonic() - started, 1),
+        by_class=by_class,
     )
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ...metrics.accuracy import harmonic_mean, mean_over_classes, per_class_accuracy
-from ...metrics.curve import SeenUnseenCurve, seen_unseen_curve
+from ...metrics.bootstrap import ClassFigures
+from ...metrics.curve import SeenUnseenCurve, class_areas, seen_unseen_curve
 from ...scoring.calibration import calibrated
 
 
@@ -94,9 +95,19 @@ class SplitScores:
 
     def curve(self) -> SeenUnseenCurve | None:
         """Return S and U as functions of the seen penalty; None without photos or candidates of both kinds."""
-        if not (len(self.labels_seen) and len(self.labels_unseen) and self.seen.any() and not self.seen.all()):
-            return None
-        return seen_unseen_curve(self.scores_seen, self.labels_seen, self.scores_unseen, self.labels_unseen, self.seen)
+        return seen_unseen_curve(*self._photos(), self.seen) if self._has_both_kinds() else None
+
+    def class_figures(self, gamma: float = 0.0) -> ClassFigures:
+        """Return the results of each class with photos, with the seen penalty gamma, for `metrics.bootstrap`."""
+        seen, unseen = (
+            _of_classes(calibrated(scores, self.seen, gamma), labels)
+            for scores, labels in ((self.scores_seen, self.labels_seen), (self.scores_unseen, self.labels_unseen))
+        )
+        alone = _of_classes(self.scores_unseen.masked_fill(self.seen, -torch.inf), self.labels_unseen)
+        areas = seen.new_zeros(len(seen), len(unseen))
+        return ClassFigures(
+            seen, unseen, alone, class_areas(*self._photos(), self.seen) if self._has_both_kinds() else areas
+        )
 
     def calibrated(self, gamma: float) -> tuple[Tensor, Tensor]:
         """Return the scores of all photos, (N, C), minus the seen penalty, and their labels, (N,)."""
@@ -141,6 +152,13 @@ class SplitScores:
             ),
         )
 
+    def _photos(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.scores_seen, self.labels_seen, self.scores_unseen, self.labels_unseen
+
+    def _has_both_kinds(self) -> bool:
+        """Return whether there are photos and candidates of both kinds."""
+        return bool(len(self.labels_seen) and len(self.labels_unseen) and self.seen.any() and not self.seen.all())
+
     def _alone(self, scores: Tensor, labels: Tensor, candidates: Tensor) -> float | None:
         chosen = scores.masked_fill(~candidates, -torch.inf).argmax(1)
         return mean_over_classes(per_class_accuracy(chosen, labels, len(self.names)))
@@ -148,6 +166,12 @@ class SplitScores:
     def _share_of_classes(self, selected: Tensor, labels: Tensor) -> float | None:
         """Return the share of selected photos of a class, mean over classes. selected: (N,) bool."""
         return mean_over_classes(per_class_accuracy(torch.where(selected, labels, -1), labels, len(self.names)))
+
+
+def _of_classes(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the accuracy of each class with photos, in class order."""
+    accuracy = per_class_accuracy(scores.argmax(1), labels, scores.shape[1])
+    return accuracy[~accuracy.isnan()]
 
 
 def _share(selected: Tensor) -> float | None:

@@ -8,11 +8,13 @@ from typing import Any
 from ...metrics.summary import METRIC_NAMES
 from ...version import __version__
 from ..pages import render_page
+from .uncertainty import differences_from
 
 
 def comparison_page(document: dict[str, Any]) -> bytes:
     """Return the page. document: of `report.describe_comparison`."""
     results = document["results"]
+    first = next(iter(document["methods"]), "")
     best = {name: _best(document["methods"], name) for name in METRIC_NAMES}
     methods = [
         {
@@ -37,6 +39,8 @@ def comparison_page(document: dict[str, Any]) -> bytes:
         document=document,
         methods=methods,
         figures=METRIC_NAMES,
+        first=first,
+        differences=differences_from(document, first),
         candidates=next((each["candidates"] for each in results if (each["candidates"] or {}).get("unseen")), None),
         runs=[result | {"settings": json.dumps(result["settings"])} for result in results],
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import numpy as np
 
 from ...checkpoint.model_file import Checkpoint
 from ...data.datasets.dataset import FeaturedDataset
+from ...metrics.bootstrap import SETTINGS, Interval
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
+from ...metrics.summary import METRIC_NAMES
 from ...pipeline.evaluate.split_scores import GZSLReport
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
@@ -18,7 +22,9 @@ from ...version import __version__
 from ..documents import csv_bytes, json_bytes
 from ..plots.figures import plot_su_curve
 
-METRICS_FILES = ("metrics.json", "per_class.csv", "su_curve.csv", "su_curve.png", "su_curve.svg")
+METRICS_FILES = ("metrics.json", "metrics.csv", "per_class.csv", "su_curve.csv", "su_curve.png", "su_curve.svg")
+# The key of each metric in metrics.json, under "metrics".
+METRIC_KEYS = {"S": "acc_seen", "U": "acc_unseen", "H": "harmonic_mean", "T1": "acc_zsl", "AUSUC": "ausuc"}
 _CURVE = ("gamma", "S", "U")
 _MOST_POINTS = 200  # of the curve in metrics.json; su_curve.csv has all points
 
@@ -31,10 +37,12 @@ def describe_evaluation(
     rule: str | None = None,
     curve: SeenUnseenCurve | None = None,
     confidence: dict[str, Reliability] | None = None,
+    intervals: Mapping[str, Interval | None] | None = None,
 ) -> dict[str, Any]:
     """Return the evaluation as JSON values, with everything needed to repeat it.
 
-    confidence: of all photos, and of those of seen and unseen classes (`diagnosis.calibration_bins`).
+    confidence: of all photos, and of those of seen and unseen classes (`diagnosis.calibration_bins`). intervals: of S,
+    U, H, T1 and AUSUC (`metrics.bootstrap`).
     """
     rule = checkpoint.model.config.inference.with_rule(rule).rule
     figures = report.to_dict()
@@ -44,6 +52,9 @@ def describe_evaluation(
     return {
         "revcd": __version__,
         "metrics": figures,
+        "intervals": {name: each and asdict(each) for name, each in (intervals or {}).items()},
+        "validation": _validation(checkpoint, rule),
+        "bootstrap": SETTINGS,
         "rule": rule,
         "gamma": calibration.gamma,
         "temperature": calibration.temperature,
@@ -54,6 +65,19 @@ def describe_evaluation(
         "per_class": list(per_class),
         "su_curve": points and thinned(points, _MOST_POINTS),
     }
+
+
+def _validation(checkpoint: Checkpoint, rule: str) -> dict[str, float | None]:
+    """Return S, U, H, T1 and AUSUC of the rule when the model was validated; {} if it was not."""
+    found = checkpoint.metrics.get("validation_by_rule", {}).get(rule, {})
+    return {name: found[name] for name in METRIC_NAMES if name in found}
+
+
+def _summary_rows(document: dict[str, Any]) -> Iterator[list[object]]:
+    for name, key in METRIC_KEYS.items():
+        interval = document["intervals"].get(name) or {}
+        values = document["metrics"][key], interval.get("low"), interval.get("high"), document["validation"].get(name)
+        yield [name, *values]
 
 
 def curve_points(curve: SeenUnseenCurve) -> dict[str, list[float]]:
@@ -70,8 +94,9 @@ def thinned(points: dict[str, list[float]], most: int) -> dict[str, list[float]]
 
 def write_metrics(folder: Path, document: dict[str, Any], curve: SeenUnseenCurve | None = None) -> None:
     """Write `METRICS_FILES`, each atomically; those of the curve only if there is one."""
-    metrics, per_class, table, *pictures = (folder / name for name in METRICS_FILES)
+    metrics, summary, per_class, table, *pictures = (folder / name for name in METRICS_FILES)
     write_bytes(metrics, json_bytes(document))
+    write_bytes(summary, csv_bytes(("metric", "test", "low", "high", "validation"), _summary_rows(document)))
     columns = ("name", "seen", "photos", "accuracy")
     write_bytes(per_class, csv_bytes(columns, ([entry[name] for name in columns] for entry in document["per_class"])))
     if curve is None:

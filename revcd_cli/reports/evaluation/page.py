@@ -10,27 +10,26 @@ from ...pipeline.evaluate.diagnosis import FEWEST_CLASSES, PHOTOS_OF_A_CLASS, SU
 from ...pipeline.evaluate.worst_classes import PHOTOS, WORST_CLASSES
 from ...version import __version__
 from ..pages import render_page
-from .metrics import curve_points, thinned
+from .metrics import METRIC_KEYS, curve_points, thinned
 
 _CURVE_POINTS = 400
 _MOST_CONFUSED = 100  # pairs in the table; confusion.csv has all
 
 
 class _Headline(NamedTuple):
-    """A figure at the top of the page: its name, its key in metrics.json, that of its photos, and its meaning."""
+    """A figure at the top of the page: its name, the key of its number of photos in metrics.json, and its meaning."""
 
     name: str
-    key: str
     photos_key: str | None
     meaning: str
 
 
 _HEADLINES = (
-    _Headline("S", "acc_seen", "seen_photos", "Accuracy on photos of seen classes; all classes are candidates."),
-    _Headline("U", "acc_unseen", "unseen_photos", "Accuracy on photos of unseen classes; all classes are candidates."),
-    _Headline("H", "harmonic_mean", None, "Harmonic mean of S and U."),
-    _Headline("T1", "acc_zsl", "unseen_photos", "Accuracy on photos of unseen classes; only these are candidates."),
-    _Headline("AUSUC", "ausuc", None, "Area under the curve of U over S, for all values of the seen penalty."),
+    _Headline("S", "seen_photos", "Accuracy on photos of seen classes; all classes are candidates."),
+    _Headline("U", "unseen_photos", "Accuracy on photos of unseen classes; all classes are candidates."),
+    _Headline("H", None, "Harmonic mean of S and U."),
+    _Headline("T1", "unseen_photos", "Accuracy on photos of unseen classes; only these are candidates."),
+    _Headline("AUSUC", None, "Area under the curve of U over S, for all values of the seen penalty."),
 )
 
 
@@ -46,7 +45,9 @@ def evaluation_page(document: dict[str, Any], curve: SeenUnseenCurve | None, dia
         headline=[
             {
                 "name": each.name,
-                "share": metrics[each.key],
+                "share": metrics[METRIC_KEYS[each.name]],
+                "interval": document["intervals"].get(each.name),
+                "validation": document["validation"].get(each.name),
                 "photos": metrics[each.photos_key] if each.photos_key else None,
                 "meaning": each.meaning,
             }

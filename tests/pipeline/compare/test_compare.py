@@ -32,6 +32,7 @@ from revcd_cli.pipeline.compare.compare import (
 )
 from revcd_cli.pipeline.evaluate.evaluate import tested_classes as classes_with_photos
 from revcd_cli.reports.comparison.report import describe_comparison, summarise, write_comparison
+from revcd_cli.reports.comparison.uncertainty import differences_from
 
 CPU = torch.device("cpu")
 TRAINED = ("revcd", "revcd-cosine", "cvae", "gan")
@@ -264,6 +265,39 @@ def test_a_written_comparison_holds_all_results(make_toy, config: Config, result
     assert {name for name, entry in document["methods"].items() if entry["bound"]} == {
         "linear-probe", "prototype-oracle"
     }  # fmt: skip
+
+
+def test_intervals_hold_the_means_and_differences_are_those_of_the_means(
+    make_toy, config: Config, results: list[MethodResult], tmp_path: Path
+):
+    document = describe_comparison(results, make_toy(), config)
+    write_comparison(tmp_path, document)
+    methods = document["methods"]
+    for entry in methods.values():
+        for figure in (*entry["test"].values(), *entry["plain"].values()):
+            assert figure["low"] is None or figure["low"] - 1e-9 <= figure["mean"] <= figure["high"] + 1e-9
+        assert all(figure["low"] is None for figure in entry["validation"].values())
+    assert len(document["differences"]) == len(METHODS) * (len(METHODS) - 1) / 2
+    for each in document["differences"]:
+        for name, figure in each["metrics"].items():
+            own, other = (methods[each[side]]["test"][name]["mean"] for side in ("method", "other"))
+            assert figure["mean"] == pytest.approx(own - other)
+            assert figure["apart"] == (figure["low"] > 0 or figure["high"] < 0)
+        bound = "linear-probe" in (each["method"], each["other"])
+        assert list(each["metrics"]) == (["S"] if bound else list(METRIC_NAMES))
+    back = differences_from(document, METHODS[1])[METHODS[0]]
+    assert back["S"]["mean"] == -document["differences"][0]["metrics"]["S"]["mean"]
+    intervals, differences = (
+        list(csv.DictReader((tmp_path / name).read_text().splitlines()))
+        for name in ("intervals.csv", "differences.csv")
+    )
+    assert {(row["method"], row["measured"], row["metric"]) for row in intervals} == {
+        (method, measured, name)
+        for method in METHODS for measured in ("test", "plain", "validation") for name in METRIC_NAMES
+    }  # fmt: skip
+    assert [float(row["low"]) for row in differences] == [
+        figure["low"] for each in document["differences"] for figure in each["metrics"].values()
+    ]
 
 
 def test_each_result_is_reported_at_once(make_toy, config: Config):
