@@ -16,6 +16,7 @@ from ..config import DenoiserConfig, InferenceConfig
 from ..core.denoiser import BatchNorm
 from ..core.loss import class_loss
 from ..core.model import ConditionalModel, RevCD
+from ..scoring.candidate_kinds import CandidateKinds
 from ..scoring.cosine import cosine_scores
 
 
@@ -77,7 +78,14 @@ class GenerativeBaseline(ConditionalModel):
         return self.decoder(torch.stack(noise).to(c), c.unsqueeze(1))
 
     @torch.inference_mode()
-    def score(self, x: Tensor, s: Tensor, config: InferenceConfig, generators: Sequence[Generator]) -> Tensor:
+    def score(
+        self,
+        x: Tensor,
+        s: Tensor,
+        config: InferenceConfig,
+        generators: Sequence[Generator],
+        kinds: CandidateKinds | None = None,
+    ) -> Tensor:
         """Score every class for every photo by the cosine rule; the arguments are those of `ZeroShotModel.score`."""
         samples = self.sample(self.encode(x), generators, config.samples)
         return cosine_scores(samples, self.precondition(s)) / self.unit

@@ -1,7 +1,7 @@
 """Finding model files and reading their JSON metadata, without torch.
 
 A model is one `.safetensors` file: weights and class table are tensors, everything else is a JSON document under the
-metadata key "revcd". Layout of the document, format 5:
+metadata key "revcd". Layout of the document, format 6:
 
     format, config, classes {names, seen, attributes}, backbone, calibrations {rule: {gamma, temperature, ...}},
     dataset {name, split_sha256, photos}, metrics, seed, versions
@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import CheckpointError, did_you_mean
 from .upgrade import OLDEST_FORMAT, upgrade_document
 
-FORMAT = 5
+FORMAT = 6
 KEY = "revcd"
 _HEADER_LIMIT = 100_000_000  # the safetensors format's own limit
 

@@ -41,6 +41,11 @@ class Checkpoint:
     name: str = ""
     sha256: str = ""  # of the file it was read from
 
+    @property
+    def trained_names(self) -> tuple[str, ...]:
+        """Names of the classes of the training in its order, that of the class table."""
+        return tuple(name for name in self.classes.names if name in self.seen)
+
     def calibration_for(self, rule: str) -> Calibration:
         """Return the calibration of a rule, or an empty one if validation did not try the rule."""
         return self.calibrations.get(rule, Calibration())
@@ -124,12 +129,12 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         model = build_model(Config.from_dict(document["config"]), *sizes)
         calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
+        state = upgrade_state({key.removeprefix("model."): value for key, value in tensors.items()}, document)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
         raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({brief(error)}).") from error
     if not seen <= set(classes.names):
         raise CheckpointError(f"{path}: names seen classes that are not in its class table.")
-    state = {key.removeprefix("model."): value for key, value in tensors.items()}
-    _load_state(path, model, state if document["format"] == FORMAT else upgrade_state(state))
+    _load_state(path, model, state)
     bad = [key for key, value in tensors.items() if not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{path}: holds weights that are not finite numbers ({', '.join(bad[:5])}).")

@@ -1,7 +1,8 @@
-"""Upgrade of model files from format 4 to format 5: settings that were removed, and names of tensors.
+"""Upgrade of model files of formats 4 and 5 to format 6: settings, and names and values of tensors.
 
 In format 4 a model was one network, or several as `members`. The first network held the visual prototypes (`visual`),
-and each one held the units of its scores by evidence, prototypes and cosine in one tensor `units`.
+and each one held the units of its scores by evidence, prototypes and cosine in one tensor `units`. In formats 4 and 5
+the variances of visual prototypes did not include the noise, and mean photos and their numbers were not stored.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import PrototypeConfig
 from ..errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ OLDEST_FORMAT = 4
 _UNITS = ("evidence_units", "prototype_unit", "cosine_units")
 
 
-# Settings of format 4 that were removed, with the only value that format 5 supports.
+# Settings of format 4 that were removed, with the only value that later formats support.
 _REMOVED = {
     ("loss", "form"): "v2",
     ("inference", "average"): "cosines",
@@ -29,9 +31,9 @@ _REMOVED = {
 
 
 def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON document of format 4 with the settings of format 5; its format number stays.
+    """Return the JSON document of an earlier format with the present settings; its format number stays.
 
-    Raises `CheckpointError` if the model was trained with a value that format 5 does not support.
+    Raises `CheckpointError` if the model was trained with a value that is no longer supported.
     """
     config = document.get("config")
     if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
@@ -53,11 +55,39 @@ def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         section: {key: value for key, value in values.items() if key not in removed[section]}
         for section, values in config.items()
     }
+    kept["prototypes"] = kept.get("prototypes", {}) | {"seen": "process"}
     return document | {"config": kept}
 
 
-def upgrade_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a model of format 4 by their names in format 5; unknown ones keep their names."""
+def upgrade_state(state: Mapping[str, Tensor], document: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of a model by their present names, with those that its format did not have.
+
+    document: its JSON document. Unknown tensors keep their names.
+    """
+    upgraded = _renamed(state) if document["format"] == OLDEST_FORMAT else dict(state)
+    wanted = "prototypes.inverse" in upgraded and "prototypes.weights" in upgraded
+    return upgraded | _of_prototypes(upgraded, document) if wanted and document["format"] < 6 else upgraded
+
+
+def _of_prototypes(state: Mapping[str, Tensor], document: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of visual prototypes that format 6 added; the scores stay as they were."""
+    import torch
+
+    inverse, weights = (state[f"prototypes.{name}"].double() for name in ("inverse", "weights"))
+    means = torch.linalg.pinv(inverse) @ weights
+    noise = float(document["config"]["prototypes"].get("noise", PrototypeConfig.noise))
+    added = {
+        "noise": torch.full((len(inverse),), noise),
+        "described_noise": torch.zeros(()),  # the variances of these formats do not include it
+        "explained": torch.ones(()),
+        "means": means.float(),
+        "counts": torch.zeros(len(inverse)),  # not known
+    }
+    return {f"prototypes.{name}": value for name, value in added.items()}
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a model of format 4 by their names in format 5."""
     import torch
 
     upgraded: dict[str, Tensor] = {}

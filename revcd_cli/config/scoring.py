@@ -17,7 +17,11 @@ class PrototypeConfig:
 
     components: int = 512  # of the features, at most; 0 omits the prototypes and the rules "prototype" and "joint"
     length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
-    noise: float = 0.2  # share of the variance of a class's mean photo that its description does not explain
+    # Variance of a class's mean photo that its description does not explain, relative to the variance that it explains
+    noise: float = 0.2
+    # A seen class is represented by its own photos ("photos") or, like a class without photos, by the process
+    # ("process")
+    seen: str = "process"
     relevance: float = 0.0  # prior standard deviation of the logarithm of an attribute's weight; 0: all weights are 1
     within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a scaled identity
     between_shrinkage: float = 0.3  # of the covariance of the classes' means
@@ -26,6 +30,7 @@ class PrototypeConfig:
         check_range("prototypes.components", self.components, 0)
         check_range("prototypes.length", self.length, 1e-3)
         check_range("prototypes.noise", self.noise, 1e-6)
+        check_choice("prototypes.seen", self.seen, ("photos", "process"))
         check_range("prototypes.relevance", self.relevance, 0, 10)
         check_range("prototypes.within_shrinkage", self.within_shrinkage, 0, 1)
         check_range("prototypes.between_shrinkage", self.between_shrinkage, 0, 1)

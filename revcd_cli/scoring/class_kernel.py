@@ -46,24 +46,23 @@ def left_out_residuals(inverse: Tensor, means: Tensor) -> Tensor:
 
 
 def fit_relevance(
-    centred: Tensor, means: Tensor, between: Tensor, *, spread: float, length: float, noise: float
+    centred: Tensor, means: Tensor, between: Tensor, *, spread: float, length: float, noise: Tensor
 ) -> Tensor:
     """Return the factor of each attribute in the kernel, the square root of its weight: (A,); all 1 if `spread` is 0.
 
     centred: (C, A) descriptions of the seen classes minus their mean; means: (C, P) their mean photos, and between:
     (P,) the variance of these, in components in which photos of one class have variance 1. spread: prior standard
-    deviation of the logarithm of a weight; length, noise: of the kernel, see `PrototypeConfig`.
+    deviation of the logarithm of a weight; length: of the kernel, see `PrototypeConfig`; noise: (C,), of each class.
     """
     if spread == 0 or len(centred) < 3:  # two classes are too few to leave one out
         return torch.ones_like(centred[0])
-    eye = torch.eye(len(centred), dtype=centred.dtype, device=centred.device)
     with torch.enable_grad():
         log_weights = torch.zeros_like(centred[0], requires_grad=True)
         optimizer = torch.optim.Adam([log_weights], lr=LEARNING_RATE)
         for _ in range(STEPS):
             support = directions(centred, (log_weights / 2).exp())
             kernel = class_kernel(support, support, kernel_length(support.detach(), length))
-            residuals = left_out_residuals(torch.linalg.inv(kernel + noise * eye), means)
+            residuals = left_out_residuals(torch.linalg.inv(kernel + noise.diag()), means)
             loss = (residuals.square() / (1 + between)).sum() / 2 + log_weights.square().sum() / (2 * spread**2)
             optimizer.zero_grad()
             loss.backward()

@@ -20,6 +20,7 @@ from ..core.model import RevCD
 from ..core.sample import sample_semantics
 from ..errors import UsageError
 from .calibration import score_unit
+from .candidate_kinds import CandidateKinds
 from .cosine import cosine_scores
 from .evidence import evidence_scores
 from .joint import joint_scores
@@ -49,32 +50,49 @@ class ZeroShotModel(nn.Module):
         self.register_buffer("prototype_unit", torch.ones(()))
 
     @torch.inference_mode()
-    def score(self, x: Tensor, s: Tensor, config: InferenceConfig, generators: Sequence[Generator]) -> Tensor:
+    def score(
+        self,
+        x: Tensor,
+        s: Tensor,
+        config: InferenceConfig,
+        generators: Sequence[Generator],
+        kinds: CandidateKinds | None = None,
+    ) -> Tensor:
         """Score every class for every photo by `config.rule`; higher is better. Returns (B, C).
 
         x: (B, D) raw features; s: (C, A) raw class descriptions; generators: one for each photo, so that its scores do
-        not depend on the rest of the batch. The networks draw from them one after the other.
+        not depend on the rest of the batch. The networks draw from them one after the other. kinds: of the classes;
+        None: all are known by their descriptions only.
         """
+        prototype = functools.partial(self._prototype_scores, kinds=kinds)
         if config.rule == "prototype":
-            return self._prototype_scores(x, s)
+            return prototype(x, s)
         if config.rule == "cosine":
             return self._mean_scores("cosine", config, generators, x, s)
         evidence = functools.partial(self._mean_scores, "evidence", config, generators)
         if config.rule == "evidence":
             return evidence(x, s)
         share = 0.0 if self.prototypes is None else config.prototype_share
-        return joint_scores(x, s, evidence, self._prototype_scores, share, config.shortlist)
+        return joint_scores(x, s, evidence, prototype, share, config.shortlist)
+
+    def kinds(self, own: Tensor) -> CandidateKinds | None:
+        """Return the kinds of candidates by their positions `own` (K,) among the training's classes, -1 for others.
+
+        None if this model scores both kinds of classes alike.
+        """
+        return CandidateKinds(own) if self.prototypes is not None and self.prototypes.config.seen == "photos" else None
 
     @torch.inference_mode()
     def fit_units(self, x: Tensor, s: Tensor, config: InferenceConfig, rules: Sequence[str]) -> None:
         """Set the units of the scores by these rules to their spread over classes.
 
-        x: (N, D) features of some training photos; s: (C, A) raw descriptions of their classes.
+        x: (N, D) features of some training photos; s: (C, A) raw descriptions of the training's classes, in its order.
         """
         for rule in rules:
             if rule == "prototype":
                 self.prototype_unit.fill_(1)
-                self.prototype_unit.fill_(score_unit(self._prototype_scores(x, s)))
+                kinds = CandidateKinds.trained(len(s)).to(s.device)
+                self.prototype_unit.fill_(score_unit(self._prototype_scores(x, s, kinds)))
                 continue
             units = self._units(rule)
             for number in range(len(self.networks)):
@@ -100,13 +118,13 @@ class ZeroShotModel(nn.Module):
             scores = evidence_scores(network, c, z, config)
         return scores / self._units(rule)[number]
 
-    def _prototype_scores(self, x: Tensor, s: Tensor) -> Tensor:
+    def _prototype_scores(self, x: Tensor, s: Tensor, kinds: CandidateKinds | None = None) -> Tensor:
         if self.prototypes is None:
             raise UsageError(
                 "The rule prototype needs visual prototypes, and this model has none.",
                 hint="Choose another rule, or train with prototypes.components above 0.",
             )
-        scores: Tensor = self.prototypes(x, s)
+        scores: Tensor = self.prototypes(x, s, kinds)
         return scores / self.prototype_unit
 
     def _units(self, rule: str) -> Tensor:

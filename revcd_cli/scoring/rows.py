@@ -12,6 +12,7 @@ from torch.nn import Parameter
 
 from ..config import InferenceConfig
 from ..system.image_noise import image_generator
+from .candidate_kinds import CandidateKinds
 from .generated_attributes import AttributeStatistics, generated_attributes
 from .model import ZeroShotModel
 
@@ -21,7 +22,14 @@ ROWS_AT_ONCE = 256
 class ScoringModel(Protocol):
     """A model that scores classes by their descriptions: `ZeroShotModel` and the generative baselines."""
 
-    def score(self, x: Tensor, s: Tensor, config: InferenceConfig, generators: Sequence[Generator]) -> Tensor: ...
+    def score(
+        self,
+        x: Tensor,
+        s: Tensor,
+        config: InferenceConfig,
+        generators: Sequence[Generator],
+        kinds: CandidateKinds | None = None,
+    ) -> Tensor: ...
 
     def parameters(self) -> Iterator[Parameter]: ...
 
@@ -39,23 +47,23 @@ def score_rows(
     *,
     seed: int,
     keys: Sequence[bytes] | None = None,
+    kinds: CandidateKinds | None = None,
 ) -> Tensor:
     """Score C classes for N feature rows; each row's noise follows from (seed, its key) alone.
 
-    features: (N, D) float32; prototypes: (C, A) raw class descriptions; keys: by default the rows' own bytes.
-    Returns (N, C) float32 on the CPU.
+    features: (N, D) float32; prototypes: (C, A) raw class descriptions; keys: by default the rows' own bytes; kinds: of
+    the classes; None: all are known by their descriptions only. Returns (N, C) float32 on the CPU.
     """
     device = next(model.parameters()).device
     # Classes with equal descriptions are scored once, as rounding could otherwise rank one before the other.
-    distinct, where = prototypes.unique(dim=0, return_inverse=True)
-    if len(distinct) == len(prototypes):
-        distinct, where = prototypes, torch.arange(len(prototypes))
-    distinct = distinct.to(device)
+    first, where = first_of_equal_rows(prototypes if kinds is None else kinds.distinguished(prototypes))
+    distinct = prototypes[first].to(device)
+    kinds = None if kinds is None else kinds.select(first).to(device)
     scores = torch.empty(len(features), len(prototypes))
     for start in range(0, len(features), ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
         x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
-        scores[some] = model.score(x, distinct, config, generators).cpu()[:, where.cpu()]
+        scores[some] = model.score(x, distinct, config, generators, kinds).cpu()[:, where]
     return scores
 
 
@@ -78,6 +86,16 @@ def draw_rows(
         x, generators = _photos(features[some], seed, None if keys is None else keys[some], device)
         parts.append(generated_attributes(model, x, config, generators))
     return AttributeStatistics(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+
+
+def first_of_equal_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first of each group of equal rows (G,), in order, and the group of each row (C,). rows: (C, A)."""
+    _, group = rows.cpu().unique(dim=0, return_inverse=True)
+    first: dict[int, int] = {}
+    for row, number in enumerate(group.tolist()):
+        first.setdefault(number, row)
+    position = {number: place for place, number in enumerate(first)}
+    return torch.tensor(list(first.values())), torch.tensor([position[number] for number in group.tolist()])
 
 
 def _photos(

@@ -5,6 +5,10 @@ photo of any class, narrow for a class whose description is similar to a seen on
 covariance of photos around their class's mean it gives log p(x | s) - log p(x), where p(x) uses no description. By
 Bayes' rule this equals log p(s | x) - log p(s), which the evidence rule estimates, too. Classes and photos have the
 Gaussian model of linear discriminant analysis; the kernel extends it to classes without photos.
+
+The mean photo of a class is f(s) + e. f is the part that descriptions explain, with the kernel as its covariance, and e
+the part that they do not, independent between classes. In units of the variance of f, e has the variance `noise`. In
+every component both together have the variance `between`.
 Symbols: B photos, N training photos, C seen classes, K candidates, A attributes, D feature size, P components.
 """
 
@@ -17,6 +21,7 @@ from torch.nn import functional as F
 from ..config import PrototypeConfig
 from ..core.precision import in_double
 from ..core.precondition import class_means, roots, roots_in_double
+from .candidate_kinds import CandidateKinds
 from .class_kernel import class_kernel, directions, fit_relevance, kernel_length
 
 
@@ -35,8 +40,13 @@ class VisualPrototypes(nn.Module):
     relevance: Tensor
     support: Tensor
     length: Tensor
+    noise: Tensor
+    described_noise: Tensor
+    explained: Tensor
     inverse: Tensor
     weights: Tensor
+    means: Tensor
+    counts: Tensor
 
     def __init__(
         self, config: PrototypeConfig, feature_dim: int, n_attributes: int, n_classes: int, n_tokens: int = 1
@@ -52,12 +62,24 @@ class VisualPrototypes(nn.Module):
         self.register_buffer("relevance", torch.ones(n_attributes))  # of each attribute in a direction
         self.register_buffer("support", torch.zeros(n_classes, n_attributes))  # the seen classes' directions
         self.register_buffer("length", torch.ones(()))  # of the kernel, squared
+        self.register_buffer("noise", torch.full((n_classes,), config.noise))  # of each seen class
+        self.register_buffer("described_noise", torch.tensor(config.noise))  # of a class without photos
+        self.register_buffer("explained", torch.tensor(1 / (1 + config.noise)))  # share of `between` that f has
         self.register_buffer("inverse", torch.zeros(n_classes, n_classes))  # of the kernel matrix plus noise
         self.register_buffer("weights", torch.zeros(n_classes, components))  # that matrix times the mean photos
+        self.register_buffer("means", torch.zeros(n_classes, components))  # the seen classes' mean photos
+        self.register_buffer("counts", torch.zeros(n_classes))  # and their numbers of photos
 
     @torch.no_grad()
-    def fit(self, features: Tensor, labels: Tensor, s: Tensor) -> None:
-        """Fit on photos (N, D) of seen classes, labels (N,) into their raw descriptions s (C, A)."""
+    def fit(
+        self, features: Tensor, labels: Tensor, s: Tensor, noise: Tensor | None = None, counts: Tensor | None = None
+    ) -> None:
+        """Fit on photos (N, D) of seen classes, labels (N,) into their raw descriptions s (C, A).
+
+        noise: (C,), of each class, larger where its description or its mean photo is less exact; by default
+        `PrototypeConfig.noise` for all. counts: (C,), the numbers of its photos; 0 for a class whose features are not
+        of photos, so that it is never represented by them. By default they are counted.
+        """
         x, s = roots_in_double(self._pooled(features)), in_double(s)
         labels = labels.to(x.device)
         means = class_means(x, labels, len(s))  # (C, D)
@@ -78,44 +100,92 @@ class VisualPrototypes(nn.Module):
         self.shift.copy_(shift)
         self.to_components.copy_(basis @ turn)
         self.between.copy_(values.clamp(min=0))
-        self._fit_kernel(s, means @ turn, values.clamp(min=0))
+        self.counts.copy_(labels.bincount(minlength=len(s)) if counts is None else counts)
+        self._fit_kernel(s, means @ turn, torch.full_like(s[:, 0], self.config.noise) if noise is None else noise)
 
-    def _fit_kernel(self, s: Tensor, means: Tensor, between: Tensor) -> None:
-        """Fit the process from descriptions s (C, A) to mean photos (C, P), whose variances are `between` (P,)."""
-        config, centre = self.config, s.mean(0)
+    def _fit_kernel(self, s: Tensor, means: Tensor, noise: Tensor) -> None:
+        """Fit the process from descriptions s (C, A) to mean photos (C, P), with the noise of each class (C,)."""
+        config, centre, noise = self.config, s.mean(0), noise.to(s)
+        between = self.between.to(s)
         relevance = fit_relevance(
-            s - centre, means, between, spread=config.relevance, length=config.length, noise=config.noise
+            s - centre, means, between, spread=config.relevance, length=config.length, noise=noise
         )
         support = directions(s - centre, relevance)
         length = kernel_length(support, config.length)
-        kernel = class_kernel(support, support, length)
-        kernel.diagonal().add_(config.noise)
-        inverse = torch.linalg.inv(kernel)
+        inverse = torch.linalg.inv(class_kernel(support, support, length) + noise.diag())
         self.centre.copy_(centre)
         self.relevance.copy_(relevance)
         self.support.copy_(support)
         self.length.copy_(length)
+        self.noise.copy_(noise)
+        self.described_noise.fill_(config.noise)
+        self.explained.fill_(1 / (1 + config.noise))
         self.inverse.copy_(inverse)
         self.weights.copy_(inverse @ means)
+        self.means.copy_(means)
 
-    def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        """x: (B, D) raw features; s: (K, A) raw descriptions. Returns log p(x | s) - log p(x): (B, K)."""
+    def forward(self, x: Tensor, s: Tensor, kinds: CandidateKinds | None = None) -> Tensor:
+        """Return log p(x | s) - log p(x): (B, K).
+
+        x: (B, D) raw features; s: (K, A) raw descriptions; kinds: of these classes, see `candidates`.
+        """
         photos = (roots(self._pooled(x)) - self.shift) @ self.to_components  # (B, P)
-        means, variances = self.posterior(s)  # (K, P)
+        means, variances = self.candidates(s, kinds)  # (K, P)
         precision, plain = 1 / (1 + variances), 1 / (1 + self.between)  # with a description, and without
         # The sum of (x - m)^2 / v minus that of x^2 / v without a description, expanded so that no (B, K, P) is needed.
         distance = photos.square() @ (precision - plain).T - 2 * photos @ (means * precision).T
         return -0.5 * (distance + (means.square() * precision - (precision / plain).log()).sum(-1))
 
-    def posterior(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of the mean photo of each class, by components: (K, P) each. s: (K, A) raw."""
+    def candidates(self, s: Tensor, kinds: CandidateKinds | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the mean photo of each candidate, by components: (K, P) each.
+
+        s: (K, A) raw descriptions. With `PrototypeConfig.seen` = "photos" a class of the training is represented by its
+        own photos, else by the process, as a class without photos. kinds: None: all are known by descriptions only.
+        """
+        if kinds is None:
+            return self.posterior(s)
+        means, variances = self.posterior(s, kinds.noise)
+        if self.config.seen != "photos":
+            return means, variances
+        has_photos = ((kinds.own >= 0) & (self.counts[kinds.own] > 0)).unsqueeze(-1)
+        of_seen = updated(*self.left_out(), self.means, self.counts)
+        return (
+            torch.where(has_photos, of_seen[0][kinds.own], means),
+            torch.where(has_photos, of_seen[1][kinds.own], variances),
+        )
+
+    def posterior(self, s: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the mean photo of classes known by their descriptions: (K, P) each.
+
+        s: (K, A) raw; noise: (K,), of each class, by default that of a class without photos. The variance is that of f
+        plus the noise.
+        """
         kernel = class_kernel(directions(s - self.centre, self.relevance), self.support, self.length)  # (K, C)
         unknown = (1 - ((kernel @ self.inverse) * kernel).sum(-1)).clamp(min=0)
-        return kernel @ self.weights, unknown.unsqueeze(-1) * self.between
+        unknown = unknown + (self.described_noise if noise is None else noise)
+        return kernel @ self.weights, (self.explained * unknown).unsqueeze(-1) * self.between
+
+    def left_out(self) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the mean photo of each seen class, given the other classes: (C, P) each.
+
+        Rasmussen & Williams 2006, Eq. 5.12.
+        """
+        precision = self.inverse.diagonal().unsqueeze(-1)  # (C, 1)
+        return self.means - self.weights / precision, self.explained / precision * self.between
 
     def _pooled(self, x: Tensor) -> Tensor:
         pooled: Tensor = x.unflatten(-1, (self.n_tokens, -1)).mean(-2)
         return pooled
+
+
+def updated(means: Tensor, variances: Tensor, photos: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the Gaussians of mean photos, means and variances (K, P), after some photos of each class.
+
+    photos: (K, P), their means; counts: (K,), their numbers, 0 for none. The variance of a photo is 1.
+    """
+    counts = counts.unsqueeze(-1)
+    shares = 1 / (1 + counts * variances)  # of the prior mean
+    return shares * means + (1 - shares) * photos, shares * variances
 
 
 def _principal(x: Tensor, components: int) -> Tensor:

@@ -22,7 +22,14 @@ def world(visible: int = 2) -> tuple[Tensor, Tensor]:
 
 
 def fitted(s: Tensor, means: Tensor, spread: float = 1.0) -> Tensor:
-    return fit_relevance(s, means, torch.ones(means.shape[1]).double(), spread=spread, length=LENGTH, noise=NOISE)
+    return fit_relevance(
+        s,
+        means,
+        torch.ones(means.shape[1]).double(),
+        spread=spread,
+        length=LENGTH,
+        noise=torch.full((len(s),), NOISE).double(),
+    )
 
 
 def slow_residuals(s: Tensor, means: Tensor, relevance: Tensor, length: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from revcd_cli.core.precondition import roots
 from revcd_cli.core.sample import sample_semantics
 from revcd_cli.errors import UsageError
 from revcd_cli.scoring.calibration import calibrated, score_unit
+from revcd_cli.scoring.candidate_kinds import CandidateKinds
 from revcd_cli.scoring.cosine import cosine_scores
 from revcd_cli.scoring.evidence import evidence_scores
 from revcd_cli.scoring.joint import rank
@@ -280,8 +281,8 @@ def test_joint_scores_do_not_depend_on_the_scale_of_a_part() -> None:
     before = scores_by(model, "joint")
 
     class ScaledPrototypes(type(model.prototypes)):
-        def forward(self, x: Tensor, z: Tensor) -> Tensor:
-            return 1000 * super().forward(x, z)
+        def forward(self, x: Tensor, z: Tensor, kinds: CandidateKinds | None = None) -> Tensor:
+            return 1000 * super().forward(x, z, kinds)
 
     model.prototypes.__class__ = ScaledPrototypes
     model.fit_units(photos(), prototypes(), config, rules)

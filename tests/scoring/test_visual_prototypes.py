@@ -93,7 +93,8 @@ def test_means_and_variances_equal_those_of_a_gaussian_conditioned_on_the_seen_c
     outputs = (of_classes - of_classes.mean(0)) @ one.to_components
     slope = torch.linalg.solve(known, joint[:CLASSES, CLASSES:]).T
     torch.testing.assert_close(mean, slope @ outputs)
-    torch.testing.assert_close(variance[0], (1 - slope @ joint[:CLASSES, CLASSES:]).squeeze() * one.between)
+    unknown = (1 - slope @ joint[:CLASSES, CLASSES:]).squeeze()
+    torch.testing.assert_close(variance[0], (unknown + noise) / (1 + noise) * one.between)
 
 
 def test_without_noise_a_class_described_as_a_seen_one_has_its_mean_and_zero_variance():

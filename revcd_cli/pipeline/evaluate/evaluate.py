@@ -13,6 +13,7 @@ from ...data.classes.attributes import align, class_key
 from ...data.datasets.dataset import Dataset, FeaturedDataset, require_features
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError
+from ...scoring.model import ZeroShotModel
 from ...scoring.rows import ScoringModel, score_rows
 from ...system.device import choose_device
 from .split_scores import GZSLReport, SplitScores
@@ -49,12 +50,20 @@ def score_split(
     """
     candidates = tested_classes(dataset) if candidates is None else candidates
     prototypes = torch.from_numpy(dataset.classes.values[candidates])
+    own = own_positions(np.unique(dataset.labels[split.trainval]), candidates)
+    kinds = model.kinds(own) if isinstance(model, ZeroShotModel) else None
     scores_seen, scores_unseen = (
-        score_rows(model, dataset.features[rows], prototypes, config, seed=seed)
+        score_rows(model, dataset.features[rows], prototypes, config, seed=seed, kinds=kinds)
         for rows in (split.test_seen, split.test_unseen)
     )
     frame = split_frame(dataset, split, candidates)
     return replace(frame, scores_seen=scores_seen, scores_unseen=scores_unseen)
+
+
+def own_positions(trained: np.ndarray, candidates: np.ndarray) -> torch.Tensor:
+    """Return the position of each candidate (K,) among the trained classes (C,), -1 for others. Both: sorted rows."""
+    position = np.searchsorted(trained, candidates).clip(max=len(trained) - 1)
+    return torch.from_numpy(np.where(trained[position] == candidates, position, -1))
 
 
 def tested_classes(dataset: Dataset) -> np.ndarray:

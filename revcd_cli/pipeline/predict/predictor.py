@@ -41,15 +41,21 @@ OnNote = Callable[[str], None]
 class CandidateClasses:
     """The C candidate classes.
 
-    prototypes: (C, A), descriptions with the attributes in the order of the model; seen: (C,) bool.
+    prototypes: (C, A), descriptions with the attributes in the order of the model; own: (C,), position among the
+    classes of the training, -1 for a class that is not one of them.
     """
 
     names: tuple[str, ...]
     prototypes: torch.Tensor
-    seen: torch.Tensor
+    own: torch.Tensor
     source: str
     sha256: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """Which classes the model was trained on: (C,) bool."""
+        return self.own >= 0
 
 
 def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = None) -> CandidateClasses:
@@ -64,10 +70,10 @@ def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = 
     else:
         classes = align(classes, checkpoint.classes.attributes)
         warnings = table_notes(classes, checkpoint.classes)
-    trained = {class_key(name) for name in checkpoint.seen}
-    seen = torch.tensor([class_key(name) in trained for name in classes.names])
+    position = {class_key(name): place for place, name in enumerate(checkpoint.trained_names)}
+    own = torch.tensor([position.get(class_key(name), -1) for name in classes.names])
     prototypes = torch.from_numpy(classes.values)
-    return CandidateClasses(classes.names, prototypes, seen, classes.source, classes.sha256, warnings)
+    return CandidateClasses(classes.names, prototypes, own, classes.source, classes.sha256, warnings)
 
 
 class _Scored(NamedTuple):
@@ -245,9 +251,9 @@ class Predictor:
     ) -> Iterator[_Scored]:
         """Yield the best candidates of each photo. features: (N, D); keys: (N,), sha256 of the photos."""
         calibration = self.calibration
-        scores = score_rows(
-            self.checkpoint.model, features, candidates.prototypes, self.inference, seed=seed, keys=keys
-        )
+        model = self.checkpoint.model
+        kinds = model.kinds(candidates.own)
+        scores = score_rows(model, features, candidates.prototypes, self.inference, seed=seed, keys=keys, kinds=kinds)
         scores = calibration.apply(scores, candidates.seen)
         probabilities = (scores / calibration.temperature).softmax(-1)
         best, chosen = rank(scores, top_k)
