@@ -124,6 +124,7 @@ an answer.
 
 Per class: {", ".join(f"{entry.name} {100 * entry.accuracy:.0f}" for entry in report.per_class)}.
 {_comparison(methods)}
+{(HERE / "rows" / "agreement.md").read_text(encoding="utf-8")}
 ## Limits
 
 * It always answers with one of the given classes, also for a photo of something else. With `--reject` it still answers
