@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from .terminal import console
 if TYPE_CHECKING:
     from ..checkpoint.model_file import Checkpoint
     from ..data.datasets.dataset import Dataset, FeaturedDataset
+    from ..data.findings import Finding
 
 
 def open_dataset(
@@ -19,11 +21,18 @@ def open_dataset(
     images: Path | None,
     data_root: Path | None,
     missing: str,
+    rescale_rows: bool = False,
     seed: int = 0,
     write_split: bool = True,
 ) -> Dataset:
-    """Open a dataset and print its notes. The parameters are those of `data.datasets.open.open_dataset`."""
+    """Open and check a dataset, and print its notes and warnings.
+
+    The parameters are those of `data.datasets.open.open_dataset`; rescale_rows converts rows of the class table that
+    are on another scale. Raises `InputFileError` for errors.
+    """
+    from ..data.datasets.inspect import inspect_dataset, rescaled
     from ..data.datasets.open import open_dataset as read
+    from ..data.findings import WARNING, raise_first_error
 
     opened = read(
         dataset,
@@ -36,7 +45,22 @@ def open_dataset(
     )
     for text in opened.notes:
         console.note(text)
+    if rescale_rows:
+        opened, findings = rescaled(opened)
+        print_findings(findings)
+    findings = inspect_dataset(opened, column_rank=WARNING)
+    print_findings(findings)
+    raise_first_error(findings, opened.classes.source)
     return opened
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print warnings and notes; errors are raised by `raise_first_error`."""
+    for finding in findings:
+        if finding.rank == "warning":
+            console.warn(finding.sentence)
+        elif finding.rank == "note":
+            console.note(finding.sentence)
 
 
 def extract_features(
@@ -76,6 +100,7 @@ def open_with_features(
     images: Path | None,
     data_root: Path | None,
     missing: str,
+    rescale_rows: bool = False,
     seed: int = 0,
     backbone: str,
     weights: Path | None,
@@ -83,8 +108,16 @@ def open_with_features(
     precision: str,
     tokens: bool = False,
 ) -> FeaturedDataset:
-    """Open a dataset, print its notes, and extract the features that it lacks."""
-    opened = open_dataset(dataset, features=features, images=images, data_root=data_root, missing=missing, seed=seed)
+    """Open and check a dataset, and extract the features that it lacks."""
+    opened = open_dataset(
+        dataset,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        rescale_rows=rescale_rows,
+        seed=seed,
+    )
     return extract_features(
         opened, backbone=backbone, weights=weights, device=device, precision=precision, tokens=tokens
     )
@@ -98,15 +131,24 @@ def open_with_model(
     images: Path | None,
     data_root: Path | None,
     missing: str,
+    rescale_rows: bool = False,
     weights: Path | None,
     device: str,
     precision: str,
 ) -> tuple[Checkpoint, FeaturedDataset]:
     """Open a dataset and a model (default: `DATASET.safetensors`), and extract features as the model needs them."""
     from ..checkpoint.model_file import load_checkpoint
+    from ..data.datasets.inspect import compare_tables
+    from ..data.findings import raise_first_error
+    from ..pipeline.evaluate.evaluate import refuse_leaks
 
-    opened = open_dataset(dataset, features=features, images=images, data_root=data_root, missing=missing)
-    checkpoint = load_checkpoint(model or f"{opened.name}.safetensors")
-    return checkpoint, extract_features(
-        opened, checkpoint=checkpoint, weights=weights, device=device, precision=precision
+    opened = open_dataset(
+        dataset, features=features, images=images, data_root=data_root, missing=missing, rescale_rows=rescale_rows
     )
+    checkpoint = load_checkpoint(model or f"{opened.name}.safetensors")
+    featured = extract_features(opened, checkpoint=checkpoint, weights=weights, device=device, precision=precision)
+    refuse_leaks(checkpoint, featured)
+    findings = compare_tables(featured, checkpoint.classes)
+    print_findings(findings)
+    raise_first_error(findings, featured.classes.source)
+    return checkpoint, featured

@@ -117,6 +117,12 @@ MissingOption = Annotated[
         callback=one_of("error", "mean"),
     ),
 ]
+RescaleOption = Annotated[
+    bool,
+    typer.Option(
+        "--rescale-rows", help="Convert rows of the class table that are on another scale than the others, with a note."
+    ),
+]
 RuleOption = Annotated[
     str | None,
     typer.Option(

@@ -18,7 +18,8 @@ from PIL import Image
 from revcd_cli.backbones.weights import load_weights, read_state_dict
 from revcd_cli.checkpoint.model_file import load_checkpoint, read_class_table
 from revcd_cli.data.classes.attributes import align, read_attribute_csv
-from revcd_cli.data.classes.table_notes import table_notes
+from revcd_cli.data.classes.scale import column_findings, rescale_rows
+from revcd_cli.data.classes.table_findings import table_findings
 from revcd_cli.data.datasets.benchmarks import read_benchmark
 from revcd_cli.data.datasets.folder import read_images_csv
 from revcd_cli.data.features.files import read_features
@@ -71,7 +72,9 @@ def class_table(data: bytes, folder: Path, number: int) -> object:
     path.write_bytes(data)
     table = read_attribute_csv(path, missing=("error", "mean")[number % 2])
     assert table.values.shape == (len(table.names), len(table.attributes)) and np.isfinite(table.values).all()
-    table_notes(table, table)
+    table_findings(table, table)
+    column_findings(table)
+    rescale_rows(table)
     align(table, [f"trait {k}" for k in range(samples.ATTRIBUTES)])
     return table
 

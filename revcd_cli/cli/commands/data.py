@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import DataRootOption, FeaturesOption, JsonOption, MissingOption
+from ..options import DataRootOption, FeaturesOption, JsonOption, MissingOption, RescaleOption
 from ..terminal import console
 
 app = typer.Typer(
@@ -105,19 +105,26 @@ def check(
     features: FeaturesOption = None,
     data_root: DataRootOption = None,
     missing: MissingOption = "error",
+    rescale_rows: RescaleOption = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if there are warnings.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a class table, feature file or dataset, and print its contents and possible problems.
+    """Check a class table, feature file or dataset, and print its contents and problems.
 
-    The exit code is 4 if other commands would report an error for it.
+    An error is what other commands refuse, a warning what may give wrong answers, a note what revcd decided. The exit
+    code is 4 for errors; with --strict it is 3 for warnings.
 
     \b
     revcd data check my_classes.csv --model animals
     revcd data check awa2
     """
+    from ...data.findings import ERROR, of_rank
+    from ...errors import InputFileError
     from ...pipeline.tables.check import check_input
 
-    report = check_input(source, model=model, data_root=data_root, features=features, missing=missing)
+    report = check_input(
+        source, model=model, data_root=data_root, features=features, missing=missing, rescale=rescale_rows
+    )
     if as_json:
         console.result_json(report.to_dict())
     else:
@@ -129,7 +136,10 @@ def check(
             console.warn(warning)
     if report.error is not None:
         console.fail(report.error)
-        raise typer.Exit(report.error.exit_code)
+    for finding in of_rank(report.findings, ERROR):
+        console.fail(InputFileError(report.source, finding.text, hint=finding.hint or None))
+    if code := report.exit_code(strict=strict):
+        raise typer.Exit(code)
 
 
 def _show(value: Any) -> str:

@@ -22,6 +22,7 @@ from ..options import (
     OutputOption,
     OverwriteOption,
     PrecisionOption,
+    RescaleOption,
     RuleOption,
     WeightsOption,
     WorkersOption,
@@ -66,6 +67,7 @@ def predict(
     model: ModelOption = "animals",
     classes: ClassesOption = None,
     missing: MissingOption = "error",
+    rescale_rows: RescaleOption = False,
     top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes to report per photo.")] = 5,
     output: OutputOption = None,
     output_format: FormatOption = None,
@@ -111,7 +113,9 @@ def predict(
     from ...pipeline.predict.predictor import Predictor
 
     predictor = Predictor.from_checkpoint(model, weights=weights, device=device, precision=precision, rule=rule)
-    candidates = predictor.candidates(table)
+    candidates = predictor.candidates(table, rescale=rescale_rows)
+    for text in candidates.notes:
+        console.note(text)
     for warning in candidates.warnings:
         console.warn(warning)
     _introduce(predictor, candidates, batch_size)

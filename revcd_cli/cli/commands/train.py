@@ -20,6 +20,7 @@ from ..options import (
     MissingOption,
     OverwriteOption,
     PrecisionOption,
+    RescaleOption,
     SeedOption,
     WeightsOption,
     expand,
@@ -64,6 +65,7 @@ def train(
     images: ImageRootOption = None,
     data_root: DataRootOption = None,
     missing: MissingOption = "error",
+    rescale_rows: RescaleOption = False,
     backbone: BackboneOption = "auto",
     weights: WeightsOption = None,
     config: ConfigOption = None,
@@ -107,6 +109,7 @@ def train(
         images=images,
         seed=seed,
         missing=missing,
+        rescale_rows=rescale_rows,
         write_split=not dry_run,
     )
     _introduce(opened)

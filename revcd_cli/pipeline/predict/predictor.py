@@ -18,7 +18,9 @@ from ...checkpoint.calibration import Calibration
 from ...checkpoint.model_file import Checkpoint, load_checkpoint
 from ...config import InferenceConfig
 from ...data.classes.attributes import ClassAttributes, align, class_key, read_attribute_csv
-from ...data.classes.table_notes import table_notes
+from ...data.classes.scale import rescale_rows
+from ...data.classes.table_findings import table_findings
+from ...data.findings import NOTE, WARNING, of_rank, raise_first_error
 from ...data.photos.images import ImageFailure
 from ...data.photos.sources import count_sources, iter_sources
 from ...errors import UsageError
@@ -51,6 +53,7 @@ class CandidateClasses:
     source: str
     sha256: str
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was mended
 
     @property
     def seen(self) -> torch.Tensor:
@@ -58,22 +61,33 @@ class CandidateClasses:
         return self.own >= 0
 
 
-def candidate_classes(checkpoint: Checkpoint, classes: ClassAttributes | None = None) -> CandidateClasses:
+def candidate_classes(
+    checkpoint: Checkpoint, classes: ClassAttributes | None = None, *, rescale: bool = False
+) -> CandidateClasses:
     """Return the classes of the model, or those of a table, with its attributes matched to the model by name.
 
-    A class is seen if the model was trained on photos of a class with its name. Raises `InputFileError` if attributes
-    are missing or unknown.
+    A class is seen if the model was trained on photos of a class with its name. rescale: convert rows on another scale
+    than the model's table. Raises `InputFileError` if attributes are missing or unknown, or for rows or columns on
+    another scale.
     """
-    warnings: tuple[str, ...] = ()
+    warnings: list[str] = []
+    notes: list[str] = []
     if classes is None:
         classes = replace(checkpoint.classes, source=f"model {checkpoint.name}")
     else:
         classes = align(classes, checkpoint.classes.attributes)
-        warnings = table_notes(classes, checkpoint.classes)
+        if rescale:
+            classes, notes = rescale_rows(classes, checkpoint.classes)
+        findings = table_findings(classes, checkpoint.classes)
+        raise_first_error(findings, classes.source)
+        warnings = [finding.sentence for finding in of_rank(findings, WARNING)]
+        notes += [finding.text for finding in of_rank(findings, NOTE)]
     position = {class_key(name): place for place, name in enumerate(checkpoint.trained_names)}
     own = torch.tensor([position.get(class_key(name), -1) for name in classes.names])
     prototypes = torch.from_numpy(classes.values)
-    return CandidateClasses(classes.names, prototypes, own, classes.source, classes.sha256, warnings)
+    return CandidateClasses(
+        classes.names, prototypes, own, classes.source, classes.sha256, tuple(warnings), tuple(notes)
+    )
 
 
 class _Scored(NamedTuple):
@@ -194,13 +208,15 @@ class Predictor:
         finally:
             photos.close()
 
-    def candidates(self, classes: str | Path | ClassAttributes | CandidateClasses | None = None) -> CandidateClasses:
+    def candidates(
+        self, classes: str | Path | ClassAttributes | CandidateClasses | None = None, *, rescale: bool = False
+    ) -> CandidateClasses:
         """Return the candidate classes, see `candidate_classes`. classes: as for `stream`."""
         if isinstance(classes, CandidateClasses):
             return classes
         if isinstance(classes, str | Path):
             classes = read_attribute_csv(Path(classes))
-        return candidate_classes(self.checkpoint, classes)
+        return candidate_classes(self.checkpoint, classes, rescale=rescale)
 
     def descriptions(self, candidates: CandidateClasses) -> CandidateDescriptions:
         """Return the descriptions of the candidates, with which generated attributes are compared."""

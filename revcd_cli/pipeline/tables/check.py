@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,16 +11,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...checkpoint.model_file import load_checkpoint
-from ...data.classes.attributes import read_attribute_csv
-from ...data.classes.table_notes import table_notes
+from ...data.classes.attributes import ClassAttributes, read_attribute_csv
+from ...data.classes.scale import column_findings, rescale_rows
+from ...data.classes.table_findings import table_findings
 from ...data.datasets.dataset import Dataset, FeaturedDataset
+from ...data.datasets.inspect import inspect_dataset, rescaled
 from ...data.datasets.open import open_dataset
 from ...data.datasets.registry import SPLITS_FILE, find_benchmark
 from ...data.features.files import SUFFIXES, read_features
+from ...data.findings import ERROR, NOTE, RANKS, WARNING, Finding, of_rank
 from ...errors import InputFileError, UsageError
 from .describe import compare_with_model, counted, describe_table, identical_rows, span
-
-_FEW_PHOTOS = 10  # of a seen class; training balances classes, but overfits to so few photos
 
 Found = TypeVar("Found")
 
@@ -32,20 +33,44 @@ class CheckReport:
     source: str
     kind: str  # "class table", "dataset" or "features"
     facts: dict[str, Any]
-    error: InputFileError | None = None  # why commands refuse it
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()  # decisions of the reader
+    error: InputFileError | None = None  # why the reader refuses it
+    findings: tuple[Finding, ...] = ()  # errors first, then warnings and notes
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Why commands refuse the input."""
+        own = () if self.error is None else (str(self.error),)
+        return (*own, *(finding.sentence for finding in of_rank(self.findings, ERROR)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(finding.sentence for finding in of_rank(self.findings, WARNING))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was mended, and decisions of the reader."""
+        return tuple(finding.sentence for finding in of_rank(self.findings, NOTE))
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """Return 4 for errors, with `strict` 3 for warnings, and 0 otherwise."""
+        return 4 if self.errors else 3 if strict and self.warnings else 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "source": self.source,
             "kind": self.kind,
-            "valid": self.error is None,
-            "error": None if self.error is None else str(self.error),
-            "warnings": list(self.warnings),
-            "notes": list(self.notes),
+            "valid": not self.errors,
+            "error": self.errors[0] if self.errors else None,
+            "counts": {"error": len(self.errors), "warning": len(self.warnings), "note": len(self.notes)},
+            "findings": [finding.to_dict() for finding in self.all_findings()],
             **self.facts,
         }
+
+    def all_findings(self) -> tuple[Finding, ...]:
+        """The findings, and the error of the reader as the first of them."""
+        if self.error is None:
+            return self.findings
+        return (Finding(ERROR, "invalid file", self.error.message, self.error.hint or ""), *self.findings)
 
 
 def check_input(
@@ -55,11 +80,13 @@ def check_input(
     data_root: Path | None = None,
     features: str | None = None,
     missing: str = "error",
+    rescale: bool = False,
     seed: int = 0,
 ) -> CheckReport:
     """Open a class table, a feature file, a dataset folder or a benchmark, and report on it.
 
-    model: compare a class table with the attributes of this model. An invalid file gives a report with an `error`.
+    model: compare a class table with the attributes of this model. rescale: as `--rescale-rows` of other commands. An
+    invalid file gives a report with an `error`.
     Raises `UsageError` for an input of another kind.
     """
     path = Path(source).expanduser()
@@ -70,9 +97,9 @@ def check_input(
     if model is not None and (is_dataset or suffix != ".csv"):
         raise UsageError("--model compares class tables (.csv) only.")
     if is_dataset:
-        kind, check = "dataset", lambda: _check_dataset(source, data_root, features, missing, seed)
+        kind, check = "dataset", lambda: _check_dataset(source, data_root, features, missing, rescale, seed)
     elif suffix == ".csv":
-        kind, check = "class table", lambda: _check_table(path, model, missing)
+        kind, check = "class table", lambda: _check_table(path, model, missing, rescale)
     elif suffix in SUFFIXES:
         kind, check = "features", lambda: _check_features(path)
     else:
@@ -86,27 +113,50 @@ def check_input(
         return CheckReport(source, kind, {}, error)
 
 
-def _check_table(path: Path, model: str | None, missing: str) -> CheckReport:
+def _check_table(path: Path, model: str | None, missing: str, rescale: bool) -> CheckReport:
     table, error = _despite_holes(lambda how: read_attribute_csv(path, missing=how), missing)
-    facts, warnings = describe_table(table), table_notes(table)
-    if model is not None:
-        checkpoint = load_checkpoint(model)
-        try:
-            more_facts, aligned = compare_with_model(table, checkpoint)
-            facts |= more_facts
-            warnings = table_notes(aligned, checkpoint.classes)
-        except InputFileError as mismatch:
-            error = error or mismatch
-    return CheckReport(str(path), "class table", facts, error, warnings)
+    facts = describe_table(table)
+    if model is None:
+        return CheckReport(str(path), "class table", facts, error, _ranked(_own_findings(table, rescale)))
+    checkpoint = load_checkpoint(model)
+    try:
+        more_facts, aligned = compare_with_model(table, checkpoint)
+    except InputFileError as mismatch:
+        return CheckReport(str(path), "class table", facts, error or mismatch, _ranked(_own_findings(table, rescale)))
+    findings = []
+    if rescale:
+        aligned, notes = rescale_rows(aligned, checkpoint.classes)
+        findings = [Finding(NOTE, "rescaled", note) for note in notes]
+    findings += table_findings(aligned, checkpoint.classes)
+    return CheckReport(str(path), "class table", facts | more_facts, error, _ranked(findings))
 
 
-def _check_dataset(source: str, data_root: Path | None, features: str | None, missing: str, seed: int) -> CheckReport:
+def _own_findings(table: ClassAttributes, rescale: bool) -> list[Finding]:
+    """Return the findings about a table by itself."""
+    notes: list[str] = []
+    if rescale:
+        table, notes = rescale_rows(table)
+    findings = [Finding(NOTE, "rescaled", note) for note in notes]
+    return [*findings, *table_findings(table), *column_findings(table)]
+
+
+def _ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: RANKS.index(finding.rank)))
+
+
+def _check_dataset(
+    source: str, data_root: Path | None, features: str | None, missing: str, rescale: bool, seed: int
+) -> CheckReport:
     def read(how: str) -> Dataset:
         return open_dataset(source, data_root=data_root, features=features, seed=seed, missing=how, write_split=False)
 
     dataset, error = _despite_holes(read, missing)
     names, labels, split = dataset.classes.names, dataset.labels, dataset.split
-    facts, warnings = describe_table(dataset.classes), list(table_notes(dataset.classes))
+    facts = describe_table(dataset.classes)
+    findings: list[Finding] = []
+    if rescale:
+        dataset, findings = rescaled(dataset)
+    findings += inspect_dataset(dataset)
     per_class = np.bincount(labels, minlength=len(names))
     facts |= {
         "seen_classes": len(dataset.seen),
@@ -118,19 +168,16 @@ def _check_dataset(source: str, data_root: Path | None, features: str | None, mi
     if isinstance(dataset, FeaturedDataset):
         used = np.sort(np.concatenate([rows for _, rows in split.parts()]))
         facts["width"] = dataset.features.shape[1]
-        warnings += _feature_warnings(dataset.features[used], [dataset.paths[row] for row in used])
+        findings += _feature_findings(dataset.features[used], [dataset.paths[row] for row in used])
         facts["backbone"] = dataset.backbone.tag
     elif dataset.images_root is not None:
         absent = [name for name in dataset.paths if name and not (dataset.images_root / name).is_file()]
         if absent:
-            warnings.append(counted(f"photos that are not in {dataset.images_root}", absent))
-    to_train = np.bincount(labels[split.trainval], minlength=len(names))
-    few = [names[row] for row in dataset.seen if to_train[row] < _FEW_PHOTOS]
-    if few:
-        warnings.append(counted(f"seen classes with fewer than {_FEW_PHOTOS} photos to train on", few))
-    if not len(split.test_unseen):
-        warnings.append("no unseen class has photos, so U and H cannot be measured")
-    return CheckReport(source, "dataset", facts, error, tuple(warnings), dataset.notes if error is None else ())
+            text = counted(f"photos that are not in {dataset.images_root}", absent)
+            findings.append(Finding(WARNING, "missing photos", text, items=tuple(absent)))
+    if error is None:
+        findings += [Finding(NOTE, "reader", note) for note in dataset.notes]
+    return CheckReport(source, "dataset", facts, error, _ranked(findings))
 
 
 def _check_features(path: Path) -> CheckReport:
@@ -145,11 +192,12 @@ def _check_features(path: Path) -> CheckReport:
         "precision": found.backbone.precision,
     }
     there = np.flatnonzero(found.ok)
-    warnings = _feature_warnings(found.features[there], [found.paths[row] for row in there])
+    findings = _feature_findings(found.features[there], [found.paths[row] for row in there])
     failed = [found.paths[row] for row in np.flatnonzero(~found.ok)]
     if failed:
-        warnings.insert(0, counted("photos without features", failed))
-    return CheckReport(str(path), "features", facts, None, tuple(warnings))
+        text = counted("photos without features", failed)
+        findings.insert(0, Finding(WARNING, "failed photos", text, items=tuple(failed)))
+    return CheckReport(str(path), "features", facts, None, tuple(findings))
 
 
 def _despite_holes(read: Callable[[str], Found], missing: str) -> tuple[Found, InputFileError | None]:
@@ -165,17 +213,19 @@ def _despite_holes(read: Callable[[str], Found], missing: str) -> tuple[Found, I
             raise error from None
 
 
-def _feature_warnings(features: np.ndarray, paths: Sequence[str]) -> list[str]:
-    warnings = []
+def _feature_findings(features: np.ndarray, paths: Sequence[str]) -> list[Finding]:
+    findings = []
     zero = [_photo(paths, row) for row in np.flatnonzero(~features.any(axis=1)).tolist()]
     if zero:
-        warnings.append(counted("features that are all zeros", zero))
+        text = counted("features that are all zeros", zero)
+        findings.append(Finding(WARNING, "zero features", text, items=tuple(zero)))
     repeats = [
         f"{_photo(paths, row)} = {_photo(paths, first)}" for first, *rest in identical_rows(features) for row in rest
     ]
     if repeats:
-        warnings.append(counted("features that repeat another one exactly", repeats))
-    return warnings
+        text = counted("features that repeat another one exactly", repeats)
+        findings.append(Finding(WARNING, "equal features", text, items=tuple(repeats)))
+    return findings
 
 
 def _photo(paths: Sequence[str], row: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...data.classes.attributes import ClassAttributes, align, class_key
 from ...data.classes.similarity import OnTile, closest_pairs, nearest, similarity_order, unit_rows
-from ...data.classes.table_notes import table_notes
+from ...data.classes.table_findings import table_findings
 from ...version import __version__
 from .advice import next_steps, pair_advice
 from .description_space import DescriptionSpace, own_units, spreads, varies
@@ -50,7 +50,7 @@ def suggest(
     attributes of the table are not those of the model.
     """
     classes = table if known is None else align(table, known.classes.attributes)
-    warnings = table_notes(classes, known.classes if known else None)
+    warnings = tuple(each.sentence for each in table_findings(classes, known.classes if known else None))
     prepared = _prepare(classes, known)
     document = {
         "revcd": __version__,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from revcd_cli.data.classes.attributes import ClassAttributes, align, class_key, read_attribute_csv
-from revcd_cli.data.classes.table_notes import table_notes
+from revcd_cli.data.classes.table_findings import table_findings
 from revcd_cli.errors import InputFileError
 
 TABLE = "class,stripes,hooves\nzebra,0.9,1\nokapi,0.5,1\n"
@@ -239,8 +239,8 @@ def test_an_equal_number_of_other_attributes_is_refused_and_ten_are_listed():  #
         align(table([[0.0] * 12]), [f"other {column}" for column in range(12)])
 
 
-def test_a_regular_table_has_no_notes():
-    assert table_notes(table([[0.9, 1], [0.5, 1]])) == ()
+def test_a_regular_table_has_no_findings():
+    assert table_findings(table([[0.9, 1], [0.5, 1]])) == []
 
 
 @pytest.mark.parametrize(
@@ -252,21 +252,15 @@ def test_a_regular_table_has_no_notes():
         ([[1, 2]], "one class"),  # 65
     ],
 )
-def test_unusual_tables_have_notes(values, says):
-    (note,) = table_notes(table(values))
-    assert says in note
+def test_unusual_tables_have_a_warning(values, says):
+    (finding,) = table_findings(table(values))
+    assert finding.rank == "warning" and says in finding.text
 
 
-def test_another_scale_than_that_of_the_model_has_a_note():  # 64
+def test_a_class_described_differently_than_in_the_model_has_a_warning():  # 67
     known = table([[0.1, 0.9], [0.8, 0.2]])
-    (note,) = table_notes(table([[10, 90], [80, 20]], "xy"), known)
-    assert "10 to 90" in note and "0.1 to 0.9" in note
-
-
-def test_a_class_described_differently_than_in_the_model_has_a_note():  # 67
-    known = table([[0.1, 0.9], [0.8, 0.2]])
-    (note,) = table_notes(table([[0.1, 0.9], [0.7, 0.3]]), known)
-    assert note.startswith('"b": described differently')
+    (finding,) = table_findings(table([[0.1, 0.9], [0.7, 0.3]]), known)
+    assert finding.rank == "warning" and finding.text.startswith('"b": described differently')
 
 
 def test_the_real_animals_table_is_read(shared_data):

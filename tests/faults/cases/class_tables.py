@@ -148,6 +148,19 @@ def scaled(factor: float) -> Callable[[Lines], None]:
     return change
 
 
+def one_row(convert: Callable[[float], float]) -> Callable[[Lines], None]:
+    """Return a change of the values of the first class only."""
+
+    def change(lines: Lines) -> None:
+        lines[1][1:] = [f"{convert(float(value)):g}" for value in lines[1][1:]]
+
+    return change
+
+
+def rescaled(content: Callable[[], str]) -> Callable[[Workspace], list[str]]:
+    return lambda workspace: [*given(content)(workspace), "--rescale-rows"]
+
+
 def reversed_values(lines: Lines) -> None:
     lines[1][1:] = lines[1][:0:-1]
 
@@ -183,7 +196,31 @@ def latin_1() -> bytes:
 PLACE = f"{TABLE}:3:4: "
 NUMBERS = {"nan": "finite", "inf": "finite", "1e400": "too large", "1_000": "not a plain number"}
 NUMBERS |= {"0x1": "not a plain number", "yes": "not a plain number", "50%": "a percentage", "\u0663": "digits"}
+OTHER_SCALES = {
+    "a hundredth of the scale": scaled(0.01),
+    "fifty times the scale": scaled(50),
+    "one row on 0 to 1": one_row(lambda value: value / 100),
+    "one row on 0 to 10": one_row(lambda value: value / 10),
+    "one row of yes and no": one_row(lambda value: float(value > 30)),
+    "one row of z-scores": one_row(lambda value: (value - 25) / 20),
+}
 FAULTS: Sequence[Fault] = (
+    *(
+        refused(64, case, changed(change), "on another scale than the model's table")
+        for case, change in OTHER_SCALES.items()
+    ),
+    *(
+        Fault(
+            64,
+            f"{case}, rescaled",
+            rescaled(changed(change)),
+            0,
+            says=("row",),
+            then=finite_answers,
+            leaves=("answers.csv",),
+        )
+        for case, change in OTHER_SCALES.items()
+    ),
     Fault(
         48,
         "missing",
@@ -236,10 +273,8 @@ FAULTS: Sequence[Fault] = (
         accepted(number, case, changed(change), *says, then=finite_answers)
         for number, case, change, *says in (
             (63, "a row of zeros", filled("nothing", "0"), "no description"),
-            (63, "a row of one value", filled("flat", "5"), "the same value"),
+            (63, "a row of one value", filled("flat", "30"), "the same value"),
             (63, "two equal rows", same_row_again("twin", 2), "the first in the table is always predicted"),
-            (64, "a hundredth of the scale", scaled(0.01), "is the scale the same?"),
-            (64, "fifty times the scale", scaled(50), "0 to 100", "is the scale the same?"),
             (65, "a single class", lambda lines: lines.__delitem__(slice(2, None)), "has one class"),
             (67, "a known class with another description", reversed_values, "described differently"),
         )

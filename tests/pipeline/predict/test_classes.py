@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from revcd_cli.data.classes.attributes import ClassAttributes, write_attribute_csv
@@ -122,7 +123,12 @@ def test_scores_are_finite_for_extreme_descriptions(
     predictor: Predictor, photos: Path, table: ClassAttributes, values: float
 ):
     row = np.full((1, len(table.attributes)), values, np.float32)
-    odd = dataclasses.replace(table, names=("odd", *table.names), values=np.vstack([row, table.values]))
+    odd = dataclasses.replace(  # not through a table, whose reader refuses values on another scale
+        predictor.candidates(table),
+        names=("odd", *table.names),
+        prototypes=torch.from_numpy(np.vstack([row, table.values])),
+        seen=torch.cat([torch.tensor([False]), predictor.candidates(table).seen]),
+    )
     for found in predictor.predict(photos, classes=odd, top_k=EVERY_CLASS + 1):
         assert all(map(math.isfinite, [*scores(found).values(), *probabilities(found).values()]))
         assert len(found.candidates) == EVERY_CLASS + 1

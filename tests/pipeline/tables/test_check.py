@@ -100,12 +100,14 @@ def test_a_table_with_the_attributes_of_the_model_has_no_warning(table: Path, mo
     assert (report.facts["seen_classes"], report.facts["unseen_classes"]) == (2, 2)
 
 
-def test_a_table_in_another_unit_has_a_warning(model: str, tmp_path: Path):
+def test_a_table_in_another_unit_than_the_models_is_an_error(model: str, tmp_path: Path):
     path = tmp_path / "percent.csv"
     path.write_text("class,wings,stripes,hooves\nzebra,0,90,80\nunicorn,10,0,80\n")
     report = check_input(str(path), model=model)
-    assert report.error is None
-    assert _warned(report, "is the scale the same?")
+    assert report.error is None  # the file itself is valid
+    assert any('The rows of "zebra", "unicorn" are on another scale' in error for error in report.errors)
+    assert (report.exit_code(), report.to_dict()["valid"]) == (4, False)
+    assert check_input(str(path), model=model, rescale=True).errors == ()
 
 
 def test_other_attributes_than_those_of_the_model_are_an_error(model: str, tmp_path: Path):
@@ -156,7 +158,7 @@ def test_a_dataset_folder_has_facts_about_its_parts(folder: Path):
     assert (report.facts["seen_classes"], report.facts["unseen_classes"]) == (2, 2)
     assert report.facts["photos_per_class"] == [1, 2]
     assert len(report.facts["split_sha256"]) == 64
-    assert _warned(report, "seen classes with fewer than 10 photos to train on (2)")
+    assert _warned(report, "Seen classes with fewer than 10 photos to train on (2)")
 
 
 def test_missing_photos_of_a_dataset_give_a_warning(folder: Path):
