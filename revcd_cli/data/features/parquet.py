@@ -1,8 +1,9 @@
 """Read and write features as Parquet, one row per photo and one row group at a time.
 
 Columns: `path` (see formats/path_encoding.py for names that are not UTF-8), `status`, `reason`, `sha256` of the photo's
-bytes, and `feature`, a fixed-size list of D float32 values, null if the photo failed. The schema's metadata has, under
-the key `revcd`, the JSON of `feature_set.header`. Values hardly compress, so they are stored uncompressed; pages have
+bytes, and `feature`, a fixed-size list of D float32 values, all NaN if the photo failed. No value is null: pyarrow
+below 26 cannot read null lists of a fixed size (revcd 0.1.0 wrote them). The schema's metadata has, under the key
+`revcd`, the JSON of `feature_set.header`. Values hardly compress, so they are stored uncompressed; pages have
 checksums.
 """
 
@@ -29,14 +30,15 @@ _KEY = b"revcd"
 
 def to_table(features: FeatureSet, extra: Mapping[str, Iterable[str]] | None = None) -> pa.Table:
     """Return the rows as a table. extra: additional columns of text."""
-    failed = pa.array([status == FAILED for status in features.status], type=pa.bool_())
-    values = pa.array(np.ascontiguousarray(features.features).reshape(-1), type=pa.float32())
+    failed = np.array([status == FAILED for status in features.status], dtype=bool)
+    vectors = np.where(failed[:, None], np.float32(np.nan), features.features)
+    values = pa.array(np.ascontiguousarray(vectors).reshape(-1), type=pa.float32())
     columns: dict[str, pa.Array] = {
         "path": pa.array(map(encode_path, features.paths), type=pa.string()),
         "status": pa.array(features.status, type=pa.string()),
         "reason": pa.array(features.reason, type=pa.string()),
         "sha256": pa.array(features.sha256, type=pa.string()),
-        "feature": pa.FixedSizeListArray.from_arrays(values, features.backbone.feature_dim, mask=failed),
+        "feature": pa.FixedSizeListArray.from_arrays(values, features.backbone.feature_dim),
     }
     for name, texts in (extra or {}).items():
         columns[name] = pa.array(map(encode_path, texts), type=pa.string())
@@ -99,16 +101,17 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:
 
 
 def read_group(path: Path, file: pq.ParquetFile, number: int, out: np.ndarray) -> pa.Table:
-    """Read the features of one row group into `out` (n, D), with NaN for null, and return its table."""
+    """Read the features of one row group into `out` (n, D), with NaN for failed photos, and return its table."""
     table = file.read_row_group(number)
     feature = table["feature"].combine_chunks()
     present = np.asarray(feature.is_valid())
     values = feature.flatten()  # of the rows that are not null
     ok = np.array(table["status"]) != FAILED
-    if values.null_count or any(table[name].null_count for name in _TEXT) or (present != ok).any():
+    if values.null_count or any(table[name].null_count for name in _TEXT) or not present[ok].all():
         raise InputFileError(path, "has missing values; only the features of failed photos may be missing.")
     out[:] = np.nan
     out[present] = values.to_numpy().reshape(-1, out.shape[1])
+    out[~ok] = np.nan
     return table
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
@@ -15,6 +16,7 @@ from revcd_cli.errors import InputFileError, RevcdError, UsageError
 from tests.makers.feature_files import BACKBONE, BLOCKS, PATHS, REFUSED, VALUES, make
 
 SUFFIXES = (".parquet", ".npz", ".mat")
+STATUS = [status for block in BLOCKS for status in block.status]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz"])
@@ -27,6 +29,30 @@ def test_every_row_and_the_backbone_are_read_back_from_parquet_and_npz(tmp_path:
     assert found.reason == ("", "truncated", "", "", "")
     assert found.sha256 == BLOCKS[0].sha256 + BLOCKS[1].sha256
     assert found.backbone == BACKBONE
+
+
+def test_parquet_has_no_null_so_that_every_version_of_pyarrow_and_pandas_read_it(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    write_features(tmp_path / "f.parquet", BLOCKS)
+    table = pq.read_table(tmp_path / "f.parquet")
+    assert [column.null_count for column in table.columns] == [0] * table.num_columns
+    frame = pandas.read_parquet(tmp_path / "f.parquet")
+    np.testing.assert_array_equal(np.stack(frame["feature"]), VALUES)
+    assert frame["status"].tolist() == ["ok", "failed", "ok", "ok", "ok"]
+
+
+def test_parquet_with_null_for_a_failed_photo_is_read_too(tmp_path: Path) -> None:  # revcd 0.1.0 wrote it
+    write_features(tmp_path / "f.parquet", BLOCKS)
+    table = pq.read_table(tmp_path / "f.parquet")
+    vectors = [None if status == "failed" else vector for status, vector in zip(STATUS, VALUES.tolist(), strict=True)]
+    column = pa.array(vectors, type=table.schema.field("feature").type)
+    table = table.set_column(table.schema.get_field_index("feature"), table.schema.field("feature"), column)
+    try:
+        pq.write_table(table, tmp_path / "null.parquet")
+        pq.read_table(tmp_path / "null.parquet")
+    except pa.ArrowInvalid:
+        pytest.skip("this version of pyarrow cannot read null lists of a fixed size")
+    np.testing.assert_array_equal(read_features(tmp_path / "null.parquet").features, VALUES)
 
 
 def test_mat_holds_the_same_numbers_without_the_photos_that_failed(tmp_path: Path) -> None:
@@ -73,7 +99,7 @@ def test_other_tools_can_read_the_parquet_file_and_its_backbone(tmp_path: Path) 
     write_features(tmp_path / "f.parquet", BLOCKS)
     table = pq.read_table(tmp_path / "f.parquet")
     assert table.column_names == ["path", "status", "reason", "sha256", "feature"]
-    assert table["feature"].to_pylist()[1] is None
+    assert np.isnan(table["feature"].to_pylist()[1]).all()
     header = json.loads(table.schema.metadata[b"revcd"])
     assert header["format"] == 1 and header["backbone"] == BACKBONE.to_dict()
 
