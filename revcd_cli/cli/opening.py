@@ -24,6 +24,7 @@ def open_dataset(
     rescale_rows: bool = False,
     seed: int = 0,
     write_split: bool = True,
+    known: Path | None = None,
 ) -> Dataset:
     """Open and check a dataset, and print its notes and warnings.
 
@@ -42,6 +43,7 @@ def open_dataset(
         seed=seed,
         missing=missing,
         write_split=write_split,
+        known=known,
     )
     for text in opened.notes:
         console.note(text)
@@ -107,6 +109,7 @@ def open_with_features(
     device: str,
     precision: str,
     tokens: bool = False,
+    known: Path | None = None,
 ) -> FeaturedDataset:
     """Open and check a dataset, and extract the features that it lacks."""
     opened = open_dataset(
@@ -117,6 +120,7 @@ def open_with_features(
         missing=missing,
         rescale_rows=rescale_rows,
         seed=seed,
+        known=known,
     )
     return extract_features(
         opened, backbone=backbone, weights=weights, device=device, precision=precision, tokens=tokens

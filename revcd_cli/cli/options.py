@@ -123,6 +123,15 @@ RescaleOption = Annotated[
         "--rescale-rows", help="Convert rows of the class table that are on another scale than the others, with a note."
     ),
 ]
+KnownOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV",
+        help="Classes that the backbone's own classifier knows (class,label; see `revcd classes known`).",
+        show_default="known.csv of the dataset folder, if there is one",
+        callback=expand,
+    ),
+]
 RuleOption = Annotated[
     str | None,
     typer.Option(

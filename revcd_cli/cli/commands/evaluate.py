@@ -15,6 +15,7 @@ from ..options import (
     DeviceOption,
     FeaturesOption,
     ImageRootOption,
+    KnownOption,
     MissingOption,
     OverwriteOption,
     PrecisionOption,
@@ -59,6 +60,7 @@ def evaluate(
     data_root: DataRootOption = None,
     missing: MissingOption = "error",
     rescale_rows: RescaleOption = False,
+    known: KnownOption = None,
     rule: RuleOption = None,
     baselines: BaselinesOption = False,
     methods: MethodsOption = None,
@@ -109,7 +111,7 @@ def evaluate(
         )
     else:
         refuse(
-            {"--config": config, "--set": assignments},
+            {"--config": config, "--set": assignments, "--known": known},
             "requires --baselines or --method; a trained model has its own settings.",
         )
     if comparing:
@@ -128,6 +130,7 @@ def evaluate(
             device=device,
             precision=precision,
             tokens=plan.config.encoder.tokens == "spatial",
+            known=known,
         )
         compare(plan, opened, device=device, as_json=output_format == "json")
         return

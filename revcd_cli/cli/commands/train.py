@@ -17,6 +17,7 @@ from ..options import (
     DeviceOption,
     FeaturesOption,
     ImageRootOption,
+    KnownOption,
     MissingOption,
     OverwriteOption,
     PrecisionOption,
@@ -66,6 +67,7 @@ def train(
     data_root: DataRootOption = None,
     missing: MissingOption = "error",
     rescale_rows: RescaleOption = False,
+    known: KnownOption = None,
     backbone: BackboneOption = "auto",
     weights: WeightsOption = None,
     config: ConfigOption = None,
@@ -111,6 +113,7 @@ def train(
         missing=missing,
         rescale_rows=rescale_rows,
         write_split=not dry_run,
+        known=known,
     )
     _introduce(opened)
     encoder = settings.config.encoder

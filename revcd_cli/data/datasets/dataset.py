@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ...config import BackboneRecord
-from ...errors import InputFileError, UsageError, listed
+from ...errors import InputFileError, LeakError, UsageError, listed
 from ..classes.attributes import ClassAttributes
 from ..features.feature_set import FeatureSet
+from .known import KnownClasses, KnownTable
 from .path_matching import match_paths
 from .splits import Split, check_split, split_sha256
 
@@ -36,6 +37,7 @@ class Dataset:
     notes: tuple[str, ...] = ()  # for the user
     keys: tuple[str, ...] = ()  # (N,) identify rows on every machine; random splits and hashes use them
     source: str = ""  # the file with the split
+    known_table: KnownTable | None = None  # classes that are labels of the backbone's classifier, from known.csv
 
     @functools.cached_property
     def seen(self) -> tuple[int, ...]:
@@ -54,6 +56,12 @@ class FeaturedDataset(Dataset):
 
     features: np.ndarray  # (N, D) float32; rows outside the split may be NaN
     backbone: BackboneRecord  # which computed the features
+    known: KnownClasses | None = None  # those of `known_table`, with their weights in the backbone's classifier
+
+    @functools.cached_property
+    def known_only(self) -> tuple[int, ...]:
+        """Known classes without photos in trainval; training uses pseudo features of them."""
+        return () if self.known is None else tuple(sorted(set(self.known.rows.tolist()) - set(self.seen)))
 
 
 def make_dataset(
@@ -83,6 +91,22 @@ def make_dataset(
         keys=tuple(keys),
         source=str(source),
     )
+
+
+def add_known_table(dataset: Dataset, known: KnownTable) -> Dataset:
+    """Return the dataset with known classes. Raises `LeakError` if the split tests one of them as unseen."""
+    tested = set(dataset.labels[dataset.split.test_unseen].tolist())
+    wrong = [row for row in known.rows.tolist() if row in tested]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more classes)" if len(wrong) > 1 else ""
+        raise LeakError(
+            known.path,
+            f'class "{dataset.classes.names[wrong[0]]}"{more} has photos in test_unseen, so it must not be known: the '
+            "backbone was trained on photos of its label, and U and T1 would not be of unseen classes.",
+            line=known.line(wrong[0]),
+            hint="Remove the lines of these classes, or their photos from test_unseen.",
+        )
+    return dataclasses.replace(dataset, known_table=known)
 
 
 def add_features(dataset: Dataset, features: np.ndarray, backbone: BackboneRecord) -> FeaturedDataset:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ...errors import RevcdError, UsageError, did_you_mean
 from ..features.files import read_features
-from .dataset import TABLE_FILE, Dataset, attach_features
+from .dataset import TABLE_FILE, Dataset, add_known_table, attach_features
 from .folder import read_folder
+from .known import KNOWN_FILE, read_known_csv
 from .registry import BENCHMARKS, SPLITS_FILE, Benchmark, data_roots, find_benchmark, find_folder, where_to_put
 
 
@@ -20,12 +21,14 @@ def open_dataset(
     seed: int = 0,
     missing: str = "error",
     write_split: bool = True,
+    known: Path | None = None,
 ) -> Dataset:
     """Open a benchmark by name, or a folder: the xlsa17 layout, or a class table with photos.
 
     features: a feature file, for xlsa17 also the name of one next to the splits; without it, features may have to be
     extracted from `images_root`. images: the folder to which paths of photos are relative. seed: for the split of a
-    folder that has none; it is then written, unless `write_split` is False. missing: see `read_attribute_csv`.
+    folder that has none; it is then written, unless `write_split` is False. missing: see `read_attribute_csv`. known: a
+    file of known classes (see `datasets.known`); without it, `known.csv` in the folder is read if there is one.
 
     Raises `UsageError` for an unknown name, `RevcdError` for a benchmark whose files are not on this machine, and
     `InputFileError` for invalid files.
@@ -46,16 +49,24 @@ def open_dataset(
         from .benchmarks import read_benchmark  # imports scipy, which is slow
 
         name = benchmark.name if benchmark else folder.resolve().name
-        return read_benchmark(folder, name=name, features=features, images=images)
+        return _with_known(read_benchmark(folder, name=name, features=features, images=images), folder, known)
     if not (folder / TABLE_FILE).is_file():
         raise UsageError(
             f"{folder}: holds neither {TABLE_FILE} nor {SPLITS_FILE}, so it is not a dataset.",
             hint=f"Your own dataset needs {TABLE_FILE} and one folder of photos per class.",
         )
     dataset = read_folder(folder, images=images, seed=seed, missing=missing, write_split=write_split)
+    dataset = _with_known(dataset, folder, known)
     if features is None:
         return dataset
     return attach_features(dataset, read_features(Path(features)))
+
+
+def _with_known(dataset: Dataset, folder: Path, known: Path | None) -> Dataset:
+    """Return the dataset with the known classes of a file, by default `known.csv` of its folder."""
+    if known is None and not (folder / KNOWN_FILE).is_file():
+        return dataset
+    return add_known_table(dataset, read_known_csv(known or folder / KNOWN_FILE, dataset.classes))
 
 
 def _benchmark_folder(benchmark: Benchmark, data_root: Path | None) -> Path:

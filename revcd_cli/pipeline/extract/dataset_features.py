@@ -22,6 +22,7 @@ from ...data.datasets.dataset import Dataset, FeaturedDataset, attach_features
 from ...data.features.files import read_features
 from ...data.photos.image_source import ImageSource, file_source
 from ...errors import RevcdError
+from ..known_classes.resolve import with_known_classes
 from .extract import OnProgress, extract_sources
 
 # Reasons of failures that may not recur although the photo has not changed.
@@ -47,14 +48,14 @@ def with_features(
 ) -> FeaturedDataset:
     """Return the dataset with features: its own, or those of this backbone, cached or extracted now.
 
-    tokens: extract spatial tokens instead of pooled vectors.
+    tokens: extract spatial tokens instead of pooled vectors. The labels of known classes are looked up, too.
     """
-    if isinstance(dataset, FeaturedDataset):
-        return dataset
-    load = functools.partial(
-        load_backbone, backbone, weights=weights, device=device, precision=precision, tokens=tokens
-    )
-    return _extracted(dataset, load, on_progress, on_note, on_detail)
+    if not isinstance(dataset, FeaturedDataset):
+        load = functools.partial(
+            load_backbone, backbone, weights=weights, device=device, precision=precision, tokens=tokens
+        )
+        dataset = _extracted(dataset, load, on_progress, on_note, on_detail)
+    return with_known_classes(dataset, weights=weights, on_note=on_note)
 
 
 def with_recorded_features(

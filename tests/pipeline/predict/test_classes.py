@@ -127,7 +127,7 @@ def test_scores_are_finite_for_extreme_descriptions(
         predictor.candidates(table),
         names=("odd", *table.names),
         prototypes=torch.from_numpy(np.vstack([row, table.values])),
-        seen=torch.cat([torch.tensor([False]), predictor.candidates(table).seen]),
+        own=torch.cat([torch.tensor([-1]), predictor.candidates(table).own]),
     )
     for found in predictor.predict(photos, classes=odd, top_k=EVERY_CLASS + 1):
         assert all(map(math.isfinite, [*scores(found).values(), *probabilities(found).values()]))

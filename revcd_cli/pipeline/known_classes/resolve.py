@@ -1,0 +1,70 @@
+"""Look up the labels of a dataset's known classes in the classifier of the backbone that computed its features."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ...backbones.classifier import Classifier, load_classifier, why_no_classifier
+from ...data.datasets.dataset import FeaturedDataset
+from ...data.datasets.known import KnownClasses, KnownTable
+from ...errors import InputFileError, UsageError
+
+
+def with_known_classes(
+    dataset: FeaturedDataset, *, weights: Path | None = None, on_note: Callable[[str], None] | None = None
+) -> FeaturedDataset:
+    """Return the dataset with the classifier's weights of the known classes in its `known_table`.
+
+    weights: the user's file of the backbone's weights. Features that revcd did not extract have no classifier: then a
+    note says that known classes are not used. Raises `InputFileError` with the line of a label that does not exist.
+    """
+    if dataset.known_table is None or dataset.known is not None:
+        return dataset
+    note = on_note or (lambda text: None)
+    problem = why_no_classifier(dataset.backbone)
+    if problem:
+        note(f"{dataset.known_table.path}: known classes are not used: {problem}.")
+        return dataset
+    classifier = load_classifier(dataset.backbone, weights=weights)
+    resolved = dataclasses.replace(dataset, known=resolve(dataset.known_table, classifier, dataset.classes.names))
+    n_photos = len(dataset.known_table.rows) - len(resolved.known_only)
+    note(
+        f"Known classes: {len(resolved.known_only)} without photos, by the backbone's classifier "
+        f"({classifier.labels.name}); {n_photos} more have photos and a label."
+    )
+    return resolved
+
+
+def resolve(table: KnownTable, classifier: Classifier, names: tuple[str, ...]) -> KnownClasses:
+    """Return the known classes of a file with their weights. names: of the classes in the class table.
+
+    Raises `InputFileError` for a label that does not exist, and for one that stands for two classes.
+    """
+    owner: dict[int, tuple[int, int]] = {}
+    of_class: dict[int, list[int]] = {}
+    for each in table.labels:
+        try:
+            index = classifier.labels.find(each.label)
+        except UsageError as error:
+            raise InputFileError(table.path, error.message, line=each.line, column=table.label_column) from error
+        row, line = owner.setdefault(index, (each.row, each.line))
+        if row != each.row or line != each.line:
+            raise InputFileError(
+                table.path,
+                f'the label {classifier.labels.title(index)} is on line {line} (class "{names[row]}") and on line '
+                f'{each.line} (class "{names[each.row]}").',
+                line=each.line,
+                column=table.label_column,
+            )
+        of_class.setdefault(each.row, []).append(index)
+    rows = table.rows
+    return KnownClasses(
+        rows=rows,
+        labels=tuple(tuple(classifier.labels.title(index) for index in of_class[row]) for row in rows.tolist()),
+        weights=np.stack([classifier.weights[of_class[row]].mean(0) for row in rows.tolist()]),
+        written=np.isin(rows, sorted(table.written)),
+    )
