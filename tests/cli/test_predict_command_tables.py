@@ -151,7 +151,7 @@ def test_empty_cells_can_be_filled_with_the_mean(
     (tmp_path / "holes.csv").write_text("\n".join(map(",".join, lines)), **TEXT)
     assert predict(photos / "a.jpg", "--classes", tmp_path / "holes.csv", "--missing", "mean") == 0
     printed = capsys.readouterr()
-    assert "warning: 1 empty cells were filled" in printed.err
+    assert "1 empty cells were filled" in printed.err
     assert printed.out.split("\t")[1] == "raccoon"
 
 
