@@ -55,7 +55,7 @@ def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         section: {key: value for key, value in values.items() if key not in removed[section]}
         for section, values in config.items()
     }
-    kept["prototypes"] = kept.get("prototypes", {}) | {"seen": "process"}
+    kept["prototypes"] = kept.get("prototypes", {}) | {"own_share": 0.0}
     return document | {"config": kept}
 
 

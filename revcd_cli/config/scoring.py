@@ -19,9 +19,8 @@ class PrototypeConfig:
     length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
     # Variance of a class's mean photo that its description does not explain, relative to the variance that it explains
     noise: float = 0.2
-    # A seen class is represented by its own photos ("photos") or, like a class without photos, by the process
-    # ("process")
-    seen: str = "process"
+    # Weight of a seen class's own photos in its score, the rest is that of the process; 0: like a class without photos
+    own_share: float = 0.1
     relevance: float = 0.0  # prior standard deviation of the logarithm of an attribute's weight; 0: all weights are 1
     within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a scaled identity
     between_shrinkage: float = 0.3  # of the covariance of the classes' means
@@ -30,7 +29,7 @@ class PrototypeConfig:
         check_range("prototypes.components", self.components, 0)
         check_range("prototypes.length", self.length, 1e-3)
         check_range("prototypes.noise", self.noise, 1e-6)
-        check_choice("prototypes.seen", self.seen, ("photos", "process"))
+        check_range("prototypes.own_share", self.own_share, 0, 1)
         check_range("prototypes.relevance", self.relevance, 0, 10)
         check_range("prototypes.within_shrinkage", self.within_shrinkage, 0, 1)
         check_range("prototypes.between_shrinkage", self.between_shrinkage, 0, 1)

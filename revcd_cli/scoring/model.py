@@ -80,19 +80,18 @@ class ZeroShotModel(nn.Module):
 
         None if this model scores both kinds of classes alike.
         """
-        return CandidateKinds(own) if self.prototypes is not None and self.prototypes.config.seen == "photos" else None
+        return CandidateKinds(own) if self.prototypes is not None and self.prototypes.config.own_share > 0 else None
 
     @torch.inference_mode()
     def fit_units(self, x: Tensor, s: Tensor, config: InferenceConfig, rules: Sequence[str]) -> None:
         """Set the units of the scores by these rules to their spread over classes.
 
-        x: (N, D) features of some training photos; s: (C, A) raw descriptions of the training's classes, in its order.
+        x: (N, D) features of some training photos; s: (C, A) raw descriptions of their classes.
         """
         for rule in rules:
             if rule == "prototype":
                 self.prototype_unit.fill_(1)
-                kinds = CandidateKinds.trained(len(s)).to(s.device)
-                self.prototype_unit.fill_(score_unit(self._prototype_scores(x, s, kinds)))
+                self.prototype_unit.fill_(score_unit(self._prototype_scores(x, s)))
                 continue
             units = self._units(rule)
             for number in range(len(self.networks)):

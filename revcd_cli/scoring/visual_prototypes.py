@@ -127,32 +127,30 @@ class VisualPrototypes(nn.Module):
     def forward(self, x: Tensor, s: Tensor, kinds: CandidateKinds | None = None) -> Tensor:
         """Return log p(x | s) - log p(x): (B, K).
 
-        x: (B, D) raw features; s: (K, A) raw descriptions; kinds: of these classes, see `candidates`.
+        x: (B, D) raw features; s: (K, A) raw descriptions; kinds: of these classes, None: all are known by their
+        descriptions only. For a class of the training with photos the result is a weighted mean of two such log ratios,
+        by its description and by its own photos (`PrototypeConfig.own_share`).
         """
-        photos = (roots(self._pooled(x)) - self.shift) @ self.to_components  # (B, P)
-        means, variances = self.candidates(s, kinds)  # (K, P)
+        photos = self.photo_components(x)
+        scores = self._log_ratio(photos, *self.posterior(s, None if kinds is None else kinds.noise))
+        share = self.config.own_share
+        if kinds is None or share == 0:
+            return scores
+        rows = torch.nonzero((kinds.own >= 0) & (self.counts[kinds.own] > 0))[:, 0]
+        of_seen = (part[kinds.own[rows]] for part in self.own_photos())
+        by_photos = self._log_ratio(photos, *of_seen)
+        return scores.index_copy(1, rows, torch.lerp(scores[:, rows], by_photos, share))
+
+    def photo_components(self, x: Tensor) -> Tensor:
+        """Return photos in components: (B, P). x: (B, D) raw features."""
+        return (roots(self._pooled(x)) - self.shift) @ self.to_components
+
+    def _log_ratio(self, photos: Tensor, means: Tensor, variances: Tensor) -> Tensor:
+        """Return log p(photo | class) - log p(photo), (B, K), for Gaussian mean photos, means and variances (K, P)."""
         precision, plain = 1 / (1 + variances), 1 / (1 + self.between)  # with a description, and without
         # The sum of (x - m)^2 / v minus that of x^2 / v without a description, expanded so that no (B, K, P) is needed.
         distance = photos.square() @ (precision - plain).T - 2 * photos @ (means * precision).T
         return -0.5 * (distance + (means.square() * precision - (precision / plain).log()).sum(-1))
-
-    def candidates(self, s: Tensor, kinds: CandidateKinds | None = None) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of the mean photo of each candidate, by components: (K, P) each.
-
-        s: (K, A) raw descriptions. With `PrototypeConfig.seen` = "photos" a class of the training is represented by its
-        own photos, else by the process, as a class without photos. kinds: None: all are known by descriptions only.
-        """
-        if kinds is None:
-            return self.posterior(s)
-        means, variances = self.posterior(s, kinds.noise)
-        if self.config.seen != "photos":
-            return means, variances
-        has_photos = ((kinds.own >= 0) & (self.counts[kinds.own] > 0)).unsqueeze(-1)
-        of_seen = updated(*self.left_out(), self.means, self.counts)
-        return (
-            torch.where(has_photos, of_seen[0][kinds.own], means),
-            torch.where(has_photos, of_seen[1][kinds.own], variances),
-        )
 
     def posterior(self, s: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the mean photo of classes known by their descriptions: (K, P) each.
@@ -165,12 +163,17 @@ class VisualPrototypes(nn.Module):
         unknown = unknown + (self.described_noise if noise is None else noise)
         return kernel @ self.weights, (self.explained * unknown).unsqueeze(-1) * self.between
 
+    def own_photos(self) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the mean photo of each seen class by its own photos: (C, P) each."""
+        return updated(*self.left_out(), self.means, self.counts)
+
     def left_out(self) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the mean photo of each seen class, given the other classes: (C, P) each.
 
         Rasmussen & Williams 2006, Eq. 5.12.
         """
-        precision = self.inverse.diagonal().unsqueeze(-1)  # (C, 1)
+        rows = torch.arange(len(self.inverse), device=self.inverse.device)
+        precision = self.inverse[rows, rows].unsqueeze(-1)  # (C, 1)
         return self.means - self.weights / precision, self.explained / precision * self.between
 
     def _pooled(self, x: Tensor) -> Tensor:
@@ -183,8 +186,7 @@ def updated(means: Tensor, variances: Tensor, photos: Tensor, counts: Tensor) ->
 
     photos: (K, P), their means; counts: (K,), their numbers, 0 for none. The variance of a photo is 1.
     """
-    counts = counts.unsqueeze(-1)
-    shares = 1 / (1 + counts * variances)  # of the prior mean
+    shares = 1 / (1 + (counts * variances.T).T)  # of the prior mean
     return shares * means + (1 - shares) * photos, shares * variances
 
 

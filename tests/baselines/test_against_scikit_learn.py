@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import Ridge
@@ -13,6 +14,7 @@ from torch import Tensor
 from revcd_cli.baselines.preprocessing import LeastSquares, class_shares
 from revcd_cli.config import PrototypeConfig
 from revcd_cli.core.precondition import class_means, roots
+from revcd_cli.scoring.candidate_kinds import CandidateKinds
 from revcd_cli.scoring.class_kernel import directions
 from revcd_cli.scoring.visual_prototypes import VisualPrototypes
 
@@ -55,5 +57,21 @@ def test_visual_prototypes_are_a_gaussian_process_from_directions_of_description
 
     mean, variance = process.posterior(new)
     np.testing.assert_allclose(mean, expected, rtol=1e-7, atol=1e-9)
-    # The reference gives the variance of a process with prior variance 1; each component has its own.
-    np.testing.assert_allclose(variance / process.between, spread**2, rtol=1e-7, atol=1e-9)
+    # The reference gives the variance of the explained part alone, with prior variance 1.
+    explained = (spread**2 + config.noise) / (1 + config.noise)
+    np.testing.assert_allclose(variance / process.between, explained, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("shrinkage", [0.1, 0.8])
+def test_classes_with_very_many_photos_are_classified_by_linear_discriminant_analysis(shrinkage: float):
+    config = PrototypeConfig(components=6, within_shrinkage=shrinkage, own_share=1.0)
+    labels = torch.arange(60) * 7 % 11 % 5  # classes of different sizes
+    x, s, new = drawn(60, 6) + torch.eye(6)[labels], drawn(5, 3), drawn(9, 6)
+    prototypes = VisualPrototypes(config, 6, 3, 5).double()
+    prototypes.fit(x, labels, s, counts=torch.full((5,), 1e12))
+
+    chances = prototypes(new, s, CandidateKinds.trained(5)).softmax(1)
+
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage, priors=np.full(5, 0.2))
+    reference.fit(roots(x).numpy(), labels.numpy())
+    np.testing.assert_allclose(chances, reference.predict_proba(roots(new).numpy()), rtol=1e-6, atol=1e-9)

@@ -107,40 +107,43 @@ def test_no_photo_changes_nothing_and_many_photos_decide_alone():
     torch.testing.assert_close(after[1], torch.stack([variances[0], torch.full((4,), 1e-6)]), rtol=1e-5, atol=1e-9)
 
 
-def test_with_their_own_photos_seen_classes_have_their_mean_photo_and_described_ones_the_process():
-    x, s, new = features(), descriptions(), descriptions(3, seed=9)
-    one = fitted(noise=0.3, seen="photos")
-    own = torch.tensor([3, -1, 0, -1, -1])
-    rows = torch.cat([s[3:4], new[:1], s[:1], new[1:]])
+def test_the_mean_photo_of_a_seen_class_by_its_own_photos_is_the_update_of_its_left_out_gaussian():
+    one = fitted(noise=0.3)
 
-    means, variances = one.candidates(rows, CandidateKinds(own))
+    means, variances = one.own_photos()
 
-    described = own < 0
-    for got, expected in zip((means, variances), one.posterior(rows), strict=True):
-        torch.testing.assert_close(got[described], expected[described])
     prior_means, prior_variances = one.left_out()
-    photos = (roots(x) - one.shift) @ one.to_components
-    for row, c in ((0, 3), (2, 0)):
+    photos = (roots(features()) - one.shift) @ one.to_components
+    for c in range(CLASSES):
         of_class = photos[c == LABELS]
         precision = 1 / prior_variances[c] + len(of_class)
-        torch.testing.assert_close(variances[row], 1 / precision)
-        torch.testing.assert_close(means[row], (prior_means[c] / prior_variances[c] + of_class.sum(0)) / precision)
+        torch.testing.assert_close(variances[c], 1 / precision)
+        torch.testing.assert_close(means[c], (prior_means[c] / prior_variances[c] + of_class.sum(0)) / precision)
 
 
-def test_a_class_whose_features_are_not_photos_is_represented_by_the_process():
-    one, s = fitted(seen="photos"), descriptions()
-    one.fit(features(), LABELS, s, counts=torch.tensor([5.0, 0, 7, 0, 8]))
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_seen_class_is_scored_by_its_own_photos_and_its_description_and_others_by_their_description(share: float):
+    x, s, new = features(), descriptions(), descriptions(3, seed=9)
+    one = fitted(noise=0.3, own_share=share)
+    rows, own = torch.cat([s[3:4], new[:1], s[:1], new[1:]]), torch.tensor([3, -1, 0, -1, -1])
 
-    means, variances = one.candidates(s, CandidateKinds.trained(CLASSES))
+    scores = one(x, rows, CandidateKinds(own))
 
-    process = one.posterior(s)
-    torch.testing.assert_close(means[[1, 3]], process[0][[1, 3]])
-    torch.testing.assert_close(variances[[1, 3]], process[1][[1, 3]])
-    own = updated(*one.left_out(), one.means, one.counts)
-    torch.testing.assert_close(variances[[0, 2, 4]], own[1][[0, 2, 4]])
+    described = one(x, rows)
+    torch.testing.assert_close(scores[:, own < 0], described[:, own < 0])
+    photos = (roots(x) - one.shift) @ one.to_components
+    means, variances = one.own_photos()
+    plain = torch.distributions.Normal(0.0, (1 + one.between).sqrt()).log_prob(photos).sum(1)
+    for row, c in ((0, 3), (2, 0)):
+        by_photos = torch.distributions.Normal(means[c], (1 + variances[c]).sqrt()).log_prob(photos).sum(1) - plain
+        torch.testing.assert_close(scores[:, row], (1 - share) * described[:, row] + share * by_photos)
 
 
-def test_by_the_process_it_does_not_matter_whether_a_class_was_seen():
-    one, s = fitted(seen="process"), descriptions()
+def test_a_class_whose_features_are_not_photos_is_scored_by_its_description():
+    one, s, x = fitted(own_share=1.0), descriptions(), features()
+    one.fit(x, LABELS, s, counts=torch.tensor([5.0, 0, 7, 0, 8]))
 
-    torch.testing.assert_close(one(features(), s, CandidateKinds.trained(CLASSES)), one(features(), s))
+    scores = one(x, s, CandidateKinds.trained(CLASSES))
+
+    torch.testing.assert_close(scores[:, [1, 3]], one(x, s)[:, [1, 3]])
+    assert not torch.isclose(scores[:, [0, 2, 4]], one(x, s)[:, [0, 2, 4]]).any()

@@ -62,6 +62,12 @@ def class_key(name: str) -> str:
     return " ".join(spaced.split()).casefold()
 
 
+def class_positions(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
+    """Return the position of each class in `among` by `class_key`, -1 for a class that is not there: (K,) int64."""
+    position = {class_key(name): place for place, name in enumerate(among)}
+    return np.array([position.get(class_key(name), -1) for name in names], dtype=np.int64)
+
+
 def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttributes:
     """Read a class table from CSV: a column `class`, then one column per attribute.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from ...checkpoint.model_file import Checkpoint
 from ...config import InferenceConfig
-from ...data.classes.attributes import align, class_key
+from ...data.classes.attributes import align, class_key, class_positions
 from ...data.datasets.dataset import Dataset, FeaturedDataset, require_features
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError
@@ -43,14 +44,19 @@ def score_split(
     *,
     seed: int,
     candidates: np.ndarray | None = None,
+    trained: Sequence[str] | None = None,
 ) -> SplitScores:
     """Return the scores of the test photos of a split.
 
-    candidates: as for `split_frame`; by default those of `tested_classes`.
+    candidates: as for `split_frame`; by default those of `tested_classes`. trained: names of the classes that the model
+    was trained on, in its order; by default those with trainval photos in `split`, in the order of the class table.
     """
     candidates = tested_classes(dataset) if candidates is None else candidates
     prototypes = torch.from_numpy(dataset.classes.values[candidates])
-    own = own_positions(np.unique(dataset.labels[split.trainval]), candidates)
+    names = dataset.classes.names
+    if trained is None:
+        trained = [names[c] for c in np.unique(dataset.labels[split.trainval])]
+    own = torch.from_numpy(class_positions([names[c] for c in candidates], trained))
     kinds = model.kinds(own) if isinstance(model, ZeroShotModel) else None
     scores_seen, scores_unseen = (
         score_rows(model, dataset.features[rows], prototypes, config, seed=seed, kinds=kinds)
@@ -58,12 +64,6 @@ def score_split(
     )
     frame = split_frame(dataset, split, candidates)
     return replace(frame, scores_seen=scores_seen, scores_unseen=scores_unseen)
-
-
-def own_positions(trained: np.ndarray, candidates: np.ndarray) -> torch.Tensor:
-    """Return the position of each candidate (K,) among the trained classes (C,), -1 for others. Both: sorted rows."""
-    position = np.searchsorted(trained, candidates).clip(max=len(trained) - 1)
-    return torch.from_numpy(np.where(trained[position] == candidates, position, -1))
 
 
 def tested_classes(dataset: Dataset) -> np.ndarray:
@@ -105,7 +105,9 @@ def evaluation_scores(
     seed = checkpoint.seed if seed is None else seed
     model = checkpoint.model.to(choose_device(device).value)
     candidates = np.arange(len(dataset.classes.names)) if whole_table else None
-    scores = score_split(model, dataset, dataset.split, inference, seed=seed, candidates=candidates)
+    scores = score_split(
+        model, dataset, dataset.split, inference, seed=seed, candidates=candidates, trained=checkpoint.trained_names
+    )
     calibration = checkpoint.calibration_for(inference.rule)
     return scores, calibration.gamma
 

@@ -17,7 +17,7 @@ from ...backbones.backbone import Backbone, load_recorded
 from ...checkpoint.calibration import Calibration
 from ...checkpoint.model_file import Checkpoint, load_checkpoint
 from ...config import InferenceConfig
-from ...data.classes.attributes import ClassAttributes, align, class_key, read_attribute_csv
+from ...data.classes.attributes import ClassAttributes, align, class_positions, read_attribute_csv
 from ...data.classes.scale import rescale_rows
 from ...data.classes.table_findings import table_findings
 from ...data.findings import NOTE, WARNING, of_rank, raise_first_error
@@ -82,8 +82,7 @@ def candidate_classes(
         raise_first_error(findings, classes.source)
         warnings = [finding.sentence for finding in of_rank(findings, WARNING)]
         notes += [finding.text for finding in of_rank(findings, NOTE)]
-    position = {class_key(name): place for place, name in enumerate(checkpoint.trained_names)}
-    own = torch.tensor([position.get(class_key(name), -1) for name in classes.names])
+    own = torch.from_numpy(class_positions(classes.names, checkpoint.trained_names))
     prototypes = torch.from_numpy(classes.values)
     return CandidateClasses(
         classes.names, prototypes, own, classes.source, classes.sha256, tuple(warnings), tuple(notes)
