@@ -8,6 +8,7 @@ from .config import Config
 from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
 from .record import BackboneRecord
 from .scoring import RULES, InferenceConfig, PrototypeConfig
+from .simulation import SimulationConfig
 from .training import TrainConfig
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "LossConfig",
     "PreconditionConfig",
     "PrototypeConfig",
+    "SimulationConfig",
     "TrainConfig",
 ]

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from ..errors import ConfigError, did_you_mean
 from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
 from .scoring import InferenceConfig, PrototypeConfig
+from .simulation import SimulationConfig
 from .training import TrainConfig
 
 
@@ -22,12 +23,18 @@ class Config:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     prototypes: PrototypeConfig = field(default_factory=PrototypeConfig)
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         if self.inference.rule in ("prototype", "joint") and self.prototypes.components == 0:
             raise ConfigError(f"inference.rule = {self.inference.rule} needs prototypes.components above 0.")
+        if self.simulation.share > 0 and self.prototypes.components == 0:
+            raise ConfigError(
+                f"simulation.share = {self.simulation.share:g} needs prototypes.components above 0.",
+                hint="Classes are simulated by the visual prototypes; without them, set simulation.share to 0, too.",
+            )
         if self.denoiser.norm == "batch" and self.train.batch_size < 2:
             raise ConfigError("denoiser.norm = batch needs a train.batch_size of at least 2.")
         if self.inference.steps > self.diffusion.timesteps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,14 @@ class TrainingRows:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+class RowSource(Protocol):
+    """A source of further training rows, each with a description of its own, drawn anew for every batch."""
+
+    def draw(self, rows: int) -> tuple[Tensor, Tensor]:
+        """Return features (rows, D) and raw descriptions (rows, A), by torch's global generator."""
+        ...
 
 
 class ClassBalancedSampler:
@@ -64,10 +72,13 @@ def moving_tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 
 
 class Trainer(Generic[Model]):
-    """Trains one network; `ema` is its exponential moving average. The learning rate decays over `train.epochs`."""
+    """Trains one network; `ema` is its exponential moving average. The learning rate decays over `train.epochs`.
 
-    def __init__(self, model: Model, rows: TrainingRows) -> None:
-        self.model, self.rows = model.train(), rows
+    source: of a share of each batch, `simulation.share`. The paper has none: all rows are photos of seen classes.
+    """
+
+    def __init__(self, model: Model, rows: TrainingRows, source: RowSource | None = None) -> None:
+        self.model, self.rows, self.source = model.train(), rows, source
         self.settings = model.config.train
         model.fit_preprocessing(rows.features, rows.labels, rows.prototypes)
         self.z = model.precondition(rows.prototypes)
@@ -111,8 +122,21 @@ class Trainer(Generic[Model]):
         self.optimizer.step()
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scaled features (B, width), preconditioned descriptions (B, A), and labels (B,), -1 for mixtures."""
-        chosen = self.sampler.draw(self.settings.batch_size)
+        """Return scaled features (B, width), preconditioned descriptions (B, A), and labels (B,), -1 for none."""
+        if self.source is None:
+            return self._photos(self.settings.batch_size)
+        further = round(self.model.config.simulation.share * self.settings.batch_size)
+        x, s_0, labels = self._photos(self.settings.batch_size - further)
+        features, s = self.source.draw(further)
+        return (
+            torch.cat([x, self.model.scaler(features)]),
+            torch.cat([s_0, self.model.precondition(s)]),
+            torch.cat([labels, labels.new_full((further,), -1)]),
+        )
+
+    def _photos(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `_batch` does, of training photos; with mixup, some are mixtures of two, with the label -1."""
+        chosen = self.sampler.draw(rows)
         x, labels = self.inputs[chosen], self.rows.labels[chosen]
         s_0 = self.z[labels]
         if self.settings.mixup == 0:

@@ -1,4 +1,4 @@
-"""Training of a zero-shot model: all its networks, epoch by epoch, each independent of the others."""
+"""Training of a zero-shot model: its visual prototypes, then all its networks, each independent of the others."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from torch import Tensor
 from ..core.loss import Losses
 from ..core.trainer import Trainer, TrainingRows
 from .model import ZeroShotModel
+from .simulated_classes import SimulatedClasses
 
 _PROTOTYPES = "prototypes"  # prefix of their tensors in a state; that of a network is its number
 
 
 class ModelTrainer:
-    """Trains every network of a model and fits its visual prototypes. `ema` is the model that is kept."""
+    """Fits a model's visual prototypes, and trains every network on photos and on classes that these simulate.
+
+    `ema` is the model that is kept.
+    """
 
     def __init__(self, model: ZeroShotModel, rows: TrainingRows) -> None:
-        self.trainers = [Trainer(network, rows) for network in model.networks]
+        self.rows = rows
         if model.prototypes is not None:
             model.prototypes.fit(rows.features, rows.labels, rows.prototypes)
+        source = self._source(model)
+        self.trainers = [Trainer(network, rows, source) for network in model.networks]
         self.ema = ZeroShotModel(model.config, [trainer.ema for trainer in self.trainers], model.prototypes)
         self.ema.to(rows.features.device).eval()
 
@@ -42,5 +48,14 @@ class ModelTrainer:
             states.setdefault(part, {})[rest] = value
         if self.ema.prototypes is not None:
             self.ema.prototypes.load_state_dict(states[_PROTOTYPES])
+        source = self._source(self.ema)
         for number, trainer in enumerate(self.trainers):
             trainer.restore(states[str(number)])
+            trainer.source = source
+
+    def _source(self, model: ZeroShotModel) -> SimulatedClasses | None:
+        """Return the source of simulated classes, of which each network draws its own; None without them."""
+        settings = model.config.simulation
+        if model.prototypes is None or settings.share == 0:
+            return None
+        return SimulatedClasses(settings, model.prototypes, self.rows)

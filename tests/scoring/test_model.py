@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from revcd_cli.config import Config, InferenceConfig
+from revcd_cli.config import Config, InferenceConfig, SimulationConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.scoring.model import ZeroShotModel, build_model, network_configs
+from revcd_cli.scoring.simulated_classes import SimulatedClasses
 from revcd_cli.scoring.trainer import ModelTrainer
 from tests.makers.tiny_model import ATTRIBUTES, FEATURES, generators, photos, prototypes
 
@@ -147,10 +148,14 @@ def test_units_are_fitted_for_each_network_separately() -> None:
         assert torch.equal(alone.prototype_unit, one.prototype_unit)
 
 
-def test_training_a_model_equals_training_its_networks_separately_with_the_same_seeds() -> None:
-    config = settings()
-    together = ModelTrainer(model(config), rows())
-    alone = [Trainer(network, rows()) for network in model(config).networks]
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_training_a_model_equals_training_its_networks_separately_with_the_same_seeds(share: float) -> None:
+    config = dataclasses.replace(settings(), simulation=SimulationConfig(share=share))
+    together, other = ModelTrainer(model(config), rows()), model(config)
+    assert other.prototypes is not None
+    other.prototypes.fit(rows().features, rows().labels, rows().prototypes)
+    source = SimulatedClasses(config.simulation, other.prototypes, rows()) if share else None
+    alone = [Trainer(network, rows(), source) for network in other.networks]
 
     for epoch in range(2):
         losses = together.run_epoch(epoch, seed=5)

@@ -186,7 +186,14 @@ def test_unseen_classes_are_found_if_features_are_linear_in_the_descriptions():
 
 
 def test_a_model_without_components_has_no_visual_prototypes():
-    config = Config.from_dict({"prototypes": {"components": 0}, "encoder": {"width": 16}, "denoiser": {"width": 16}})
+    config = Config.from_dict(
+        {
+            "prototypes": {"components": 0},
+            "simulation": {"share": 0.0},
+            "encoder": {"width": 16},
+            "denoiser": {"width": 16},
+        }
+    )
     model = build_model(config, FEATURES, ATTRIBUTES, CLASSES)
 
     assert model.prototypes is None

@@ -90,6 +90,7 @@ def single_network(config: Config) -> Config:
         config,
         precondition=replace(config.precondition, kind=config.precondition.views[0]),
         prototypes=replace(config.prototypes, components=0),
+        simulation=replace(config.simulation, share=0.0),
         inference=replace(config.inference, rule="cosine"),
         train=replace(config.train, members=1),
     )

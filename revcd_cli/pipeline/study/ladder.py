@@ -43,7 +43,8 @@ STEPS = (
     AblationStep("+ default encoder", {}, ("encoder",)),
     AblationStep("+ default denoiser", {}, ("denoiser",)),
     AblationStep("+ default optimisation, epochs by validation", {}, ("train",)),
-    AblationStep("+ visual prototypes, joint rule", {"inference.rule": "joint"}, ("prototypes",)),
+    AblationStep("+ simulated classes", {}, ("prototypes", "simulation")),
+    AblationStep("+ visual prototypes, joint rule", {"inference.rule": "joint"}),
     AblationStep("the defaults: rule by validation", {}, tuple(Config().to_dict())),
 )
 

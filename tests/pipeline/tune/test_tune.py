@@ -49,6 +49,7 @@ def config(small_config) -> Config:
     return small_config(
         precondition={"kind": "standardise"},
         prototypes={"components": 0},
+        simulation={"share": 0.0},
         train={"epochs": 2},
         inference={"samples": 2},
     )
