@@ -11,7 +11,8 @@ import codecs
 import csv
 import hashlib
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,13 +63,22 @@ class CsvTable:
             yield line, cells
 
 
-def open_csv(path: Path, *, example: str) -> CsvTable:
-    """Read a CSV file and its header. Raises `InputFileError`, which shows `example` for a missing or empty file."""
+def open_csv(
+    path: Path, *, example: str, data: bytes | None = None, first_cells: Collection[str] | None = None
+) -> CsvTable:
+    """Read a CSV file and its header. Raises `InputFileError`, which shows `example` for a missing or empty file.
+
+    data: the content, if it was read already; path is then its name in messages. first_cells: names with which the
+    header may begin, in lower case; text before it is ignored, and text from a line with ``` on.
+    """
     path = Path(path).expanduser()
-    data = _read(path, example)
+    data = _read(path, example) if data is None else data
+    _check_content(path, data, example)
     text = _decode(path, data)
     if (nul := text.find("\0")) >= 0:
         raise InputFileError(path, "has a NUL byte, so it is not a text file.", line=_line_of(text, nul))
+    if first_cells is not None:
+        text = _block(text, first_cells)
     delimiter = _find_delimiter(path, text, example)
     header_line, header = next(_records(path, text, delimiter))
     names = tuple(name.strip() for name in header)
@@ -89,14 +99,16 @@ def _read(path: Path, example: str) -> bytes:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise InputFileError(path, f"has {size >> 20:,} MB; a table has at most {MAX_BYTES >> 20} MB.")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror or error}).") from error
+
+
+def _check_content(path: Path, data: bytes, example: str) -> None:
     if not data.strip():
         raise InputFileError(path, "is empty.", hint=expected(example))
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise InputFileError(path, "is a spreadsheet or an archive, not CSV.", hint="Export the sheet as CSV (UTF-8).")
-    return data
 
 
 def _decode(path: Path, data: bytes) -> str:
@@ -113,6 +125,17 @@ def _decode(path: Path, data: bytes) -> str:
             line=data.count(b"\n", 0, offset) + 1,
             hint='Save it as UTF-8; spreadsheets call this "CSV UTF-8".',
         ) from error
+
+
+def _block(text: str, first_cells: Collection[str]) -> str:
+    """Return the text from the header on, up to a line with ```, with as many empty lines before it as were there."""
+    lines = list(_split_lines(text))
+    starts = [re.split("[,;\t]", line, maxsplit=1)[0].strip(' "\n').casefold() for line in lines]
+    first = next((row for row, start in enumerate(starts) if start in first_cells), None)
+    if first is None:
+        return text
+    last = next((row for row in range(first, len(lines)) if lines[row].strip().startswith("```")), len(lines))
+    return "\n" * first + "".join(lines[first:last])
 
 
 def _find_delimiter(path: Path, text: str, example: str) -> str:

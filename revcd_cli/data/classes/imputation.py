@@ -1,6 +1,6 @@
 """A Gaussian over rows of a class table: unknown values from known ones, and the order in which to ask for values.
 
-Its covariance is that of the table's columns, shrunk by 0.3 towards its diagonal, so that it can be inverted with fewer
+Its covariance is that of the table's columns, shrunk by 0.1 towards its diagonal, so that it can be inverted with fewer
 classes than attributes. Nothing here depends on the order of the columns; their scales matter only for which columns
 are asked for first: those that vary most, as rows are compared by their values.
 Symbols: C classes, A attributes, k the known and u the unknown columns of a row, m mean and R covariance.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_SHRINKAGE = 0.3  # of the covariance towards its diagonal
+_SHRINKAGE = 0.1  # of the covariance towards its diagonal
 _ROUNDS = 20  # of expectation and maximisation for a table with gaps, at most
 _SETTLED = 1e-3  # change of the values, in standard deviations, at which the rounds end
 _NO_VARIANCE = 1e-10  # share of a column's variance below which nothing is left to ask
@@ -60,7 +60,7 @@ class RowDistribution:
         factors = np.broadcast_to(np.asarray(factor, np.float64), mean.shape)
         return RowDistribution(mean.astype(np.float64), self.covariance * np.outer(factors, factors))
 
-    def given(self, columns: Sequence[int], values: Sequence[float] | np.ndarray) -> Estimate:
+    def given(self, columns: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray) -> Estimate:
         """Return mean and standard deviation (A,) of a row whose values in these columns are known.
 
         m_u + R_uk R_kk^-1 (s_k - m_k), and the diagonal of R_uu - R_uk R_kk^-1 R_ku. values: (k,), or (N, k) for the
@@ -86,11 +86,14 @@ class RowDistribution:
         correlation = self.covariance / np.outer(scale, scale)
         return np.linalg.solve(correlation[np.ix_(used, used)], correlation[used]) * scale / scale[used, None]
 
-    def question_order(self, count: int, *, weights: np.ndarray | None = None, asked: Sequence[int] = ()) -> list[int]:
+    def question_order(
+        self, count: int, *, weights: np.ndarray | None = None, asked: Sequence[int] = (), skip: Sequence[int] = ()
+    ) -> list[int]:
         """Return the columns to ask for, the one that explains most of the other columns first; at most `count`.
 
         Each is argmax_j sum_i w_i R_ij^2 / R_jj: the variance of all columns, weighted by w_i (A,), that the answer
-        explains. Then R <- R - R_j R_j^T / R_jj. asked: columns that are known already.
+        explains. Then R <- R - R_j R_j^T / R_jj. asked: columns that are known already. skip: columns not to ask for,
+        which stay unknown.
         """
         left = self.covariance.copy()
         own = np.diag(left).copy()
@@ -101,6 +104,7 @@ class RowDistribution:
         while len(chosen) < count:
             variance = np.diag(left)
             open_ = variance > _NO_VARIANCE * own
+            open_[list(skip)] = False
             if not open_.any():
                 break
             gains = np.divide(worth @ left**2, variance, out=np.full_like(variance, -1.0), where=open_)

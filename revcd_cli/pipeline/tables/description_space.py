@@ -30,6 +30,7 @@ class DescriptionSpace:
     seen: frozenset[str]
     views: tuple[tuple[np.ndarray, np.ndarray], ...]  # for each network: mean (A,) and linear map (A, A)
     reliability: dict[str, float | None] | None  # of each attribute in photos; None if not measured
+    path: Path = Path()  # of the model file
 
     def units(self, values: np.ndarray) -> np.ndarray:
         """Map descriptions (C, A) to unit rows (C, F), whose products are the mean cosines over the networks."""
@@ -55,7 +56,7 @@ def read_description_space(name_or_path: str | Path) -> DescriptionSpace:
     if not views or any(mean.shape != (width,) or view.shape != (width, width) for mean, view in views):
         raise CheckpointError(f"{path}: has no preconditioning that fits its {width} attributes.")
     seen = frozenset(map(str, document["classes"].get("seen", ())))
-    return DescriptionSpace(path.stem, table, seen, views, _reliability(document, table.attributes))
+    return DescriptionSpace(path.stem, table, seen, views, _reliability(document, table.attributes), path)
 
 
 def _reliability(document: dict[str, Any], attributes: tuple[str, ...]) -> dict[str, float | None] | None:

@@ -25,8 +25,8 @@ _SAME = 1 - 1e-6  # correlation of redundant attributes; the resolution of float
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
-    """A table sorted by the names of classes and attributes, so that results do not depend on its order."""
+class PreparedTable:
+    """A table with the unit in which its attributes are compared; `suggest` sorts it by name."""
 
     classes: ClassAttributes
     units: np.ndarray  # (C, F)
@@ -72,17 +72,17 @@ def suggest(
     return document | {"next": next_steps(document)}
 
 
-def _prepare(classes: ClassAttributes, known: DescriptionSpace | None) -> _Table:
+def _prepare(classes: ClassAttributes, known: DescriptionSpace | None) -> PreparedTable:
     order = sorted(range(len(classes.names)), key=classes.names.__getitem__)
     columns = sorted(range(len(classes.attributes)), key=classes.attributes.__getitem__)
     units = (own_units if known is None else known.units)(classes.values)[order]
     spread = spreads(classes.values if known is None else known.classes.values)[columns]
     names = (tuple(classes.names[row] for row in order), tuple(classes.attributes[column] for column in columns))
     values = classes.values[np.ix_(order, columns)] + np.float32(0)  # -0.0 becomes 0.0: they differ in bytes
-    return _Table(replace(classes, names=names[0], attributes=names[1], values=values), units, spread, known)
+    return PreparedTable(replace(classes, names=names[0], attributes=names[1], values=values), units, spread, known)
 
 
-def _closeness(table: _Table, bound: float, on_tile: OnTile | None) -> dict[str, Any]:
+def _closeness(table: PreparedTable, bound: float, on_tile: OnTile | None) -> dict[str, Any]:
     """Describe the closest pairs. Classes with equal rows are compared once, and have a cosine of exactly 1."""
     names, values = table.classes.names, table.classes.values
     _, first, alike, counts = np.unique(values, axis=0, return_index=True, return_inverse=True, return_counts=True)
@@ -106,12 +106,12 @@ def _closeness(table: _Table, bound: float, on_tile: OnTile | None) -> dict[str,
         "classes_above": int(sizes[sizes > 1].sum()),
         "identical": [[names[row] for row in rows[:_KEPT]] for rows in identical[:_KEPT]],
         "groups": sorted([names[row] for row in rows[:_KEPT]] for rows in chains),
-        "pairs": [_pair(table, *pair, bound) for pair in found[:_KEPT]],
+        "pairs": [describe_pair(table, *pair, bound) for pair in found[:_KEPT]],
         "map": _map(table, [row for pair in found for row in pair[1:]]),
     }
 
 
-def _pair(table: _Table, cosine: float, a: int, b: int, bound: float) -> dict[str, Any]:
+def describe_pair(table: PreparedTable, cosine: float, a: int, b: int, bound: float) -> dict[str, Any]:
     """Describe two classes: the attributes that separate them most, and visible attributes in which they agree."""
     classes, rows = table.classes, (table.classes.values[a], table.classes.values[b])
     apart = np.abs(rows[0].astype(np.float64) - rows[1]) / table.spread
@@ -143,7 +143,7 @@ def _plain(value: np.float32) -> float:
     return float(str(value))
 
 
-def _map(table: _Table, rows: list[int]) -> dict[str, Any]:
+def _map(table: PreparedTable, rows: list[int]) -> dict[str, Any]:
     """Return the cosines between classes, ordered by similarity: all classes, or those of the closest pairs."""
     names = table.classes.names
     chosen = sorted(list(dict.fromkeys(rows))[:_MAPPED]) if len(names) > _MAPPED else list(range(len(names)))
@@ -157,7 +157,7 @@ def _map(table: _Table, rows: list[int]) -> dict[str, Any]:
     }
 
 
-def _attribute_facts(table: _Table) -> list[dict[str, Any]]:
+def _attribute_facts(table: PreparedTable) -> list[dict[str, Any]]:
     """Describe each attribute, the least reliable first; if reliability is unknown, by name."""
     values = table.classes.values
     facts = [
@@ -186,7 +186,7 @@ def _redundant(classes: ClassAttributes) -> list[list[str]]:
     return [[classes.attributes[k] for k in members] for members in same]
 
 
-def _out_of_range(table: _Table) -> dict[str, Any]:
+def _out_of_range(table: PreparedTable) -> dict[str, Any]:
     """Return values outside the range of the table of the model, the most extreme first."""
     if table.known is None:
         return {"count": 0, "values": []}
@@ -209,7 +209,7 @@ def _out_of_range(table: _Table) -> dict[str, Any]:
     }
 
 
-def _nearest_seen(table: _Table) -> list[dict[str, Any]]:
+def _nearest_seen(table: PreparedTable) -> list[dict[str, Any]]:
     """Return the nearest seen class of each unseen class, the most distant first."""
     if table.known is None or not table.known.seen:
         return []

@@ -17,7 +17,7 @@ def table(classes: int = 30, attributes: int = 7, seed: int = 0) -> np.ndarray:
 
 def shrunk(values: np.ndarray) -> np.ndarray:
     covariance = np.cov(values.T, bias=True)
-    return 0.7 * covariance + 0.3 * np.diag(np.diag(covariance))
+    return 0.9 * covariance + 0.1 * np.diag(np.diag(covariance))
 
 
 def test_the_estimate_is_the_conditional_gaussian_of_textbooks():

@@ -1,0 +1,221 @@
+"""`revcd classes new`: describe a new class by answers to a few questions. Does not import torch, except for photos."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ....errors import UsageError
+from ...options import JsonOption, OverwriteOption, expand, expand_short
+from ...terminal import console
+
+if TYPE_CHECKING:
+    from ....data.classes.attributes import ClassAttributes
+    from ....pipeline.tables.description_space import DescriptionSpace
+    from ....pipeline.tables.new_class.session import NewClass
+
+QUESTIONS = 20
+INTERRUPTED = 130  # exit code
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new class.", show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Model that will use the table: its attributes, its classes, and how it compares them.",
+            show_default="animals; none for a table with other attributes",
+        ),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="Table to add the class to.", show_default="the model's table", callback=expand
+        ),
+    ] = None,
+    like: Annotated[
+        str, typer.Option(metavar="CLASSES", help="Start from these classes, with weights: zebra,giraffe:0.5")
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="ATTRIBUTE=VALUE",
+            help="A value: a number, or one of none, little, some, much, very. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    photos: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGES",
+            help="Photos of the class, to start from the attributes that the model generates from them. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|-",
+            help="Lines of attribute,value, an earlier draft, or the reply to --prompt; asks no questions.",
+            callback=expand,
+        ),
+    ] = None,
+    prompt: Annotated[
+        bool, typer.Option("--prompt", help="Print a text with which a language model can describe the class.")
+    ] = False,
+    questions: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Questions to ask at most.", show_default="20; 0 with --answers"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Table to write (.csv), with a draft beside it (.draft.csv); an existing table gets one more row.",
+            callback=expand_short,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Describe a new class: answer some questions, the most telling first; the other attributes follow from them.
+
+    An answer is a number on the scale of the table, or one of the words none, little, some, much, very, whose values
+    are shown with a class for each. Enter takes the value of the draft, ? leaves it open, b goes back, q finishes.
+    After each answer the nearest classes are shown. Questions end when the next ones would not change these.
+
+    The values that were not given are the expected ones under a Gaussian over the rows of the table, given the answers.
+    The draft names the origin of each value: asked, set, like, photos or imputed, and its standard deviation.
+
+    \b
+    revcd classes new okapi -o mine.csv
+    revcd classes new okapi --like zebra,giraffe:0.5 --set stripes=60 --set longneck=some -o mine.csv
+    revcd classes new okapi --prompt > ask.txt
+    revcd classes new okapi --answers reply.csv -o mine.csv
+    """
+    from ....pipeline.tables.new_class.answers import set_values
+    from ....pipeline.tables.new_class.files import check_table_output
+    from ....pipeline.tables.new_class.prompt import prompt_text
+    from ....pipeline.tables.new_class.summary import document, summary
+
+    if prompt and (output is not None or answers is not None):
+        raise UsageError("--prompt prints a text; it takes neither --output nor --answers.")
+    if not (name := name.strip()):
+        raise UsageError("The name of the class is empty.")
+    existing = check_table_output(output, name, overwrite=overwrite) if output is not None else None
+    if existing is not None and classes is not None:
+        raise UsageError(f"{output}: exists, so the class is added to this table; leave out --classes.")
+    base, known = _table_and_model(existing, classes, model)
+    described = _start(name, base, known, like)
+    if prompt:
+        sys.stdout.write(prompt_text(described))
+        return
+    if photos:
+        _start_from_photos(described, photos, known)
+    set_values(described, settings or ())
+    if answers is not None:
+        _take_answers(described, answers)
+    count = questions if questions is not None else QUESTIONS if answers is None else 0
+    interrupted = _ask(described, 0 if str(answers) == "-" else count)
+    if interrupted and not described.draft.answers:
+        raise typer.Exit(INTERRUPTED)
+    console.note(summary(described))
+    if output is not None:
+        _write(described, base, output, exists=existing is not None)
+    elif not as_json:
+        _print(described)
+    if as_json:
+        console.result_json(document(described))
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _table_and_model(
+    existing: ClassAttributes | None, classes: Path | None, model: str | None
+) -> tuple[ClassAttributes, DescriptionSpace | None]:
+    """Return the table that the class is added to, and the model; no model for a table with attributes of its own."""
+    from ....data.classes.attributes import read_attribute_csv
+    from ....pipeline.tables.description_space import models_with, read_description_space
+
+    table = existing if classes is None else read_attribute_csv(classes)
+    if model is None and table is not None:
+        fitting = models_with(table.attributes)
+        if not fitting:
+            console.note(
+                f"No included model has the attributes of {table.source}; its classes are compared as they are."
+            )
+            return table, None
+        model = fitting[0]
+    known = read_description_space(model or "animals")
+    return (known.classes if table is None else table), known
+
+
+def _start(name: str, base: ClassAttributes, known: DescriptionSpace | None, like: str) -> NewClass:
+    from ....data.classes.attributes import class_key
+    from ....pipeline.tables.glossary import glossary_of
+    from ....pipeline.tables.new_class.answers import parse_likeness
+    from ....pipeline.tables.new_class.session import NewClass
+
+    if known is not None and class_key(name) in {class_key(each) for each in known.seen}:
+        console.warn(f'The model was trained on photos of "{name}", so it has a row already; this one replaces it.')
+    relatives = parse_likeness(like) if like else ()
+    return NewClass.start(name, base, known, like=relatives, glossary=glossary_of(base.attributes))
+
+
+def _start_from_photos(described: NewClass, photos: list[str], known: DescriptionSpace | None) -> None:
+    from ....pipeline.tables.new_class.photos import start_from_photos
+
+    if known is None:
+        raise UsageError("--photos needs a model with the attributes of the table.", hint="Add --model FILE.")
+    with console.progress("Reading") as on_progress:
+        start_from_photos(described, photos, known.path, on_progress=on_progress, on_note=console.note)
+    console.note(f"The draft starts from {len(described.photos):,} photos.")
+
+
+def _take_answers(described: NewClass, answers: Path) -> None:
+    from ....pipeline.tables.new_class.answers import take_answers
+
+    piped = str(answers) == "-"
+    data = sys.stdin.buffer.read() if piped else None
+    for text in take_answers(described, Path("standard input") if piped else answers, data):
+        console.note(text)
+
+
+def _ask(described: NewClass, count: int) -> bool:
+    """Ask at most `count` questions. Returns whether they were interrupted by Ctrl-C, which keeps the answers."""
+    from .asking import ask_questions
+
+    try:
+        if count:
+            ask_questions(described, count)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        console.note("Interrupted; the answers so far are kept.")
+        return True
+    return False
+
+
+def _write(described: NewClass, base: ClassAttributes, output: Path, *, exists: bool) -> None:
+    from ....checkpoint.metadata import find_checkpoint
+    from ....pipeline.tables.new_class.files import draft_path, write_draft, write_table
+
+    write_table(output, base, described, exists=exists)
+    write_draft(draft_path(output), described)
+    known = described.neighbours.known
+    model = "" if known is None or known.path == find_checkpoint("animals") else f" --model {known.path}"
+    console.note(f"Written to {output}, with the draft in {draft_path(output)}.")
+    console.note(f"Next: revcd predict PHOTOS --classes {output}{model}")
+
+
+def _print(described: NewClass) -> None:
+    from ....pipeline.tables.new_class.files import draft_rows
+
+    rows = [[name, f"{value:g}", f"{spread:g}", origin] for name, value, spread, origin in draft_rows(described)]
+    console.result_table(("attribute", "value", "spread", "origin"), rows, right=("value", "spread"))
