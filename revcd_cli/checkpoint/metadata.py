@@ -3,8 +3,8 @@
 A model is one `.safetensors` file: weights and class table are tensors, everything else is a JSON document under the
 metadata key "revcd". Layout of the document, format 6:
 
-    format, config, classes {names, seen, attributes}, backbone, calibrations {rule: {gamma, temperature, ...}},
-    dataset {name, split_sha256, photos}, metrics, seed, versions
+    format, config, classes {names, seen, attributes, known {name: labels}}, backbone,
+    calibrations {rule: {gamma, temperature, ...}}, dataset {name, split_sha256, photos}, metrics, seed, versions
 """
 
 from __future__ import annotations

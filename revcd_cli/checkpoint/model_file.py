@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import BackboneRecord, Config
+from ..data.classes.kinds import DESCRIBED, KNOWN, PHOTOS
 from ..errors import CheckpointError, RevcdError, brief, listed
 from ..system.files import atomic_write, file_sha256
 from .calibration import Calibration
@@ -38,13 +40,27 @@ class Checkpoint:
     dataset: dict[str, Any]
     metrics: dict[str, Any]
     seed: int
+    known: dict[str, list[str]] = field(default_factory=dict)  # known classes of the training, with their labels
     name: str = ""
     sha256: str = ""  # of the file it was read from
 
     @property
     def trained_names(self) -> tuple[str, ...]:
         """Names of the classes of the training in its order, that of the class table."""
-        return tuple(name for name in self.classes.names if name in self.seen)
+        return tuple(name for name in self.classes.names if name in self.seen or name in self.known)
+
+    def kind(self, name: str) -> str:
+        """Return how the model knows a class of this name, in any spelling: one of `data.classes.kinds.KINDS`."""
+        from ..data.classes.attributes import class_key
+
+        key = class_key(name)
+        return PHOTOS if key in self._keys[0] else KNOWN if key in self._keys[1] else DESCRIBED
+
+    @functools.cached_property
+    def _keys(self) -> tuple[set[str], set[str]]:
+        from ..data.classes.attributes import class_key
+
+        return {class_key(name) for name in self.seen}, {class_key(name) for name in self.known}
 
     def calibration_for(self, rule: str) -> Calibration:
         """Return the calibration of a rule, or an empty one if validation did not try the rule."""
@@ -65,6 +81,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "names": checkpoint.classes.names,
             "seen": sorted(checkpoint.seen),
             "attributes": checkpoint.classes.attributes,
+            "known": checkpoint.known,
         },
         "backbone": checkpoint.backbone.to_dict(),
         "calibrations": {rule: dataclasses.asdict(each) for rule, each in checkpoint.calibrations.items()},
@@ -125,22 +142,23 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     classes = _class_table(path, document, tensors.pop(_TABLE).numpy(), sha256)
     try:
         backbone, seen = BackboneRecord(**document["backbone"]), frozenset(document["classes"]["seen"])
-        sizes = backbone.feature_dim, len(classes.attributes), len(seen), backbone.tokens
+        known = {str(name): list(map(str, labels)) for name, labels in document["classes"].get("known", {}).items()}
+        sizes = backbone.feature_dim, len(classes.attributes), len(seen) + len(known), backbone.tokens
         model = build_model(Config.from_dict(document["config"]), *sizes)
         calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
         state = upgrade_state({key.removeprefix("model."): value for key, value in tensors.items()}, document)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
         raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({brief(error)}).") from error
-    if not seen <= set(classes.names):
-        raise CheckpointError(f"{path}: names seen classes that are not in its class table.")
+    if not seen | set(known) <= set(classes.names) or seen & set(known):
+        raise CheckpointError(f"{path}: names seen or known classes that are not in its class table, or are both.")
     _load_state(path, model, state)
     bad = [key for key, value in tensors.items() if not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{path}: holds weights that are not finite numbers ({', '.join(bad[:5])}).")
     return Checkpoint(
         model=model.eval().to(device), classes=classes, seen=seen, backbone=backbone, calibrations=calibrations,
-        name=path.stem, sha256=sha256, **rest,
+        known=known, name=path.stem, sha256=sha256, **rest,
     )  # fmt: skip
 
 

@@ -19,10 +19,11 @@ class ModelTrainer:
     `ema` is the model that is kept.
     """
 
-    def __init__(self, model: ZeroShotModel, rows: TrainingRows) -> None:
+    def __init__(self, model: ZeroShotModel, rows: TrainingRows, kinds: Tensor | None = None) -> None:
+        """kinds: of the classes (C,), see `class_noise`; by default all have photos."""
         self.rows = rows
         if model.prototypes is not None:
-            model.prototypes.fit(rows.features, rows.labels, rows.prototypes)
+            model.prototypes.fit(rows.features, rows.labels, rows.prototypes, kinds=kinds)
         source = self._source(model)
         self.trainers = [Trainer(network, rows, source) for network in model.networks]
         self.ema = ZeroShotModel(model.config, [trainer.ema for trainer in self.trainers], model.prototypes)

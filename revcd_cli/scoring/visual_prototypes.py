@@ -23,6 +23,7 @@ from ..core.precision import in_double
 from ..core.precondition import class_means, roots, roots_in_double
 from .candidate_kinds import CandidateKinds
 from .class_kernel import class_kernel, directions, fit_relevance, kernel_length
+from .class_noise import PHOTOS, fit_class_noise
 
 
 class VisualPrototypes(nn.Module):
@@ -72,13 +73,20 @@ class VisualPrototypes(nn.Module):
 
     @torch.no_grad()
     def fit(
-        self, features: Tensor, labels: Tensor, s: Tensor, noise: Tensor | None = None, counts: Tensor | None = None
+        self,
+        features: Tensor,
+        labels: Tensor,
+        s: Tensor,
+        noise: Tensor | None = None,
+        counts: Tensor | None = None,
+        kinds: Tensor | None = None,
     ) -> None:
         """Fit on photos (N, D) of seen classes, labels (N,) into their raw descriptions s (C, A).
 
         noise: (C,), of each class, larger where its description or its mean photo is less exact; by default
         `PrototypeConfig.noise` for all. counts: (C,), the numbers of its photos; 0 for a class whose features are not
-        of photos, so that it is never represented by them. By default they are counted.
+        of photos, so that it is never represented by them. By default they are counted. kinds: (C,), instead of noise
+        and counts: kinds of the classes, see `class_noise`, by which the noise is measured.
         """
         x, s = roots_in_double(self._pooled(features)), in_double(s)
         labels = labels.to(x.device)
@@ -100,10 +108,13 @@ class VisualPrototypes(nn.Module):
         self.shift.copy_(shift)
         self.to_components.copy_(basis @ turn)
         self.between.copy_(values.clamp(min=0))
-        self.counts.copy_(labels.bincount(minlength=len(s)) if counts is None else counts)
-        self._fit_kernel(s, means @ turn, torch.full_like(s[:, 0], self.config.noise) if noise is None else noise)
+        kinds = None if kinds is None else kinds.to(s.device)
+        counts = labels.bincount(minlength=len(s)) if counts is None else counts
+        self.counts.copy_(counts if kinds is None else torch.where(kinds == PHOTOS, counts, 0))
+        noise = torch.full_like(s[:, 0], self.config.noise) if noise is None else noise
+        self._fit_kernel(s, means @ turn, noise, kinds)
 
-    def _fit_kernel(self, s: Tensor, means: Tensor, noise: Tensor) -> None:
+    def _fit_kernel(self, s: Tensor, means: Tensor, noise: Tensor, kinds: Tensor | None = None) -> None:
         """Fit the process from descriptions s (C, A) to mean photos (C, P), with the noise of each class (C,)."""
         config, centre, noise = self.config, s.mean(0), noise.to(s)
         between = self.between.to(s)
@@ -112,7 +123,10 @@ class VisualPrototypes(nn.Module):
         )
         support = directions(s - centre, relevance)
         length = kernel_length(support, config.length)
-        inverse = torch.linalg.inv(class_kernel(support, support, length) + noise.diag())
+        kernel = class_kernel(support, support, length)
+        if kinds is not None:
+            noise = fit_class_noise(kernel, means, between, kinds, config.noise)
+        inverse = torch.linalg.inv(kernel + noise.diag())
         self.centre.copy_(centre)
         self.relevance.copy_(relevance)
         self.support.copy_(support)

@@ -6,6 +6,7 @@ up later, in the classifier of the backbone that computes the features (`pipelin
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,13 @@ class KnownClasses:
     labels: tuple[tuple[str, ...], ...]  # (K,) the labels of each class
     weights: np.ndarray  # (K, D) float32: mean over the labels of a class
     written: np.ndarray  # (K,) bool: the description was written rather than measured
+
+    def sha256(self) -> str:
+        """Return a digest of all that training uses of them."""
+        digest = hashlib.sha256()
+        for values in (self.rows, self.weights, self.written):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
 
 def read_known_csv(path: Path, classes: ClassAttributes) -> KnownTable:

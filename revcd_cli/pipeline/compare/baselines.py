@@ -24,6 +24,7 @@ from ...data.datasets.splits import Split
 from ...scoring.calibration import score_unit
 from ..evaluate.evaluate import split_frame
 from ..evaluate.split_scores import SplitScores
+from ..known_classes.training_rows import training_rows
 from ..train.validation import draw_folds, score_unit_rows, validate_scores
 from .fitted import Fitted
 
@@ -61,7 +62,13 @@ def fit_baseline(dataset: FeaturedDataset, config: Config, baseline: Baseline, s
     return Fitted(settings=dict(setting), gamma=gamma, validation=figures, scores=scores)
 
 
-def training_rows(dataset: FeaturedDataset, split: Split) -> TrainingRows:
+def pooled_rows(dataset: FeaturedDataset, split: Split, seed: int) -> TrainingRows:
+    """Return the `training_rows` of RevCD with one vector per photo: baselines do not use spatial tokens."""
+    rows = training_rows(dataset, split, seed)
+    return replace(rows, features=_mean_token(rows.features, dataset.backbone.tokens))
+
+
+def photo_rows(dataset: FeaturedDataset, split: Split) -> TrainingRows:
     """Return the training photos of a split; labels index its seen classes, in the order of the class table."""
     seen, labels = np.unique(dataset.labels[split.trainval], return_inverse=True)
     prototypes = torch.from_numpy(dataset.classes.values[seen])
@@ -75,7 +82,7 @@ def _by_description(fit: Fit) -> ScoreSettings:
         dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[GridSetting], seed: int
     ) -> Iterator[SplitScores]:
         frame, table = split_frame(dataset, split, candidates), torch.from_numpy(dataset.classes.values)
-        rows = training_rows(dataset, split)
+        rows = pooled_rows(dataset, split, seed)
         for scorer in fit(rows, settings, seed):
             yield _in_units(
                 frame,
@@ -91,7 +98,7 @@ def _probe(
     dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[GridSetting], seed: int
 ) -> Iterator[SplitScores]:
     """Score photos of seen classes among the seen classes; a linear probe has no other candidates."""
-    rows, seen = training_rows(dataset, split), np.unique(dataset.labels[split.trainval])
+    rows, seen = photo_rows(dataset, split), np.unique(dataset.labels[split.trainval])
     frame = split_frame(dataset, replace(split, test_unseen=split.test_unseen[:0]), seen)
     for scorer in linear_probe(rows, settings, seed):
         of_photos = [
@@ -107,7 +114,7 @@ def _oracle(
     seen, unseen = (np.unique(dataset.labels[part]) for part in (split.trainval, split.test_unseen))
     frame = split_frame(dataset, split, np.concatenate([seen, unseen]))
     positions = torch.from_numpy(np.searchsorted(unseen, dataset.labels[split.test_unseen]))
-    rows = training_rows(dataset, split)
+    rows = photo_rows(dataset, split)
     for setting in settings:
         oracle = PrototypeOracle(rows, setting, _photos(dataset, split.test_unseen), positions, len(unseen))
         training_scores = oracle.scores(_photos(dataset, score_unit_rows(split)))[:, : len(seen)]
@@ -127,8 +134,12 @@ def _score(scorer: Scorer, dataset: FeaturedDataset, rows: np.ndarray, prototype
 
 
 def _photos(dataset: FeaturedDataset, rows: np.ndarray) -> Tensor:
-    """Return one vector per photo (N, D): the mean of spatial tokens, which the baselines do not use."""
-    features, tokens = torch.from_numpy(dataset.features[rows]), dataset.backbone.tokens
+    """Return one vector per photo (N, D)."""
+    return _mean_token(torch.from_numpy(dataset.features[rows]), dataset.backbone.tokens)
+
+
+def _mean_token(features: Tensor, tokens: int) -> Tensor:
+    """Return the mean of spatial tokens (N, D / tokens), or features without tokens as they are."""
     return features.unflatten(1, (tokens, -1)).mean(1) if tokens else features
 
 

@@ -17,6 +17,7 @@ from ...errors import InputFileError, LeakError
 from ...scoring.model import ZeroShotModel
 from ...scoring.rows import ScoringModel, score_rows
 from ...system.device import choose_device
+from ..known_classes.training_rows import training_classes
 from .split_scores import GZSLReport, SplitScores
 
 
@@ -49,13 +50,13 @@ def score_split(
     """Return the scores of the test photos of a split.
 
     candidates: as for `split_frame`; by default those of `tested_classes`. trained: names of the classes that the model
-    was trained on, in its order; by default those with trainval photos in `split`, in the order of the class table.
+    was trained on, in its order; by default those of `training_classes`.
     """
     candidates = tested_classes(dataset) if candidates is None else candidates
     prototypes = torch.from_numpy(dataset.classes.values[candidates])
     names = dataset.classes.names
     if trained is None:
-        trained = [names[c] for c in np.unique(dataset.labels[split.trainval])]
+        trained = [names[c] for c in training_classes(dataset, split)]
     own = torch.from_numpy(class_positions([names[c] for c in candidates], trained))
     kinds = model.kinds(own) if isinstance(model, ZeroShotModel) else None
     scores_seen, scores_unseen = (

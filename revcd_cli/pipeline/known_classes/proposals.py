@@ -33,9 +33,9 @@ class Proposal:
 
 
 def propose_for_table(table: Path, labels: LabelSet) -> tuple[list[Proposal], list[str]]:
-    """Return the proposals for a class table, and the names of classes that its dataset tests as unseen.
+    """Return the proposals for a class table, and the classes that have a label, too, but are tested as unseen.
 
-    These are read from `images.csv`, if the table is the `attributes.csv` of a dataset that has one.
+    The latter are read from `images.csv`, if the table is the `attributes.csv` of a dataset that has one.
     """
     if not labels.ids:
         raise UsageError(f"The names of {labels.name} are not known, so no label can be proposed.")
@@ -45,7 +45,8 @@ def propose_for_table(table: Path, labels: LabelSet) -> tuple[list[Proposal], li
     if table.name == TABLE_FILE and images.is_file():
         dataset = read_images_csv(images, classes, images_root=table.parent)
         unseen = [classes.names[c] for c in sorted(set(dataset.labels[dataset.split.test_unseen].tolist()))]
-    return propose(classes.names, labels, unseen), unseen
+    left_out = [each.name for each in propose(unseen, labels)]
+    return propose(classes.names, labels, unseen), left_out
 
 
 def propose(names: Sequence[str], labels: LabelSet, unseen: Collection[str] = ()) -> list[Proposal]:

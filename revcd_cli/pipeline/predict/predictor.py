@@ -18,6 +18,7 @@ from ...checkpoint.calibration import Calibration
 from ...checkpoint.model_file import Checkpoint, load_checkpoint
 from ...config import InferenceConfig
 from ...data.classes.attributes import ClassAttributes, align, class_positions, read_attribute_csv
+from ...data.classes.kinds import PHOTOS
 from ...data.classes.scale import rescale_rows
 from ...data.classes.table_findings import table_findings
 from ...data.findings import NOTE, WARNING, of_rank, raise_first_error
@@ -44,12 +45,13 @@ class CandidateClasses:
     """The C candidate classes.
 
     prototypes: (C, A), descriptions with the attributes in the order of the model; own: (C,), position among the
-    classes of the training, -1 for a class that is not one of them.
+    classes of the training, -1 for a class that is not one of them; kinds: (C,), see `data.classes.kinds`.
     """
 
     names: tuple[str, ...]
     prototypes: torch.Tensor
     own: torch.Tensor
+    kinds: tuple[str, ...]
     source: str
     sha256: str
     warnings: tuple[str, ...] = ()
@@ -57,8 +59,8 @@ class CandidateClasses:
 
     @property
     def seen(self) -> torch.Tensor:
-        """Which classes the model was trained on: (C,) bool."""
-        return self.own >= 0
+        """Whether the model was trained on photos of each class: (C,) bool."""
+        return torch.tensor([kind == PHOTOS for kind in self.kinds])
 
 
 def candidate_classes(
@@ -82,10 +84,11 @@ def candidate_classes(
         raise_first_error(findings, classes.source)
         warnings = [finding.sentence for finding in of_rank(findings, WARNING)]
         notes += [finding.text for finding in of_rank(findings, NOTE)]
+    kinds = tuple(checkpoint.kind(name) for name in classes.names)
     own = torch.from_numpy(class_positions(classes.names, checkpoint.trained_names))
     prototypes = torch.from_numpy(classes.values)
     return CandidateClasses(
-        classes.names, prototypes, own, classes.source, classes.sha256, tuple(warnings), tuple(notes)
+        classes.names, prototypes, own, kinds, classes.source, classes.sha256, tuple(warnings), tuple(notes)
     )
 
 

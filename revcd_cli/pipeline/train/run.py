@@ -129,6 +129,7 @@ class TrainingRun:
             "backbone": self.dataset.backbone.to_dict(),
             "features": hashlib.sha256(np.ascontiguousarray(trainval).data).hexdigest(),
             "classes": hashlib.sha256(np.ascontiguousarray(self.dataset.classes.values).data).hexdigest(),
+            **({} if self.dataset.known is None else {"known": self.dataset.known.sha256()}),
         }
 
     def load_saved_state(self, resume: bool) -> bool:

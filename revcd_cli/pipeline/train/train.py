@@ -21,6 +21,7 @@ from ...errors import RevcdError, UsageError
 from ...scoring.model import ZeroShotModel
 from ...system import files
 from ...system.device import choose_device
+from ..known_classes.training_rows import usable_known
 from ..settings import save_config
 from .run import OnEpoch, TrainingRun
 from .state import state_path
@@ -87,6 +88,7 @@ def train(
             model=model.cpu(),
             classes=dataset.classes,
             seen=frozenset(dataset.classes.names[c] for c in dataset.seen),
+            known=_known_labels(dataset),
             backbone=dataset.backbone,
             calibrations=run.calibrations,
             dataset={
@@ -115,6 +117,15 @@ def train(
         seconds=time.monotonic() - started,
         sha256=files.file_sha256(output),
     )
+
+
+def _known_labels(dataset: FeaturedDataset) -> dict[str, list[str]]:
+    """Return the labels of each known class of the final training, by its name."""
+    if dataset.known is None:
+        return {}
+    used = set(usable_known(dataset, dataset.split).tolist())
+    found = zip(dataset.known.rows.tolist(), dataset.known.labels, strict=True)
+    return {dataset.classes.names[row]: list(labels) for row, labels in found if row in used}
 
 
 def config_path(output: Path) -> Path:

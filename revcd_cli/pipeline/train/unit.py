@@ -27,6 +27,7 @@ from ...scoring.rows import draw_rows
 from ...scoring.trainer import ModelTrainer
 from ...system.threads import one_thread
 from ..evaluate.evaluate import score_split
+from ..known_classes.training_rows import class_kinds, training_classes, training_rows
 from .validation import own_figures, score_unit_rows
 
 DIVERGED = "The training diverged; nothing is written. Lower train.learning_rate or train.gradient_clip."
@@ -186,8 +187,8 @@ class TrainingUnit:
 
     @property
     def classes(self) -> np.ndarray:
-        """Classes with photos to train on, (C,)."""
-        return np.unique(self.dataset.labels[self.split.trainval])
+        """Classes to train on (C,): with photos, or known."""
+        return training_classes(self.dataset, self.split)
 
     def untrained(self) -> ZeroShotModel:
         """Return the model with its initial weights, before closed forms are fitted."""
@@ -198,19 +199,13 @@ class TrainingUnit:
         return model.to(self.device)
 
     def rows(self) -> TrainingRows:
-        """Return the training photos, labelled by their position in `classes`."""
-        dataset, classes = self.dataset, self.classes
-        position = np.full(len(dataset.classes.names), -1)
-        position[classes] = np.arange(len(classes))
-        return TrainingRows(
-            torch.from_numpy(dataset.features[self.split.trainval]).to(self.device),
-            torch.from_numpy(position[dataset.labels[self.split.trainval]]).to(self.device),
-            torch.from_numpy(dataset.classes.values[classes]).to(self.device),
-        )
+        """Return the training photos and the pseudo features of known classes, labelled by position in `classes`."""
+        rows = training_rows(self.dataset, self.split, self.seed)
+        return TrainingRows(rows.features.to(self.device), rows.labels.to(self.device), rows.prototypes.to(self.device))
 
     def make_trainer(self) -> ModelTrainer | Trainer:
         """Return the trainer of the untrained model, with its closed forms fitted."""
-        return ModelTrainer(self.untrained(), self.rows())
+        return ModelTrainer(self.untrained(), self.rows(), class_kinds(self.dataset, self.split))
 
     def _epoch_seed(self, epoch: int) -> int:
         """Return the seed of an epoch of this unit; epoch -1 stands for the initial weights."""

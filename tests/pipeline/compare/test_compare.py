@@ -21,7 +21,7 @@ from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.errors import UsageError
 from revcd_cli.metrics.summary import METRIC_NAMES, mean_and_std
-from revcd_cli.pipeline.compare.baselines import BASELINES, Baseline, training_rows
+from revcd_cli.pipeline.compare.baselines import BASELINES, Baseline, pooled_rows
 from revcd_cli.pipeline.compare.compare import (
     DEFAULT_METHODS,
     METHODS,
@@ -104,7 +104,7 @@ def test_all_methods_are_validated_on_the_same_folds_and_trained_on_the_same_row
         fit_method(dataset, config, method, 0, CPU)
     assert len(drawn) == len(METHODS) and all(each == drawn[0] for each in drawn)
     splits = [*draw(dataset, config.train, 0), dataset.split]
-    expected = [training_rows(dataset, split) for split in splits]
+    expected = [pooled_rows(dataset, split, 0) for split in splits]
     assert [len(rows) for rows in expected] == [len(split.trainval) for split in splits]
     for rows, ours in zip(parts, expected * len(TRAINED), strict=True):
         assert all(torch.equal(getattr(rows, f.name), getattr(ours, f.name)) for f in dataclasses.fields(rows))
@@ -207,7 +207,7 @@ def test_without_folds_the_first_setting_and_no_penalty_are_used(make_toy, small
 def test_spatial_tokens_enter_a_baseline_as_their_mean(make_toy):
     dataset = make_toy()
     spatial = dataclasses.replace(dataset, backbone=dataclasses.replace(dataset.backbone, tokens=4))
-    rows = training_rows(spatial, spatial.split).features
+    rows = pooled_rows(spatial, spatial.split, 0).features
     expected = dataset.features[dataset.split.trainval].reshape(-1, 4, 6).mean(1)
     np.testing.assert_allclose(rows.numpy(), expected, rtol=1e-5, atol=1e-6)
 

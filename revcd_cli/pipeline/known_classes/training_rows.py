@@ -1,0 +1,77 @@
+"""The training features of a split: photos of its seen classes, and pseudo features of known classes.
+
+RevCD and all baselines train on these rows. Everything is computed from the split's own trainval photos: a fold of the
+cross-validation uses neither its held-out photos nor the labels of its held-out classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...core.trainer import TrainingRows
+from ...data.datasets.dataset import FeaturedDataset
+from ...data.datasets.splits import Split
+from ...scoring.class_noise import OFFICIAL, PHOTOS, WRITTEN
+from ...scoring.known_classes import ClassifierMeans, fit_classifier_means
+
+
+def training_classes(dataset: FeaturedDataset, split: Split) -> np.ndarray:
+    """Return the classes to train on (C,), sorted rows of the class table: with photos in trainval, or known."""
+    return np.union1d(dataset.labels[split.trainval], usable_known(dataset, split)).astype(np.int64)
+
+
+def usable_known(dataset: FeaturedDataset, split: Split) -> np.ndarray:
+    """Return the known classes without photos, (K,), if two classes of the split have photos and a label, else none.
+
+    A class with photos in the dataset's trainval is never among them, so one that a fold holds out stays unknown.
+    """
+    with_label = 0 if dataset.known is None else len(np.intersect1d(dataset.known.rows, dataset.labels[split.trainval]))
+    return np.array(dataset.known_only if with_label > 1 else (), dtype=np.int64)
+
+
+def training_rows(dataset: FeaturedDataset, split: Split, seed: int) -> TrainingRows:
+    """Return the features to train on, labelled by their position in `training_classes`: photos, then pseudo features.
+
+    seed: of the residuals that pseudo features add to their class's mean.
+    """
+    classes = training_classes(dataset, split)
+    photos = torch.from_numpy(dataset.features[split.trainval])
+    labels = torch.from_numpy(np.searchsorted(classes, dataset.labels[split.trainval]))
+    known = usable_known(dataset, split)
+    if len(known):
+        generator = torch.Generator().manual_seed(seed)
+        pseudo = classifier_means(dataset, split).features(_weights(dataset, known), generator)
+        of_class = torch.from_numpy(np.searchsorted(classes, known)).repeat_interleave(len(pseudo) // len(known))
+        photos, labels = torch.cat([photos, pseudo]), torch.cat([labels, of_class])
+    return TrainingRows(photos, labels, torch.from_numpy(dataset.classes.values[classes]))
+
+
+def class_kinds(dataset: FeaturedDataset, split: Split) -> Tensor:
+    """Return the kind of each of the `training_classes` (C,), see `scoring.class_noise`."""
+    classes, known = training_classes(dataset, split), usable_known(dataset, split)
+    kinds = np.full(len(classes), PHOTOS)
+    if dataset.known is not None:
+        written = dataset.known.written[np.searchsorted(dataset.known.rows, known)]
+        kinds[np.searchsorted(classes, known)] = np.where(written, WRITTEN, OFFICIAL)
+    return torch.from_numpy(kinds)
+
+
+def classifier_means(dataset: FeaturedDataset, split: Split) -> ClassifierMeans:
+    """Return the map from the classifier's weights to mean features, fitted on the photos of trainval."""
+    assert dataset.known is not None
+    with_photos, labels = np.unique(dataset.labels[split.trainval], return_inverse=True)
+    both = np.intersect1d(dataset.known.rows, with_photos)
+    return fit_classifier_means(
+        torch.from_numpy(dataset.features[split.trainval]),
+        torch.from_numpy(labels),
+        _weights(dataset, both),
+        torch.from_numpy(np.searchsorted(with_photos, both)),
+    )
+
+
+def _weights(dataset: FeaturedDataset, rows: np.ndarray) -> Tensor:
+    """Return the classifier's weights of known classes, by their rows in the class table: (K, D)."""
+    assert dataset.known is not None
+    return torch.from_numpy(dataset.known.weights[np.searchsorted(dataset.known.rows, rows)])

@@ -1,0 +1,127 @@
+"""Laws of training rows: every method trains on the same ones, and a fold uses nothing of what it holds out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from revcd_cli.checkpoint.model_file import load_checkpoint
+from revcd_cli.config import Config
+from revcd_cli.data.datasets.dataset import FeaturedDataset
+from revcd_cli.data.datasets.known import KnownClasses
+from revcd_cli.pipeline.compare.baselines import pooled_rows
+from revcd_cli.pipeline.compare.compare import fit_method
+from revcd_cli.pipeline.evaluate.evaluate import evaluate
+from revcd_cli.pipeline.known_classes.training_rows import (
+    class_kinds,
+    training_classes,
+    training_rows,
+    usable_known,
+)
+from revcd_cli.pipeline.train.train import train
+from revcd_cli.pipeline.train.validation import draw_folds
+from revcd_cli.scoring.class_noise import OFFICIAL, PHOTOS, WRITTEN
+from revcd_cli.scoring.known_classes import PSEUDO_FEATURES
+from tests.makers.toy import SMALL
+
+CONFIG = Config.from_dict(SMALL)
+CPU = torch.device("cpu")
+ROWS = (0, 1, 3, 4, 8, 9)  # known classes: four with photos, two without
+
+
+@pytest.fixture
+def dataset(make_toy) -> FeaturedDataset:
+    """Six seen classes, two unseen ones with test photos and two known ones; weights as of discriminant analysis."""
+    toy = make_toy()
+    generator = np.random.default_rng(5)
+    values = np.concatenate([toy.classes.values, generator.normal(size=(2, toy.classes.values.shape[1]))])
+    classes = dataclasses.replace(
+        toy.classes, names=(*toy.classes.names, "okapi", "tapir"), values=values.astype(np.float32)
+    )
+    seen = toy.labels < 6
+    maps, *_ = np.linalg.lstsq(toy.classes.values[toy.labels[seen]], toy.features[seen], rcond=None)
+    weights = (values @ maps).astype(np.float32)[list(ROWS)]
+    known = KnownClasses(np.array(ROWS), (("a label",),) * 6, weights, np.array([False] * 5 + [True]))
+    return dataclasses.replace(toy, classes=classes, known=known)
+
+
+def same(one: FeaturedDataset, other: FeaturedDataset, split) -> bool:
+    pairs = zip(vars(training_rows(one, split, 0)).values(), vars(training_rows(other, split, 0)).values(), strict=True)
+    return all(torch.equal(*pair) for pair in pairs)
+
+
+def test_known_classes_follow_the_photos_with_their_own_labels_and_descriptions(dataset: FeaturedDataset):
+    rows, split = training_rows(dataset, dataset.split, 0), dataset.split
+    n_photos = len(split.trainval)
+    classes = training_classes(dataset, split)
+    assert classes.tolist() == [*range(6), 8, 9]
+    assert torch.equal(rows.prototypes, torch.from_numpy(dataset.classes.values[classes]))
+    assert torch.equal(rows.features[:n_photos], torch.from_numpy(dataset.features[split.trainval]))
+    assert rows.labels[n_photos:].tolist() == [6] * PSEUDO_FEATURES + [7] * PSEUDO_FEATURES
+    assert class_kinds(dataset, split).tolist() == [PHOTOS] * 6 + [OFFICIAL, WRITTEN]
+
+
+def test_without_known_classes_the_rows_are_the_photos(make_toy):
+    toy = make_toy()
+    rows = training_rows(toy, toy.split, 0)
+    assert len(rows) == len(toy.split.trainval) and training_classes(toy, toy.split).tolist() == list(toy.seen)
+
+
+def test_a_fold_uses_neither_held_out_photos_nor_labels_of_held_out_classes(dataset: FeaturedDataset):
+    assert dataset.known is not None
+    for fold in draw_folds(dataset, CONFIG.train, 0):
+        held_out = np.unique(dataset.labels[fold.test_unseen])
+        assert not np.isin(held_out, training_classes(dataset, fold)).any()
+        features, weights = dataset.features.copy(), dataset.known.weights.copy()
+        features[np.setdiff1d(np.arange(len(features)), fold.trainval)] = 1e6
+        weights[np.isin(ROWS, held_out)] = 1e6
+        changed = dataclasses.replace(
+            dataset, features=features, known=dataclasses.replace(dataset.known, weights=weights)
+        )
+        assert same(dataset, changed, fold)
+        weights[:] = dataset.known.weights**2
+        known = dataclasses.replace(dataset.known, weights=weights)
+        assert not same(dataset, dataclasses.replace(dataset, known=known), fold)
+
+
+def test_known_classes_need_two_classes_with_photos_and_a_label(dataset: FeaturedDataset):
+    assert dataset.known is not None
+    few = KnownClasses(np.array([0, 8]), (("a",), ("b",)), dataset.known.weights[[0, 4]], np.zeros(2, dtype=bool))
+    dataset = dataclasses.replace(dataset, known=few)
+    assert not len(usable_known(dataset, dataset.split))
+    assert training_classes(dataset, dataset.split).tolist() == list(range(6))
+
+
+def test_baselines_train_on_the_rows_of_revcd(dataset: FeaturedDataset, monkeypatch: pytest.MonkeyPatch):
+    import revcd_cli.pipeline.compare.baselines as baselines
+
+    used = []
+
+    def recorded(*args):
+        used.append(pooled_rows(*args))
+        return used[-1]
+
+    monkeypatch.setattr(baselines, "pooled_rows", recorded)
+    figures = fit_method(dataset, CONFIG, "ridge", 3, CPU).validation
+    assert figures["H"] is not None
+    folds = draw_folds(dataset, CONFIG.train, 3)
+    for fold, rows in zip(folds, used, strict=True):
+        assert torch.equal(rows.features, training_rows(dataset, fold, 3).features)
+
+
+def test_a_model_keeps_its_known_classes_with_their_labels(dataset: FeaturedDataset, tmp_path: Path):
+    summary = train(dataset, CONFIG, tmp_path / "toy.safetensors")
+    checkpoint = load_checkpoint(summary.output)
+    assert checkpoint.known == {"okapi": ["a label"], "tapir": ["a label"]}
+    assert checkpoint.trained_names == (*dataset.classes.names[:6], "okapi", "tapir")
+    kinds = [checkpoint.kind(name) for name in ("Class_0", "OKAPI", "class 7", "a stranger")]
+    assert kinds == ["photos", "known", "described", "described"]
+    for whole, candidates in ((False, 8), (True, 10)):
+        report = evaluate(checkpoint, dataset, whole_table=whole)
+        assert report.seen_classes + report.unseen_classes == candidates
+    assert checkpoint.model.prototypes is not None
+    assert checkpoint.model.prototypes.counts[6:].tolist() == [0, 0]
