@@ -113,6 +113,26 @@ def test_a_class_of_the_table_is_replaced_only_on_request(tmp_path: Path, capsys
     assert draft(tmp_path / "mine.draft.csv")["stripes"]["value"] == "10.0"
 
 
+def test_values_on_another_scale_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    values = [
+        "stripes=0.6",
+        "big=0.8",
+        "hooves=0.9",
+        "tail=0.5",
+        "grazer=0.9",
+        "longneck=0.6",
+        "group=0.2",
+        "oldworld=0.9",
+    ]
+    command = ["classes", "new", "okapi", "--questions", "0", "-o", str(tmp_path / "mine.csv")]
+    assert main([*command, *(part for value in values for part in ("--set", value))]) == 2
+    assert "on another scale" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    hundred = [f"{name}={100 * float(value)}" for name, value in (each.split("=") for each in values)]
+    assert main([*command, *(part for value in hundred for part in ("--set", value))]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_a_table_with_attributes_of_its_own_needs_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     table = tmp_path / "zoo.csv"
     table.write_text("class,stripes,hooves\nzebra,1,1\nhorse,0,1\ncat,0.2,0\n")

@@ -1,4 +1,4 @@
-"""The HTML page of `revcd classes suggest`.
+"""The HTML pages of `revcd classes suggest` and `revcd classes glossary`.
 
 May import `reports.pages`.
 """

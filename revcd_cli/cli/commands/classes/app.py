@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .glossary import glossary
 from .known import known
 from .new import new
 from .suggest import suggest
@@ -16,6 +17,7 @@ def root() -> None:
     """Describe new classes; improve a class table."""  # with a callback, a single command stays a subcommand
 
 
+app.command("glossary")(glossary)
 app.command("known")(known)
 app.command("new")(new)
 app.command("suggest")(suggest)

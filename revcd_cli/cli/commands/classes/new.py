@@ -104,6 +104,7 @@ def new(
     from ....pipeline.tables.new_class.files import check_table_output
     from ....pipeline.tables.new_class.prompt import prompt_text
     from ....pipeline.tables.new_class.summary import document, summary
+    from .opening import table_and_model
 
     if prompt and (output is not None or answers is not None):
         raise UsageError("--prompt prints a text; it takes neither --output nor --answers.")
@@ -112,7 +113,7 @@ def new(
     existing = check_table_output(output, name, overwrite=overwrite) if output is not None else None
     if existing is not None and classes is not None:
         raise UsageError(f"{output}: exists, so the class is added to this table; leave out --classes.")
-    base, known = _table_and_model(existing, classes, model)
+    base, known = table_and_model(existing if existing is not None else classes, model)
     described = _start(name, base, known, like)
     if prompt:
         sys.stdout.write(prompt_text(described))
@@ -122,10 +123,13 @@ def new(
     set_values(described, settings or ())
     if answers is not None:
         _take_answers(described, answers)
+    _refuse_other_scale(described)
     count = questions if questions is not None else QUESTIONS if answers is None else 0
     interrupted = _ask(described, 0 if str(answers) == "-" else count)
     if interrupted and not described.draft.answers:
         raise typer.Exit(INTERRUPTED)
+    for finding in described.scale_findings():
+        console.warn(finding.text)
     console.note(summary(described))
     if output is not None:
         _write(described, base, output, exists=existing is not None)
@@ -135,26 +139,6 @@ def new(
         console.result_json(document(described))
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _table_and_model(
-    existing: ClassAttributes | None, classes: Path | None, model: str | None
-) -> tuple[ClassAttributes, DescriptionSpace | None]:
-    """Return the table that the class is added to, and the model; no model for a table with attributes of its own."""
-    from ....data.classes.attributes import read_attribute_csv
-    from ....pipeline.tables.description_space import models_with, read_description_space
-
-    table = existing if classes is None else read_attribute_csv(classes)
-    if model is None and table is not None:
-        fitting = models_with(table.attributes)
-        if not fitting:
-            console.note(
-                f"No included model has the attributes of {table.source}; its classes are compared as they are."
-            )
-            return table, None
-        model = fitting[0]
-    known = read_description_space(model or "animals")
-    return (known.classes if table is None else table), known
 
 
 def _start(name: str, base: ClassAttributes, known: DescriptionSpace | None, like: str) -> NewClass:
@@ -186,6 +170,14 @@ def _take_answers(described: NewClass, answers: Path) -> None:
     data = sys.stdin.buffer.read() if piped else None
     for text in take_answers(described, Path("standard input") if piped else answers, data):
         console.note(text)
+
+
+def _refuse_other_scale(described: NewClass) -> None:
+    """Raise `UsageError` if the given values are on another scale than the table."""
+    from ....data.findings import ERROR, of_rank
+
+    for finding in of_rank(described.scale_findings(), ERROR):
+        raise UsageError(finding.text, hint="Give values on the scale that `revcd classes glossary` shows.")
 
 
 def _ask(described: NewClass, count: int) -> bool:

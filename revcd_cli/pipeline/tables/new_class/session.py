@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,8 @@ from ....data.classes.attributes import ClassAttributes, align, class_key
 from ....data.classes.glossary import Entry
 from ....data.classes.imputation import RowDistribution
 from ....data.classes.levels import WORDS, level_values, parse_value
+from ....data.classes.scale import row_findings
+from ....data.findings import Finding
 from ....errors import UsageError, did_you_mean
 from ..description_space import DescriptionSpace
 from .draft import ASKED, IMPUTED, LIKE, Answer, Draft
@@ -105,6 +107,19 @@ class NewClass:
     def verdict(self) -> str | None:
         """Return advice if the draft is too similar to a class, else None."""
         return self.neighbours.verdict(self.name, self.row())
+
+    def scale_findings(self) -> list[Finding]:
+        """Return errors and warnings about given values on another scale than the table, see `scale.row_findings`.
+
+        Only the columns of given values are compared, as the others are on the scale of the table.
+        """
+        columns = list(self.draft.answers)
+        if not columns:
+            return []
+        others = self.neighbours.table
+        names = tuple(self.draft.attributes[column] for column in columns)
+        own = ClassAttributes((self.name,), names, self.row()[None, columns], "", "")
+        return row_findings(own, replace(others, attributes=names, values=others.values[:, columns]))
 
     def question(self) -> Question | None:
         """Return the most telling question, or None if all attributes are known."""
