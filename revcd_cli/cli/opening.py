@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .terminal import console
+from .terminal.findings import print_findings
 
 if TYPE_CHECKING:
     from ..checkpoint.model_file import Checkpoint
     from ..data.datasets.dataset import Dataset, FeaturedDataset
-    from ..data.findings import Finding
 
 
 def open_dataset(
@@ -54,15 +53,6 @@ def open_dataset(
     print_findings(findings)
     raise_first_error(findings, opened.classes.source)
     return opened
-
-
-def print_findings(findings: Iterable[Finding]) -> None:
-    """Print warnings and notes; errors are raised by `raise_first_error`."""
-    for finding in findings:
-        if finding.rank == "warning":
-            console.warn(finding.sentence)
-        elif finding.rank == "note":
-            console.note(finding.sentence)
 
 
 def extract_features(

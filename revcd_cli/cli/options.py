@@ -145,4 +145,7 @@ RuleOption = Annotated[
 ModelOption = Annotated[
     str, typer.Option(metavar="NAME|FILE", help="Name of an included model, or a .safetensors file.")
 ]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Exit with 3 if a folder or archive holds files of formats that are not read.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

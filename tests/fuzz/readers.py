@@ -47,7 +47,7 @@ def photo(data: bytes, folder: Path, number: int) -> object:
         outcome.load()
         longer, shorter = max(outcome.size), min(outcome.size)
         assert outcome.mode == "RGB" and longer * shorter <= MAX_PIXELS and longer <= MAX_ASPECT * shorter
-        assert set(outcome.info) <= {"first_of_several"}
+        assert set(outcome.info) == {"notes"} and set(outcome.info["notes"]) <= {"pages", "range", "raw"}
     return outcome
 
 

@@ -15,11 +15,13 @@ from ..options import (
     NullOption,
     OverwriteOption,
     PrecisionOption,
+    StrictOption,
     WeightsOption,
     WorkersOption,
     expand_short,
 )
 from ..terminal import console
+from ..terminal.findings import print_findings
 
 if TYPE_CHECKING:
     from ...pipeline.extract.extract import ExtractSummary
@@ -49,6 +51,7 @@ def extract(
     null: NullOption = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming an interrupted run.")] = False,
     overwrite: OverwriteOption = False,
+    strict: StrictOption = False,
 ) -> None:
     """Extract image features from photos into a file.
 
@@ -83,7 +86,7 @@ def extract(
         _note_how_to_resume(output)
         raise
     _report(summary)
-    raise typer.Exit(summary.exit_code)
+    raise typer.Exit(summary.exit_code or (3 if strict and summary.passed.formats else 0))
 
 
 def _note_how_to_resume(output: Path) -> None:
@@ -99,6 +102,7 @@ def _report(summary: ExtractSummary) -> None:
     if summary.failed > len(summary.failures):
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.reasons.most_common())
         console.warn(f"{summary.failed:,} photos failed: {reasons}. The file gives the reason for each, as does -v.")
+    print_findings(summary.passed.findings())
     reused = f", {summary.reused:,} from the interrupted run" if summary.reused else ""
     console.note(
         f"{summary.done:,} photos extracted, {summary.failed:,} failed{reused}; {summary.seconds:.1f} s "

@@ -24,11 +24,13 @@ from ..options import (
     PrecisionOption,
     RescaleOption,
     RuleOption,
+    StrictOption,
     WeightsOption,
     WorkersOption,
     expand,
 )
 from ..terminal import console
+from ..terminal.findings import print_findings
 
 if TYPE_CHECKING:
     from ...data.classes.attributes import ClassAttributes
@@ -87,6 +89,7 @@ def predict(
     precision: PrecisionOption = "auto",
     null: NullOption = False,
     overwrite: OverwriteOption = False,
+    strict: StrictOption = False,
 ) -> None:
     """Classify photos, also into classes without training photos.
 
@@ -106,6 +109,7 @@ def predict(
     revcd predict photos/ -o report.html
     """
     form = _format(output, output_format, overwrite, excel)
+    from ...data.photos.passed_over import PassedOver
     from ...data.photos.sources import iter_sources
 
     iter_sources(images, null_separated=null)  # reports wrong paths before the model is loaded
@@ -126,6 +130,7 @@ def predict(
     header = _header(predictor, candidates, top_k, seed, reject)
     is_page = form.value == "html"
     tally: Counter[str] = Counter()
+    passed = PassedOver()
     with console.progress("Classifying") as on_progress:
         predictions = predictor.stream(
             images,
@@ -138,6 +143,7 @@ def predict(
             null_separated=null,
             thumbnails=is_page,
             explain=is_page,
+            passed=passed,
             on_progress=on_progress,
             on_note=console.note,
         )
@@ -151,7 +157,10 @@ def predict(
                 elif output is not None:
                     console.detail(_one_line(prediction))
                 write(prediction)
+    print_findings(passed.findings())
     _finish(tally, output, is_page)
+    if strict and passed.formats:
+        raise typer.Exit(FINISHED_WITH_FAILURES)
 
 
 def _read_table(path: Path | None, missing: str) -> ClassAttributes | None:

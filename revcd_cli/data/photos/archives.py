@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ...errors import brief
-from .image_source import ImageSource, access_failure, failed_source, is_photo_name, is_skipped_name, natural_key
+from .image_source import ImageSource, access_failure, failed_source, is_photo_name, natural_key
 from .images import MAX_BYTES, ImageFailure, too_large
+from .passed_over import PassedOver, is_storage_name
+from .raw_previews import is_raw_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -77,12 +79,12 @@ def is_compressed_tar(path: str) -> bool:
         return False
 
 
-def archive_sources(path: str, shown: str) -> Iterator[ImageSource]:
+def archive_sources(path: str, shown: str, passed: PassedOver | None = None) -> Iterator[ImageSource]:
     """Yield the photos of an archive: a zip in natural order, a tar in its own order.
 
     Photos of a compressed tar must be read in order, each before the next one is requested. Names such as `../a.jpg`
     are reported, but not used as paths. A repeated name gets `#2`, `#3`, ... A damaged archive ends with one failed
-    source for the archive itself.
+    source for the archive itself. passed: counts members that are no photos.
     """
     listing = _zip_members if path.lower().endswith(".zip") else _tar_members
     taken: dict[str, int] = {}
@@ -90,7 +92,7 @@ def archive_sources(path: str, shown: str) -> Iterator[ImageSource]:
         if not Path(path).stat().st_size:
             yield failed_source(shown, ImageFailure("empty_file", "has no bytes"))
             return
-        for member in listing(path):
+        for member in listing(path, passed):
             name = _distinct(member.name, taken)
             if isinstance(member.content, ImageFailure):
                 yield failed_source(f"{shown}/{name}", member.content)
@@ -127,20 +129,26 @@ def _distinct(name: str, taken: dict[str, int]) -> str:
     return distinct
 
 
-def _photo_name(name: str) -> str | None:
+def _photo_name(name: str, passed: PassedOver | None, *, is_folder: bool) -> str | None:
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or not is_photo_name(parts[-1]) or any(is_skipped_name(part) for part in parts):
+    skipped = next((part for part in parts if is_storage_name(part)), None)
+    if is_folder or not parts or skipped is not None or not is_photo_name(parts[-1]):
+        if passed is not None and parts and not is_folder:
+            if skipped is not None:
+                passed.storage[skipped] += 1
+            else:
+                passed.add_file(parts[-1], is_raw=is_raw_name(parts[-1]))
         return None
     return "/".join(parts)
 
 
-def _zip_members(path: str) -> Iterator[_Member]:
+def _zip_members(path: str, passed: PassedOver | None) -> Iterator[_Member]:
     # Not closed here: photos may be read after the listing. It is closed with the last reference.
     archive = zipfile.ZipFile(path)
     changed = Path(path).stat().st_mtime_ns
     for info in sorted(archive.infolist(), key=lambda info: natural_key(info.filename)):
-        name = _photo_name(info.filename)
-        if name is None or info.is_dir():
+        name = _photo_name(info.filename, passed, is_folder=info.is_dir())
+        if name is None:
             continue
         signature = f"{info.file_size}:{info.CRC:08x}:{changed}"
         yield _Member(name, signature, _zip_failure(info) or functools.partial(_read_zip_member, archive, info))
@@ -184,7 +192,7 @@ class _Complete:
         return data
 
 
-def _tar_members(path: str) -> Iterator[_Member]:
+def _tar_members(path: str, passed: PassedOver | None) -> Iterator[_Member]:
     opener = _compression(path)
     changed = Path(path).stat().st_mtime_ns
     # Opened here and not by tarfile, which accepts a truncated stream as the end of the archive.
@@ -192,15 +200,15 @@ def _tar_members(path: str) -> Iterator[_Member]:
     with (opener or open)(path, "rb") as stream:
         source: Any = _Complete(stream) if opener else stream
         archive: Any = tarfile.open(None, mode, source, tarinfo=_StrictHeader)  # noqa: SIM115 (closed by _members)
-        yield from _members(path, archive, changed, streamed=opener is not None)
+        yield from _members(path, archive, changed, passed, streamed=opener is not None)
 
 
-def _members(path: str, archive: Any, changed: int, *, streamed: bool) -> Iterator[_Member]:
+def _members(path: str, archive: Any, changed: int, passed: PassedOver | None, *, streamed: bool) -> Iterator[_Member]:
     with archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # otherwise tarfile keeps all headers
-            name = _photo_name(member.name)
-            if name is None or member.isdir():
+            name = _photo_name(member.name, passed, is_folder=member.isdir())
+            if name is None:
                 continue
             if streamed:
                 read = functools.partial(_read_streamed, archive, member)

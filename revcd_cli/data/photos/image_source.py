@@ -15,6 +15,9 @@ from .images import MAX_BYTES, PHOTO_SUFFIXES, ImageFailure, too_large
 # Paths are text: pathlib would change `./a.jpg` to `a.jpg`, and an empty path to the current folder.
 # ruff: noqa: PTH114, PTH116, PTH123
 
+_IS_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]+://|www\.|data:image/)").match
+AN_ADDRESS = "an address; revcd reads files and fetches nothing"
+
 # Opening a pipe or device must not block.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -76,6 +79,8 @@ def access_failure(path: str, error: OSError, *, missing: str) -> ImageFailure:
     if error.errno == errno.ELOOP or (isinstance(error, FileNotFoundError) and os.path.islink(path)):
         return ImageFailure("not_a_file", "a broken link")
     if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG:
+        if is_address(path):
+            return ImageFailure(missing, AN_ADDRESS)
         detail = "no such file" if missing == "not_found" else "it was there when the photos were listed"
         return ImageFailure(missing, detail)
     return ImageFailure("decode_error", f"cannot be read: {error.strerror or error}")
@@ -86,9 +91,9 @@ def is_photo_name(name: str) -> bool:
     return name.lower().endswith(PHOTO_SUFFIXES)
 
 
-def is_skipped_name(name: str) -> bool:
-    """Return whether a name in a folder or archive is skipped: hidden files, and the folder that macOS adds to zips."""
-    return name == "__MACOSX" or (name.startswith(".") and name != "..")
+def is_address(path: str) -> bool:
+    """Return whether a path is an address such as https://... or s3://..., which revcd does not fetch."""
+    return _IS_ADDRESS(path) is not None
 
 
 def natural_key(path: str) -> tuple[object, ...]:

@@ -8,7 +8,6 @@ import io
 import struct
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 try:
@@ -19,6 +18,16 @@ else:
     pillow_heif.register_heif_opener()
 
 from ...errors import brief
+from .image_failures import (
+    accepts,
+    declares_more,
+    has_unusual_compression,
+    is_text,
+    other_format,
+    unreadable_variant,
+)
+from .raw_previews import is_large_enough, largest_preview, preview_orientation, raw_kind
+from .wide_grey import to_8_bits
 
 REASONS = (
     "not_found",
@@ -73,12 +82,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_NOT_PHOTOS = (
-    ((b"version https://git-lfs",), "a Git LFS pointer, not the photo itself; run: git lfs pull"),
-    ((b"<!doctype html", b"<html", b"<head", b"<body"), "looks like a web page, not a photo; download it again"),
-    ((b"<svg", b"<?xml"), "an SVG or XML document, not a photo; export it as PNG"),
-    ((b"%pdf", b"%!ps", b"\xc5\xd0\xd3\xc6"), "a PDF or PostScript document, not a photo; export it as PNG"),
-)
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 
@@ -105,9 +108,10 @@ def decode_rgb(
 ) -> Image.Image | ImageFailure:
     """Decode a photo to 8-bit RGB, rotated by its EXIF orientation, without metadata.
 
-    Of an animation or several pages, only the first image is decoded, and `info` is {"first_of_several": True};
-    otherwise `info` is empty. Transparent pixels become white. Grey values of 16 or 32 bits or floating point are
-    scaled to 8 bits by their range, not clipped. Colour profiles and invalid EXIF data are ignored. A truncated file is
+    `info["notes"]` says what was decided, by kind: {} for a usual photo. Of an animation or several pages, only the
+    first image is decoded. Transparent pixels become white. Grey values of 16 or 32 bits or floating point are scaled
+    to 8 bits by the range that the file uses, not clipped. Of a raw photo, the largest preview is decoded, if its
+    shorter side is at least `least_side`. Colour profiles and invalid EXIF data are ignored. A truncated file is
     a failure, not an image with grey rows. Thread-safe: no setting of Pillow is changed.
 
     least_side: the shorter side after the later resize. A much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size,
@@ -119,6 +123,9 @@ def decode_rgb(
     if len(data) > MAX_BYTES:
         return too_large()
     try:
+        kind = raw_kind(data)
+        if kind:
+            return _raw_preview(data, kind, max_pixels, least_side)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             failure = _size_failure(*image.size, max_pixels)
             if failure:
@@ -127,13 +134,35 @@ def decode_rgb(
                 _shrink_jpeg(image, least_side)
             image.load()
             upright = _UPRIGHT.get(_orientation(image))
-            picture = _to_rgb(image)
+            picture, note = _to_rgb(image)
             several = _is_first_of_several(image, data)
         picture = picture.transpose(upright) if upright is not None else picture
-        picture.info = {"first_of_several": True} if several else {}
+        notes = {"pages": "holds several pictures, of which only the first is read"} if several else {}
+        picture.info = {"notes": notes | ({"range": note} if note else {})}
         return picture
     except Exception as error:  # decoders raise many types for damaged files
         return _explain(error, data)
+
+
+def _raw_preview(data: bytes, kind: str, max_pixels: int, least_side: int | None) -> Image.Image | ImageFailure:
+    found = largest_preview(data)
+    if found is None or not is_large_enough(found[1], least_side):
+        small = "none" if found is None else f"one of {found[1][0]} x {found[1][1]} pixels"
+        detail = f"a {kind} raw photo; of its previews revcd needs a larger one than {small}; export it as JPEG"
+        if found is None:
+            detail = f"a {kind} raw photo without a preview; export it as JPEG"
+        return ImageFailure("unsupported_format", detail)
+    preview = data[found[0] :]
+    picture = decode_rgb(preview, max_pixels=max_pixels, least_side=least_side)
+    if isinstance(picture, ImageFailure):
+        return picture
+    with Image.open(io.BytesIO(preview), formats=("JPEG",)) as image:
+        has_own = image.getexif().get(ExifTags.Base.Orientation) is not None
+    upright = None if has_own else _UPRIGHT.get(preview_orientation(data))
+    picture = picture.transpose(upright) if upright is not None else picture
+    size = f"{found[1][0]} x {found[1][1]}"
+    picture.info = {"notes": {"raw": f"a {kind} raw photo, of which the preview of {size} pixels is used"}}
+    return picture
 
 
 def _shrink_jpeg(image: Image.Image, least_side: int) -> None:
@@ -169,32 +198,17 @@ def _is_first_of_several(image: Image.Image, data: bytes) -> bool:
     return False
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
+    """Return the image as RGB, and a note if its grey values were scaled."""
+    note = ""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _to_8_bits(image)
+        image, note = to_8_bits(image)
     if image.mode == "La":
         image = image.convert("LA")  # Pillow cannot convert La to RGBA
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale grey values of more than 8 bits to 0..255; Pillow's conversion would clip them to white."""
-    samples = np.asarray(image)  # (H, W)
-    if not np.isfinite(samples).all():
-        raise ValueError("some values are not finite")
-    # The range of modes I and F is unknown: use the smallest common range that contains all values.
-    ranges = {"I": (255, 65_535, 2**31 - 1), "F": (1, 255, 65_535)}.get(image.mode, (65_535,))
-    peak = samples.max()
-    top = next((limit for limit in ranges if peak <= limit), peak)
-    grey = np.multiply(samples, 255 / float(top), dtype=np.float32)
-    grey = np.rint(grey.clip(0, 255)).astype(np.uint8)
-    hidden = image.info.get("transparency")
-    if isinstance(hidden, int):
-        grey[samples == hidden] = 255
-    return Image.fromarray(grey)
+    return image.convert("RGB"), note
 
 
 def _explain(error: Exception, data: bytes) -> ImageFailure:
@@ -207,55 +221,33 @@ def _explain(error: Exception, data: bytes) -> ImageFailure:
         return ImageFailure("too_large", message)
     if "too large" in message:  # a PNG with compressed text of unlimited size
         return ImageFailure("too_large", message)
-    if isinstance(error, EOFError) or "truncated" in message.lower() or _declares_more(data):
+    if isinstance(error, EOFError) or "truncated" in message.lower() or declares_more(data):
         return ImageFailure("truncated", "the file ends before the image does")
+    if isinstance(error, KeyError) or "nsupported" in message or has_unusual_compression(data):
+        variant = unreadable_variant(data) or f"a variant that Pillow does not decode ({message}); export it as PNG"
+        return ImageFailure("unsupported_format", variant)
     if isinstance(error, OSError | SyntaxError | ValueError):
         return ImageFailure("corrupt", message or "cannot be decoded")
     return ImageFailure("decode_error", f"{type(error).__name__}: {message}")
 
 
 def _explain_unidentified(data: bytes) -> ImageFailure:
-    start = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for beginnings, detail in _NOT_PHOTOS:
-        if start.startswith(beginnings):
-            return ImageFailure("unsupported_format", detail)
+    other = other_format(data, SUPPORTED_TYPES)
+    if other:
+        return ImageFailure("unsupported_format", other)
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in _FORMATS:
-        return ImageFailure("unsupported_format", "a HEIC photo; to read it: pip install pillow-heif")
-    begins_like = next((name for name in _FORMATS if _accepts(name, data)), None)
+        return ImageFailure("unsupported_format", "a HEIC photo; to read it: pip install 'revcd[heif]' (pillow-heif)")
+    begins_like = next((name for name in _FORMATS if accepts(Image.OPEN[name], data)), None)
     if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS and not begins_like:
         return ImageFailure("unsupported_format", "an AVIF photo; to read it: pip install --upgrade pillow")
-    if _declares_more(data):
+    if declares_more(data):
         return ImageFailure("truncated", "the file ends before the image does")
+    variant = unreadable_variant(data)
+    if variant:
+        return ImageFailure("unsupported_format", variant)
     if begins_like:
         return ImageFailure("corrupt", f"begins like {begins_like}, but its header is incomplete or damaged")
     if len(data) < 4:
         return ImageFailure("corrupt", f"has only {len(data)} bytes")
-    kind = "a text file" if _is_text(data) else "not a picture of a known format"
+    kind = "a text file" if is_text(data) else "not a picture of a known format"
     return ImageFailure("unsupported_format", f"{kind}; readable are {SUPPORTED_TYPES}")
-
-
-def _accepts(name: str, data: bytes) -> bool:
-    accept = Image.OPEN[name][1]
-    return accept is not None and accept(data[:16]) is True
-
-
-def _declares_more(data: bytes) -> bool:
-    """Return whether a WebP or TIFF file declares more bytes than it has; Pillow reports it as unidentified."""
-    if data[:4] == b"RIFF" and len(data) >= 8:
-        return struct.unpack_from("<I", data, 4)[0] + 8 > len(data)
-    order = {b"II*\0": "<I", b"MM\0*": ">I"}.get(data[:4])
-    if order and len(data) >= 8:
-        return struct.unpack_from(order, data, 4)[0] + 2 > len(data)
-    return False
-
-
-def _is_text(data: bytes) -> bool:
-    start = data[:512]
-    controls = bytes(range(9)) + bytes(range(14, 27)) + bytes(range(28, 32))
-    if any(byte in controls for byte in start):
-        return False
-    try:
-        start.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start > len(start) - 4 and len(data) > len(start)  # only the last character is incomplete
-    return True

@@ -16,11 +16,13 @@ from .image_source import (
     access_failure,
     failed_source,
     file_source,
+    is_address,
     is_photo_name,
-    is_skipped_name,
     natural_key,
 )
 from .images import PHOTO_SUFFIXES, SUPPORTED_TYPES, ImageFailure
+from .passed_over import PassedOver, is_own_picture, is_storage_name
+from .raw_previews import is_raw_name
 
 __all__ = ["ImageSource", "count_sources", "iter_sources"]
 
@@ -31,12 +33,17 @@ _STDIN = "-"
 
 
 def iter_sources(
-    inputs: Sequence[str], *, stdin: BinaryIO | None = None, null_separated: bool = False
+    inputs: Sequence[str],
+    *,
+    stdin: BinaryIO | None = None,
+    null_separated: bool = False,
+    passed: PassedOver | None = None,
 ) -> Iterator[ImageSource]:
     """Iterate lazily over the photos of the inputs, in order.
 
     A folder is searched recursively, in natural order (photo2 before photo10), for files with the suffix of a photo.
-    Hidden files are skipped, and a folder with several links to it is visited once. A file may have any name;
+    Hidden files, files that storage systems make and plots of revcd are skipped; `passed` counts them and the files of
+    other formats. A folder with several links to it is visited once. A file may have any name;
     `.zip` and `.tar[.gz|.bz2|.xz]` are replaced by their photos. Patterns (`*`, `?`, `[a-z]`, `**`) are expanded unless
     a file has that name. `-` is a list on `stdin`, one path per line, or separated by NUL if `null_separated`.
 
@@ -53,18 +60,21 @@ def iter_sources(
             "Standard input is a terminal, so a list of photos cannot be read from it.",
             hint="Pipe a list into it, for example: find photos -name '*.jpg' | revcd predict -",
         )
-    sources = _sources(arguments, listed, null_separated)
+    sources = _sources(arguments, listed, null_separated, passed)
     # One folder or archive has no path twice; otherwise the paths are stored to compare them.
     single = len(arguments) == 1 and _STDIN not in arguments
     return _at_least_one(sources if single else _unique(sources), inputs)
 
 
-def count_sources(inputs: Sequence[str]) -> int | None:
-    """Count the sources without reading photos; None for standard input and compressed tars."""
+def count_sources(inputs: Sequence[str], passed: PassedOver | None = None) -> int | None:
+    """Count the sources without reading photos; None for standard input and compressed tars.
+
+    passed: counts what is passed over, see `iter_sources`.
+    """
     arguments = _arguments(inputs)
     if _STDIN in arguments or any(is_compressed_tar(argument) for argument in arguments):
         return None
-    return sum(1 for _ in iter_sources(inputs))
+    return sum(1 for _ in iter_sources(inputs, passed=passed))
 
 
 def _arguments(inputs: Sequence[str]) -> list[str]:
@@ -72,6 +82,7 @@ def _arguments(inputs: Sequence[str]) -> list[str]:
         raise UsageError("No photos are given.", hint="Name files, folders, patterns, archives, or - for a list.")
     arguments = [path for given in inputs for path in ([given] if given == _STDIN else _expand(given))]
     if len(arguments) == 1 and arguments[0] != _STDIN and not os.path.lexists(arguments[0]):
+        _refuse_address(inputs[0])
         raise UsageError(f"{inputs[0]}: no such file or folder.", hint="Check the path.")
     return arguments
 
@@ -82,6 +93,7 @@ def _expand(given: str) -> list[str]:
     path = os.path.expanduser(given)
     if os.path.lexists(path) or not any(character in path for character in "*?["):
         return [path]
+    _refuse_address(given)
     matches = sorted(glob.glob(path, recursive=True), key=natural_key)
     if not matches:
         raise UsageError(
@@ -91,16 +103,28 @@ def _expand(given: str) -> list[str]:
     return matches
 
 
-def _sources(arguments: Iterable[str], stdin: BinaryIO | None, null_separated: bool) -> Iterator[ImageSource]:
+def _refuse_address(given: str) -> None:
+    if is_address(given):
+        raise UsageError(
+            f"{given}: is an address. revcd reads files and folders and fetches nothing.",
+            hint="Download the photos first, and name the file or folder."
+            if not given.startswith("file://")
+            else f"Write {given.removeprefix('file://')} instead.",
+        )
+
+
+def _sources(
+    arguments: Iterable[str], stdin: BinaryIO | None, null_separated: bool, passed: PassedOver | None
+) -> Iterator[ImageSource]:
     for argument in arguments:
         if argument == _STDIN and stdin is not None:
             for path in _listed_paths(stdin, null_separated):
-                yield from _sources_at(path)
+                yield from _sources_at(path, passed)
         else:
-            yield from _sources_at(argument)
+            yield from _sources_at(argument, passed)
 
 
-def _sources_at(path: str) -> Iterator[ImageSource]:
+def _sources_at(path: str, passed: PassedOver | None) -> Iterator[ImageSource]:
     shown = path.replace(os.sep, "/")
     try:
         mode = os.stat(path).st_mode
@@ -108,14 +132,14 @@ def _sources_at(path: str) -> Iterator[ImageSource]:
         yield failed_source(shown, access_failure(path, error, missing="not_found"))
         return
     if stat.S_ISDIR(mode):
-        yield from _folder_sources(path)
+        yield from _folder_sources(path, passed)
     elif stat.S_ISREG(mode) and is_archive_name(path):
-        yield from archive_sources(path, shown)
+        yield from archive_sources(path, shown, passed)
     else:
         yield file_source(path, shown)
 
 
-def _folder_sources(root: str) -> Iterator[ImageSource]:
+def _folder_sources(root: str, passed: PassedOver | None) -> Iterator[ImageSource]:
     visited: set[tuple[int, int]] = set()
     waiting = [(root, True)]
     while waiting:
@@ -126,7 +150,7 @@ def _folder_sources(root: str) -> Iterator[ImageSource]:
             continue
         try:
             status = os.stat(path)
-            entries = [] if (status.st_dev, status.st_ino) in visited else _entries(path)
+            entries = [] if (status.st_dev, status.st_ino) in visited else _entries(path, passed)
         except OSError as error:
             yield failed_source(shown, access_failure(path, error, missing="vanished"))
             continue
@@ -136,11 +160,23 @@ def _folder_sources(root: str) -> Iterator[ImageSource]:
         waiting.extend(reversed(entries))
 
 
-def _entries(folder: str) -> list[tuple[str, bool]]:
+def _entries(folder: str, passed: PassedOver | None) -> list[tuple[str, bool]]:
     """Return (path, is a folder) of the photos and folders in a folder, in natural order."""
     with os.scandir(folder) as listing:
-        entries = [(entry.name, _is_folder(entry)) for entry in listing if not is_skipped_name(entry.name)]
-    chosen = [entry for entry in entries if entry[1] or is_photo_name(entry[0])]
+        entries = [(entry.name, _is_folder(entry)) for entry in listing]
+    passed = PassedOver() if passed is None else passed
+    chosen = []
+    for name, is_folder in entries:
+        if is_storage_name(name):
+            passed.storage[name] += 1
+        elif is_folder:
+            chosen.append((name, True))
+        elif not is_photo_name(name):
+            passed.add_file(name, is_raw=is_raw_name(name))
+        elif is_own_picture(os.path.join(folder, name)):
+            passed.own += 1
+        else:
+            chosen.append((name, False))
     chosen.sort(key=lambda entry: natural_key(entry[0]))
     return [(os.path.join(folder, name), is_folder) for name, is_folder in chosen]
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ...backbones.backbone import Backbone, load_backbone
 from ...data.features.feature_set import FAILED, FORMAT
 from ...data.features.files import check_suffix, write_features
 from ...data.features.mat import check_mat_size
+from ...data.photos.passed_over import PassedOver
 from ...data.photos.sources import ImageSource, count_sources, iter_sources
 from ...errors import RevcdError, UsageError
 from ...system import files
@@ -52,6 +53,7 @@ class ExtractSummary:
     seconds: float
     reasons: Counter[str] = field(default_factory=Counter)  # failures by reason
     failures: tuple[tuple[str, str, str], ...] = ()  # path, reason and detail of the first few
+    passed: PassedOver = field(default_factory=PassedOver)  # files in folders and archives that are no photos
 
     @property
     def exit_code(self) -> int:
@@ -106,7 +108,8 @@ def extract(
             hint="Write .parquet or .npz instead.",
         )
     listing = _Listing([str(given) for given in inputs], null_separated)
-    total = count_sources(listing.inputs)
+    passed = PassedOver()
+    total = count_sources(listing.inputs, passed)
     earlier = {} if fresh else unfinished_settings(output)
     if precision == "auto" and "backbone" in earlier and earlier.get("device") == choose_device(device).value.type:
         precision = earlier["backbone"].get("precision") or "auto"
@@ -114,7 +117,7 @@ def extract(
         backbone, weights=Path(weights) if weights else None, device=device, precision=precision, tokens=tokens
     )
     note(model.note)
-    return extract_sources(
+    summary = extract_sources(
         model,
         listing,
         output,
@@ -128,6 +131,7 @@ def extract(
         on_note=on_note,
         on_detail=on_detail,
     )
+    return replace(summary, passed=passed)
 
 
 def extract_sources(

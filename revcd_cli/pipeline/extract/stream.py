@@ -14,10 +14,10 @@ import os
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -36,6 +36,12 @@ _MAX_WORKERS = 16
 _BATCH_SIZES, _BATCH_SIZES_ON_CPU = (32, 64, 128, 256, 512), (4, 8, 16)
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")  # the last: cuDNN and cuBLAS
 _JOIN_SECONDS = 2.0  # that the reading thread has to end when the stream is closed
+
+_KINDS = {
+    "pages": "hold several pictures, of which only the first is read",
+    "range": "had grey values that were scaled to the range of a photo",
+    "raw": "are raw photos, of which a preview is used",
+}
 
 OnNote = Callable[[str], None]
 
@@ -63,7 +69,7 @@ class _Decoded:
     tensor: Tensor | None = None  # (3, H, W) uint8
     failure: ImageFailure | None = None
     image: PIL.Image.Image | None = None
-    is_first_of_several: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)  # what was decided, by kind
 
 
 def stream_features(
@@ -87,7 +93,7 @@ def stream_features(
     forward = _Forward(backbone, on_note)
     size = batch_size or default_batch_size(backbone)
     with contextlib.closing(_decoded(backbone, sources, size, workers, keep_image)) as photos:
-        yield from _computed(forward, _batches(_note_animation(photos, on_note), size, group_size), backbone.streams)
+        yield from _computed(forward, _batches(_note_first(photos, on_note), size, group_size), backbone.streams)
     if backbone.graph_problem and on_note is not None:
         on_note(f"Computed without a CUDA graph, which is slower: its capture failed ({backbone.graph_problem}).")
 
@@ -153,13 +159,18 @@ def _blank(backbone: Backbone, size: int) -> Tensor:
     return backbone.batch(list(torch.zeros(size, *backbone.record.preprocessing["input_size"], dtype=torch.uint8)))
 
 
-def _note_animation(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
-    """Yield the photos unchanged; note the first file with several pictures, of which only the first is read."""
+def _note_first(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
+    """Yield the photos unchanged; note the first photo of each kind of decision, and their numbers at the end."""
+    counts: Counter[str] = Counter()
     for photo in photos:
-        if photo.is_first_of_several and on_note is not None:
-            on_note(f"{photo.source.path}: holds several pictures. Of each such file only the first picture is read.")
-            on_note = None
+        for kind, text in photo.notes.items():
+            counts[kind] += 1
+            if counts[kind] == 1 and on_note is not None:
+                on_note(f"{photo.source.path}: {text}. The same is done for others like it.")
         yield photo
+    for kind, count in counts.items():
+        if count > 1 and on_note is not None:
+            on_note(f"{count:,} photos {_KINDS[kind]}.")
 
 
 def _batches(photos: Iterator[_Decoded], size: int, group_size: int | None) -> Iterator[list[_Decoded]]:
@@ -323,5 +334,6 @@ def _decode(backbone: Backbone, source: ImageSource, data: bytes | ImageFailure,
         if not _is_out_of_memory(error):
             raise
         return _Decoded(source, sha256, failure=ImageFailure("out_of_memory", "not enough memory to resize the photo"))
-    several = "first_of_several" in image.info
-    return _Decoded(source, sha256, tensor=tensor, image=image if keep_image else None, is_first_of_several=several)
+    return _Decoded(
+        source, sha256, tensor=tensor, image=image if keep_image else None, notes=image.info.get("notes", {})
+    )

@@ -23,6 +23,7 @@ from ...data.classes.scale import rescale_rows
 from ...data.classes.table_findings import table_findings
 from ...data.findings import NOTE, WARNING, of_rank, raise_first_error
 from ...data.photos.images import ImageFailure
+from ...data.photos.passed_over import PassedOver
 from ...data.photos.sources import count_sources, iter_sources
 from ...errors import UsageError
 from ...scoring.calibration import rejection_scores
@@ -171,6 +172,7 @@ class Predictor:
         workers: int | None = None,
         null_separated: bool = False,
         thumbnails: bool = False,
+        passed: PassedOver | None = None,
         on_progress: OnProgress | None = None,
         on_note: OnNote | None = None,
     ) -> Iterator[Prediction]:
@@ -180,6 +182,7 @@ class Predictor:
         table, or None for the classes of the model. seed: of the noise, which depends on it and on the bytes of the
         photo only; None uses that of the model. reject: where no class fits, by the threshold of the model, the
         prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
+        passed: counts files in folders and archives that are no photos; filled if there is `on_progress`.
         explain: also generate the attributes of each classified photo (`Prediction.drawn`); this does not change the
         predictions.
         """
@@ -188,7 +191,7 @@ class Predictor:
         threshold = self.rejection().threshold if reject else None
         candidates = self.candidates(classes)
         inputs = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
-        total = count_sources(inputs) if on_progress else None
+        total = count_sources(inputs, passed) if on_progress else None
         photos = stream_features(
             self.backbone,
             iter_sources(inputs, null_separated=null_separated),

@@ -119,7 +119,7 @@ def picture(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
 
     FigureCanvasAgg(figure)
     stream = io.BytesIO()
-    figure.savefig(stream, format=kind, metadata={"png": {"Software": None}, "svg": {"Date": None}}[kind], dpi=dpi)
+    figure.savefig(stream, format=kind, metadata={"png": {"Software": "revcd"}, "svg": {"Date": None}}[kind], dpi=dpi)
     return stream.getvalue()
 
 

@@ -125,7 +125,7 @@ def wrong_profile() -> dict[str, bytes]:
     }
 
 
-FIRST_FRAME = "holds several pictures. Of each such file only the first picture is read"
+FIRST_FRAME = "holds several pictures, of which only the first is read"
 
 MOVING = ("GIF", "PNG", "WEBP", "TIFF")
 

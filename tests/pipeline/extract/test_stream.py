@@ -62,12 +62,15 @@ def test_the_bytes_that_are_read_and_not_decoded_stay_below_the_limit(limit: int
     assert most <= max(limit, len(PADDED)) + len(PADDED)  # and the one that is being read
 
 
-def test_only_the_first_animation_is_noted():
+def test_the_first_animation_is_noted_and_their_number():
     still = encoded(Image.new("RGB", (8, 8)))
     photos = [source("still.png", still), source("a.gif", animated("GIF")), source("b.webp", animated("WEBP"))]
     notes: list[str] = []
     assert len(list(stream_features(Colour(), iter(photos), batch_size=2, on_note=notes.append))) == 3
-    assert len(notes) == 1 and notes[0].startswith("a.gif: holds several pictures.")
+    assert [note.partition(",")[0] for note in notes] == [
+        "a.gif: holds several pictures",
+        "2 photos hold several pictures",
+    ]
 
 
 def mpo() -> bytes:
@@ -88,4 +91,4 @@ def mpo() -> bytes:
 def test_a_file_with_several_pictures_is_recognised(data: bytes, several: bool | None):
     picture = decode_rgb(data)
     if several is not None:
-        assert picture.info == ({"first_of_several": True} if several else {})
+        assert list(picture.info["notes"]) == (["pages"] if several else [])

@@ -1,0 +1,59 @@
+"""Scale grey values of more than 8 bits to 8 bits by the bits that the file uses."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from .tiff_tags import BITS
+
+
+def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
+    """Return a grey image of 8 bits, and a note if the values do not use the whole range of their type.
+
+    Pillow's conversion would clip the values to white. Cameras and microscopes store 10, 12 or 14 bits in 16; the file
+    rarely says so. The range ends at 2^b - 1, with b from the file's BitsPerSample, or the least that holds all
+    values, and at least 8. Floating-point values end at 1, 255, 65,535, or the largest one. Negative values shift the
+    range to the smallest one. Raises ValueError for values that are not finite.
+    """
+    samples = np.asarray(image)  # (H, W)
+    if not np.isfinite(samples).all():
+        raise ValueError("some values are not finite")
+    low, peak = float(samples.min()), float(samples.max())
+    low = min(low, 0.0)
+    top, note = _float_range(peak) if image.mode == "F" else _integer_range(image, peak)
+    if low < 0:
+        top, note = peak, f"grey values from {low:g} to {peak:g} are scaled to the range of a photo"
+    grey = np.multiply(samples - low, 255 / max(top - low, 1e-30), dtype=np.float32)
+    grey = np.rint(grey.clip(0, 255)).astype(np.uint8)
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        grey[samples == hidden] = 255
+    return Image.fromarray(grey), note
+
+
+def _integer_range(image: Image.Image, peak: float) -> tuple[float, str]:
+    used = max(8, int(peak).bit_length())
+    stated = getattr(image, "tag_v2", {}).get(BITS, (0,))
+    bits = int(stated[0]) if isinstance(stated, tuple) and stated else 0
+    if 8 < bits < 16 and used <= bits:
+        return float(2**bits - 1), f"grey values of {bits} bits are scaled to the range of a photo"
+    whole = 16 if image.mode.startswith("I;16") or used > 8 else 8
+    if used >= whole:
+        return float(2**used - 1), ""
+    return float(2**used - 1), f"grey values use {used} of {whole} bits and are scaled to the range of a photo"
+
+
+def _float_range(peak: float) -> tuple[float, str]:
+    if peak <= 1:
+        used = 2.0 ** np.ceil(np.log2(peak)) if peak > 0 else 1.0
+        if used > 0.25:
+            return 1.0, ""
+        return float(used), f"grey values up to {peak:g} are scaled to the range of a photo"
+    if 127 < peak <= 255 or 32_767 < peak <= 65_535:
+        return (255.0 if peak <= 255 else 65_535.0), ""
+    if peak <= 65_535:
+        return float(2 ** int(np.ceil(np.log2(peak + 1))) - 1), (
+            f"grey values up to {peak:g} are scaled to the range of a photo"
+        )
+    return peak, ""
