@@ -24,7 +24,7 @@ from .candidate_kinds import CandidateKinds
 from .cosine import cosine_scores
 from .evidence import evidence_scores
 from .joint import joint_scores
-from .visual_prototypes import VisualPrototypes
+from .prototypes.visual_prototypes import VisualPrototypes
 
 
 class ZeroShotModel(nn.Module):

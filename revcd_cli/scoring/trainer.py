@@ -8,7 +8,7 @@ from torch import Tensor
 from ..core.loss import Losses
 from ..core.trainer import Trainer, TrainingRows
 from .model import ZeroShotModel
-from .simulated_classes import SimulatedClasses
+from .prototypes.simulated_classes import SimulatedClasses
 
 _PROTOTYPES = "prototypes"  # prefix of their tensors in a state; that of a network is its number
 

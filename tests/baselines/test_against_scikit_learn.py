@@ -15,8 +15,8 @@ from revcd_cli.baselines.preprocessing import LeastSquares, class_shares
 from revcd_cli.config import PrototypeConfig
 from revcd_cli.core.precondition import class_means, roots
 from revcd_cli.scoring.candidate_kinds import CandidateKinds
-from revcd_cli.scoring.class_kernel import directions
-from revcd_cli.scoring.visual_prototypes import VisualPrototypes
+from revcd_cli.scoring.prototypes.class_kernel import directions
+from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
 SHAPES = {"more rows than columns": (40, 7), "fewer rows than columns": (9, 30)}
 

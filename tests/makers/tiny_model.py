@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from revcd_cli.config import Config
 from revcd_cli.core.model import RevCD
 from revcd_cli.scoring.model import ZeroShotModel
-from revcd_cli.scoring.visual_prototypes import VisualPrototypes
+from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
 FEATURES, ATTRIBUTES, CLASSES, PHOTOS, TIMESTEPS = 9, 5, 6, 4, 20
 

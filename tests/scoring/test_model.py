@@ -13,7 +13,7 @@ from revcd_cli.config import Config, InferenceConfig, SimulationConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.scoring.model import ZeroShotModel, build_model, network_configs
-from revcd_cli.scoring.simulated_classes import SimulatedClasses
+from revcd_cli.scoring.prototypes.simulated_classes import SimulatedClasses
 from revcd_cli.scoring.trainer import ModelTrainer
 from tests.makers.tiny_model import ATTRIBUTES, FEATURES, generators, photos, prototypes
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from ...core.trainer import TrainingRows
 from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.splits import Split
-from ...scoring.class_noise import OFFICIAL, PHOTOS, WRITTEN
-from ...scoring.known_classes import ClassifierMeans, fit_classifier_means
+from ...scoring.prototypes.class_noise import OFFICIAL, PHOTOS, WRITTEN
+from ...scoring.prototypes.known_classes import ClassifierMeans, fit_classifier_means
 
 
 def training_classes(dataset: FeaturedDataset, split: Split) -> np.ndarray:
@@ -49,7 +49,7 @@ def training_rows(dataset: FeaturedDataset, split: Split, seed: int) -> Training
 
 
 def class_kinds(dataset: FeaturedDataset, split: Split) -> Tensor:
-    """Return the kind of each of the `training_classes` (C,), see `scoring.class_noise`."""
+    """Return the kind of each of the `training_classes` (C,), see `scoring.prototypes.class_noise`."""
     classes, known = training_classes(dataset, split), usable_known(dataset, split)
     kinds = np.full(len(classes), PHOTOS)
     if dataset.known is not None:

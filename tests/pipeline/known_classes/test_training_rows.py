@@ -24,8 +24,8 @@ from revcd_cli.pipeline.known_classes.training_rows import (
 )
 from revcd_cli.pipeline.train.train import train
 from revcd_cli.pipeline.train.validation import draw_folds
-from revcd_cli.scoring.class_noise import OFFICIAL, PHOTOS, WRITTEN
-from revcd_cli.scoring.known_classes import PSEUDO_FEATURES
+from revcd_cli.scoring.prototypes.class_noise import OFFICIAL, PHOTOS, WRITTEN
+from revcd_cli.scoring.prototypes.known_classes import PSEUDO_FEATURES
 from tests.makers.toy import SMALL
 
 CONFIG = Config.from_dict(SMALL)

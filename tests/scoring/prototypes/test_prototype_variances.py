@@ -9,9 +9,9 @@ from torch import Tensor
 from revcd_cli.config import PrototypeConfig
 from revcd_cli.core.precondition import roots
 from revcd_cli.scoring.candidate_kinds import CandidateKinds
-from revcd_cli.scoring.class_kernel import class_kernel, directions, kernel_length
-from revcd_cli.scoring.visual_prototypes import VisualPrototypes, updated
-from tests.scoring.test_visual_prototypes import CLASSES, LABELS, descriptions, features, fitted
+from revcd_cli.scoring.prototypes.class_kernel import class_kernel, directions, kernel_length
+from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes, updated
+from tests.scoring.prototypes.test_visual_prototypes import CLASSES, LABELS, descriptions, features, fitted
 
 
 def drawn_from_the_model(noise: float, classes: int, seed: int) -> tuple[VisualPrototypes, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from revcd_cli.config import Config, PrototypeConfig
 from revcd_cli.core.precondition import roots
 from revcd_cli.scoring.model import build_model
-from revcd_cli.scoring.visual_prototypes import VisualPrototypes
+from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
 FEATURES, ATTRIBUTES, CLASSES, PHOTOS = 6, 4, 5, 40
 LABELS = torch.arange(PHOTOS) * 7 % 11 % CLASSES  # classes of different sizes

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from revcd_cli.scoring.known_classes import PSEUDO_FEATURES, SHRINKAGE, WithinCovariance, fit_classifier_means
+from revcd_cli.scoring.prototypes.known_classes import (
+    PSEUDO_FEATURES,
+    SHRINKAGE,
+    WithinCovariance,
+    fit_classifier_means,
+)
 
 CLASSES, DIMENSIONS, PHOTOS = 7, 5, 40
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ..core.precision import in_double
-from ..core.precondition import class_means
+from ...core.precision import in_double
+from ...core.precondition import class_means
 
 SHRINKAGE = 0.3  # of the covariance within classes, towards a multiple of the identity
 PSEUDO_FEATURES = 40  # of each known class

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import PrototypeConfig
-from ..core.precision import in_double
-from ..core.precondition import class_means, roots, roots_in_double
-from .candidate_kinds import CandidateKinds
+from ...config import PrototypeConfig
+from ...core.precision import in_double
+from ...core.precondition import class_means, roots, roots_in_double
+from ..candidate_kinds import CandidateKinds
 from .class_kernel import class_kernel, directions, fit_relevance, kernel_length
 from .class_noise import PHOTOS, fit_class_noise
 

@@ -12,8 +12,8 @@ from revcd_cli.config import Config, PrototypeConfig, SimulationConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.errors import ConfigError
-from revcd_cli.scoring.simulated_classes import SimulatedClasses
-from revcd_cli.scoring.visual_prototypes import VisualPrototypes
+from revcd_cli.scoring.prototypes.simulated_classes import SimulatedClasses
+from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
 CLASSES, ATTRIBUTES, CHANNELS, COMPONENTS = 6, 8, 12, 5
 

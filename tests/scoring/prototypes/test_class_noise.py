@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from revcd_cli.config import PrototypeConfig
-from revcd_cli.scoring.class_kernel import class_kernel, directions, kernel_length
-from revcd_cli.scoring.class_noise import (
+from revcd_cli.scoring.prototypes.class_kernel import class_kernel, directions, kernel_length
+from revcd_cli.scoring.prototypes.class_noise import (
     FACTORS,
     OFFICIAL,
     PHOTOS,
@@ -18,7 +18,7 @@ from revcd_cli.scoring.class_noise import (
     fit_class_noise,
     left_out_log_likelihood,
 )
-from revcd_cli.scoring.visual_prototypes import VisualPrototypes
+from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
 CLASSES, COMPONENTS, NOISE = 150, 80, 0.1
 BETWEEN = torch.linspace(0.5, 4, COMPONENTS).double()

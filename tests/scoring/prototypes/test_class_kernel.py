@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from revcd_cli.scoring.class_kernel import class_kernel, directions, fit_relevance, kernel_length, left_out_residuals
+from revcd_cli.scoring.prototypes.class_kernel import (
+    class_kernel,
+    directions,
+    fit_relevance,
+    kernel_length,
+    left_out_residuals,
+)
 
 CLASSES, ATTRIBUTES, COMPONENTS, NOISE, LENGTH = 40, 6, 5, 0.1, 2.0
 

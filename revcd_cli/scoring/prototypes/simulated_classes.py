@@ -15,10 +15,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..config import SimulationConfig
-from ..core.precision import in_double
-from ..core.precondition import roots
-from ..core.trainer import ClassBalancedSampler, TrainingRows
+from ...config import SimulationConfig
+from ...core.precision import in_double
+from ...core.precondition import roots
+from ...core.trainer import ClassBalancedSampler, TrainingRows
 from .visual_prototypes import VisualPrototypes
 
 _ROWS_AT_ONCE = 1024
