@@ -19,7 +19,7 @@ from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import Estimate
 from revcd_cli.core.sample import ddpm_sample, sample_semantics
 from revcd_cli.core.trainer import Trainer
-from revcd_cli.scoring.cosine import cosine_scores
+from revcd_cli.scoring.cosine import nearest_class
 from revcd_cli.system.memory import keep_freed_memory
 
 PHOTOS, CLASSES, SAMPLES, EPOCHS, ROUNDS = 64, 20, 16, 8, 2
@@ -70,7 +70,7 @@ def main() -> None:
 
 def compare(model: RevCD, x: Tensor, z: Tensor, labels: Tensor, guidance: float) -> None:
     def predictions(samples: Tensor) -> Tensor:
-        return cosine_scores(samples, z).argmax(1)
+        return nearest_class(samples, z)
 
     def share(left: Tensor, right: Tensor) -> str:
         return f"{float((left == right).float().mean()):.0%}"

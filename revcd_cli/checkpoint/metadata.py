@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, did_you_mean
-from .upgrade import OLDEST_FORMAT, upgrade_document
+from .upgrade import OLDEST_FORMAT, mark_older_training, upgrade_document
 
 FORMAT = 6
 KEY = "revcd"
@@ -55,7 +55,7 @@ def parse_metadata(path: Path, data: bytes) -> dict[str, Any]:
             f"{path}: has model format {found!r}; this version reads {OLDEST_FORMAT} to {FORMAT}.",
             hint="Upgrade revcd." if isinstance(found, int) and found > FORMAT else "Copy or train it again.",
         )
-    return document if found == FORMAT else upgrade_document(path, document)
+    return mark_older_training(path, document if found == FORMAT else upgrade_document(path, document))
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:

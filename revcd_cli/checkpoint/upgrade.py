@@ -60,6 +60,30 @@ def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     return document | {"config": kept}
 
 
+def mark_older_training(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the value of `loss.rec_rows` by which files without this setting were trained.
+
+    Raises `CheckpointError` for a model with two heads that uses the clean head without a photo: older versions did,
+    and no loss had trained it.
+    """
+    config = document.get("config")
+    if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
+        return document  # refused later, as any wrong metadata is
+    loss, inference = config.get("loss", {}), config.get("inference", {})
+    if "rec_rows" in loss:
+        return document
+    unconditional = inference.get("rule", "auto") != "prototype" and (
+        inference.get("rule", "auto") != "cosine" or inference.get("guidance_scale", 1.0) != 1
+    )
+    if config.get("diffusion", {}).get("objective") == "both" and unconditional:
+        raise CheckpointError(
+            f'{path}: has two heads (diffusion.objective = "both") and uses the clean vector without a photo, which '
+            "nothing trained in the version that wrote it.",
+            hint="Train it again.",
+        )
+    return document | {"config": config | {"loss": loss | {"rec_rows": "photo"}}}
+
+
 def upgrade_state(state: Mapping[str, Tensor], document: dict[str, Any]) -> dict[str, Tensor]:
     """Return the tensors of a model by their present names, with those that its format did not have.
 

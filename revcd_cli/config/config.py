@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from ..errors import ConfigError, did_you_mean
+from .combinations import check_combination, check_estimates
 from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
 from .scoring import InferenceConfig, PrototypeConfig
 from .simulation import SimulationConfig
@@ -28,26 +29,26 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        if self.inference.rule in ("prototype", "joint") and self.prototypes.components == 0:
-            raise ConfigError(f"inference.rule = {self.inference.rule} needs prototypes.components above 0.")
-        if self.simulation.share > 0 and self.prototypes.components == 0:
-            raise ConfigError(
-                f"simulation.share = {self.simulation.share:g} needs prototypes.components above 0.",
-                hint="Classes are simulated by the visual prototypes; without them, set simulation.share to 0, too.",
-            )
-        if self.denoiser.norm == "batch" and self.train.batch_size < 2:
-            raise ConfigError("denoiser.norm = batch needs a train.batch_size of at least 2.")
-        if self.inference.steps > self.diffusion.timesteps:
-            raise ConfigError(
-                f"inference.steps must be in 1..{self.diffusion.timesteps} (diffusion.timesteps); "
-                f"got {self.inference.steps}."
-            )
+        check_combination(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """Build a configuration from nested sections; missing settings take their defaults."""
         config: Config = _build(cls, values, "")
         return config
+
+    def inference_by(self, rule: str | None) -> InferenceConfig:
+        """Return the inference settings with another rule; None and "auto" keep the model's own.
+
+        Raises `ConfigError` if a model that was trained with these settings cannot be used by this rule.
+        """
+        inference = self.inference.with_rule(rule)
+        self.check_inference(inference)
+        return inference
+
+    def check_inference(self, inference: InferenceConfig) -> None:
+        """Raise `ConfigError` if a model that was trained with these settings cannot be used with those."""
+        check_estimates(self, inference)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -54,14 +54,19 @@ class LossConfig:
     rec_weight: float = 1.0  # lambda_1
     noise_weight: float = 1.0  # lambda_2
     cls_weight: float = 0.0  # lambda_3; raises seen accuracy and lowers unseen accuracy (paper section 4.3)
-    consistency_weight: float = 0.1  # objective "both": of the penalty that keeps the two heads consistent
+    consistency_weight: float = 0.1  # objective "both": of the penalty that keeps the two heads consistent; paper: 0
     cls_temperature: float = 0.1  # of the softmax over cosines to the seen descriptions
+    cls_fade: bool = True  # L_cls times alpha_bar_t: near t = T the best estimate is a mean over classes; paper: false
     drop_condition: float = 0.1  # probability that a row trains the unconditional branch
     drop: str = "masked"  # "masked" (one pass) | "two-pass" (only L_noise has dropped rows, in its own pass)
+    # "masked": rows that L_rec counts, "all" | "photo" (those that keep their photo). "all" trains the estimate without
+    # a photo at every time; L_noise alone hardly trains it near t = T
+    rec_rows: str = "all"
 
     def __post_init__(self) -> None:
         check_choice("loss.weighting", self.weighting, ("simple", "exact"))
         check_choice("loss.drop", self.drop, ("masked", "two-pass"))
+        check_choice("loss.rec_rows", self.rec_rows, ("all", "photo"))
         for name in ("rec_weight", "noise_weight", "cls_weight", "consistency_weight"):
             check_range(f"loss.{name}", getattr(self, name), 0)
         check_range("loss.cls_temperature", self.cls_temperature, 1e-3)

@@ -50,6 +50,9 @@ class InferenceConfig:
     clip: float = 0.0  # cosine: bound on the absolute values of each estimate of the clean vector; 0 is no bound
     eta: float = 0.0  # cosine, ddim: from 0, deterministic, to 1, as noisy as ddpm
     guidance_scale: float = 1.0  # cosine: w of classifier-free guidance; 1 means none
+    # objective "both": the head that cosine and evidence use, "x0" (the clean vector) | "eps" (the noise, as in the
+    # paper's Eq. 18 and 22) | "mixed" (the clean vector while alpha_bar_t < 1/2, then the noise)
+    head: str = "x0"
     draws: int = 8  # evidence: (t, noise) pairs that all classes share
     band_low: float = 0.1  # evidence: lowest t used, as a share of T
     band_high: float = 0.7  # evidence: highest t used, as a share of T
@@ -59,6 +62,7 @@ class InferenceConfig:
         check_choice("inference.rule", self.rule, ("auto", *RULES))
         check_range("inference.prototype_share", self.prototype_share, 0, 1)
         check_choice("inference.sampler", self.sampler, ("ddim", "ddpm"))
+        check_choice("inference.head", self.head, ("x0", "eps", "mixed"))
         check_choice("inference.variance", self.variance, ("posterior", "beta"))
         check_range("inference.clip", self.clip, 0)
         for name in ("samples", "steps", "draws"):

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from ..config import InferenceConfig
 from .inference_cache import condition_part, denoise_pairs, noisy_part
 from .model import RevCD
-from .objective import Estimate, to_estimate
+from .objective import Estimate, head_estimate
 from .schedule import NoiseSchedule
 
 Denoise = Callable[[Tensor, Tensor], Estimate]
@@ -52,7 +52,7 @@ def sample_semantics(
     def denoise(s_t: Tensor, t: Tensor) -> Estimate:
         output = denoise_pairs(model.denoiser, noisy_part(model.denoiser, s_t, t), conditions)
         alpha_bar = model.schedule.alpha_bar(t, s_t)
-        with_photo, *without = (to_estimate(objective, branch, s_t, alpha_bar) for branch in output)
+        with_photo, *without = (head_estimate(objective, config.head, branch, s_t, alpha_bar) for branch in output)
         estimate = with_photo.guided(without[0], config.guidance_scale) if without else with_photo
         return estimate.clipped(config.clip, s_t, alpha_bar) if config.clip else estimate
 
@@ -74,7 +74,7 @@ def ddpm_sample(
     variance: str = "posterior",
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Run the full chain of Algorithm 2: s_{t-1} = mu_q(s_0_hat, s_t) + sigma_t z, with no noise at t = 1.
+    """Run the full chain of Algorithm 2, the reverse process of Eq. 2, with no noise at t = 1.
 
     variance: "posterior" (sigma_q^2, the default) or "beta" (beta_t). Returns s_0, shaped as the noise.
     """
@@ -83,13 +83,24 @@ def ddpm_sample(
     for step in range(schedule.timesteps, 0, -1):
         observe(step, s_t)
         t = torch.full((), step, device=s_t.device)
-        mean = schedule.posterior_mean(denoise(s_t, t).s_0, s_t, t)
-        if step == 1:
-            observe(0, mean)
-            return mean
-        spread = schedule.posterior_variance(t, s_t) if variance == "posterior" else schedule.beta(t, s_t)
-        s_t = mean + spread.sqrt() * noise()
-    raise AssertionError("a schedule has at least one step")
+        s_t = reverse_step(schedule, denoise(s_t, t), s_t, t, noise if step > 1 else None, variance)
+    observe(0, s_t)
+    return s_t
+
+
+def reverse_step(
+    schedule: NoiseSchedule, estimate: Estimate, s_t: Tensor, t: Tensor, noise: Noise | None, variance: str
+) -> Tensor:
+    """Draw s_{t-1} = (s_t - beta_t / sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t) + sigma_t z (Eq. 18).
+
+    The mean is computed from the clean vector (Eq. 8): the same for estimates that explain s_t, and exact at t = 1.
+    noise: the source of z; None, at t = 1, for no noise. variance: sigma_t^2 is "posterior" or "beta".
+    """
+    mean = schedule.posterior_mean(estimate.s_0, s_t, t)
+    if noise is None:
+        return mean
+    spread = schedule.posterior_variance(t, s_t) if variance == "posterior" else schedule.beta(t, s_t)
+    return mean + spread.sqrt() * noise()
 
 
 def ddim_sample(

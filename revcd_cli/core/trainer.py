@@ -72,7 +72,9 @@ def moving_tensors(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 
 
 class Trainer(Generic[Model]):
-    """Trains one network; `ema` is its exponential moving average. The learning rate decays over `train.epochs`.
+    """Trains one network (Algorithm 1); `ema` is its exponential moving average.
+
+    The learning rate decays over `train.epochs`.
 
     source: of a share of each batch, `simulation.share`. The paper has none: all rows are photos of seen classes.
     """

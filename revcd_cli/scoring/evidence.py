@@ -43,7 +43,8 @@ def evidence_scores(model: RevCD, c: Tensor, z: Tensor, config: InferenceConfig)
         errors = []
         for photos in zip(*(part.split(photos_at_once) for part in rows), strict=True):
             output = denoise_pairs(model.denoiser, noisy, list(photos))  # (B', R, C', A)
-            errors.append(velocity_error(model.config.diffusion.objective, output, clean, eps, alpha_bar).mean(1))
+            objective = model.config.diffusion.objective
+            errors.append(velocity_error(objective, output, clean, eps, alpha_bar, config.head).mean(1))
         error = torch.cat(errors)  # (1+B, C')
         columns.append(error[0] - error[1:])
     return torch.cat(columns, dim=1)

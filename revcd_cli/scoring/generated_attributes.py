@@ -14,6 +14,7 @@ from ..core.sample import sample_semantics
 from .model import ZeroShotModel
 
 _STEPS = 20  # of DDIM: with fewer, samples shrink towards their mean; more change little
+_CLIP = 10.0  # of the chain for an "eps" head, if none is set; preconditioned values lie within this bound
 
 
 class AttributeStatistics(NamedTuple):
@@ -27,13 +28,16 @@ class AttributeStatistics(NamedTuple):
 def generated_attributes(
     model: ZeroShotModel, x: Tensor, config: InferenceConfig, generators: Sequence[Generator]
 ) -> AttributeStatistics:
-    """Draw `config.samples` descriptions for each photo from every network of the model, by unguided DDIM.
+    """Draw `config.samples` descriptions for each photo from every network of the model, without guidance.
 
+    By DDIM; for the objective "eps", whose error DDIM amplifies, by the full chain. Of two heads the clean one is used.
     x: (B, D) raw features; generators: one for each photo. If training scaled all descriptions to one length, the
     samples have about that length, the typical one of the seen classes.
     """
     steps = min(_STEPS, model.config.diffusion.timesteps)
-    settings = replace(config, steps=steps, sampler="ddim", eta=0.0, guidance_scale=1.0)
+    settings = replace(config, steps=steps, sampler="ddim", eta=0.0, guidance_scale=1.0, head="x0")
+    if model.config.diffusion.objective == "eps":
+        settings = replace(settings, sampler="ddpm", clip=config.clip or _CLIP)
     drawn = [
         network.preconditioner.inverse(sample_semantics(network, network.encode(x), settings, generators))
         for network in model.networks

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from revcd_cli.config import Config
-from revcd_cli.core.loss import Losses, class_loss, consistency, training_losses
+from revcd_cli.core.loss import Losses, class_log_probabilities, class_loss, consistency, training_losses
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.objective import Estimate, to_estimate
+from revcd_cli.core.schedule import cosine_betas
 
 FEATURES, ATTRIBUTES, CLASSES, TIMESTEPS = 9, 5, 4, 20
 every_objective = pytest.mark.parametrize("objective", ["v", "x0", "eps", "both"])
@@ -30,6 +31,7 @@ def settings(objective: str = "v", **loss: Any) -> Config:
             "loss": loss,
             "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16, "feature_scaling": "standard"},
             "denoiser": {"width": 16, "time_width": 8},
+            "inference": {"rule": "prototype"},  # needs nothing of the network, so every loss may be tested
         }
     )
 
@@ -80,7 +82,7 @@ def run_step(model: RevCD, rows: tuple[Tensor, Tensor, Tensor, Tensor], seed: in
     torch.manual_seed(seed)
     losses = training_losses(model, *rows)
     hook.remove()
-    alpha_bar = model.schedule.alphas_cumprod[seen["t"], None]
+    alpha_bar = model.schedule.alphas_cumprod[seen["t"], None].double()
     eps = (seen["s_t"] - alpha_bar.sqrt() * rows[1]) / (1 - alpha_bar).sqrt()
     kept = (seen["c"] != model.null).any(-1)
     return Step(losses, seen["s_t"], seen["t"], eps, kept, seen["output"])
@@ -102,7 +104,7 @@ def slow_losses(model: RevCD, step: Step, rows: tuple[Tensor, Tensor, Tensor, Te
     """Compute Eq. 10, 13, 15 and 16 in a loop over rows, with explicit weights."""
     _, s_0, labels, prototypes = rows
     loss, objective = model.config.loss, model.config.diffusion.objective
-    alpha_bars = model.schedule.alphas_cumprod.tolist()
+    alpha_bars = [1.0, *(1 - cosine_betas(TIMESTEPS)).cumprod(0).tolist()]
     rec, noise, cls, gap = [], [], [], []
     for k in range(len(s_0)):
         now, before = alpha_bars[int(step.t[k])], alpha_bars[int(step.t[k]) - 1]
@@ -117,12 +119,12 @@ def slow_losses(model: RevCD, step: Step, rows: tuple[Tensor, Tensor, Tensor, Te
             noise_weight = min(1, 5 / snr) if objective == "x0" else 1
         gap.append(float((step.s_t[k] - math.sqrt(now) * clean - math.sqrt(1 - now) * eps).square().mean()))
         noise.append(noise_weight * float((eps - step.eps[k]).square().mean()))
-        if step.kept[k]:
+        if step.kept[k] or loss.rec_rows == "all":
             rec.append(rec_weight * float((clean - s_0[k]).square().mean()))
-            if labels[k] >= 0:
-                cosines = [float(clean @ p / (clean.norm() * p.norm())) / loss.cls_temperature for p in prototypes]
-                cross_entropy = math.log(sum(map(math.exp, cosines))) - cosines[int(labels[k])]
-                cls.append(now * cross_entropy)
+        if step.kept[k] and labels[k] >= 0:
+            cosines = [float(clean @ p / (clean.norm() * p.norm())) / loss.cls_temperature for p in prototypes]
+            cross_entropy = math.log(sum(map(math.exp, cosines))) - cosines[int(labels[k])]
+            cls.append((now if loss.cls_fade else 1) * cross_entropy)
     means = {"rec": sum(rec) / len(rec), "noise": sum(noise) / len(noise), "cls": sum(cls) / len(cls)}
     total = loss.rec_weight * means["rec"] + loss.noise_weight * means["noise"] + loss.cls_weight * means["cls"]
     if objective == "both":
@@ -132,16 +134,19 @@ def slow_losses(model: RevCD, step: Step, rows: tuple[Tensor, Tensor, Tensor, Te
 
 @every_objective
 @pytest.mark.parametrize("weighting", ["simple", "exact"])
-def test_losses_equal_a_loop_over_rows(objective: str, weighting: str) -> None:
+@pytest.mark.parametrize(
+    "paper", [{}, {"rec_rows": "photo", "cls_fade": False, "consistency_weight": 0.0}], ids=["default", "paper"]
+)
+def test_losses_equal_a_loop_over_rows(objective: str, weighting: str, paper: dict[str, Any]) -> None:
     weights = {"rec_weight": 0.7, "noise_weight": 1.3, "cls_weight": 0.2}
-    model, rows = revcd(settings(objective, weighting=weighting, drop_condition=0.3, **weights)), batch()
+    model, rows = revcd(settings(objective, weighting=weighting, drop_condition=0.3, **weights, **paper)), batch()
 
     step = run_step(model, rows)
 
     slow = slow_losses(model, step, rows)
     assert 0 < int(step.kept.sum()) < len(rows[0])
     for name in Losses._fields:
-        assert float(getattr(step.losses, name).detach()) == pytest.approx(slow[name], rel=1e-6)
+        assert float(getattr(step.losses, name).detach()) == pytest.approx(slow[name], rel=1e-5)
 
 
 @every_objective
@@ -149,7 +154,7 @@ def test_two_passes_drop_conditions_for_the_noise_loss_alone(objective: str) -> 
     def losses(**changed: object) -> Losses:
         return run_step(revcd(settings(objective, cls_weight=0.2, **changed)), batch()).losses
 
-    masked, two_pass = losses(drop_condition=0.3), losses(drop_condition=0.3, drop="two-pass")
+    masked, two_pass = losses(drop_condition=0.3, rec_rows="photo"), losses(drop_condition=0.3, drop="two-pass")
     nothing_dropped = losses(drop_condition=0.0)
     torch.testing.assert_close(two_pass.noise, masked.noise)
     torch.testing.assert_close((two_pass.rec, two_pass.cls), (nothing_dropped.rec, nothing_dropped.cls))
@@ -170,7 +175,7 @@ def test_simple_v_loss_is_the_mean_squared_velocity_error_if_no_row_is_dropped()
 
     step = run_step(model, rows)
 
-    alpha_bar = model.schedule.alphas_cumprod[step.t, None]
+    alpha_bar = model.schedule.alphas_cumprod[step.t, None].double()
     v = alpha_bar.sqrt() * step.eps - (1 - alpha_bar).sqrt() * rows[1]
     torch.testing.assert_close(step.losses.total.detach(), (step.output - v).square().mean())
 
@@ -228,8 +233,11 @@ def test_conditions_are_dropped_with_their_probability(drop: float) -> None:
     assert float(kept.double().mean()) == pytest.approx(1 - drop, abs=5 * math.sqrt(drop * (1 - drop) / 8000))
 
 
-def test_rows_with_a_dropped_condition_count_in_the_noise_loss_only() -> None:
-    model, rows = revcd(settings(drop_condition=0.5, cls_weight=1.0)), batch()
+@pytest.mark.parametrize(("rec_rows", "counted"), [("photo", False), ("all", True)])
+def test_rows_with_a_dropped_condition_count_in_the_noise_loss_and_as_set_in_the_reconstruction_loss(
+    rec_rows: str, counted: bool
+) -> None:
+    model, rows = revcd(settings(drop_condition=0.5, cls_weight=1.0, rec_rows=rec_rows)), batch()
     step = run_step(model, rows)
     # Another description for the dropped rows, and the same random numbers.
     s_0 = torch.where(step.kept[:, None], rows[1], rows[1] + 3)
@@ -237,7 +245,7 @@ def test_rows_with_a_dropped_condition_count_in_the_noise_loss_only() -> None:
     changed = run_step(model, (rows[0], s_0, *rows[2:]))
 
     assert torch.equal(changed.kept, step.kept)
-    torch.testing.assert_close(changed.losses.rec, step.losses.rec)
+    assert bool((changed.losses.rec - step.losses.rec).abs() > 1e-3) is counted
     torch.testing.assert_close(changed.losses.cls, step.losses.cls)
     assert (changed.losses.noise - step.losses.noise).abs() > 1e-3
 
@@ -251,16 +259,19 @@ def test_gradient_reaches_the_null_condition_through_dropped_rows_only(drop: flo
     assert bool(model.null.grad.abs().max() > 0) is reached
 
 
-def test_null_condition_has_a_gradient_from_the_noise_loss_only() -> None:
-    model = revcd(settings(drop_condition=0.5, cls_weight=0.5, noise_weight=0.0))
+@pytest.mark.parametrize(("rec_rows", "reached"), [("photo", False), ("all", True)])
+def test_null_condition_has_a_gradient_from_the_reconstruction_loss_if_all_rows_count(
+    rec_rows: str, reached: bool
+) -> None:
+    model = revcd(settings(drop_condition=0.5, cls_weight=0.5, noise_weight=0.0, rec_rows=rec_rows))
 
     run_step(model, batch()).losses.total.backward()
 
-    assert model.null.grad.abs().max() == 0
+    assert bool(model.null.grad.abs().max() > 0) is reached
 
 
 def test_a_batch_with_only_dropped_conditions_has_finite_losses() -> None:
-    model = revcd(settings(drop_condition=0.99, cls_weight=0.5))
+    model = revcd(settings(drop_condition=0.99, cls_weight=0.5, rec_rows="photo"))
     x, s_0, labels, prototypes = batch()
 
     step = run_step(model, (x[:2], s_0[:2], labels[:2], prototypes))
@@ -290,6 +301,24 @@ def test_class_loss_equals_a_loop_over_rows() -> None:
         cosines = [float(torch.cosine_similarity(guesses[k], p, dim=0)) / 0.2 for p in prototypes]
         slow = math.log(sum(map(math.exp, cosines))) - cosines[int(labels[k])] if labels[k] >= 0 else 0.0
         assert float(per_row[k]) == pytest.approx(slow)
+
+
+def test_the_gradient_of_the_class_loss_adds_the_classifier_to_the_score() -> None:
+    """Eq. 14: grad log p(s | x, y) = grad log p(s | x) + grad log p(y | s), for p(s | x, y) normalised on a grid."""
+    s = torch.randn(1, ATTRIBUTES, dtype=torch.float64).requires_grad_()
+    prototypes, label = torch.randn(CLASSES, ATTRIBUTES, dtype=torch.float64), torch.tensor([2])
+
+    def log_p_given_x(s: Tensor) -> Tensor:
+        return -(s**2).sum() / 2
+
+    def gradient(value: Tensor) -> Tensor:
+        return torch.autograd.grad(value, s)[0]
+
+    log_probabilities = class_log_probabilities(s, prototypes, 0.2)
+    torch.testing.assert_close(log_probabilities.exp().sum(-1), torch.ones(1).double())
+    joint = gradient(log_p_given_x(s) + class_log_probabilities(s, prototypes, 0.2)[0, 2])  # up to a constant in s
+    of_classifier = -gradient(class_loss(s, label, prototypes, 0.2).sum())
+    torch.testing.assert_close(joint, gradient(log_p_given_x(s)) + of_classifier)
 
 
 def test_class_loss_does_not_depend_on_vector_lengths() -> None:

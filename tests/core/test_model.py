@@ -74,12 +74,12 @@ def test_units_of_the_features_do_not_change_the_condition_of_a_standardised_mod
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_an_estimate_is_the_network_output_converted_at_its_own_time(objective: str) -> None:
-    model = revcd(diffusion={"timesteps": 20, "objective": objective})
+    model = revcd(diffusion={"timesteps": 20, "objective": objective}, inference={"rule": "evidence"})
     s_t, c, t = rows(6, ATTRIBUTES), rows(6, 16, seed=2), torch.tensor([1, 2, 7, 15, 19, 20])
 
     estimate = model.estimate(s_t, t, c)
 
-    expected = to_estimate(objective, model.denoiser(s_t, t, c), s_t, model.schedule.alphas_cumprod[t, None])
+    expected = to_estimate(objective, model.denoiser(s_t, t, c), s_t, model.schedule.alpha_bar(t, s_t))
     assert torch.equal(estimate.s_0, expected.s_0)
     assert torch.equal(estimate.eps, expected.eps)
 

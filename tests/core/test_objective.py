@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from revcd_cli.core.objective import OBJECTIVES, Estimate, output_width, to_estimate, velocity
+from revcd_cli.core.objective import HEADS, OBJECTIVES, Estimate, head_estimate, output_width, to_estimate, velocity
 
 EVERY_OBJECTIVE = pytest.mark.parametrize("objective", OBJECTIVES)
 
@@ -62,6 +62,28 @@ def test_the_predicted_quantity_equals_the_output(objective: str) -> None:
     estimate = to_estimate(objective, output, s_t, alpha_bar)
 
     torch.testing.assert_close(perfect_output(objective, *estimate, alpha_bar), output)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_with_two_heads_the_estimate_is_that_of_the_chosen_head_alone(head: str) -> None:
+    clean, noise, s_t, alpha_bar = vectors(0), vectors(1), vectors(2), alpha_bars()
+
+    estimate = head_estimate("both", head, torch.cat([clean, noise], -1), s_t, alpha_bar)
+
+    torch.testing.assert_close(noised(*estimate, alpha_bar), s_t)
+    by_clean = {"x0": torch.ones(40), "eps": torch.zeros(40), "mixed": alpha_bar[:, 0] < 0.5}[head].bool()
+    torch.testing.assert_close(estimate.s_0[by_clean], clean[by_clean])
+    torch.testing.assert_close(estimate.eps[~by_clean], noise[~by_clean])
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("objective", ["v", "x0", "eps"])
+def test_a_single_head_s_estimate_does_not_depend_on_the_choice_of_head(objective: str, head: str) -> None:
+    output, s_t, alpha_bar = vectors(0), vectors(1), alpha_bars()
+
+    estimate = head_estimate(objective, head, output, s_t, alpha_bar)
+
+    assert all(map(torch.equal, estimate, to_estimate(objective, output, s_t, alpha_bar)))
 
 
 def test_noise_error_is_snr_times_clean_error_for_the_x0_head() -> None:

@@ -18,6 +18,13 @@ def vectors(rows: int, seed: int = 0) -> Tensor:
     return torch.randn(rows, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+def exact(name: str, timesteps: int) -> tuple[Tensor, Tensor]:
+    """Return beta_t and alpha_bar_t for t = 0..T in float64: (T+1, 1) each."""
+    betas = {"linear": linear_betas, "cosine": cosine_betas}[name](timesteps)
+    betas = torch.cat([torch.zeros(1, dtype=torch.float64), betas])[:, None]
+    return betas, (1 - betas).cumprod(0)
+
+
 def times_from(first: int, schedule: NoiseSchedule) -> Tensor:
     return torch.arange(first, schedule.timesteps + 1)
 
@@ -43,8 +50,8 @@ def test_alpha_bar_is_the_product_of_one_minus_beta(name: str, timesteps: int) -
 
     product = 1.0
     for t in range(1, timesteps + 1):
-        product *= 1 - float(schedule.betas[t])
-        assert float(schedule.alphas_cumprod[t]) == pytest.approx(product, rel=1e-10)
+        product *= 1 - float(exact(name, timesteps)[0][t])
+        assert float(schedule.alphas_cumprod[t]) == pytest.approx(product, rel=1e-6)
 
 
 @pytest.mark.parametrize("timesteps", [50, 100, 500, 1000])
@@ -71,10 +78,10 @@ def test_cosine_alpha_bar_has_its_closed_form_up_to_the_bound_on_beta(timesteps:
         return math.cos((t / timesteps + 0.008) / 1.008 * math.pi / 2) ** 2
 
     for t in range(timesteps):
-        assert float(schedule.alphas_cumprod[t]) == pytest.approx(f(t) / f(0), rel=1e-9)
+        assert float(schedule.alphas_cumprod[t]) == pytest.approx(f(t) / f(0), rel=1e-6)
     # f(T) = 0: the last beta is the bound's, not the formula's.
-    assert float(schedule.betas[-1]) == MAX_BETA
-    assert float(schedule.alphas_cumprod[-1]) == pytest.approx((1 - MAX_BETA) * f(timesteps - 1) / f(0), rel=1e-9)
+    assert float(schedule.betas[-1]) == pytest.approx(MAX_BETA)
+    assert float(schedule.alphas_cumprod[-1]) == pytest.approx((1 - MAX_BETA) * f(timesteps - 1) / f(0), rel=1e-6)
 
 
 @pytest.mark.parametrize("betas", [linear_betas(2), cosine_betas(2), linear_betas(10), cosine_betas(10)])
@@ -86,9 +93,9 @@ def test_betas_are_probabilities_even_for_very_few_steps(betas: Tensor) -> None:
 def test_snr_is_signal_power_over_noise_power(name: str, timesteps: int) -> None:
     schedule = NoiseSchedule.named(name, timesteps)
     t = times_from(1, schedule)
-    alpha_bar = schedule.alphas_cumprod[1:]
+    alpha_bar = exact(name, timesteps)[1][1:]
 
-    torch.testing.assert_close(schedule.snr(t, vectors(1))[:, 0], alpha_bar / (1 - alpha_bar))
+    torch.testing.assert_close(schedule.snr(t, vectors(1)), alpha_bar / (1 - alpha_bar), rtol=1e-6, atol=0)
 
 
 def test_coefficients_have_the_shape_of_the_times_and_one_trailing_axis() -> None:
@@ -115,12 +122,12 @@ def test_q_sample_is_the_step_by_step_chain_in_one_step(name: str, timesteps: in
     # s_t = sqrt(1 - beta) s_{t-1} + sqrt(beta) eps: the mean and variance of a chain, propagated one step at a time.
     mean, variance = s_0, 0.0
     for t in range(1, timesteps + 1):
-        beta = float(schedule.betas[t])
+        beta = float(exact(name, timesteps)[0][t])
         mean, variance = math.sqrt(1 - beta) * mean, (1 - beta) * variance + beta
         at_t = torch.tensor(t)
-        torch.testing.assert_close(schedule.q_sample(s_0, at_t, torch.zeros_like(s_0)), mean, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(schedule.q_sample(s_0, at_t, torch.zeros_like(s_0)), mean, rtol=1e-6, atol=1e-9)
         unit_noise = schedule.q_sample(torch.zeros_like(s_0), at_t, torch.ones_like(s_0))
-        torch.testing.assert_close(unit_noise.square(), torch.full_like(s_0, variance), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(unit_noise.square(), torch.full_like(s_0, variance), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("t", [1, 20, 50])
@@ -144,16 +151,15 @@ def test_posterior_mean_is_both_forms_of_the_paper(name: str, timesteps: int) ->
     schedule = NoiseSchedule.named(name, timesteps)
     t = times_from(2, schedule)
     s_0, eps = vectors(len(t), 1), vectors(len(t), 2)
-    s_t = schedule.q_sample(s_0, t, eps)
-    beta, alpha = schedule.betas[t, None], 1 - schedule.betas[t, None]
-    now, before = schedule.alphas_cumprod[t, None], schedule.alphas_cumprod[t - 1, None]
+    betas, alpha_bars = exact(name, timesteps)
+    beta, now, before = betas[t], alpha_bars[t], alpha_bars[t - 1]
+    s_t = now.sqrt() * s_0 + (1 - now).sqrt() * eps
 
-    mean = schedule.posterior_mean(s_0, s_t, t)
-
-    from_clean = (alpha.sqrt() * (1 - before) * s_t + before.sqrt() * beta * s_0) / (1 - now)  # Eq. 8
-    from_noise = (s_t - beta / (1 - now).sqrt() * eps) / alpha.sqrt()  # Eq. 12
-    torch.testing.assert_close(mean, from_clean, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(mean, from_noise, rtol=1e-9, atol=1e-9)
+    from_clean = ((1 - beta).sqrt() * (1 - before) * s_t + before.sqrt() * beta * s_0) / (1 - now)  # Eq. 8
+    from_noise = (s_t - beta / (1 - now).sqrt() * eps) / (1 - beta).sqrt()  # Eq. 12
+    torch.testing.assert_close(from_clean, from_noise)
+    torch.testing.assert_close(schedule.posterior_mean(s_0, s_t, t), from_clean, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(schedule.posterior_mean_from_noise(eps, s_t, t), from_noise, rtol=1e-5, atol=1e-5)
 
 
 @every_schedule
@@ -161,14 +167,15 @@ def test_posterior_is_bayes_rule_on_its_two_gaussians(name: str, timesteps: int)
     schedule = NoiseSchedule.named(name, timesteps)
     t = times_from(2, schedule)
     s_0, s_t = vectors(len(t), 1), vectors(len(t), 2)
-    beta, before = schedule.betas[t, None], schedule.alphas_cumprod[t - 1, None]
+    betas, alpha_bars = exact(name, timesteps)
+    beta, before = betas[t], alpha_bars[t - 1]
 
     # prior s_{t-1} ~ N(sqrt(before) s_0, 1 - before); likelihood s_t ~ N(sqrt(1 - beta) s_{t-1}, beta); precisions add.
     precision = 1 / (1 - before) + (1 - beta) / beta
     mean = (before.sqrt() * s_0 / (1 - before) + (1 - beta).sqrt() * s_t / beta) / precision
 
-    torch.testing.assert_close(schedule.posterior_mean(s_0, s_t, t), mean, rtol=1e-8, atol=1e-9)
-    torch.testing.assert_close(schedule.posterior_variance(t, s_t), 1 / precision, rtol=1e-8, atol=1e-12)
+    torch.testing.assert_close(schedule.posterior_mean(s_0, s_t, t), mean, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(schedule.posterior_variance(t, s_t), 1 / precision, rtol=1e-6, atol=0)
 
 
 def test_the_posterior_at_the_first_time_is_the_clean_vector_with_zero_variance() -> None:
@@ -183,12 +190,12 @@ def test_the_posterior_at_the_first_time_is_the_clean_vector_with_zero_variance(
 def test_exact_weights_are_the_paper_s_closed_forms(name: str, timesteps: int) -> None:
     schedule = NoiseSchedule.named(name, timesteps)
     t, like = times_from(2, schedule), vectors(1)
+    betas, alpha_bars = (values[:, 0].tolist() for values in exact(name, timesteps))
 
     for step, rec, noise in zip(
         t.tolist(), schedule.exact_rec_weight(t, like), schedule.exact_noise_weight(t, like), strict=True
     ):
-        beta, now = float(schedule.betas[step]), float(schedule.alphas_cumprod[step])
-        before = float(schedule.alphas_cumprod[step - 1])
+        beta, now, before = betas[step], alpha_bars[step], alpha_bars[step - 1]
         variance = beta * (1 - before) / (1 - now)
         assert float(rec) == pytest.approx(before * beta**2 / (2 * variance * (1 - now) ** 2), rel=1e-6)  # Eq. 10
         assert float(noise) == pytest.approx(beta**2 / (2 * variance * (1 - now) * (1 - beta)), rel=1e-6)  # Eq. 13
@@ -199,7 +206,7 @@ def test_exact_weights_give_equal_losses_for_an_error_of_clean_vector_or_noise(n
     schedule = NoiseSchedule.named(name, timesteps)
     t = times_from(2, schedule)
     s_0, guess, s_t = vectors(len(t), 1), vectors(len(t), 2), vectors(len(t), 3)
-    now = schedule.alphas_cumprod[t, None]
+    now = exact(name, timesteps)[1][t]
     eps, guessed_eps = ((s_t - now.sqrt() * clean) / (1 - now).sqrt() for clean in (s_0, guess))
 
     rec = schedule.exact_rec_weight(t, s_0) * (guess - s_0).square().sum(-1, keepdim=True)
@@ -208,5 +215,26 @@ def test_exact_weights_give_equal_losses_for_an_error_of_clean_vector_or_noise(n
     gap = schedule.posterior_mean(guess, s_t, t) - schedule.posterior_mean(s_0, s_t, t)
     divergence = gap.square().sum(-1, keepdim=True) / (2 * schedule.posterior_variance(t, s_t))
 
-    torch.testing.assert_close(rec, noise, rtol=1e-6, atol=0)
-    torch.testing.assert_close(rec, divergence, rtol=1e-6, atol=0)
+    torch.testing.assert_close(rec, noise, rtol=1e-5, atol=0)
+    torch.testing.assert_close(rec, divergence, rtol=1e-5, atol=0)
+
+
+def test_every_table_is_kept_in_float32_on_the_device_of_the_model_and_not_saved() -> None:
+    schedule = NoiseSchedule.named("cosine", 50)
+
+    assert {table.dtype for table in schedule.buffers()} == {torch.float32}
+    assert schedule.state_dict() == {}
+    assert {table.device.type for table in schedule.to("meta").buffers()} == {"meta"}
+
+
+@every_schedule
+def test_tables_are_rounded_once_from_float64(name: str, timesteps: int) -> None:
+    schedule = NoiseSchedule.named(name, timesteps)
+    betas, alpha_bars = exact(name, timesteps)
+
+    # In float32, 1 - alpha_bar loses up to four digits at small t; rounding the float64 value loses none.
+    assert torch.equal(schedule.alphas_cumprod, alpha_bars[:, 0].float())
+    assert torch.equal(schedule.betas, betas[:, 0].float())
+    t = times_from(1, schedule)
+    snr = (alpha_bars[1:] / (1 - alpha_bars[1:])).float()
+    assert torch.equal(schedule.snr(t, torch.zeros(1)), snr)

@@ -22,6 +22,7 @@ def revcd(objective: str = "v", norm: str = "layer", reading: str = "A", seed: i
             "encoder": {"n_tokens": 2, "width": 16, "heads": 2, "feedforward": 16},
             "denoiser": {"width": 16, "time_width": 8, "norm": norm, "reading": reading},
             "prototypes": {"components": 6},
+            "inference": {"rule": "joint"},  # no sampling, which needs more steps for the objective "eps"
         }
     )
     model = RevCD(config, FEATURES, ATTRIBUTES, CLASSES).double().eval()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from revcd_cli.config import InferenceConfig
 from revcd_cli.core.inference_cache import condition_part, denoise_pairs, noisy_part
 from revcd_cli.core.model import RevCD
-from revcd_cli.core.objective import OBJECTIVES, output_width, to_estimate, velocity, velocity_error
+from revcd_cli.core.objective import HEADS, OBJECTIVES, head_estimate, output_width, velocity, velocity_error
 from revcd_cli.scoring import evidence as evidence_module
 from revcd_cli.scoring.evidence import evidence_draws, evidence_scores
 from tests.makers.tiny_model import (
@@ -37,21 +37,25 @@ def slow_evidence(model: RevCD, x: Tensor, raw: Tensor, config: InferenceConfig)
         for clean in z:
             total = 0.0
             for t, eps in zip(times[:, 0], noises[:, 0], strict=True):
-                alpha_bar = model.schedule.alphas_cumprod[t]
+                alpha_bar = model.schedule.alphas_cumprod[t].double()
                 a, b = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
                 s_t, v = a * clean + b * eps, a * eps - b * clean
                 errors = []
                 for condition in (model.null, c):
-                    guess = model.estimate(s_t[None], t[None], condition[None])
+                    output = model.denoiser(s_t[None], t[None], condition[None])
+                    objective = model.config.diffusion.objective
+                    guess = head_estimate(objective, config.head, output, s_t[None], alpha_bar)
                     errors.append(float((a * guess.eps - b * guess.s_0 - v).square().mean()))
                 total += errors[0] - errors[1]
             row.append(total / len(times))
         yield row
 
 
-@pytest.mark.parametrize("objective", ["v", "x0", "eps", "both"])
-def test_evidence_equals_a_loop_over_photos_classes_and_draws(objective: str) -> None:
-    model, config = revcd(objective), InferenceConfig(rule="evidence", draws=5, band_low=0.2)
+@pytest.mark.parametrize(
+    ("objective", "head"), [("v", "x0"), ("x0", "x0"), ("eps", "x0"), *(("both", head) for head in HEADS)]
+)
+def test_evidence_equals_a_loop_over_photos_classes_and_draws(objective: str, head: str) -> None:
+    model, config = revcd(objective), InferenceConfig(rule="evidence", draws=5, band_low=0.2, head=head)
 
     with torch.no_grad():
         slow = torch.tensor(list(slow_evidence(model, photos(), prototypes(), config)), dtype=torch.float64)
@@ -122,17 +126,18 @@ def test_batched_pairs_are_denoised_as_one_by_one(reading: str) -> None:
                     torch.testing.assert_close(output[photo, draw, k], alone)
 
 
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_velocity_error_is_that_of_the_velocity_of_the_estimate(objective: str) -> None:
+def test_the_velocity_error_is_that_of_the_velocity_of_the_estimate(objective: str, head: str) -> None:
     s_0, eps = torch.randn(2, 7, ATTRIBUTES).double()
     output = torch.randn(7, output_width(objective, ATTRIBUTES)).double()
     alpha_bar = torch.rand(7, 1).double() * 0.9 + 0.05
     s_t = alpha_bar.sqrt() * s_0 + (1 - alpha_bar).sqrt() * eps
-    v_hat = velocity(*to_estimate(objective, output, s_t, alpha_bar), alpha_bar)
+    v_hat = velocity(*head_estimate(objective, head, output, s_t, alpha_bar), alpha_bar)
 
     expected = (v_hat - velocity(s_0, eps, alpha_bar)).square().mean(-1)
 
-    torch.testing.assert_close(velocity_error(objective, output, s_0, eps, alpha_bar), expected)
+    torch.testing.assert_close(velocity_error(objective, output, s_0, eps, alpha_bar, head), expected)
 
 
 def test_a_condition_equal_to_the_null_condition_gives_zero_evidence() -> None:

@@ -113,7 +113,9 @@ def test_every_sampler_runs_on_the_device(sampler: dict):
 @pytest.mark.parametrize("weighting", ["simple", "exact"])
 def test_the_losses_are_computed_on_the_device(objective: str, weighting: str):
     one = fitted_on_the_device(
-        diffusion={"timesteps": 20, "objective": objective}, loss={"weighting": weighting, "cls_weight": 0.1}
+        diffusion={"timesteps": 20, "objective": objective},
+        loss={"weighting": weighting, "cls_weight": 0.1},
+        inference={"rule": "evidence"},
     )
     network = one.networks[0]
     features, labels, prototypes = map(DeviceTensor, data())

@@ -15,7 +15,7 @@ from revcd_cli.core.sample import sample_semantics
 from revcd_cli.errors import UsageError
 from revcd_cli.scoring.calibration import calibrated, score_unit
 from revcd_cli.scoring.candidate_kinds import CandidateKinds
-from revcd_cli.scoring.cosine import cosine_scores
+from revcd_cli.scoring.cosine import cosine_scores, nearest_class
 from revcd_cli.scoring.evidence import evidence_scores
 from revcd_cli.scoring.joint import rank
 from revcd_cli.scoring.model import ZeroShotModel
@@ -95,6 +95,17 @@ def test_cosine_score_is_the_mean_over_samples_of_the_cosine() -> None:
         for k in range(CLASSES):
             cosines = [float(s @ z[k] / (s.norm() * z[k].norm())) for s in samples[photo]]
             assert float(scores[photo, k]) == pytest.approx(sum(cosines) / 3)
+
+
+def test_the_nearest_class_has_the_smallest_cosine_distance_to_the_sample() -> None:
+    samples = torch.randn(PHOTOS, 1, ATTRIBUTES, dtype=torch.float64, generator=Generator().manual_seed(3))
+    z = prototypes() - 0.5
+
+    chosen = nearest_class(samples, z)
+
+    for photo, (s_hat,) in enumerate(samples):
+        distances = [1 - float(s_hat @ s_y / (s_hat.norm() * s_y.norm())) for s_y in z]
+        assert int(chosen[photo]) == distances.index(min(distances))
 
 
 def test_scaling_prototypes_and_samples_does_not_change_the_cosine_ranking() -> None:

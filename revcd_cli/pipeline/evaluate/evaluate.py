@@ -102,7 +102,7 @@ def evaluation_scores(
     classes of the dataset.
     """
     dataset = as_trained(checkpoint, dataset)
-    inference = checkpoint.model.config.inference.with_rule(rule)
+    inference = checkpoint.model.config.inference_by(rule)
     seed = checkpoint.seed if seed is None else seed
     model = checkpoint.model.to(choose_device(device).value)
     candidates = np.arange(len(dataset.classes.names)) if whole_table else None

@@ -124,12 +124,12 @@ class Predictor:
         """Load a model by name or path, and its backbone.
 
         weights: a file with the weights of the backbone, instead of a download. rule: the scoring rule; None uses that
-        of the model. Raises `CheckpointError` and `WeightsError`.
+        of the model. Raises `CheckpointError`, `ConfigError` and `WeightsError`.
         """
         checkpoint = load_checkpoint(model)
         backbone = load_recorded(checkpoint.backbone, weights=weights, device=device, precision=precision)
         checkpoint.model.to(backbone.device.value)
-        return cls(checkpoint, backbone, inference=checkpoint.model.config.inference.with_rule(rule))
+        return cls(checkpoint, backbone, inference=checkpoint.model.config.inference_by(rule))
 
     def predict(
         self,

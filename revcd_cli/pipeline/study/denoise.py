@@ -126,6 +126,7 @@ def draw_chains(
     """Run the full chain of Algorithm 2 once per photo. features: (M, D). Returns s_t at `times`: (P, M, A)."""
     model = checkpoint.model.networks[0]
     config = replace(model.config.inference, rule="cosine", sampler="ddpm", samples=1)
+    model.config.check_inference(config)
     device, keys = model.null.device, feature_keys(features)
     chains = np.empty((len(times), len(features), model.n_attributes), dtype=np.float32)
     steps = model.schedule.timesteps

@@ -16,7 +16,7 @@ from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
 from ...metrics.summary import METRIC_NAMES, MeanStd, mean_and_std
 from ..compare.compare import MethodResult, compare_methods
-from ..settings import resolve_settings
+from ..settings import preset_names, resolve_settings
 
 # Baselines and bounds that are measured after the steps.
 MEASURED_BASELINES = ("ridge", "eszsl", "sae", "conse", "class-norm", "linear-probe", "prototype-oracle")
@@ -31,15 +31,16 @@ class AblationStep:
     defaults: tuple[str, ...] = ()
 
 
-_COSINE = ("samples", "steps", "sampler", "variance", "clip", "eta", "guidance_scale")
+_COSINE = ("samples", "steps", "sampler", "variance", "clip", "eta", "guidance_scale", "head")
 STEPS = (
     AblationStep("the paper: one sample by the full chain, cosine", {}),
     AblationStep("+ mean of several samples in one step", {}, tuple(f"inference.{name}" for name in _COSINE)),
     AblationStep("+ validated seen penalty", {}, ("train.penalty", "train.give_away")),
-    AblationStep("+ evidence rule", {"inference.rule": "evidence"}),
+    # Without a photo the paper's losses train the noise head only.
+    AblationStep("+ evidence rule", {"inference.rule": "evidence", "inference.head": "eps"}),
     AblationStep("+ descriptions of one length", {}, ("precondition.unit_length",)),
     AblationStep("+ default preconditioning", {}, ("precondition",)),
-    AblationStep("+ default objective and schedule", {}, ("diffusion", "loss")),
+    AblationStep("+ default objective and schedule", {}, ("diffusion", "loss", "inference.head")),
     AblationStep("+ default encoder", {}, ("encoder",)),
     AblationStep("+ default denoiser", {}, ("denoiser",)),
     AblationStep("+ default optimisation, epochs by validation", {}, ("train",)),
@@ -137,7 +138,7 @@ def summarise_step(result: StepResult, measured: str) -> dict[str, MeanStd]:
 def paper_preset(dataset: FeaturedDataset) -> str:
     """Return the name of the preset with the settings of the paper for a dataset; paper-awa2 if it has none."""
     own = f"paper-{dataset.name.lower()}"
-    return own if own in ("paper-cub", "paper-sun") else "paper-awa2"
+    return own if own in preset_names() else "paper-awa2"
 
 
 def _assigned(values: dict[str, Any], assignments: Sequence[str]) -> Config:

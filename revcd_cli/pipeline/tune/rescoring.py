@@ -5,20 +5,37 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...config import InferenceConfig
+from ...config import Config, InferenceConfig
+from ...errors import ConfigError
 
 BANDS = ((0.1, 1.0), (0.1, 0.4), (0.4, 0.7), (0.4, 1.0), (0.7, 1.0))  # inference.band_low and band_high
 GUIDANCE = ((1.0, 16), (1.5, 16), (2.5, 16))  # inference.guidance_scale and samples
 
 
-def scored_variants(base: InferenceConfig) -> list[InferenceConfig]:
-    """Return the inference settings to try, `base` first.
+def guidance_values(config: Config) -> list[tuple[float, int]]:
+    """Return the values of `GUIDANCE` that a model of these settings can use, after its own."""
+    base = config.inference
+    quick = base.sampler == "ddim" and base.steps == 1  # a longer chain is too slow to run many times
+    values = dict.fromkeys([(base.guidance_scale, base.samples), *(GUIDANCE if quick else ())])
+    return [(scale, samples) for scale, samples in values if _can_guide(config, scale)]
+
+
+def _can_guide(config: Config, scale: float) -> bool:
+    try:
+        config.check_inference(replace(config.inference, guidance_scale=scale))
+    except ConfigError:
+        return False
+    return True
+
+
+def scored_variants(config: Config) -> list[InferenceConfig]:
+    """Return the inference settings to try, those of `config` first.
 
     The settings of the rule "evidence" do not affect the rule "cosine", nor the reverse; each variant changes both.
     """
+    base = config.inference
     bands = list(dict.fromkeys([(base.band_low, base.band_high), *BANDS]))
-    quick = base.sampler == "ddim" and base.steps == 1  # a longer chain is too slow to run many times
-    guidance = list(dict.fromkeys([(base.guidance_scale, base.samples), *(GUIDANCE if quick else ())]))
+    guidance = guidance_values(config)
     count = max(len(bands), len(guidance))
     bands += bands[:1] * (count - len(bands))
     guidance += guidance[:1] * (count - len(guidance))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...config import Config
 from ..settings import flat
-from .rescoring import BANDS, GUIDANCE
+from .rescoring import BANDS, guidance_values
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -52,7 +52,8 @@ def describe_space(base: Config) -> list[tuple[str, str, str, str]]:
     """Return for each setting its name, its starting value, its possible values, and "trained" or "scored again"."""
     start = dict(flat(base.to_dict()))
     rows = [(name, str(start[name]), _describe(values), "trained") for name, values in TRAINED.items()]
-    for names, pairs in ((("band_low", "band_high"), BANDS), (("guidance_scale", "samples"), GUIDANCE)):
+    scored = ((("band_low", "band_high"), BANDS), (("guidance_scale", "samples"), guidance_values(base)))
+    for names, pairs in scored:
         values = ", ".join(f"{one:g} and {other:g}" for one, other in pairs)
         now = " and ".join(f"{start[f'inference.{name}']:g}" for name in names)
         rows.append((" and ".join(f"inference.{name}" for name in names), now, values, "scored again"))

@@ -60,7 +60,7 @@ class TrialRun(TrainingRun):
         rescored: bool,
         processes: int | None,
     ) -> None:
-        self.variants = scored_variants(config.inference) if rescored else [config.inference]
+        self.variants = scored_variants(config) if rescored else [config.inference]
         self.deadline = deadline
         super().__init__(dataset, config, None, seed, device, self._check_budget, processes)
         self.folds = self.folds[:n_folds]

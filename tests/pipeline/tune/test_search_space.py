@@ -74,13 +74,13 @@ def test_every_setting_of_the_space_is_listed():
 
 
 def test_inference_variants_begin_with_the_settings_of_the_model_and_are_distinct():
-    base = Config.from_dict({"inference": {"band_low": 0.2, "guidance_scale": 3.0}}).inference
-    variants = scored_variants(base)
+    config = Config.from_dict({"inference": {"band_low": 0.2, "guidance_scale": 3.0}})
+    base, variants = config.inference, scored_variants(config)
     assert variants[0] == base and len(set(variants)) == len(variants)
     bands = {(variant.band_low, variant.band_high) for variant in variants}
     assert bands == {(0.2, 0.7), *BANDS}
     assert {(variant.guidance_scale, variant.samples) for variant in variants} == {(3.0, 16), *GUIDANCE}
-    slow = dataclasses.replace(base, sampler="ddpm")
+    slow = dataclasses.replace(config, inference=dataclasses.replace(base, sampler="ddpm"))
     assert {(variant.guidance_scale, variant.samples) for variant in scored_variants(slow)} == {(3.0, 16)}
 
 
