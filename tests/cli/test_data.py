@@ -25,7 +25,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_list_names_the_benchmarks_found_and_their_missing_files(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "list", "--data-root", str(root), "--json"]) == 0
     found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
-    assert set(found) == {"awa1", "awa2", "cub", "sun", "apy"}
+    assert set(found) == {"awa1", "awa2", "cub", "sun", "apy", "flo"}
     assert (found["awa2"]["folder"], found["awa2"]["missing"]) == (str(root / "AWA2"), ["res101.mat"])
     assert (found["cub"]["folder"], found["cub"]["missing"]) == (None, ["res101.mat", "att_splits.mat"])
 
@@ -33,7 +33,7 @@ def test_list_names_the_benchmarks_found_and_their_missing_files(root: Path, cap
 def test_list_prints_one_line_per_benchmark(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["data", "list", "--data-root", str(root)]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert rows[2] == [
         "awa2",
         "Animals with Attributes 2",

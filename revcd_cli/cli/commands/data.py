@@ -15,7 +15,9 @@ app = typer.Typer(
 
 _MEGABYTE = 1_000_000
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="awa1, awa2, cub, sun or apy.", show_default=False)]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="awa1, awa2, cub, sun, apy or flo.", show_default=False)
+]
 UrlOption = Annotated[
     str | None,
     typer.Option(metavar="URL|FILE", help="Another copy of xlsa17.zip, or a folder with the benchmark's files."),
@@ -53,7 +55,7 @@ def list_benchmarks(data_root: DataRootOption = None, as_json: JsonOption = Fals
                     "attributes": benchmark.attributes,
                     "folder": str(folder) if folder else None,
                     "missing": list(missing_files(benchmark, folder)),
-                    "url": ARCHIVE_URL,
+                    "url": ARCHIVE_URL if benchmark.in_archive else None,
                 }
                 for benchmark, folder in found
             ]

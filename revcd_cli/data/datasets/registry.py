@@ -1,7 +1,9 @@
 """Benchmarks known by name: their files, and the folders that are searched for them.
 
 The rows, splits and ResNet-101 features are those of the Proposed Split of Y. Xian, C. H. Lampert, B. Schiele and
-Z. Akata, "Zero-Shot Learning - A Comprehensive Evaluation of the Good, the Bad and the Ugly", TPAMI 2019.
+Z. Akata, "Zero-Shot Learning - A Comprehensive Evaluation of the Good, the Bad and the Ugly", TPAMI 2019. Flowers-102
+has the same layout and is not in their archive; its descriptions are sentence embeddings (S. Reed et al., "Learning
+Deep Representations of Fine-Grained Visual Descriptions", CVPR 2016), and its classes have numbers for names.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import platformdirs
 
 from ...errors import UsageError, did_you_mean
 
-# The authors publish one archive for all five benchmarks, without a checksum.
+# The authors publish one archive for all benchmarks but Flowers-102, without a checksum.
 ARCHIVE_URL = "http://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip"
 ARCHIVE_NAME = "xlsa17.zip"
 FEATURES_FILE = "res101.mat"  # features, labels, image_files
@@ -33,6 +35,7 @@ class Benchmark:
     images: int
     attributes: int
     files: tuple[str, ...] = (FEATURES_FILE, SPLITS_FILE)
+    in_archive: bool = True
 
     @property
     def classes(self) -> int:
@@ -48,6 +51,7 @@ BENCHMARKS = {
         Benchmark("cub", "CUB", "Caltech-UCSD Birds 200-2011", 150, 50, 11_788, 312),
         Benchmark("sun", "SUN", "SUN Attribute", 645, 72, 14_340, 102),
         Benchmark("apy", "APY", "Attribute Pascal and Yahoo", 20, 12, 15_339, 64),
+        Benchmark("flo", "FLO", "Oxford Flowers-102", 82, 20, 8_189, 1024, in_archive=False),
     )
 }
 
@@ -95,6 +99,11 @@ def missing_files(benchmark: Benchmark, folder: Path | None) -> tuple[str, ...]:
 def where_to_put(benchmark: Benchmark, data_root: Path | None = None) -> str:
     """Return instructions: the files that the benchmark needs, their folder, and their source."""
     folder = data_roots(data_root)[0] / benchmark.folder
+    if not benchmark.in_archive:
+        return (
+            f"Put {' and '.join(benchmark.files)} into {folder}.\n"
+            f"Or run: revcd data download {benchmark.name} --url ADDRESS, of a folder or .zip that has them."
+        )
     return (
         f"Put {' and '.join(benchmark.files)} into {folder}. They are in the folder {benchmark.folder} of\n"
         f"{ARCHIVE_URL}\n"

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from ...errors import DownloadError, RevcdError, brief
+from ...errors import DownloadError, RevcdError, UsageError, brief
 from ...system.files import atomic_write
 from ..datasets.registry import (
     ARCHIVE_NAME,
@@ -38,7 +38,7 @@ def download_benchmark(
     """Download the missing files of a benchmark, and return their folder below the data root.
 
     url: another copy of the archive (it ends in .zip), or of the folder with the files; also a path on this machine.
-    Existing files are not changed. Raises `DownloadError`, or `UsageError` for an unknown name.
+    Existing files are not changed. Raises `DownloadError`; `UsageError` for an unknown name, or if it needs a url.
     """
     benchmark = get_benchmark(name)
     root = data_roots(data_root)[0]
@@ -48,6 +48,11 @@ def download_benchmark(
     if not missing:
         note(f"{folder} already contains {' and '.join(benchmark.files)}.")
         return folder
+    if url is None and not benchmark.in_archive:
+        raise UsageError(
+            f"{benchmark.title} is not in {ARCHIVE_URL}, so its address is needed.",
+            hint=where_to_put(benchmark, data_root),
+        )
     try:
         if url is not None and not urlsplit(url).path.casefold().endswith(".zip"):
             _download_files(_as_address(url), folder, missing, on_progress)

@@ -145,6 +145,17 @@ def test_offline_the_error_says_which_files_go_where(tmp_path: Path):
     assert all(part in hint for part in ("res101.mat", "att_splits.mat", str(tmp_path / "SUN"), "xlsa17.zip", "--url"))
 
 
+def test_a_benchmark_outside_the_archive_needs_an_address(tmp_path: Path):
+    with pytest.raises(UsageError, match="Oxford Flowers-102 is not in") as caught:
+        download_benchmark("flo", tmp_path)
+    assert str(tmp_path / "FLO") in (caught.value.hint or "") and "--url" in (caught.value.hint or "")
+    assert not (tmp_path / "FLO").exists()
+
+    files = {"FLO/res101.mat": MAT, "FLO/att_splits.mat": MAT}
+    folder = download_benchmark("flo", tmp_path, url=str(_archive(tmp_path / "flowers.zip", files)))
+    assert sorted(path.name for path in folder.iterdir()) == ["att_splits.mat", "res101.mat"]
+
+
 def test_an_unknown_benchmark_is_an_error_that_names_the_nearest():
     with pytest.raises(UsageError, match='did you mean "awa2"'):
         get_benchmark("awa22")
