@@ -1,4 +1,4 @@
-"""Baselines that revcd is compared with: linear methods, class normalisation, a conditional VAE and GAN, and bounds.
+"""Baselines that revcd is compared with: linear and kernel methods, class normalisation, generative models, and bounds.
 
 May import `scoring`, `metrics`, `core` and `config`.
 """

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
-from .preprocessing import DESCRIPTIONS, Describe, GridSetting, Scorer, describe_by, scale_features
+from .preprocessing import DESCRIPTIONS, Describe, GridSetting, Scale, Scorer, describe_by, scale_features
 
 _EPSILON = 1e-5
 _BATCH = 256
@@ -25,8 +24,10 @@ _RATE, _DECAY = 5e-4, 1e-4  # of Adam
 _SCALE = 5.0  # of photos and prototypes: logits are its square times the cosine
 
 CLASS_NORM_GRID: tuple[GridSetting, ...] = tuple(
-    {"features": features, "descriptions": descriptions, "width": 512, "epochs": epochs}
-    for features, descriptions, epochs in product(("l2", "standard"), DESCRIPTIONS, (15, 8, 30))
+    {"features": features, "descriptions": descriptions, "length": length, "width": width, "epochs": epochs}
+    for (length, width, epochs), features, descriptions in product(
+        (("unit", 512, 15), ("unit", 512, 30), ("root", 1024, 50)), ("l2", "standard"), DESCRIPTIONS
+    )
 )
 
 
@@ -74,7 +75,8 @@ class ClassNormNetwork(nn.Sequential):
 def class_norm(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Train a network for each setting to classify seen photos by the scaled cosine to the prototypes; yield scorers.
 
-    With "l2" features, which are not negative, prototypes pass a ReLU; with "standard" features they do not.
+    "length" of the descriptions: 1, or the root of the number of attributes, as in the authors' code. With "l2"
+    features, which are not negative, prototypes pass a ReLU; with "standard" features they do not.
     """
     for setting in settings:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -86,6 +88,8 @@ def class_norm(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 
 def _trained(rows: TrainingRows, setting: GridSetting) -> Scorer:
     scaler, x = scale_features(rows.features, setting["features"])
     describe = describe_by(rows.prototypes, setting["descriptions"])
+    if setting["length"] == "root":
+        describe = _longer(describe, rows.prototypes.shape[1] ** 0.5)
     x, s = _SCALE * F.normalize(x, dim=1).float(), describe(rows.prototypes).float()
     network = ClassNormNetwork(s.shape[1], setting["width"], x.shape[1])
     if setting["features"] == "l2":
@@ -104,8 +108,10 @@ def _trained(rows: TrainingRows, setting: GridSetting) -> Scorer:
     return functools.partial(_scores, scaler, network, describe)
 
 
-def _scores(
-    scaler: FeatureScaler, network: ClassNormNetwork, describe: Describe, x: Tensor, prototypes: Tensor
-) -> Tensor:
+def _longer(describe: Describe, factor: float) -> Describe:
+    return lambda s: factor * describe(s)
+
+
+def _scores(scaler: Scale, network: ClassNormNetwork, describe: Describe, x: Tensor, prototypes: Tensor) -> Tensor:
     visual = F.normalize(network(describe(prototypes).float()), dim=1)  # (K, D)
     return _SCALE**2 * F.normalize(scaler(x.double()), dim=1).float() @ visual.T

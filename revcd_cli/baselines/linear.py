@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
 from .preprocessing import (
     DESCRIPTIONS,
@@ -22,6 +21,7 @@ from .preprocessing import (
     Describe,
     GridSetting,
     LeastSquares,
+    Scale,
     Scorer,
     class_shares,
     cosines,
@@ -37,8 +37,10 @@ RIDGE_GRID: tuple[GridSetting, ...] = tuple(
     for features, shrink, descriptions, compare in product(_FEATURES, _SHRINK, DESCRIPTIONS, ("cosine", "product"))
 )
 ESZSL_GRID: tuple[GridSetting, ...] = tuple(
-    {"features": features, "shrink": shrink, "descriptions": descriptions, "lambda": weight}
-    for features, shrink, descriptions, weight in product(_FEATURES, _SHRINK, DESCRIPTIONS, (1.0, 0.3, 3.0, 0.1, 0.03))
+    {"features": features, "labels": labels, "shrink": shrink, "descriptions": descriptions, "lambda": weight}
+    for features, labels, shrink, descriptions, weight in product(
+        (*_FEATURES, "raw"), ("-1 and 1", "0 and 1"), _SHRINK, DESCRIPTIONS, (1.0, 0.3, 3.0, 0.1, 0.03)
+    )
 )
 SAE_GRID: tuple[GridSetting, ...] = tuple(
     {"features": features, "descriptions": descriptions, "lambda": weight, "direction": direction}
@@ -57,7 +59,7 @@ def ridge(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) ->
     members = F.one_hot(rows.labels, len(rows.prototypes)).double()  # (N, C)
 
     @functools.lru_cache(1)
-    def system(kind: str) -> tuple[FeatureScaler, LeastSquares]:
+    def system(kind: str) -> tuple[Scale, LeastSquares]:
         scaler, x = scale_features(rows.features, kind)
         return scaler, LeastSquares(shares * x)
 
@@ -75,25 +77,27 @@ def ridge(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) ->
 def eszsl(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
     """Embarrassingly simple zero-shot learning (Romera-Paredes & Torr, ICML 2015): scores x V s^T.
 
-    V = (X^T X / N + shrink I)^-1 X^T Y S / N (S^T S + lambda I)^-1, with labels Y of -1 and 1.
+    V = (X^T X / N + shrink I)^-1 X^T Y S / N (S^T S + lambda I)^-1. The labels Y are -1 and 1 as published, or 0 and 1.
     """
     n_rows, n_classes = len(rows), len(rows.prototypes)
-    signs = 2 * F.one_hot(rows.labels, n_classes).double() - 1  # (N, C)
+    members = F.one_hot(rows.labels, n_classes).double()  # (N, C)
+    coded = {"-1 and 1": 2 * members - 1, "0 and 1": members}
 
     @functools.lru_cache(1)
-    def system(kind: str) -> tuple[FeatureScaler, LeastSquares]:
+    def system(kind: str) -> tuple[Scale, LeastSquares]:
         scaler, x = scale_features(rows.features, kind)
         return scaler, LeastSquares(x)
 
     @functools.lru_cache(1)
-    def by_class(kind: str, shrink: float) -> Tensor:
-        return system(kind)[1].solve(signs, shrink * n_rows)  # (D, C)
+    def by_class(kind: str, labels: str, shrink: float) -> Tensor:
+        return system(kind)[1].solve(coded[labels], shrink * n_rows)  # (D, C)
 
     for setting in settings:
         kind, describe = setting["features"], describe_by(rows.prototypes, setting["descriptions"])
         s = describe(rows.prototypes)  # (C, A)
         inner = s.T @ s + setting["lambda"] * torch.eye(s.shape[1], dtype=s.dtype)
-        weight = by_class(kind, setting["shrink"]), torch.linalg.solve(inner, s.T).T  # V = (D, C) @ (C, A)
+        left = by_class(kind, setting["labels"], setting["shrink"])
+        weight = left, torch.linalg.solve(inner, s.T).T  # V = (D, C) @ (C, A)
         yield functools.partial(_in_descriptions, system(kind)[0], weight, describe, _products)
 
 
@@ -107,7 +111,7 @@ def sae(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> I
     members = F.one_hot(rows.labels, len(rows.prototypes)).double()  # (N, C)
 
     @functools.lru_cache(1)
-    def system(kind: str) -> tuple[FeatureScaler, LeastSquares]:
+    def system(kind: str) -> tuple[Scale, LeastSquares]:
         scaler, x = scale_features(rows.features, kind)
         return scaler, LeastSquares(x)
 
@@ -129,7 +133,7 @@ def sae(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> I
 
 
 def _in_descriptions(
-    scaler: FeatureScaler,
+    scaler: Scale,
     weight: tuple[Tensor, Tensor],
     describe: Describe,
     compare: Compare,
@@ -141,7 +145,7 @@ def _in_descriptions(
 
 
 def _in_features(
-    scaler: FeatureScaler,
+    scaler: Scale,
     weight: tuple[Tensor, Tensor],
     describe: Describe,
     compare: Compare,

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.precondition import FeatureScaler, Preconditioner
+from ..core.precondition import FeatureScaler, Preconditioner, roots
+from ..core.trainer import TrainingRows
 
 GridSetting = dict[str, Any]  # one point of a baseline's grid: plain JSON values
 Scorer = Callable[[Tensor, Tensor], Tensor]  # features (B, D), raw descriptions (K, A) -> scores (B, K)
 
+Scale = Callable[[Tensor], Tensor]  # features (B, D) -> scaled ones (B, D), both in double
 Describe = Callable[[Tensor], Tensor]  # raw descriptions (K, A) -> preprocessed ones (K, A)
 Compare = Callable[[Tensor, Tensor], Tensor]  # rows (B, d) and (K, d) -> scores (B, K)
 
@@ -26,11 +28,32 @@ SHRINKAGE = 0.3  # of the covariance that "whiten" inverts
 DESCRIPTIONS = ("standardise", "raw", "whiten")
 
 
-def scale_features(features: Tensor, kind: str) -> tuple[FeatureScaler, Tensor]:
-    """Fit a scaling on training features (N, D). Returns it with the scaled features, both in double."""
+def scale_features(features: Tensor, kind: str) -> tuple[Scale, Tensor]:
+    """Fit a scaling on training features (N, D). Returns it with the scaled features, both in double.
+
+    kind: one of `FeatureScaler`, or two whose scaled features have a mean square of 1, like "standard" and "l2": "raw"
+    divides all features by one number, "roots" takes signed square roots of one length.
+    """
     features = features.double()
+    if kind == "raw":
+        size = features.square().mean().sqrt().clamp(min=1e-300)
+        return lambda x: x / size, features / size
+    if kind == "roots":
+        length = features.shape[1] ** 0.5
+        return lambda x: length * roots(x), length * roots(features)
     scaler = FeatureScaler(features.shape[1], kind).double().fit(features)
     return scaler, scaler(features)
+
+
+def seen_positions(prototypes: Tensor, rows: TrainingRows) -> Tensor:
+    """Return for each candidate the training class with the same raw description and with photos, -1 for none.
+
+    prototypes: (K, A). A scorer knows its candidates by their descriptions alone. Of training classes with equal
+    descriptions the first counts. Returns (K,).
+    """
+    photos = torch.bincount(rows.labels, minlength=len(rows.prototypes)) > 0
+    equal = (prototypes.unsqueeze(1) == rows.prototypes).all(2) & photos  # (K, C)
+    return torch.where(equal.any(1), equal.int().argmax(1), -1)
 
 
 def describe_by(prototypes: Tensor, kind: str) -> Describe:

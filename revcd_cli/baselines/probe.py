@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.precondition import FeatureScaler
 from ..core.trainer import TrainingRows
 from .preprocessing import (
     DESCRIPTIONS,
     Describe,
     GridSetting,
+    Scale,
     Scorer,
     class_shares,
     cosines,
@@ -43,7 +43,7 @@ class LinearProbe:
         self.weight = nn.Parameter(torch.zeros(len(rows.prototypes), x.shape[1]))
         self.bias = nn.Parameter(torch.zeros(len(rows.prototypes)))
 
-    def fit(self, decay: float) -> tuple[FeatureScaler, Tensor, Tensor]:
+    def fit(self, decay: float) -> tuple[Scale, Tensor, Tensor]:
         """Minimise the weighted cross-entropy plus decay / 2 ||W||^2, starting from the previous solution.
 
         Returns the scaling, W (C, D) and b (C,).
@@ -83,7 +83,7 @@ def conse(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) ->
     probe = LinearProbe(rows)
 
     @functools.lru_cache(1)
-    def fitted(decay: float) -> tuple[FeatureScaler, Tensor, Tensor]:
+    def fitted(decay: float) -> tuple[Scale, Tensor, Tensor]:
         return probe.fit(decay)
 
     for setting in settings:
@@ -93,12 +93,12 @@ def conse(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) ->
         )
 
 
-def _logits(scaler: FeatureScaler, weight: Tensor, bias: Tensor, x: Tensor, prototypes: Tensor | None = None) -> Tensor:
+def _logits(scaler: Scale, weight: Tensor, bias: Tensor, x: Tensor, prototypes: Tensor | None = None) -> Tensor:
     return F.linear(scaler(x.double()).float(), weight, bias)
 
 
 def _combined(
-    fitted: tuple[FeatureScaler, Tensor, Tensor],
+    fitted: tuple[Scale, Tensor, Tensor],
     top: int,
     seen: Tensor,
     describe: Describe,

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from revcd_cli.baselines.class_norm import CLASS_NORM_GRID, ClassStandardisation, class_norm
+from revcd_cli.baselines.exem import EXEM_GRID, exem
 from revcd_cli.baselines.linear import ESZSL_GRID, RIDGE_GRID, SAE_GRID, eszsl, ridge, sae
 from revcd_cli.baselines.oracle import PrototypeOracle
-from revcd_cli.baselines.preprocessing import DESCRIPTIONS, LeastSquares, describe_by, scale_features
+from revcd_cli.baselines.preprocessing import DESCRIPTIONS, LeastSquares, describe_by, scale_features, seen_positions
 from revcd_cli.baselines.probe import CONSE_GRID, PROBE_GRID, conse, linear_probe
 from revcd_cli.core.precondition import class_means
 from revcd_cli.core.trainer import TrainingRows
@@ -23,7 +24,8 @@ GRIDS = {
     eszsl: ESZSL_GRID,
     sae: SAE_GRID,
     conse: CONSE_GRID[::5],
-    class_norm: [{**setting, "width": 16} for setting in CLASS_NORM_GRID if setting["epochs"] == 8],
+    exem: EXEM_GRID[::7],
+    class_norm: [{**setting, "width": 16, "epochs": 8} for setting in CLASS_NORM_GRID],
 }
 
 
@@ -63,6 +65,33 @@ def test_descriptions_are_scaled_to_unit_length(kind: str) -> None:
     torch.testing.assert_close(length, torch.ones_like(length))
 
 
+@pytest.mark.parametrize("kind", ["standard", "l2", "raw", "roots"])
+def test_scaled_features_have_a_mean_square_of_one_and_raw_ones_keep_their_directions(kind: str) -> None:
+    rows = make_rows()
+    scale, x = scale_features(rows.features, kind)
+    assert float(x.square().mean()) == pytest.approx(1, rel=1e-6)
+    torch.testing.assert_close(scale(rows.features.double()), x)
+    if kind == "raw":
+        torch.testing.assert_close(x / x.norm(), rows.features.double() / rows.features.double().norm())
+
+
+def test_a_candidate_is_seen_if_a_training_class_with_photos_has_its_description() -> None:
+    rows = make_rows()
+    without_photos = TrainingRows(rows.features, rows.labels.clamp(max=N_CLASSES - 2), rows.prototypes)
+    candidates = torch.cat([rows.prototypes[[2, 0]], candidates_and_photos()[0], rows.prototypes[[-1]]])
+    assert seen_positions(candidates, without_photos).tolist() == [2, 0, *[-1] * 7]
+    twice = TrainingRows(rows.features, rows.labels, rows.prototypes[[0, 1, 1, 2]])
+    assert seen_positions(rows.prototypes[[1, 2]], twice).tolist() == [1, 3]  # of equal ones the first
+
+
+@pytest.mark.parametrize("method", [ridge, eszsl, sae, conse, exem], ids=lambda method: method.__name__)
+def test_training_classes_may_be_more_than_the_candidates_and_may_lack_photos(method: Callable) -> None:
+    rows, (candidates, photos) = make_rows(), candidates_and_photos()
+    more = TrainingRows(rows.features, rows.labels, torch.cat([rows.prototypes, candidates[:2]]))
+    for scorer in method(more, GRIDS[method]):
+        assert scorer(photos, candidates[2:]).isfinite().all()
+
+
 @pytest.mark.parametrize("dim", [8, 40])
 def test_ridge_regression_minimises_its_class_balanced_cost(dim: int) -> None:
     rows, (candidates, photos) = make_rows(dim=dim), candidates_and_photos(dim)
@@ -87,9 +116,10 @@ def test_eszsl_equals_the_published_closed_form() -> None:
     for setting, scorer in zip(ESZSL_GRID, eszsl(rows, ESZSL_GRID), strict=True):
         describe = describe_by(rows.prototypes, setting["descriptions"])
         x, q = scaled(rows, photos, setting["features"])
-        s, y = describe(rows.prototypes), -torch.ones(len(x), N_CLASSES).double()
+        s, y = describe(rows.prototypes), torch.zeros(len(x), N_CLASSES).double()
         for row, label in enumerate(rows.labels.tolist()):
             y[row, label] = 1
+        y = y if setting["labels"] == "0 and 1" else 2 * y - 1
         left = torch.linalg.inv(x.T @ x + len(x) * setting["shrink"] * torch.eye(x.shape[1]).double())
         right = torch.linalg.inv(s.T @ s + setting["lambda"] * torch.eye(s.shape[1]).double())
         torch.testing.assert_close(scorer(photos, candidates), q @ left @ x.T @ y @ s @ right @ describe(candidates).T)
@@ -138,16 +168,18 @@ def test_the_gradient_of_the_linear_probe_is_zero_at_its_optimum() -> None:
     assert float(weight.grad.abs().max()) < 1e-3 and float(bias.grad.abs().max()) < 1e-3
 
 
+@pytest.mark.parametrize("length", ["unit", "root"])
 @pytest.mark.parametrize("features", ["l2", "standard"])
-def test_class_norm_scores_equal_the_published_formula(features: str) -> None:
+def test_class_norm_scores_equal_the_published_formula(features: str, length: str) -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
-    (scorer,) = class_norm(rows, [{"features": features, "descriptions": "raw", "width": 6, "epochs": 3}])
+    setting = {"features": features, "descriptions": "raw", "length": length, "width": 6, "epochs": 3}
+    (scorer,) = class_norm(rows, [setting])
     first, _, second, one, _, other, last, *_ = scorer.args[1]
 
     def standardised(h: Tensor, layer: ClassStandardisation) -> Tensor:
         return (h - layer.mean) / (layer.variance + 1e-5).sqrt()
 
-    s = candidates / candidates.norm(dim=1, keepdim=True)
+    s = candidates / candidates.norm(dim=1, keepdim=True) * (N_ATTRIBUTES**0.5 if length == "root" else 1)
     h = standardised((s @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias, one)
     visual = standardised(h.relu(), other) @ last.weight.T + last.bias
     visual = visual.relu() if features == "l2" else visual
@@ -172,7 +204,7 @@ def reordered(rows: TrainingRows, photos: Tensor, classes: Tensor, attributes: T
     return TrainingRows(rows.features[photos], position[rows.labels[photos]], rows.prototypes[classes][:, attributes])
 
 
-@pytest.mark.parametrize("method", [ridge, eszsl, sae, conse], ids=lambda method: method.__name__)
+@pytest.mark.parametrize("method", [ridge, eszsl, sae, conse, exem], ids=lambda method: method.__name__)
 def test_scores_do_not_depend_on_the_order_of_photos_classes_and_attributes(method: Callable) -> None:
     rows, (candidates, photos) = make_rows(), candidates_and_photos()
     order, attributes = torch.randperm(6), torch.randperm(N_ATTRIBUTES)
@@ -213,7 +245,7 @@ def test_every_baseline_finds_unseen_classes_if_features_are_linear_in_the_descr
     photos = table[25:].repeat(6, 1) @ to_features
     grid = GRIDS[method]
     if method is class_norm:  # few photos are few steps
-        grid = [{"features": "standard", "descriptions": "standardise", "width": 64, "epochs": 300}]
+        grid = [{**CLASS_NORM_GRID[0], "features": "standard", "width": 64, "epochs": 300}]
     best = max(
         float((scorer(photos, table[25:]).argmax(1) == torch.arange(5).repeat(6)).double().mean())
         for scorer in method(TrainingRows(features, labels, table[:25]), grid)

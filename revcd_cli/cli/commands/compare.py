@@ -28,7 +28,7 @@ MethodsOption = Annotated[
         parser=parse_methods,
         metavar="NAME[,NAME]",
         help="Train and compare these methods instead of measuring a model: revcd, revcd-cosine, cvae, gan, ridge, "
-        "eszsl, sae, conse, class-norm, linear-probe, prototype-oracle.",
+        "eszsl, sae, conse, exem, class-norm, cada-vae, linear-probe, prototype-oracle.",
     ),
 ]
 BaselinesOption = Annotated[

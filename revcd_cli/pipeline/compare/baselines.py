@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...baselines.cada_vae import CADA_VAE_GRID, cada_vae
 from ...baselines.class_norm import CLASS_NORM_GRID, class_norm
+from ...baselines.exem import EXEM_GRID, exem
 from ...baselines.linear import ESZSL_GRID, RIDGE_GRID, SAE_GRID, eszsl, ridge, sae
 from ...baselines.oracle import ORACLE_GRID, PrototypeOracle
 from ...baselines.preprocessing import GridSetting, Scorer
@@ -148,7 +150,9 @@ BASELINES = {
     "eszsl": Baseline(_by_description(eszsl), ESZSL_GRID),
     "sae": Baseline(_by_description(sae), SAE_GRID),
     "conse": Baseline(_by_description(conse), CONSE_GRID),
+    "exem": Baseline(_by_description(exem), EXEM_GRID),
     "class-norm": Baseline(_by_description(class_norm), CLASS_NORM_GRID, seeded=True),
+    "cada-vae": Baseline(_by_description(cada_vae), CADA_VAE_GRID, seeded=True),
     "linear-probe": Baseline(_probe, PROBE_GRID),
     "prototype-oracle": Baseline(_oracle, ORACLE_GRID),
 }
