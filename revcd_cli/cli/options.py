@@ -112,9 +112,10 @@ ImageRootOption = Annotated[
 MissingOption = Annotated[
     str,
     typer.Option(
-        metavar="error|mean",
-        help="Empty cells of a class table: report an error, or use the attribute's mean.",
-        callback=one_of("error", "mean"),
+        metavar="error|mean|impute",
+        help="Empty cells of a class table: report an error, use the attribute's mean, or the value that the rest of "
+        "the row suggests. With impute, a table for a model may lack attributes, too.",
+        callback=one_of("error", "mean", "impute"),
     ),
 ]
 RescaleOption = Annotated[

@@ -113,7 +113,7 @@ def predict(
     from ...data.photos.sources import iter_sources
 
     iter_sources(images, null_separated=null)  # reports wrong paths before the model is loaded
-    table = _read_table(classes, missing)
+    table = _read_table(classes, missing, model)
     from ...pipeline.predict.predictor import Predictor
 
     predictor = Predictor.from_checkpoint(model, weights=weights, device=device, precision=precision, rule=rule)
@@ -163,12 +163,14 @@ def predict(
         raise typer.Exit(FINISHED_WITH_FAILURES)
 
 
-def _read_table(path: Path | None, missing: str) -> ClassAttributes | None:
+def _read_table(path: Path | None, missing: str, model: str) -> ClassAttributes | None:
     if path is None:
         return None
-    from ...data.classes.attributes import read_attribute_csv
+    from ...checkpoint.model_file import read_class_table
+    from ...data.classes.completion import read_complete_csv
 
-    return read_attribute_csv(path, missing=missing)
+    reference = read_class_table(model) if missing == "impute" else None
+    return read_complete_csv(path, missing=missing, reference=reference)
 
 
 def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool) -> OutputFormat:

@@ -33,8 +33,21 @@ class ClassAttributes:
     values: np.ndarray  # (C, A) float32, finite
     source: str  # the path of the file
     sha256: str  # of the file
-    filled: int = 0  # missing values that `fill_missing` replaced
+    filled: int = 0  # missing values that were replaced
     header_line: int | None = None  # line of the header, in a text file
+    imputed_error: float | None = None  # typical error of imputed values, in standard deviations; None: means were used
+
+    @property
+    def filled_text(self) -> str:
+        """A sentence on the values that were missing; empty if none was."""
+        if not self.filled:
+            return ""
+        if self.imputed_error is None:
+            return f"{self.filled:,} empty cells were filled with the attribute's mean over the other classes."
+        return (
+            f"{self.filled:,} of {self.values.size:,} values were missing and are imputed from the rest of their rows; "
+            f"their typical error is {self.imputed_error:.2f} standard deviations of the attribute (1 for its mean)."
+        )
 
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
@@ -72,7 +85,7 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
     """Read a class table from CSV: a column `class`, then one column per attribute.
 
     Values are finite numbers with a decimal point; -1 has no special meaning. An empty cell is an error, or with
-    `missing="mean"` gets the attribute's mean over the classes that have a value.
+    `missing="mean"` gets the attribute's mean over the classes that have a value, or with "keep" is NaN.
 
     Raises `InputFileError` with path:line:column, where the column counts cells.
     """
@@ -94,7 +107,9 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
         values.append(_numbers(table, line, cells, missing))
     if not names:
         raise InputFileError(table.path, "has a header, but no class below it.", hint=expected(EXAMPLE))
-    matrix, filled = fill_missing(np.stack(values), table.path, attributes)
+    matrix, filled = np.stack(values), 0
+    if missing != "keep":
+        matrix, filled = fill_missing(matrix, table.path, attributes)
     return ClassAttributes(tuple(names), attributes, matrix, str(table.path), table.sha256, filled, table.header_line)
 
 
@@ -226,14 +241,15 @@ def _number(table: CsvTable, line: int, column: int, cells: list[str], missing: 
         return float(text)
     if text:
         raise _cell_error(table, line, column, cells, _why_not(text))
-    if missing == "mean":
+    if missing != "error":
         return float("nan")
     raise InputFileError(
         table.path,
         f'attribute "{table.header[column]}" of class "{cells[0]}" is empty.',
         line=line,
         column=column + 1,
-        hint="Fill in the cell, or add --missing mean to use the attribute's mean over the other classes.",
+        hint="Fill in the cell, or add --missing impute to use the value that the rest of the row suggests, or "
+        "--missing mean to use the attribute's mean.",
     )
 
 

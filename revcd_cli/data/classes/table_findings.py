@@ -20,8 +20,7 @@ def table_findings(classes: ClassAttributes, known: ClassAttributes | None = Non
     """
     found = []
     if classes.filled:
-        text = f"{classes.filled} empty cells were filled with the attribute's mean over the other classes."
-        found.append(Finding(NOTE, "empty cells", text))
+        found.append(Finding(NOTE, "empty cells", classes.filled_text))
     if len(classes.names) == 1:
         text = f'The table has one class, so every photo will be classified as "{classes.names[0]}".'
         found.append(Finding(WARNING, "one class", text))

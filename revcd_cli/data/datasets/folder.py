@@ -11,7 +11,8 @@ import numpy as np
 
 from ...errors import InputFileError, LeakError, RevcdError, did_you_mean
 from ...system.files import write_bytes
-from ..classes.attributes import ClassAttributes, class_key, read_attribute_csv
+from ..classes.attributes import ClassAttributes, class_key
+from ..classes.completion import read_complete_csv
 from ..classes.csv_table import CsvTable, expected, open_csv
 from ..formats.path_encoding import decode_path, encode_path
 from ..photos.class_folders import class_of_photo, list_photos
@@ -33,12 +34,8 @@ def read_folder(
 
     Raises `InputFileError` with path:line:column, or `LeakError`.
     """
-    classes = read_attribute_csv(root / TABLE_FILE, missing=missing)
-    notes: list[str] = []
-    if classes.filled:
-        notes.append(
-            f"{classes.filled} empty cells of {TABLE_FILE} were filled with the attribute's mean over other classes."
-        )
+    classes = read_complete_csv(root / TABLE_FILE, missing=missing)
+    notes = [classes.filled_text] if classes.filled else []
     if (root / IMAGES_FILE).is_file():
         return read_images_csv(root / IMAGES_FILE, classes, images_root=images or root, notes=notes)
     photos_root = images or root

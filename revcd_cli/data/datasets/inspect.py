@@ -26,7 +26,7 @@ def inspect_dataset(dataset: Dataset, *, column_rank: str = ERROR) -> list[Findi
     column_rank: rank of columns on another scale, which `train` only warns of.
     """
     return [
-        *table_findings(dataset.classes),
+        *(each for each in table_findings(dataset.classes) if each.kind != "empty cells"),  # `notes` has it
         *column_findings(dataset.classes, rank=column_rank),
         *_photo_counts(dataset),
     ]

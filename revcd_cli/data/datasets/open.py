@@ -27,7 +27,7 @@ def open_dataset(
 
     features: a feature file, for xlsa17 also the name of one next to the splits; without it, features may have to be
     extracted from `images_root`. images: the folder to which paths of photos are relative. seed: for the split of a
-    folder that has none; it is then written, unless `write_split` is False. missing: see `read_attribute_csv`. known: a
+    folder that has none; it is then written, unless `write_split` is False. missing: see `read_complete_csv`. known: a
     file of known classes (see `datasets.known`); without it, `known.csv` in the folder is read if there is one.
 
     Raises `UsageError` for an unknown name, `RevcdError` for a benchmark whose files are not on this machine, and

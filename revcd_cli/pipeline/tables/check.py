@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ...checkpoint.model_file import load_checkpoint
-from ...data.classes.attributes import ClassAttributes, read_attribute_csv
+from ...checkpoint.model_file import load_checkpoint, read_class_table
+from ...data.classes.attributes import ClassAttributes
+from ...data.classes.completion import read_complete_csv
 from ...data.classes.scale import column_findings, rescale_rows
 from ...data.classes.table_findings import table_findings
 from ...data.datasets.dataset import Dataset, FeaturedDataset
@@ -114,7 +115,8 @@ def check_input(
 
 
 def _check_table(path: Path, model: str | None, missing: str, rescale: bool) -> CheckReport:
-    table, error = _despite_holes(lambda how: read_attribute_csv(path, missing=how), missing)
+    reference = None if model is None else read_class_table(model)
+    table, error = _despite_holes(lambda how: read_complete_csv(path, missing=how, reference=reference), missing)
     facts = describe_table(table)
     if model is None:
         return CheckReport(str(path), "class table", facts, error, _ranked(_own_findings(table, rescale)))
@@ -205,7 +207,7 @@ def _despite_holes(read: Callable[[str], Found], missing: str) -> tuple[Found, I
     try:
         return read(missing), None
     except InputFileError as error:
-        if missing == "mean":
+        if missing != "error":
             raise
         try:
             return read("mean"), error

@@ -58,7 +58,7 @@ def suggest(
     revcd classes suggest mine.csv --model animals
     revcd classes suggest my-animals/attributes.csv -o classes.html
     """
-    from ....data.classes.attributes import read_attribute_csv
+    from ....data.classes.completion import read_complete_csv
     from ....pipeline.tables.description_space import read_description_space
     from ....pipeline.tables.suggest import suggest as run
     from ....reports.classes.page import check_page_output, class_page
@@ -67,7 +67,7 @@ def suggest(
     if output is not None:
         check_page_output(output, overwrite=overwrite)
     known = None if model is None else read_description_space(model)
-    classes = read_attribute_csv(table, missing=missing)
+    classes = read_complete_csv(table, missing=missing, reference=known.classes if known else None)
     with console.progress("Comparing", unit="classes") as on_progress:
         document = run(classes, known, bound=bound, on_tile=lambda done, total: on_progress(done, total, 0))
     if output is not None:
