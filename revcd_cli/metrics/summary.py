@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 METRIC_NAMES = ("S", "U", "H", "T1", "AUSUC")
+KEPT = "neighbour's photos kept"  # in figures of validation: see `neighbours.photos_kept`
 
 
 @dataclass(frozen=True, kw_only=True)

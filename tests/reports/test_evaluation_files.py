@@ -33,6 +33,7 @@ AWKWARD = GZSLReport(
     sample_acc_unseen=None,
     seen_as_unseen=0.0,
     unseen_as_seen=None,
+    neighbour_photos_kept=None,
     seen_photos=3,
     unseen_photos=0,
     seen_classes=2,

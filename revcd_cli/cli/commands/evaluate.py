@@ -206,6 +206,11 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
             report.unseen_photos,
             "share classified as seen, mean over classes",
         ),
+        "neighbour's photos kept": (
+            report.neighbour_photos_kept,
+            report.seen_photos,
+            "by the most similar seen class when one unseen class is added, mean over these",
+        ),
         "seen, by photo": (report.sample_acc_seen, report.seen_photos, "share of correct photos; differs from S"),
         "unseen, by photo": (report.sample_acc_unseen, report.unseen_photos, "share of correct photos; differs from U"),
     }

@@ -14,6 +14,7 @@ from ...data.classes.attributes import align, class_key, class_positions
 from ...data.datasets.dataset import Dataset, FeaturedDataset, require_features
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError
+from ...metrics.neighbours import nearest_seen
 from ...scoring.model import ZeroShotModel
 from ...scoring.rows import ScoringModel, score_rows
 from ...system.device import choose_device
@@ -34,7 +35,8 @@ def split_frame(dataset: Dataset, split: Split, candidates: np.ndarray) -> Split
     seen = torch.from_numpy(np.isin(candidates, dataset.labels[split.trainval]))
     names = tuple(dataset.classes.names[c] for c in candidates)
     nothing = torch.empty(0, len(candidates))
-    return SplitScores(nothing, nothing, labels_seen, labels_unseen, names, seen)
+    nearest = nearest_seen(torch.from_numpy(dataset.classes.values[candidates]), seen)
+    return SplitScores(nothing, nothing, labels_seen, labels_unseen, names, seen, nearest)
 
 
 def score_split(

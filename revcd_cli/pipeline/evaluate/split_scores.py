@@ -11,6 +11,7 @@ from torch import Tensor
 from ...metrics.accuracy import harmonic_mean, mean_over_classes, per_class_accuracy
 from ...metrics.bootstrap import ClassFigures
 from ...metrics.curve import SeenUnseenCurve, class_areas, seen_unseen_curve
+from ...metrics.neighbours import photos_kept
 from ...scoring.calibration import calibrated
 
 
@@ -41,6 +42,7 @@ class GZSLReport:
     sample_acc_unseen: float | None
     seen_as_unseen: float | None  # share of photos of seen classes predicted as an unseen class, mean over classes
     unseen_as_seen: float | None  # the reverse
+    neighbour_photos_kept: float | None  # share of the most similar seen class's photos that a new class leaves to it
     seen_photos: int
     unseen_photos: int
     seen_classes: int  # candidates
@@ -79,7 +81,7 @@ class SplitScores:
     """The scores of the test photos of one split, from which all figures are computed.
 
     scores_*: (N, C), of the photos of seen and of unseen classes; labels_*: (N,) int64, their true classes; names:
-    (C,), the candidates; seen: (C,) bool.
+    (C,), the candidates; seen: (C,) bool; nearest: (C,), see `metrics.neighbours.nearest_seen`, or None.
     """
 
     scores_seen: Tensor
@@ -88,6 +90,7 @@ class SplitScores:
     labels_unseen: Tensor
     names: tuple[str, ...]
     seen: Tensor
+    nearest: Tensor | None = None
 
     def in_units(self, unit: float) -> SplitScores:
         """Return the scores divided by `unit` (see `scoring.calibration.score_unit`)."""
@@ -141,6 +144,7 @@ class SplitScores:
             sample_acc_unseen=_share(chosen[1] == labels[1]),
             seen_as_unseen=self._share_of_classes(~self.seen[chosen[0]], labels[0]),
             unseen_as_seen=self._share_of_classes(self.seen[chosen[1]], labels[1]),
+            neighbour_photos_kept=self.neighbour_photos_kept(gamma),
             seen_photos=len(self.labels_seen),
             unseen_photos=len(self.labels_unseen),
             seen_classes=int(self.seen.sum()),
@@ -158,6 +162,12 @@ class SplitScores:
     def _has_both_kinds(self) -> bool:
         """Return whether there are photos and candidates of both kinds."""
         return bool(len(self.labels_seen) and len(self.labels_unseen) and self.seen.any() and not self.seen.all())
+
+    def neighbour_photos_kept(self, gamma: float = 0.0) -> float | None:
+        """Return the share of its neighbour's photos that a new class leaves to it, see `metrics.neighbours`."""
+        if self.nearest is None:
+            return None
+        return photos_kept(calibrated(self.scores_seen, self.seen, gamma), self.labels_seen, self.seen, self.nearest)
 
     def _alone(self, scores: Tensor, labels: Tensor, candidates: Tensor) -> float | None:
         chosen = scores.masked_fill(~candidates, -torch.inf).argmax(1)

@@ -18,6 +18,7 @@ from ...checkpoint.calibration import Calibration
 from ...config import TrainConfig
 from ...data.datasets.dataset import Dataset
 from ...data.datasets.splits import Split, validation_folds
+from ...metrics.summary import KEPT
 from ...scoring.calibration import (
     fit_temperature,
     harmonic_penalty,
@@ -53,7 +54,7 @@ def score_unit_rows(split: Split) -> np.ndarray:
 class ValidationResult:
     """The result of cross-validation for one epoch and one scoring rule."""
 
-    figures: dict[str, float | None]  # S, U, H, T1, AUSUC: means over the folds, at the common penalty
+    figures: dict[str, float | None]  # S, U, H, T1, AUSUC and `KEPT`: means over the folds, at the common penalty
     folds: tuple[dict[str, float | None], ...]  # the same for each fold
     gamma: float  # seen penalty, common to all folds
     scores: tuple[SplitScores, ...]
@@ -98,7 +99,7 @@ def validate_scores(folds: Sequence[SplitScores], settings: TrainConfig) -> Vali
     The scores of each fold must be in units of their own spread (`SplitScores.in_units`).
     """
     gamma = _penalty(folds, settings)
-    reports = tuple(fold.report(gamma).headline() for fold in folds)
+    reports = tuple(_figures(fold, gamma) for fold in folds)
     return ValidationResult(
         figures=mean_figures(reports), folds=reports, gamma=gamma, scores=tuple(folds), settings=settings
     )
@@ -106,7 +107,11 @@ def validate_scores(folds: Sequence[SplitScores], settings: TrainConfig) -> Vali
 
 def own_figures(fold: SplitScores, settings: TrainConfig) -> dict[str, float | None]:
     """Return the figures of one fold at the penalty that is best for this fold; for progress messages only."""
-    return fold.report(_penalty([fold], settings)).headline()
+    return _figures(fold, _penalty([fold], settings))
+
+
+def _figures(fold: SplitScores, gamma: float) -> dict[str, float | None]:
+    return fold.report(gamma).headline() | {KEPT: fold.neighbour_photos_kept(gamma)}
 
 
 def mean_figures(reports: Sequence[dict[str, float | None]]) -> dict[str, float | None]:

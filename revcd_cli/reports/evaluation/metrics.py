@@ -14,7 +14,7 @@ from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.bootstrap import SETTINGS, Interval
 from ...metrics.curve import SeenUnseenCurve
 from ...metrics.reliability import Reliability
-from ...metrics.summary import METRIC_NAMES
+from ...metrics.summary import KEPT, METRIC_NAMES
 from ...pipeline.evaluate.split_scores import GZSLReport
 from ...pipeline.fingerprint import describe_data
 from ...system.files import write_bytes
@@ -68,9 +68,9 @@ def describe_evaluation(
 
 
 def _validation(checkpoint: Checkpoint, rule: str) -> dict[str, float | None]:
-    """Return S, U, H, T1 and AUSUC of the rule when the model was validated; {} if it was not."""
+    """Return S, U, H, T1, AUSUC and `KEPT` of the rule when the model was validated; {} if it was not."""
     found = checkpoint.metrics.get("validation_by_rule", {}).get(rule, {})
-    return {name: found[name] for name in METRIC_NAMES if name in found}
+    return {name: found[name] for name in (*METRIC_NAMES, KEPT) if name in found}
 
 
 def _summary_rows(document: dict[str, Any]) -> Iterator[list[object]]:

@@ -70,7 +70,7 @@ def all_results(dataset: Dataset, config: Config, seed: int) -> dict[Key, Valida
 def trainings(make_toy, small_config, tmp_path_factory: pytest.TempPathFactory) -> list[Trained]:
     """Trainings with a few seeds."""
     dataset, found = make_toy(), []
-    config = small_config(train={"epochs": 4, "evaluate_every": 1}, prototypes={"components": 2})
+    config = small_config(train={"epochs": 4, "evaluate_every": 1}, prototypes={"components": 2, "own_share": 0.0})
     for seed in range(3):
         output = tmp_path_factory.mktemp("trainings") / f"{seed}.safetensors"
         summary = train(dataset, config, output, seed=seed, device="cpu")

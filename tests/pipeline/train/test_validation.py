@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from revcd_cli.config import TrainConfig
+from revcd_cli.metrics.neighbours import nearest_seen
+from revcd_cli.metrics.summary import KEPT
 from revcd_cli.pipeline.evaluate.split_scores import SplitScores
 from revcd_cli.pipeline.train.validation import ValidationResult, mean_figures, merit, own_figures, validate_scores
 
@@ -28,7 +30,8 @@ def fold(seed: int, *, bonus: float = 1.0, rows: tuple[int, int] = (40, 30)) -> 
         scores = torch.randn(count, 6, generator=generator) + bonus * seen
         parts.append((scores + 1.5 * torch.nn.functional.one_hot(labels, 6), labels))
     (scores_seen, labels_seen), (scores_unseen, labels_unseen) = parts
-    return SplitScores(scores_seen, scores_unseen, labels_seen, labels_unseen, NAMES, seen)
+    nearest = nearest_seen(torch.rand(6, 3, generator=generator), seen)
+    return SplitScores(scores_seen, scores_unseen, labels_seen, labels_unseen, NAMES, seen, nearest)
 
 
 FOLDS = [fold(seed) for seed in range(3)]
@@ -36,7 +39,8 @@ FOLDS = [fold(seed) for seed in range(3)]
 
 def test_the_figures_are_the_means_of_the_folds_at_one_penalty_for_all():
     result = validate_scores(FOLDS, SETTINGS)
-    reports = [each.report(result.calibration.gamma).headline() for each in FOLDS]
+    gamma = result.calibration.gamma
+    reports = [each.report(gamma).headline() | {KEPT: each.neighbour_photos_kept(gamma)} for each in FOLDS]
     assert result.folds == tuple(reports)
     for name, value in result.figures.items():
         assert value == pytest.approx(sum(report[name] for report in reports) / 3)
@@ -62,7 +66,7 @@ def test_a_bias_of_the_seen_scores_is_removed_and_changes_no_figure(penalty: str
 def test_without_a_penalty_the_scores_are_not_changed():
     result = validate_scores(FOLDS, dataclasses.replace(SETTINGS, penalty="none"))
     assert result.calibration.gamma == 0
-    assert result.folds == tuple(each.report().headline() for each in FOLDS)
+    assert result.folds == tuple(each.report().headline() | {KEPT: each.neighbour_photos_kept()} for each in FOLDS)
 
 
 @pytest.mark.parametrize("give_away", [0.0, 0.05, 0.3])
