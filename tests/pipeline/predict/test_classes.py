@@ -128,6 +128,7 @@ def test_scores_are_finite_for_extreme_descriptions(
         names=("odd", *table.names),
         prototypes=torch.from_numpy(np.vstack([row, table.values])),
         own=torch.cat([torch.tensor([-1]), predictor.candidates(table).own]),
+        kinds=("described", *predictor.candidates(table).kinds),
     )
     for found in predictor.predict(photos, classes=odd, top_k=EVERY_CLASS + 1):
         assert all(map(math.isfinite, [*scores(found).values(), *probabilities(found).values()]))
