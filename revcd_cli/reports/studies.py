@@ -1,4 +1,4 @@
-"""Write the results of `revcd study`: plots, denoise.csv and ladder.json."""
+"""Write the results of `revcd study`: plots, denoise.csv, epochs.csv and ladder.json."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from ..data.datasets.dataset import FeaturedDataset
 from ..pipeline.fingerprint import describe_data
 from ..pipeline.study.cls_weight import WeightResult
 from ..pipeline.study.denoise import ChainSamples
+from ..pipeline.study.epochs import EpochFigures
 from ..pipeline.study.ladder import StepResult, summarise_step
 from ..system.files import write_bytes
 from ..version import __version__
 from .documents import csv_bytes, json_bytes
 from .plots.denoise import plot_denoise
-from .plots.figures import plot_cls_weight
+from .plots.figures import plot_cls_weight, plot_epochs
 
 CLS_WEIGHT_PLOTS = ("cls_weight.png", "cls_weight.svg")
 DENOISE_FILES = ("denoise.csv", "denoise.png", "denoise.svg")
+EPOCHS_FILES = ("epochs.csv", "epochs.png", "epochs.svg")
 LADDER_FILES = ("ladder.json",)
 
 
@@ -52,6 +54,16 @@ def _denoise_rows(samples: ChainSamples, dataset: FeaturedDataset) -> Iterator[l
             x, y = samples.points[step, photo].tolist()
             path = dataset.paths[row] or row
             yield [step, t, path, name, seen, f"{x:.6g}", f"{y:.6g}", f"{samples.cosines[step, photo]:.6g}"]
+
+
+def write_epochs(folder: Path, results: Sequence[EpochFigures], dataset_name: str) -> None:
+    """Write `EPOCHS_FILES`: a row per epoch and seed, and S, U and T1 over epochs."""
+    metrics = list(results[0].figures)
+    rows = [[result.epoch, result.seed, *(result.figures[name] for name in metrics)] for result in results]
+    title = f"{dataset_name}, validation part of the seen classes"
+    plots = plot_epochs([vars(result) for result in results], title)
+    for name, data in zip(EPOCHS_FILES, (csv_bytes(("epoch", "seed", *metrics), rows), *plots), strict=True):
+        write_bytes(folder / name, data)
 
 
 def describe_ladder(

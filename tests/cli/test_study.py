@@ -25,7 +25,7 @@ sys.exit(code)
 """
 
 
-@pytest.mark.parametrize("command", ["study", "study cls-weight", "study denoise"])
+@pytest.mark.parametrize("command", ["study", "study cls-weight", "study denoise", "study epochs"])
 def test_help_imports_nothing_heavy(command: str):
     done = subprocess.run(
         [sys.executable, "-c", REPORT_IMPORTS, *command.split(), "--help"],

@@ -1,4 +1,4 @@
-"""The style of all plots, and the plots of the loss weight and of the seen-unseen curve, as PNG and SVG.
+"""The style of all plots, and the plots over the loss weight, over epochs and of the seen-unseen curve, as PNG and SVG.
 
 Matplotlib is imported when a plot is drawn. Colours are Okabe and Ito's, which colour-blind readers can distinguish;
 markers differ too, for print without colour. The same numbers give the same bytes.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 SEEN, UNSEEN, BOTH = "#0072B2", "#D55E00", "#4D4D4D"
 _CURVES = (("S", "S, seen", SEEN, "o", "-"), ("H", "H", BOTH, "D", "--"), ("U", "U, unseen", UNSEEN, "s", "-"))
+_EPOCH_CURVES = (
+    ("S", "S, seen", SEEN, "o", "-"),
+    ("T1", "T1, unseen\namong unseen", BOTH, "D", "--"),
+    ("U", "U, unseen", UNSEEN, "s", "-"),
+)
 _MAX_TICKS = 8
 _STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
@@ -38,23 +43,42 @@ def plot_cls_weight(results: Sequence[dict[str, Any]], title: str) -> tuple[byte
 
     results: {"weight", "seed", "figures": {"S", "U", "H"} as shares or None}, sorted by weight. Returns PNG and SVG.
     """
-    groups = [(weight, list(group)) for weight, group in groupby(results, lambda result: result["weight"])]
-    weights = [weight for weight, _ in groups]
+    return _plot_over(results, "weight", _CURVES, _weight_axis, title)
+
+
+def plot_epochs(results: Sequence[dict[str, Any]], title: str) -> tuple[bytes, bytes]:
+    """Plot S, U and T1 over epochs on a logarithmic axis, as `plot_cls_weight` does over the weight.
+
+    results: {"epoch", "seed", "figures": {"S", "U", "T1"} as shares or None}, sorted by epoch. Returns PNG and SVG.
+    """
+    return _plot_over(results, "epoch", _EPOCH_CURVES, _epoch_axis, title)
+
+
+def _plot_over(
+    results: Sequence[dict[str, Any]],
+    over: str,
+    curves: Sequence[tuple[str, str, str, str, str]],
+    set_axis: Callable[[Axes, Sequence[float]], None],
+    title: str,
+) -> tuple[bytes, bytes]:
+    """Plot some figures over a number. curves: name, label, colour, marker and line style of each."""
+    groups = [(value, list(group)) for value, group in groupby(results, lambda result: result[over])]
+    places = [value for value, _ in groups]
     seeds = {len(group) for _, group in groups}
     with new_figure((5.4, 3.7)) as figure:
         axes = figure.add_subplot()
         ends = []
-        for name, label, colour, marker, line in _CURVES:
+        for name, label, colour, marker, line in curves:
             values = [[result["figures"][name] for result in group] for _, group in groups]
             if any(value is None for group in values for value in group):
                 continue  # no photos of seen or of unseen classes
             low, mean, high = (np.array([100 * f(group) for group in values]) for f in (min, np.mean, max))
             if name != "H":  # H follows from S and U, and its band would cover theirs
-                axes.fill_between(weights, low, high, color=colour, alpha=0.15, linewidth=0)
-                _lines_of_seeds(axes, results, name, colour)
-            axes.plot(weights, mean, line, color=colour, marker=marker, markersize=5, linewidth=1.8, clip_on=False)
+                axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+                _lines_of_seeds(axes, results, over, name, colour)
+            axes.plot(places, mean, line, color=colour, marker=marker, markersize=5, linewidth=1.8, clip_on=False)
             ends.append((float(mean[-1]), label, colour))
-        _weight_axis(axes, weights)
+        set_axis(axes, places)
         axes.set_ylim(0, 100)
         axes.set_ylabel("accuracy, mean over classes (%)")
         axes.grid(axis="y", color="#E0E0E0", linewidth=0.7)
@@ -123,9 +147,9 @@ def picture(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
     return stream.getvalue()
 
 
-def _lines_of_seeds(axes: Axes, results: Sequence[dict[str, Any]], name: str, colour: str) -> None:
+def _lines_of_seeds(axes: Axes, results: Sequence[dict[str, Any]], over: str, name: str, colour: str) -> None:
     for seed in sorted({result["seed"] for result in results}):
-        points = [(result["weight"], 100 * result["figures"][name]) for result in results if result["seed"] == seed]
+        points = [(result[over], 100 * result["figures"][name]) for result in results if result["seed"] == seed]
         axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.6, alpha=0.6)
 
 
@@ -139,6 +163,14 @@ def _weight_axis(axes: Axes, weights: Sequence[float]) -> None:
         axes.set_xticks(weights, [f"{weight:g}" for weight in weights])
         axes.minorticks_off()
     axes.set_xlabel("weight of the classification loss, $\\lambda_3$")
+
+
+def _epoch_axis(axes: Axes, epochs: Sequence[float]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(epochs, [f"{epoch:g}" for epoch in epochs])
+    axes.minorticks_off()
+    axes.margins(x=0.03)
+    axes.set_xlabel("epochs of training")
 
 
 def _separated(heights: Sequence[float], gap: float) -> list[float]:

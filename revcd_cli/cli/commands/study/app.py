@@ -6,6 +6,7 @@ import typer
 
 from .cls_weight import cls_weight
 from .denoise import denoise
+from .epochs import epochs
 from .ladder import ladder
 
 app = typer.Typer(
@@ -16,3 +17,4 @@ app = typer.Typer(
 app.command("ladder")(ladder)
 app.command("cls-weight")(cls_weight)
 app.command("denoise")(denoise)
+app.command("epochs")(epochs)
