@@ -137,6 +137,7 @@ def test_the_estimate_without_a_photo_at_the_last_time_is_the_mean_of_the_seen_d
             "loss": {"drop_condition": 0.3},
             "train": {"epochs": 100, "batch_size": 64, "learning_rate": 3e-3, "ema_decay": 0.98},
             "precondition": {"kind": "centre"},
+            "simulation": {"share": 0.0},
         }
     )
     prototypes = torch.randn(5, 6) + torch.tensor([2.0, 0, 0, 0, 0, 0])

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Generator
 
-from revcd_cli.config import Config
+from revcd_cli.config import Config, InferenceConfig
+from revcd_cli.core.sample import sample_semantics
 from revcd_cli.scoring.generated_attributes import attribute_reliability, generated_attributes
 from revcd_cli.scoring.model import ZeroShotModel, build_model
 
@@ -51,6 +52,31 @@ def test_attributes_are_generated_in_the_unit_of_the_class_table(model: ZeroShot
     means = torch.stack([member.preconditioner.mean for member in model.networks]).mean(0)
     torch.testing.assert_close(drawn.mean[0], means, atol=2.0, rtol=0)
     assert (drawn.spread > 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ("diffusion", "chain"),
+    [
+        ({"objective": "eps"}, {"sampler": "ddpm", "clip": 10.0}),  # DDIM amplifies the error of this head
+        ({"objective": "both"}, {"sampler": "ddim", "steps": 20, "head": "x0"}),  # with a photo, L_rec trains it
+    ],
+)
+def test_attributes_come_from_a_head_and_a_sampler_that_fit_each_other(diffusion: dict, chain: dict):
+    drawing = {"rule": "evidence", "samples": 3, "head": "eps", "eta": 1.0}
+    config = Config.from_dict({**CONFIG, "diffusion": {"timesteps": 30, **diffusion}, "inference": drawing})
+    built = build_model(config, feature_dim=10, n_attributes=5, n_classes=8).eval()
+    for member in built.networks:
+        member.fit_preprocessing(torch.randn(40, 10), torch.arange(40) % 8, 50 + 20 * torch.randn(8, 5))
+    x = torch.randn(2, 10)
+
+    drawn = generated_attributes(built, x, config.inference, seeds(5, 6))
+
+    settings, noise = InferenceConfig(rule="cosine", samples=3, **chain), seeds(5, 6)
+    samples = [
+        member.preconditioner.inverse(sample_semantics(member, member.encode(x), settings, noise))
+        for member in built.networks
+    ]
+    torch.testing.assert_close(drawn.mean, torch.cat(samples, dim=1).mean(1))
 
 
 def test_reliability_is_one_for_attributes_generated_as_described_and_minus_one_for_the_opposite():
