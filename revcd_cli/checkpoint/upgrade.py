@@ -56,7 +56,7 @@ def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         for section, values in config.items()
     }
     kept["prototypes"] = kept.get("prototypes", {}) | {"own_share": 0.0}
-    kept["simulation"] = {"share": 0.0}
+    kept |= {"simulation": {"share": 0.0}, "class_network": {"width": 0}}
     return document | {"config": kept}
 
 

@@ -27,6 +27,11 @@ def check_combination(config: Config) -> None:
             f"simulation.share = {config.simulation.share:g} needs prototypes.components above 0.",
             hint="Classes are simulated by the visual prototypes; without them, set simulation.share to 0, too.",
         )
+    if inference.network_share > 0 and not (config.class_network.width and config.prototypes.components):
+        raise ConfigError(
+            f"inference.network_share = {inference.network_share:g} needs class_network.width and "
+            "prototypes.components above 0."
+        )
     if config.denoiser.norm == "batch" and config.train.batch_size < 2:
         raise ConfigError("denoiser.norm = batch needs a train.batch_size of at least 2.")
     if inference.steps > config.diffusion.timesteps:

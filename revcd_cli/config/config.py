@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from ..errors import ConfigError, did_you_mean
 from .combinations import check_combination, check_estimates
 from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
-from .scoring import InferenceConfig, PrototypeConfig
+from .scoring import ClassNetworkConfig, InferenceConfig, PrototypeConfig
 from .simulation import SimulationConfig
 from .training import TrainConfig
 
@@ -24,6 +24,7 @@ class Config:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     prototypes: PrototypeConfig = field(default_factory=PrototypeConfig)
+    class_network: ClassNetworkConfig = field(default_factory=ClassNetworkConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -36,13 +36,29 @@ class PrototypeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassNetworkConfig:
+    """The network from descriptions to visual prototypes that is trained to tell photos of different classes apart."""
+
+    width: int = 1024  # of its two hidden layers; 0 omits it
+    epochs: int = 20
+    simulated: int = 30  # simulated classes in each batch, beside all seen ones; 0 trains on photos of these alone
+
+    def __post_init__(self) -> None:
+        check_range("class_network.width", self.width, 0)
+        check_range("class_network.epochs", self.epochs, 1)
+        check_range("class_network.simulated", self.simulated, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
     """How descriptions are sampled from a photo and classes are scored (paper sections 3.5 and 3.6)."""
 
     # "evidence" (likelihood against the unconditional branch) | "prototype" (likelihood by visual prototypes) | "joint"
     # (both) | "cosine" (the paper's) | "auto" (validation chooses one of these)
     rule: str = "auto"
-    prototype_share: float = 0.5  # joint: weight of the prototypes, the rest is the evidence's; "auto" chooses it too
+    # "auto" chooses these two as well. joint: weight of the prototypes; the rest is the evidence's
+    prototype_share: float = 0.5
+    network_share: float = 0.0  # prototype and joint: weight of the class network in the scores of the prototypes
     samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
     steps: int = 1  # cosine: denoising steps, 1..T. One step gives the posterior mean at t = T
     sampler: str = "ddim"  # cosine: "ddim" | "ddpm" (the full chain)
@@ -61,6 +77,7 @@ class InferenceConfig:
     def __post_init__(self) -> None:
         check_choice("inference.rule", self.rule, ("auto", *RULES))
         check_range("inference.prototype_share", self.prototype_share, 0, 1)
+        check_range("inference.network_share", self.network_share, 0, 1)
         check_choice("inference.sampler", self.sampler, ("ddim", "ddpm"))
         check_choice("inference.head", self.head, ("x0", "eps", "mixed"))
         check_choice("inference.variance", self.variance, ("posterior", "beta"))

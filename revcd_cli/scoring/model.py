@@ -1,8 +1,9 @@
 """The zero-shot model: RevCD networks and visual prototypes, and a score for every class by one of four rules.
 
 "cosine" is the paper's rule: samples of the diffusion are compared with the class descriptions (Eq. 23-24). "evidence"
-reads the same networks as classifiers. "prototype" compares the photo with the visual prototype of each description.
-"joint" is the weighted mean of these two, which both estimate log p(s | x) - log p(s).
+reads the same networks as classifiers. "prototype" compares the photo with the visual prototype of each description, by
+the Gaussian process, with a share of the class network. "joint" is the weighted mean of these two, which both estimate
+log p(s | x) - log p(s).
 Symbols: B photos, C classes, A attributes, D feature size, M networks.
 """
 
@@ -21,6 +22,7 @@ from ..core.sample import sample_semantics
 from ..errors import UsageError
 from .calibration import score_unit
 from .candidate_kinds import CandidateKinds
+from .class_network import ClassNetwork
 from .cosine import cosine_scores
 from .evidence import evidence_scores
 from .joint import joint_scores
@@ -28,11 +30,11 @@ from .prototypes.visual_prototypes import VisualPrototypes
 
 
 class ZeroShotModel(nn.Module):
-    """One or more networks, whose scores are averaged, and optional visual prototypes.
+    """One or more networks, whose scores are averaged, optional visual prototypes, and an optional class network.
 
     On classes without photos, a network for centred and one for whitened descriptions make different errors, far more
     so than networks that differ by their seed alone (docs/results.md). Scores of each network, and of the prototypes,
-    are divided by their usual spread over classes, so that they can be added (`fit_units`).
+    and of the class network, are divided by their usual spread over classes, so that they can be added (`fit_units`).
     """
 
     networks: Sequence[RevCD]
@@ -40,11 +42,17 @@ class ZeroShotModel(nn.Module):
     cosine_units: Tensor
     prototype_unit: Tensor
 
-    def __init__(self, config: Config, networks: Sequence[RevCD], prototypes: VisualPrototypes | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        networks: Sequence[RevCD],
+        prototypes: VisualPrototypes | None = None,
+        class_network: ClassNetwork | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.networks = nn.ModuleList(networks)  # type: ignore[assignment]
-        self.prototypes = prototypes
+        self.prototypes, self.class_network = prototypes, class_network
         self.register_buffer("evidence_units", torch.ones(len(networks)))
         self.register_buffer("cosine_units", torch.ones(len(networks)))
         self.register_buffer("prototype_unit", torch.ones(()))
@@ -64,7 +72,7 @@ class ZeroShotModel(nn.Module):
         not depend on the rest of the batch. The networks draw from them one after the other. kinds: of the classes;
         None: all are known by their descriptions only.
         """
-        prototype = functools.partial(self._prototype_scores, kinds=kinds)
+        prototype = functools.partial(self._prototype_scores, kinds=kinds, network_share=config.network_share)
         if config.rule == "prototype":
             return prototype(x, s)
         if config.rule == "cosine":
@@ -84,7 +92,7 @@ class ZeroShotModel(nn.Module):
 
     @torch.inference_mode()
     def fit_units(self, x: Tensor, s: Tensor, config: InferenceConfig, rules: Sequence[str]) -> None:
-        """Set the units of the scores by these rules to their spread over classes.
+        """Set the units of the scores by these rules to their spread over classes. "network" is the class network.
 
         x: (N, D) features of some training photos; s: (C, A) raw descriptions of their classes.
         """
@@ -92,6 +100,10 @@ class ZeroShotModel(nn.Module):
             if rule == "prototype":
                 self.prototype_unit.fill_(1)
                 self.prototype_unit.fill_(score_unit(self._prototype_scores(x, s)))
+                continue
+            if rule == "network":
+                if self.class_network is not None:
+                    self.class_network.fit_unit(x, s)
                 continue
             units = self._units(rule)
             for number in range(len(self.networks)):
@@ -117,14 +129,18 @@ class ZeroShotModel(nn.Module):
             scores = evidence_scores(network, c, z, config)
         return scores / self._units(rule)[number]
 
-    def _prototype_scores(self, x: Tensor, s: Tensor, kinds: CandidateKinds | None = None) -> Tensor:
+    def _prototype_scores(
+        self, x: Tensor, s: Tensor, kinds: CandidateKinds | None = None, network_share: float = 0.0
+    ) -> Tensor:
         if self.prototypes is None:
             raise UsageError(
                 "The rule prototype needs visual prototypes, and this model has none.",
                 hint="Choose another rule, or train with prototypes.components above 0.",
             )
-        scores: Tensor = self.prototypes(x, s, kinds)
-        return scores / self.prototype_unit
+        scores: Tensor = self.prototypes(x, s, kinds) / self.prototype_unit
+        if network_share == 0 or self.class_network is None:
+            return scores
+        return torch.lerp(scores, self.class_network(x, s), network_share)
 
     def _units(self, rule: str) -> Tensor:
         return self.cosine_units if rule == "cosine" else self.evidence_units
@@ -138,15 +154,23 @@ def network_configs(config: Config) -> list[Config]:
     return views * config.train.members
 
 
+def has_class_network(config: Config) -> bool:
+    """Return whether a model has a class network: one with a share of it, or whose validation will choose the share."""
+    wanted = config.inference.rule == "auto" or config.inference.network_share > 0
+    return wanted and config.class_network.width > 0 and config.prototypes.components > 0
+
+
 def build_model(
     config: Config, feature_dim: int, n_attributes: int, n_classes: int, n_spatial: int = 0
 ) -> ZeroShotModel:
     """Return the untrained model that the settings describe; the sizes are those of `RevCD`."""
     networks = [RevCD(each, feature_dim, n_attributes, n_classes, n_spatial) for each in network_configs(config)]
-    prototypes = None
+    n_tokens, prototypes, class_network = max(n_spatial, 1), None, None
     if config.prototypes.components > 0:
-        prototypes = VisualPrototypes(config.prototypes, feature_dim, n_attributes, n_classes, max(n_spatial, 1))
-    return ZeroShotModel(config, networks, prototypes)
+        prototypes = VisualPrototypes(config.prototypes, feature_dim, n_attributes, n_classes, n_tokens)
+    if has_class_network(config):
+        class_network = ClassNetwork(config.class_network, feature_dim, n_attributes, n_tokens)
+    return ZeroShotModel(config, networks, prototypes, class_network)
 
 
 @torch.no_grad()

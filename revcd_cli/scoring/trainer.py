@@ -10,11 +10,12 @@ from ..core.trainer import Trainer, TrainingRows
 from .model import ZeroShotModel
 from .prototypes.simulated_classes import SimulatedClasses
 
-_PROTOTYPES = "prototypes"  # prefix of their tensors in a state; that of a network is its number
+# Prefixes of the tensors in a state; that of a network of the diffusion is its number.
+_PROTOTYPES, _CLASS_NETWORK = "prototypes", "class_network"
 
 
 class ModelTrainer:
-    """Fits a model's visual prototypes, and trains every network on photos and on classes that these simulate.
+    """Fits a model's visual prototypes and class network, and trains every network on photos and simulated classes.
 
     `ema` is the model that is kept.
     """
@@ -24,9 +25,13 @@ class ModelTrainer:
         self.rows = rows
         if model.prototypes is not None:
             model.prototypes.fit(rows.features, rows.labels, rows.prototypes, kinds=kinds)
-        source = self._source(model)
+        simulated = self._simulated(model)
+        if model.class_network is not None:
+            model.class_network.fit(rows, simulated)
+        source = simulated if model.config.simulation.share > 0 else None
         self.trainers = [Trainer(network, rows, source) for network in model.networks]
-        self.ema = ZeroShotModel(model.config, [trainer.ema for trainer in self.trainers], model.prototypes)
+        networks = [trainer.ema for trainer in self.trainers]
+        self.ema = ZeroShotModel(model.config, networks, model.prototypes, model.class_network)
         self.ema.to(rows.features.device).eval()
 
     def run_epoch(self, epoch: int, seed: int) -> Losses:
@@ -39,6 +44,8 @@ class ModelTrainer:
         states = {str(number): trainer.state() for number, trainer in enumerate(self.trainers)}
         if self.ema.prototypes is not None:
             states[_PROTOTYPES] = self.ema.prototypes.state_dict()
+        if self.ema.class_network is not None:
+            states[_CLASS_NETWORK] = self.ema.class_network.state_dict()
         return {f"{part}/{name}": value for part, state in states.items() for name, value in state.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -49,14 +56,17 @@ class ModelTrainer:
             states.setdefault(part, {})[rest] = value
         if self.ema.prototypes is not None:
             self.ema.prototypes.load_state_dict(states[_PROTOTYPES])
-        source = self._source(self.ema)
+        if self.ema.class_network is not None:
+            self.ema.class_network.load_state_dict(states[_CLASS_NETWORK])
+        simulated = self._simulated(self.ema)
         for number, trainer in enumerate(self.trainers):
             trainer.restore(states[str(number)])
-            trainer.source = source
+            trainer.source = None if trainer.source is None else simulated
 
-    def _source(self, model: ZeroShotModel) -> SimulatedClasses | None:
-        """Return the source of simulated classes, of which each network draws its own; None without them."""
-        settings = model.config.simulation
-        if model.prototypes is None or settings.share == 0:
+    def _simulated(self, model: ZeroShotModel) -> SimulatedClasses | None:
+        """Return the simulated classes of the fitted prototypes; None if there are none, or if nothing needs them."""
+        config = model.config
+        needed = config.simulation.share > 0 or model.class_network is not None
+        if model.prototypes is None or not needed:
             return None
-        return SimulatedClasses(settings, model.prototypes, self.rows)
+        return SimulatedClasses(config.simulation, model.prototypes, self.rows)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from revcd_cli.baselines.class_norm import CLASS_NORM_GRID, ClassStandardisation, class_norm
+from revcd_cli.baselines.class_norm import CLASS_NORM_GRID, class_norm
 from revcd_cli.baselines.exem import EXEM_GRID, exem
 from revcd_cli.baselines.linear import ESZSL_GRID, RIDGE_GRID, SAE_GRID, eszsl, ridge, sae
 from revcd_cli.baselines.oracle import PrototypeOracle
@@ -17,6 +17,7 @@ from revcd_cli.baselines.preprocessing import DESCRIPTIONS, LeastSquares, descri
 from revcd_cli.baselines.probe import CONSE_GRID, PROBE_GRID, conse, linear_probe
 from revcd_cli.core.precondition import class_means
 from revcd_cli.core.trainer import TrainingRows
+from revcd_cli.scoring.class_network import ClassStandardisation
 
 N_ATTRIBUTES, N_CLASSES = 5, 4
 GRIDS = {

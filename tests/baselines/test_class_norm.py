@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from revcd_cli.baselines.class_norm import ClassNormNetwork, ClassStandardisation
+from revcd_cli.scoring.class_network import ClassNormNetwork, ClassStandardisation
 
 ATTRIBUTES = 4
 

@@ -19,6 +19,7 @@ SMALL = [
     *("--set", "train.epochs=1", "--set", "train.validation_folds=1", "--set", "diffusion.timesteps=20"),
     *("--set", "denoiser.width=16", "--set", "encoder.n_tokens=4", "--set", "encoder.width=16"),
     *("--set", "encoder.heads=2", "--set", "inference.steps=1", "--set", "prototypes.components=16"),
+    *("--set", "class_network.width=16", "--set", "class_network.epochs=2"),
 ]
 FIGURES = ("S", "U", "H", "T1", "AUSUC")
 

@@ -30,6 +30,7 @@ SMALL = {
     "encoder": {"n_tokens": 4, "width": 16, "heads": 2, "feedforward": 32},
     "denoiser": {"width": 32, "time_width": 16},
     "prototypes": {"components": 16},
+    "class_network": {"width": 16, "epochs": 5},
     "train": {"epochs": 4, "evaluate_every": 2, "batch_size": 16, "learning_rate": 0.01, "validation_folds": 2},
 }
 

@@ -119,10 +119,12 @@ def fit_trained(
         run.validate(on_note or (lambda text: None), ahead=final)
         model = run.finish() if final else None
     progress = run.progress
-    inference = replace(config.inference, rule=progress.rule, prototype_share=progress.prototype_share)
+    inference = run.inference
     settings: dict[str, Any] = {"rule": progress.rule, "epochs": run.epochs}
     if progress.rule == "joint":
         settings["prototype_share"] = progress.prototype_share
+    if progress.rule in ("prototype", "joint"):
+        settings["network_share"] = progress.network_share
 
     def scores(candidates: np.ndarray) -> SplitScores:
         if model is None:

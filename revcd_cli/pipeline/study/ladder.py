@@ -46,6 +46,7 @@ STEPS = (
     AblationStep("+ default optimisation, epochs by validation", {}, ("train",)),
     AblationStep("+ simulated classes", {}, ("prototypes", "simulation")),
     AblationStep("+ visual prototypes, joint rule", {"inference.rule": "joint"}),
+    AblationStep("+ class network", {"inference.network_share": 0.3}, ("class_network",)),
     AblationStep("the defaults: rule by validation", {}, tuple(Config().to_dict())),
 )
 

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...checkpoint.calibration import Calibration
-from ...config import Config
+from ...config import Config, InferenceConfig
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
 from ...scoring.generated_attributes import attribute_reliability
@@ -35,9 +35,23 @@ from .validation import ValidationResult, draw_folds, validate_scores
 
 SAVE_SECONDS = 15  # between two saves of the state, so that saving takes a small part of the time
 SHARES = (0.33, 0.5, 0.67, 0.8, 0.9)  # candidate weights of the prototypes in the rule "joint"
+NETWORK_SHARES = (0.0, 0.15, 0.3, 0.5)  # candidate weights of the class network in the rules "prototype" and "joint"
 _FOUND, _STATE = "found.", "state."  # prefixes of names in the saved state
 
 OnEpoch = Callable[[EpochInfo], None]
+
+
+class Choice(NamedTuple):
+    """A scoring rule, and the weights of the prototypes and of the class network in it, where it has them."""
+
+    rule: str
+    prototype_share: float
+    network_share: float
+
+    @property
+    def has_prototypes(self) -> bool:
+        """Whether the rule has scores of the prototypes, which may contain the class network."""
+        return self.rule in ("prototype", "joint")
 
 
 class TrainingRun:
@@ -64,8 +78,9 @@ class TrainingRun:
         self.progress = Progress(
             fingerprint=self._fingerprint(),
             epochs=config.train.epochs,
-            rule=self.choices[0][0],
+            rule=self.choices[0].rule,
             prototype_share=config.inference.prototype_share,
+            network_share=config.inference.network_share,
         )
         self.found: dict[str, Tensor] = {}  # scores of folds and weights of the final training, see `EpochResult`
         self.states: dict[str, dict[str, Tensor]] = {}  # by the names in `progress.done`
@@ -73,13 +88,29 @@ class TrainingRun:
         self.is_saved, self.last_save = True, time.monotonic()
 
     @property
-    def choices(self) -> tuple[tuple[str, float], ...]:
-        """The rules and prototype shares that validation chooses from; ties: the first."""
+    def choices(self) -> tuple[Choice, ...]:
+        """The rules and shares that validation chooses from; ties: the first."""
         inference, rules = self.config.inference, scored_rules(self.config)
         rule, share = inference.rule, inference.prototype_share
         shares = SHARES if rule == "auto" and "prototype" in rules else [share] if rule == "joint" else []
-        single = [] if rule == "joint" else [(each, share) for each in rules]
-        return (*single, *(("joint", each) for each in shares))
+        of_network: Sequence[float] = [inference.network_share]
+        if rule == "auto":
+            of_network = NETWORK_SHARES if "network" in rules else [0.0]
+        single = [] if rule == "joint" else [Choice(each, share, of_network[0]) for each in rules if each != "network"]
+        mixed = [Choice("prototype", share, each) for each in of_network[1:]]
+        joint = [Choice("joint", each, network) for network in of_network for each in shares]
+        return (*single, *mixed, *joint)
+
+    @property
+    def inference(self) -> InferenceConfig:
+        """The settings of scoring with the rule and the shares that validation chose."""
+        chosen = self.progress
+        return replace(
+            self.config.inference,
+            rule=chosen.rule,
+            prototype_share=chosen.prototype_share,
+            network_share=chosen.network_share,
+        )
 
     @property
     def epochs(self) -> int:
@@ -179,6 +210,8 @@ class TrainingRun:
             self._train([unit])
         model = unit.untrained().eval().requires_grad_(False)
         model.load_state_dict(_section(self.found, weights))
+        if self.progress.network_share == 0:
+            model.class_network = None
         round_weights(model)
         with one_thread():
             unit.fit_units(model)
@@ -219,24 +252,32 @@ class TrainingRun:
 
     def decide(self) -> None:
         """Choose the number of epochs and the rule by H over all folds, and calibrate every rule."""
-        epochs = sorted(self.kept)
-        verdicts = {(epoch, *choice): self.verdict(epoch, *choice) for epoch in epochs for choice in self.choices}
-        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # ties: the first
-        progress = self.progress
-        progress.epochs, progress.rule, progress.prototype_share = chosen
-        progress.best = {**verdicts[chosen].figures, "folds": list(verdicts[chosen].folds)}
-        at_chosen = {choice: verdicts[(chosen[0], *choice)] for choice in self.choices}
-        joint = [choice for choice in self.choices if choice[0] == "joint"]
-        if chosen[1] != "joint" and joint:
-            progress.prototype_share = max(joint, key=lambda choice: at_chosen[choice].merit)[1]
+        tried = [(epoch, choice) for epoch in sorted(self.kept) for choice in self.choices]
+        verdicts = {(epoch, choice): self.verdict(epoch, choice) for epoch, choice in tried}
+        epochs, chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # ties: the first
+        progress, best = self.progress, verdicts[epochs, chosen]
+        progress.epochs, progress.rule = epochs, chosen.rule
+        progress.best = {**best.figures, "folds": list(best.folds)}
+
+        def merit(choice: Choice) -> float:
+            return verdicts[epochs, choice].merit
+
+        # The rules that were not chosen keep their best shares. One share of the class network holds for all rules.
+        mixed = [choice for choice in self.choices if choice.has_prototypes]
+        if mixed:
+            progress.network_share = (chosen if chosen in mixed else max(mixed, key=merit)).network_share
+        joint = [each for each in mixed if each.rule == "joint" and each.network_share == progress.network_share]
+        if joint:
+            progress.prototype_share = (chosen if chosen in joint else max(joint, key=merit)).prototype_share
         kept = {
-            rule: verdict
-            for (rule, share), verdict in at_chosen.items()
-            if rule != "joint" or share == progress.prototype_share
+            choice.rule: verdicts[epochs, choice]
+            for choice in self.choices
+            if not (choice in mixed and choice.network_share != progress.network_share)
+            and not (choice.rule == "joint" and choice.prototype_share != progress.prototype_share)
         }
         progress.calibrations = {rule: asdict(verdict.calibration) for rule, verdict in kept.items()}
         progress.by_rule = {rule: verdict.figures for rule, verdict in kept.items()}
-        progress.attributes = self._attributes(chosen[0])
+        progress.attributes = self._attributes(epochs)
 
     def _attributes(self, epoch: int) -> dict[str, float | None]:
         """Return the reliability of each attribute over the held-out classes of all folds, see `attribute_reliability`.
@@ -256,14 +297,21 @@ class TrainingRun:
         named = zip(self.dataset.classes.attributes, shares, strict=True)
         return {name: None if math.isnan(share) else round(share, 4) for name, share in named}
 
-    def verdict(self, epoch: int, rule: str, share: float) -> ValidationResult:
-        """Return the validation result of one rule after `epoch` epochs, from the scores of all folds."""
+    def verdict(self, epoch: int, choice: Choice) -> ValidationResult:
+        """Return the validation result of one choice after `epoch` epochs, from the scores of all folds."""
 
         def scores(unit: TrainingUnit, part: str) -> Tensor:
-            if rule != "joint":
+            def of(rule: str) -> Tensor:
                 return self.found[unit.key(epoch, rule, part)]
-            evidence, prototype = (self.found[unit.key(epoch, each, part)] for each in ("evidence", "prototype"))
-            return torch.lerp(evidence, prototype, share)
+
+            if not choice.has_prototypes:
+                return of(choice.rule)
+            prototype, share = of("prototype"), choice.network_share
+            if share > 0:
+                prototype = torch.lerp(prototype, of("network"), share)
+            if choice.rule == "prototype":
+                return prototype
+            return torch.lerp(of("evidence"), prototype, choice.prototype_share)
 
         candidates = np.array(self.dataset.seen)
         return validate_scores(

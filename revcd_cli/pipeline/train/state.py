@@ -28,9 +28,10 @@ class Progress:
     """The progress of a training, without its tensors."""
 
     fingerprint: dict[str, Any]
-    epochs: int  # of the final training; validation sets this and the next two
+    epochs: int  # of the final training; validation sets this and the next three
     rule: str
     prototype_share: float  # of the rule "joint"
+    network_share: float = 0.0  # of the rules "prototype" and "joint"
     decided: bool = False  # whether validation is finished
     done: dict[str, int] = field(default_factory=dict)  # saved epochs by the name of the unit
     best: dict[str, Any] = field(default_factory=dict)  # validation figures of the chosen epoch and rule

@@ -81,9 +81,8 @@ def train(
         run.validate(note)
         model = run.finish()
         _check_weights(model)
-        # The model holds the chosen rule instead of "auto".
-        rule, share = run.progress.rule, run.progress.prototype_share
-        model.config = replace(config, inference=replace(config.inference, rule=rule, prototype_share=share))
+        # The model holds the chosen rule and shares instead of "auto".
+        model.config = replace(config, inference=run.inference)
         checkpoint = Checkpoint(
             model=model.cpu(),
             classes=dataset.classes,

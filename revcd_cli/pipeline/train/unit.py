@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...config import Config
+from ...config import Config, InferenceConfig
 from ...core.trainer import Trainer, TrainingRows
 from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.splits import Split
 from ...errors import RevcdError
-from ...scoring.model import ZeroShotModel, build_model
+from ...scoring.model import ZeroShotModel, build_model, has_class_network
 from ...scoring.rows import draw_rows
 from ...scoring.trainer import ModelTrainer
 from ...system.threads import one_thread
@@ -71,11 +71,24 @@ def unit_name(fold: int) -> str:
 
 
 def scored_rules(config: Config) -> tuple[str, ...]:
-    """Return the scoring rules to compute; "joint" is derived from two of them."""
+    """Return the scores to compute: those of rules, and "network", of the class network alone.
+
+    Those of the rule "prototype" do not contain the class network here. The rule "joint" is derived from the others.
+    """
     rule, has_prototypes = config.inference.rule, config.prototypes.components > 0
+    network = ("network",) if has_class_network(config) else ()
     if rule == "auto":
-        return ("evidence", "prototype", "cosine") if has_prototypes else ("evidence", "cosine")
-    return ("evidence", "prototype") if rule == "joint" else (rule,)
+        return ("evidence", "prototype", "cosine", *network) if has_prototypes else ("evidence", "cosine")
+    if rule == "joint":
+        return ("evidence", "prototype", *network)
+    return (rule, *network) if rule == "prototype" else (rule,)
+
+
+def _scoring(config: InferenceConfig, rule: str) -> InferenceConfig:
+    """Return the settings that compute the scores of one of `scored_rules`."""
+    if rule == "network":
+        return replace(config, rule="prototype", network_share=1.0)
+    return replace(config, rule=rule, network_share=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,7 +174,7 @@ class TrainingUnit:
         self.fit_units(model)
         candidates = np.array(self.dataset.seen)
         for rule in scored_rules(self.config):
-            inference = replace(self.config.inference, rule=rule)
+            inference = _scoring(self.config.inference, rule)
             scores = score_split(model, self.dataset, self.split, inference, seed=self.seed, candidates=candidates)
             found[self.key(epoch, rule, "seen")] = scores.scores_seen
             found[self.key(epoch, rule, "unseen")] = scores.scores_unseen

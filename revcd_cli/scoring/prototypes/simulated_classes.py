@@ -38,13 +38,15 @@ class SimulatedClasses:
         self.covariance_root = _covariance_root(rows.prototypes, config.shrinkage)  # (A, A)
 
     @torch.no_grad()
-    def draw(self, rows: int) -> tuple[Tensor, Tensor]:
-        """Return features (R, D) and raw descriptions (R, A) of `rows` photos, each of another simulated class."""
+    def draw(self, rows: int, photos: int = 1) -> tuple[Tensor, Tensor]:
+        """Return features (R n, D) and raw descriptions (R, A) of R = `rows` simulated classes.
+
+        photos: n, of each class, one after the other.
+        """
         s = self.descriptions(rows)
         means, variances = self.prototypes.posterior(s)  # (R, P)
-        # The photo varies around its class's mean with variance 1, and this mean with `variances`.
-        photos = means + (1 + variances).sqrt() * torch.randn_like(means)
-        return self.features(photos, self.sampler.draw(rows)), s
+        means = (means + variances.sqrt() * torch.randn_like(means)).repeat_interleave(photos, dim=0)
+        return self.features(means + torch.randn_like(means), self.sampler.draw(len(means))), s
 
     def descriptions(self, rows: int) -> Tensor:
         """Return descriptions of the configured kind: (R, A)."""

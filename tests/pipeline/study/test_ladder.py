@@ -20,6 +20,7 @@ from revcd_cli.reports.studies import describe_ladder, write_ladder
 SMALL = (
     "diffusion.timesteps=20", "encoder.n_tokens=4", "encoder.width=16", "encoder.heads=2", "encoder.feedforward=32",
     "denoiser.width=16", "denoiser.time_width=16", "inference.steps=20", "inference.samples=2",
+    "class_network.width=16", "class_network.epochs=2",
     "prototypes.components=16", "train.epochs=1", "train.validation_folds=2", "train.batch_size=32",
 )  # fmt: skip
 

@@ -15,17 +15,17 @@ from torch import Tensor
 
 from revcd_cli.checkpoint.metadata import read_metadata
 from revcd_cli.checkpoint.model_file import load_checkpoint
-from revcd_cli.config import Config
+from revcd_cli.config import Config, InferenceConfig
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.pipeline.evaluate.evaluate import score_split
-from revcd_cli.pipeline.train.run import TrainingRun
+from revcd_cli.pipeline.train.run import Choice, TrainingRun
 from revcd_cli.pipeline.train.train import TrainSummary, train
 from revcd_cli.pipeline.train.unit import TrainingUnit
 from revcd_cli.pipeline.train.validation import ValidationResult, validate_scores
 from revcd_cli.scoring.model import ZeroShotModel
 from revcd_cli.scoring.rows import score_rows
 
-Key = tuple[int, str, float]  # epoch, rule, share of the prototypes
+Key = tuple[int, Choice]  # of an epoch
 
 
 class Trained(NamedTuple):
@@ -56,14 +56,21 @@ def all_results(dataset: Dataset, config: Config, seed: int) -> dict[Key, Valida
     for epoch in folds[0].copies:
         for fold in folds:
             fold.fit_units(fold.copies[epoch])
-        for rule, share in run.choices:
-            inference = dataclasses.replace(config.inference, rule=rule, prototype_share=share)
+        for choice in run.choices:
+            inference = dataclasses.replace(config.inference, **choice._asdict())
             scores = [
                 score_split(fold.copies[epoch], dataset, fold.split, inference, seed=seed, candidates=classes)
                 for fold in folds
             ]
-            results[epoch, rule, share] = validate_scores(scores, config.train)
+            results[epoch, choice] = validate_scores(scores, config.train)
     return results
+
+
+def is_stored(choice: Choice, inference: InferenceConfig) -> bool:
+    """Return whether a model with these settings scores by this choice, if it scores by its rule."""
+    return (choice.rule != "joint" or choice.prototype_share == inference.prototype_share) and (
+        not choice.has_prototypes or choice.network_share == inference.network_share
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +92,11 @@ def test_epochs_and_rule_are_those_with_the_best_h_over_all_folds(trainings: lis
         best = max(result.merit for result in results.values())
         (chosen,) = (
             result
-            for (epoch, rule, share), result in results.items()
-            if (epoch, rule) == (summary.epochs, summary.rule)
-            and (rule != "joint" or share == inference.prototype_share)
+            for (epoch, choice), result in results.items()
+            if (epoch, choice.rule) == (summary.epochs, summary.rule) and is_stored(choice, inference)
         )
         assert chosen.merit == pytest.approx(best, abs=1e-12)
-        earlier = [result.merit for (epoch, _, _), result in results.items() if epoch < summary.epochs]
+        earlier = [result.merit for (epoch, _), result in results.items() if epoch < summary.epochs]
         assert all(merit < chosen.merit for merit in earlier)
         assert summary.validation == {**chosen.figures, "folds": list(chosen.folds)}
         metrics = read_metadata(summary.output)["metrics"]
@@ -98,22 +104,29 @@ def test_epochs_and_rule_are_those_with_the_best_h_over_all_folds(trainings: lis
         assert metrics["validation_by_rule"][summary.rule] == chosen.figures
     # The epochs and rules vary, so that the test can fail.
     assert min(summary.epochs for summary, _ in trainings) < 4
-    assert len({max(results, key=lambda key: results[key].merit)[1:] for _, results in trainings}) > 1
+    assert len({max(results, key=lambda key: results[key].merit)[1] for _, results in trainings}) > 1
 
 
 def test_every_rule_keeps_the_calibration_of_the_chosen_epoch(trainings: list[Trained]):
     for summary, results in trainings:
         checkpoint = load_checkpoint(summary.output)
         assert set(checkpoint.calibrations) == {"evidence", "prototype", "cosine", "joint"}
-        joint_share = checkpoint.model.config.inference.prototype_share
-        for (epoch, rule, share), result in results.items():
-            if epoch == summary.epochs and (rule != "joint" or share == joint_share):
-                mine, expected = (
-                    dataclasses.asdict(each) for each in (checkpoint.calibrations[rule], result.calibration)
-                )
+        inference, checked = checkpoint.model.config.inference, set()
+        for (epoch, choice), result in results.items():
+            if epoch == summary.epochs and is_stored(choice, inference):
+                calibration = checkpoint.calibrations[choice.rule]
+                mine, expected = (dataclasses.asdict(each) for each in (calibration, result.calibration))
                 assert mine == pytest.approx(expected, abs=1e-5)
-        shares = {key[2]: result.merit for key, result in results.items() if key[:2] == (summary.epochs, "joint")}
-        assert shares[joint_share] == pytest.approx(max(shares.values()), abs=1e-12)
+                checked.add(choice.rule)
+        assert checked == set(checkpoint.calibrations)
+        merits = {choice: result.merit for (epoch, choice), result in results.items() if epoch == summary.epochs}
+        joint = {choice: merit for choice, merit in merits.items() if choice.rule == "joint"}
+        same_network = [merit for choice, merit in joint.items() if choice.network_share == inference.network_share]
+        (stored,) = (merit for choice, merit in joint.items() if is_stored(choice, inference))
+        assert stored == pytest.approx(max(same_network), abs=1e-12)
+        mixed = [choice for choice in merits if choice.has_prototypes]
+        if not any(choice.rule == summary.rule for choice in mixed):
+            assert inference.network_share == max(mixed, key=merits.__getitem__).network_share
 
 
 @pytest.mark.parametrize("rule", ["evidence", "prototype", "joint", "cosine"])
@@ -140,3 +153,9 @@ def test_scores_have_unit_variance_over_the_training_classes_on_training_photos(
         scores = score_rows(one, dataset.features[dataset.split.trainval], prototypes, inference, seed=0)
         spread = [torch.tensor(row, dtype=torch.float64).var(correction=0) for row in scores.tolist()]
         assert float(sum(spread) / len(spread)) == pytest.approx(1, rel=1e-4)
+
+
+def test_the_class_network_is_in_the_model_only_if_validation_gave_it_a_share(trainings: list[Trained]):
+    for summary, _ in trainings:
+        model = load_checkpoint(summary.output).model
+        assert (model.class_network is not None) == (model.config.inference.network_share > 0)
