@@ -4,7 +4,8 @@ A model is one `.safetensors` file: weights and class table are tensors, everyth
 metadata key "revcd". Layout of the document, format 6:
 
     format, config, classes {names, seen, attributes, known {name: labels}}, backbone,
-    calibrations {rule: {gamma, temperature, ...}}, dataset {name, split_sha256, photos}, metrics, seed, versions
+    calibrations {rule: {gamma, temperature, ...}}, dataset {name, split_sha256, photos}, metrics, seed, versions,
+    photos {class: number of photos that were given for it after the training}
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ..data.classes.kinds import DESCRIBED, KNOWN, PHOTOS
 from ..errors import CheckpointError, RevcdError, brief, listed
 from ..system.files import atomic_write, file_sha256
 from .calibration import Calibration
+from .class_photos import ClassPhotos
 from .metadata import FORMAT, KEY, find_checkpoint, parse_metadata, read_metadata
 from .upgrade import upgrade_state
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..data.classes.attributes import ClassAttributes
     from ..scoring.model import ZeroShotModel
 
-_TABLE = "class_table"
+_TABLE, _PHOTOS = "class_table", "class_photos"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Checkpoint:
     metrics: dict[str, Any]
     seed: int
     known: dict[str, list[str]] = field(default_factory=dict)  # known classes of the training, with their labels
+    photos: ClassPhotos | None = None  # of classes, given after the training
     name: str = ""
     sha256: str = ""  # of the file it was read from
 
@@ -88,10 +90,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "dataset": checkpoint.dataset,
         "metrics": checkpoint.metrics,
         "seed": checkpoint.seed,
+        "photos": checkpoint.photos.numbers if checkpoint.photos else {},
         "versions": {"revcd": __version__, "torch": torch.__version__},
     }
     tensors = {f"model.{key}": _compact(value) for key, value in checkpoint.model.state_dict().items()}
     tensors[_TABLE] = torch.from_numpy(checkpoint.classes.values)
+    if checkpoint.photos:
+        tensors[_PHOTOS] = checkpoint.photos.means.cpu().contiguous()
     with atomic_write(path) as stream:
         stream.write(save(tensors, {KEY: json.dumps(document, allow_nan=False)}))
 
@@ -138,7 +143,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         raise _damaged(path, error) from error
     if _TABLE not in tensors:
         raise CheckpointError(f"{path}: has no class table.")
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256, of_photos = hashlib.sha256(data).hexdigest(), tensors.pop(_PHOTOS, None)
     classes = _class_table(path, document, tensors.pop(_TABLE).numpy(), sha256)
     try:
         backbone, seen = BackboneRecord(**document["backbone"]), frozenset(document["classes"]["seen"])
@@ -147,6 +152,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         model = build_model(Config.from_dict(document["config"]), *sizes)
         calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
+        photos = _class_photos(document.get("photos", {}), of_photos)
         state = upgrade_state({key.removeprefix("model."): value for key, value in tensors.items()}, document)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
         raise CheckpointError(f"{path}: its metadata is incomplete or wrong ({brief(error)}).") from error
@@ -158,8 +164,17 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         raise CheckpointError(f"{path}: holds weights that are not finite numbers ({', '.join(bad[:5])}).")
     return Checkpoint(
         model=model.eval().to(device), classes=classes, seen=seen, backbone=backbone, calibrations=calibrations,
-        known=known, name=path.stem, sha256=sha256, **rest,
+        known=known, photos=photos, name=path.stem, sha256=sha256, **rest,
     )  # fmt: skip
+
+
+def _class_photos(counts: dict[str, Any], means: torch.Tensor | None) -> ClassPhotos | None:
+    if means is None:
+        return None
+    numbers = tuple(int(count) for count in counts.values())
+    if means.ndim != 2 or len(means) != len(numbers) or not means.isfinite().all() or min(numbers, default=1) < 1:
+        raise ValueError("the photos given for classes do not fit their names")
+    return ClassPhotos(tuple(map(str, counts)), means, numbers)
 
 
 def _calibration(values: dict[str, Any]) -> Calibration:
@@ -198,7 +213,7 @@ def _load_state(path: Path, model: ZeroShotModel, state: dict[str, torch.Tensor]
         if key in state and state[key].shape != shape
     ]
     if problems:
-        some = listed(problems, 5, separator="; ")
+        some = listed(problems, 3, separator="; ")
         raise CheckpointError(f"{path}: its tensors do not fit its configuration: {some}.")
     model.load_state_dict(state)
 

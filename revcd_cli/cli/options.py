@@ -133,6 +133,15 @@ KnownOption = Annotated[
         callback=expand,
     ),
 ]
+PhotosOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--photos",
+        metavar="NAME=PATH|DIR",
+        help="Photos of a class: a file, a folder or an archive; or a folder with a folder for each class. Repeatable.",
+        show_default=False,
+    ),
+]
 RuleOption = Annotated[
     str | None,
     typer.Option(

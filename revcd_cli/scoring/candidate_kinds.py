@@ -1,11 +1,11 @@
-"""What is known of each candidate class besides its description: its own photos in training, and its noise.
+"""What is known of each candidate class besides its description: its photos in training, photos given later, its noise.
 
-Symbols: K candidates, A attributes.
+Symbols: K candidates, A attributes, P components of visual prototypes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,14 +13,21 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class CandidateKinds:
-    """Per candidate: its position among the classes of the training, and the noise of its description.
+    """Per candidate: its position among the classes of the training, its noise, and photos given for it.
 
-    own: (K,) int64, -1 for a class that the model knows by its description only; noise: (K,), see
-    `VisualPrototypes.posterior`, None for that of a class without photos. Rules that use descriptions only ignore both.
+    own: (K,) int64, -1 for a class that is not one of the training; noise: (K,), see `VisualPrototypes.posterior`, None
+    for that of a class without photos. photos: (K, P), the mean of the photos given for it, in components; counts:
+    (K,), their numbers, 0 for none. described: (K,) bool, False for a class without a description. broad: (K,) bool,
+    True for a class of photos as different as those of all classes together. None: no photos, all described, none
+    broad. Rules that use descriptions only ignore all of this.
     """
 
     own: Tensor
     noise: Tensor | None = None
+    photos: Tensor | None = None
+    counts: Tensor | None = None
+    described: Tensor | None = None
+    broad: Tensor | None = None
 
     @classmethod
     def trained(cls, n_classes: int) -> CandidateKinds:
@@ -29,13 +36,16 @@ class CandidateKinds:
 
     def to(self, device: torch.device) -> CandidateKinds:
         """Return the same kinds with their tensors on a device."""
-        return CandidateKinds(self.own.to(device), None if self.noise is None else self.noise.to(device))
+        return CandidateKinds(*(None if each is None else each.to(device) for each in self._tensors()))  # type: ignore[arg-type]
 
     def select(self, rows: Tensor) -> CandidateKinds:
         """Return the kinds of some candidates. rows: (M,), their positions."""
-        return CandidateKinds(self.own[rows], None if self.noise is None else self.noise[rows])
+        return CandidateKinds(*(None if each is None else each[rows] for each in self._tensors()))  # type: ignore[arg-type]
 
     def distinguished(self, s: Tensor) -> Tensor:
         """Return descriptions (K, A) with further columns that tell candidates of different kinds apart."""
-        columns = [self.own] if self.noise is None else [self.own, self.noise]
-        return torch.cat([s, torch.stack(columns, 1).to(s)], 1)
+        columns = [each.to(s).reshape(len(s), -1) for each in self._tensors() if each is not None]
+        return torch.cat([s, *columns], 1)
+
+    def _tensors(self) -> list[Tensor | None]:
+        return [getattr(self, field.name) for field in fields(self)]

@@ -91,6 +91,16 @@ class ZeroShotModel(nn.Module):
         return CandidateKinds(own) if self.prototypes is not None and self.prototypes.config.own_share > 0 else None
 
     @torch.inference_mode()
+    def mean_photo(self, x: Tensor) -> Tensor:
+        """Return the mean of photos (N, D), raw features, in the components of the prototypes: (P,)."""
+        if self.prototypes is None:
+            raise UsageError(
+                "Photos of a new class need visual prototypes, and this model has none.",
+                hint="Train with prototypes.components above 0.",
+            )
+        return self.prototypes.photo_components(x).mean(0)
+
+    @torch.inference_mode()
     def fit_units(self, x: Tensor, s: Tensor, config: InferenceConfig, rules: Sequence[str]) -> None:
         """Set the units of the scores by these rules to their spread over classes. "network" is the class network.
 

@@ -1,4 +1,7 @@
-"""`revcd models`: list the included models, and show the metadata of a model file. Does not import torch."""
+"""`revcd models`: list the included models, show the metadata of a model file, and give photos of classes to a model.
+
+`list` and `show` do not import torch.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,25 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import JsonOption, OverwriteOption, expand
+from ...errors import UsageError, did_you_mean, listed
+from ..options import (
+    BatchSizeOption,
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    PhotosOption,
+    PrecisionOption,
+    WeightsOption,
+    WorkersOption,
+    expand,
+)
 from ..terminal import console
 
-app = typer.Typer(no_args_is_help=True, help="List the included models, or show one.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List the included models, show one, or give photos of classes to one.",
+    rich_markup_mode=None,
+)
 
 
 SaveClassesOption = Annotated[
@@ -65,6 +83,73 @@ def show_model(
         console.result_pairs([*identity.items(), *_card(card)])
 
 
+@app.command("adapt")
+def adapt_model(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="Name of an included model, or a .safetensors file.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Model file to write.", callback=expand, show_default=False
+        ),
+    ],
+    photos: PhotosOption = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove", metavar="NAME", help="Drop the photos of this class again. Repeatable.", show_default=False
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    batch_size: BatchSizeOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write a copy of a model that knows some classes by photos as well. Nothing is trained; it takes seconds.
+
+    Of each class only the mean feature of its photos and their number are kept. `revcd models show` lists them.
+
+    
+    revcd models adapt animals --photos okapi=okapi/ -o mine.safetensors
+    revcd models adapt mine.safetensors --remove okapi -o without.safetensors
+    """
+    import dataclasses
+
+    from ...checkpoint.model_file import load_checkpoint, save_checkpoint
+    from ...data.classes.attributes import class_positions
+    from ...system.files import check_output
+
+    if not photos and not remove:
+        raise UsageError("There is nothing to do: neither --photos nor --remove is given.")
+    output = check_output(output, overwrite=overwrite)
+    checkpoint = load_checkpoint(model)
+    if remove:
+        kept = checkpoint.photos.names if checkpoint.photos else ()
+        missing = [name for name, row in zip(remove, class_positions(remove, kept), strict=True) if row < 0]
+        if missing:
+            raise UsageError(
+                f"The model has no photos of {missing[0]}{did_you_mean(missing[0], kept)}; "
+                f"it has those of {listed(kept, 10) or 'no class'}."
+            )
+        rest = checkpoint.photos.without(remove) if checkpoint.photos else None
+        checkpoint = dataclasses.replace(checkpoint, photos=rest if rest and rest.names else None)
+    if photos:
+        from ...pipeline.predict.given_photos import photos_of_arguments
+        from ...pipeline.predict.predictor import Predictor
+
+        predictor = Predictor.of_checkpoint(checkpoint, weights=weights, device=device, precision=precision)
+        checkpoint = predictor.with_photos(
+            photos_of_arguments(photos), batch_size=batch_size, workers=workers, on_note=console.note
+        ).checkpoint
+    save_checkpoint(output, checkpoint)
+    numbers = checkpoint.photos.numbers if checkpoint.photos else {}
+    given = listed([f"{name} ({number:,})" for name, number in numbers.items()], 10) or "no class"
+    console.note(f"Photos given for {given}. Written to {output}")
+
+
 def _save_classes(model: str, output: Path, overwrite: bool) -> None:
     from ...checkpoint.model_file import read_class_table
     from ...data.classes.attributes import write_attribute_csv
@@ -97,8 +182,11 @@ def _card(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
     unseen = [name for name in classes.get("names", ()) if name not in seen]
     for label, names in (("seen", sorted(seen)), ("unseen", unseen), ("attributes", classes.get("attributes", ()))):
         yield label, f"{len(names)}: {', '.join(map(console.safe, names))}"
+    if card.get("photos"):
+        numbers = (f"{console.safe(name)} ({number:,})" for name, number in card["photos"].items())
+        yield "photos given", ", ".join(numbers)
     for section, value in card.items():
-        if section != "classes":
+        if section not in ("classes", "photos"):
             yield section, "\n".join(_flatten(value))
         if section == "calibrations" and isinstance(value, dict):
             yield "--reject", "\n".join(_rejection(rule, parts) for rule, parts in value.items())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...errors import listed
 from ..options import (
     BatchSizeOption,
     DeviceOption,
@@ -21,6 +22,7 @@ from ..options import (
     NullOption,
     OutputOption,
     OverwriteOption,
+    PhotosOption,
     PrecisionOption,
     RescaleOption,
     RuleOption,
@@ -34,9 +36,10 @@ from ..terminal.findings import print_findings
 
 if TYPE_CHECKING:
     from ...data.classes.attributes import ClassAttributes
+    from ...pipeline.predict.candidates import CandidateClasses
     from ...pipeline.predict.explanations import CandidateDescriptions
     from ...pipeline.predict.predictions import OutputFormat, Prediction, Write
-    from ...pipeline.predict.predictor import CandidateClasses, Predictor
+    from ...pipeline.predict.predictor import Predictor
 
 FINISHED_WITH_FAILURES, NOTHING_USABLE = 3, 1
 
@@ -70,6 +73,7 @@ def predict(
     classes: ClassesOption = None,
     missing: MissingOption = "error",
     rescale_rows: RescaleOption = False,
+    photos: PhotosOption = None,
     top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes to report per photo.")] = 5,
     output: OutputOption = None,
     output_format: FormatOption = None,
@@ -100,6 +104,10 @@ def predict(
     rejected). The threshold rejects a fixed share of validation photos wrongly (10 % by default). revcd models show
     MODEL prints this share, and the share of photos of other classes that are not rejected.
 
+    With --photos, classes are known by one or more photos as well, without training: --photos okapi=okapi/, or a folder
+    with one folder for each class. Such a class needs no row in the table. A photo that resembles the photos of
+    "others" most is reported as "none of these".
+
     With -o report.html, write a page of photos by class. For each photo it compares the attributes that the model
     generates from the photo with the class descriptions; this takes a little longer.
 
@@ -114,9 +122,14 @@ def predict(
 
     iter_sources(images, null_separated=null)  # reports wrong paths before the model is loaded
     table = _read_table(classes, missing, model)
+    from ...pipeline.predict.given_photos import photos_of_arguments
     from ...pipeline.predict.predictor import Predictor
 
     predictor = Predictor.from_checkpoint(model, weights=weights, device=device, precision=precision, rule=rule)
+    if photos:
+        predictor = predictor.with_photos(
+            photos_of_arguments(photos), batch_size=batch_size, workers=workers, on_note=console.note
+        )
     candidates = predictor.candidates(table, rescale=rescale_rows)
     for text in candidates.notes:
         console.note(text)
@@ -226,6 +239,9 @@ def _introduce(predictor: Predictor, candidates: CandidateClasses, batch_size: i
     n_classes, n_seen = len(candidates.names), int(candidates.seen.sum())
     device = backbone.device.value
     console.note(f"model {checkpoint.name}, {n_classes} classes ({n_classes - n_seen} unseen), device {device}")
+    if candidates.photos is not None:
+        given = listed([f"{name} ({number:,})" for name, number in candidates.photos.numbers.items()], 10)
+        console.note(f"photos given for {given}; scored by the rule {predictor.inference.rule}")
     console.detail(f"model sha256 {checkpoint.sha256}")
     console.detail(f"classes from {candidates.source}, sha256 {candidates.sha256}")
     console.detail(

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ...backbones.backbone import Backbone, load_recorded
 from ...checkpoint.calibration import Calibration
 from ...checkpoint.model_file import Checkpoint, load_checkpoint
 from ...config import InferenceConfig
-from ...data.classes.attributes import ClassAttributes, align, class_positions, read_attribute_csv
-from ...data.classes.kinds import PHOTOS
-from ...data.classes.scale import rescale_rows
-from ...data.classes.table_findings import table_findings
-from ...data.findings import NOTE, WARNING, of_rank, raise_first_error
+from ...data.classes.attributes import ClassAttributes, read_attribute_csv
 from ...data.photos.images import ImageFailure
 from ...data.photos.passed_over import PassedOver
 from ...data.photos.sources import count_sources, iter_sources
@@ -30,67 +25,18 @@ from ...scoring.calibration import rejection_scores
 from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
 from ..extract.stream import ExtractedPhoto, stream_features
+from .candidates import CandidateClasses, candidate_classes
 from .explanations import CandidateDescriptions, GeneratedAttributes
+from .given_photos import OTHERS, Photos, class_photos
 from .predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
 
 _PHOTOS_AT_ONCE = 32
 _THUMBNAIL_QUALITY = 70  # JPEG quality; a page of 5,000 photos of 320 pixels stays below 100 MB
+PHOTO_RULE = "prototype"  # the rule that uses photos given for classes
 _NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
 
 OnProgress = Callable[[int, "int | None", int], None]
 OnNote = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class CandidateClasses:
-    """The C candidate classes.
-
-    prototypes: (C, A), descriptions with the attributes in the order of the model; own: (C,), position among the
-    classes of the training, -1 for a class that is not one of them; kinds: (C,), see `data.classes.kinds`.
-    """
-
-    names: tuple[str, ...]
-    prototypes: torch.Tensor
-    own: torch.Tensor
-    kinds: tuple[str, ...]
-    source: str
-    sha256: str
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()  # what was mended
-
-    @property
-    def seen(self) -> torch.Tensor:
-        """Whether the model was trained on photos of each class: (C,) bool."""
-        return torch.tensor([kind == PHOTOS for kind in self.kinds])
-
-
-def candidate_classes(
-    checkpoint: Checkpoint, classes: ClassAttributes | None = None, *, rescale: bool = False
-) -> CandidateClasses:
-    """Return the classes of the model, or those of a table, with its attributes matched to the model by name.
-
-    A class is seen if the model was trained on photos of a class with its name. rescale: convert rows on another scale
-    than the model's table. Raises `InputFileError` if attributes are missing or unknown, or for rows or columns on
-    another scale.
-    """
-    warnings: list[str] = []
-    notes: list[str] = []
-    if classes is None:
-        classes = replace(checkpoint.classes, source=f"model {checkpoint.name}")
-    else:
-        classes = align(classes, checkpoint.classes.attributes)
-        if rescale:
-            classes, notes = rescale_rows(classes, checkpoint.classes)
-        findings = table_findings(classes, checkpoint.classes)
-        raise_first_error(findings, classes.source)
-        warnings = [finding.sentence for finding in of_rank(findings, WARNING)]
-        notes += [finding.text for finding in of_rank(findings, NOTE)]
-    kinds = tuple(checkpoint.kind(name) for name in classes.names)
-    own = torch.from_numpy(class_positions(classes.names, checkpoint.trained_names))
-    prototypes = torch.from_numpy(classes.values)
-    return CandidateClasses(
-        classes.names, prototypes, own, kinds, classes.source, classes.sha256, tuple(warnings), tuple(notes)
-    )
 
 
 class _Scored(NamedTuple):
@@ -109,7 +55,15 @@ class Predictor:
 
     def __init__(self, checkpoint: Checkpoint, backbone: Backbone, *, inference: InferenceConfig | None = None) -> None:
         self.checkpoint, self.backbone = checkpoint, backbone
+        self._chosen = inference  # None: the rule of the model, or the one that uses photos if there are any
         self.inference = inference or checkpoint.model.config.inference
+        if checkpoint.photos is not None and self.inference.rule != PHOTO_RULE:
+            if inference is not None:
+                raise UsageError(
+                    f"The rule {inference.rule} does not use photos of classes, and this model has some.",
+                    hint=f"Choose the rule {PHOTO_RULE}, or none.",
+                )
+            self.inference = self.inference.with_rule(PHOTO_RULE)
 
     @classmethod
     def from_checkpoint(
@@ -127,9 +81,23 @@ class Predictor:
         of the model. Raises `CheckpointError`, `ConfigError` and `WeightsError`.
         """
         checkpoint = load_checkpoint(model)
+        chosen = checkpoint.model.config.inference_by(rule)
+        return cls.of_checkpoint(checkpoint, weights=weights, device=device, precision=precision, inference=chosen)
+
+    @classmethod
+    def of_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        weights: Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        inference: InferenceConfig | None = None,
+    ) -> Predictor:
+        """Load the backbone of a model in memory; the other parameters are those of `from_checkpoint`."""
         backbone = load_recorded(checkpoint.backbone, weights=weights, device=device, precision=precision)
         checkpoint.model.to(backbone.device.value)
-        return cls(checkpoint, backbone, inference=checkpoint.model.config.inference_by(rule))
+        return cls(checkpoint, backbone, inference=inference)
 
     def predict(
         self,
@@ -143,6 +111,20 @@ class Predictor:
     ) -> list[Prediction]:
         """Return the predictions for photos in order. The parameters are those of `stream`."""
         return list(self.stream(images, classes=classes, top_k=top_k, seed=seed, reject=reject, explain=explain))
+
+    def with_photos(
+        self, photos: Mapping[str, Photos], *, on_note: OnNote | None = None, **options: int | None
+    ) -> Predictor:
+        """Return a predictor that knows some classes by photos as well; nothing is trained.
+
+        photos: files, folders or archives by class name. A class that is not in the table of candidates becomes a
+        candidate without a description; photos of "others" are of anything else, and what they resemble most is
+        rejected. options: batch_size, workers. Raises `UsageError` for a rule that does not use photos.
+        """
+        added = class_photos(self.checkpoint.model, self.backbone, photos, on_note=on_note, **options)
+        kept = self.checkpoint.photos
+        checkpoint = replace(self.checkpoint, photos=kept.with_others(added) if kept else added)
+        return Predictor(checkpoint, self.backbone, inference=self._chosen)
 
     @property
     def calibration(self) -> Calibration:
@@ -252,6 +234,9 @@ class Predictor:
             ranked, fit, drawn = next(scored)
             if not all(math.isfinite(candidate.score) for candidate in ranked):
                 yield Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
+            elif ranked[0].name == OTHERS and candidates.undescribed:
+                detail = f"it resembles the photos of {OTHERS} most"
+                yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
             elif _is_rejected(fit, threshold):
                 detail = (
                     f"the best class, {ranked[0].name}, has the score {fit:.3g}, below the threshold {threshold:.3g}"
@@ -273,7 +258,7 @@ class Predictor:
         """Yield the best candidates of each photo. features: (N, D); keys: (N,), sha256 of the photos."""
         calibration = self.calibration
         model = self.checkpoint.model
-        kinds = model.kinds(candidates.own)
+        kinds = candidates.scoring_kinds(model)
         scores = score_rows(model, features, candidates.prototypes, self.inference, seed=seed, keys=keys, kinds=kinds)
         scores = calibration.apply(scores, candidates.seen)
         probabilities = (scores / calibration.temperature).softmax(-1)

@@ -146,14 +146,31 @@ class VisualPrototypes(nn.Module):
         by its description and by its own photos (`PrototypeConfig.own_share`).
         """
         photos = self.photo_components(x)
-        scores = self._log_ratio(photos, *self.posterior(s, None if kinds is None else kinds.noise))
+        scores = self._log_ratio(photos, *self.candidates(s, kinds))
         share = self.config.own_share
         if kinds is None or share == 0:
             return scores
         rows = torch.nonzero((kinds.own >= 0) & (self.counts[kinds.own] > 0))[:, 0]
-        of_seen = (part[kinds.own[rows]] for part in self.own_photos())
-        by_photos = self._log_ratio(photos, *of_seen)
+        means, variances = (part[kinds.own[rows]] for part in self.own_photos())
+        by_photos = self._log_ratio(photos, *_after_photos(means, variances, kinds.select(rows)))
         return scores.index_copy(1, rows, torch.lerp(scores[:, rows], by_photos, share))
+
+    def candidates(self, s: Tensor, kinds: CandidateKinds | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of the mean photo of each candidate: (K, P) each.
+
+        The Gaussian of its description, see `posterior`, or that of any class for one without a description, is updated
+        by the photos that were given for it. s: (K, A) raw; kinds: None: all are known by their descriptions only.
+        """
+        if kinds is None:
+            return self.posterior(s)
+        means, variances = self.posterior(s, kinds.noise)
+        if kinds.described is not None:
+            described = kinds.described.unsqueeze(-1)
+            means, variances = torch.where(described, means, 0), torch.where(described, variances, self.between)
+        means, variances = _after_photos(means, variances, kinds)
+        if kinds.broad is not None:
+            variances = variances + torch.where(kinds.broad.unsqueeze(-1), self.between, 0)
+        return means, variances
 
     def photo_components(self, x: Tensor) -> Tensor:
         """Return photos in components: (B, P). x: (B, D) raw features."""
@@ -202,6 +219,13 @@ def updated(means: Tensor, variances: Tensor, photos: Tensor, counts: Tensor) ->
     """
     shares = 1 / (1 + (counts * variances.T).T)  # of the prior mean
     return shares * means + (1 - shares) * photos, shares * variances
+
+
+def _after_photos(means: Tensor, variances: Tensor, kinds: CandidateKinds) -> tuple[Tensor, Tensor]:
+    """Return the Gaussians of mean photos (K, P) after the photos that were given for the candidates."""
+    if kinds.photos is None or kinds.counts is None:
+        return means, variances
+    return updated(means, variances, kinds.photos.to(means), kinds.counts.to(means))
 
 
 def _principal(x: Tensor, components: int) -> Tensor:

@@ -147,3 +147,39 @@ def test_a_class_whose_features_are_not_photos_is_scored_by_its_description():
 
     torch.testing.assert_close(scores[:, [1, 3]], one(x, s)[:, [1, 3]])
     assert not torch.isclose(scores[:, [0, 2, 4]], one(x, s)[:, [0, 2, 4]]).any()
+
+
+def test_candidates_without_a_description_have_the_gaussian_of_any_class_and_broad_ones_that_of_any_photo():
+    one, s = fitted(noise=0.3), descriptions(3, seed=9)
+    photos, counts = torch.randn(3, 6).double(), torch.tensor([0.0, 2, 2])
+    described, broad = torch.tensor([True, False, False]), torch.tensor([False, False, True])
+    kinds = CandidateKinds(torch.full((3,), -1), None, photos, counts, described, broad)
+
+    means, variances = one.candidates(s, kinds)
+
+    for got, expected in zip((means, variances), one.posterior(s), strict=True):
+        torch.testing.assert_close(got[0], expected[0])
+    of_any = updated(torch.zeros(2, 6), one.between.expand(2, -1), photos[1:], counts[1:])
+    torch.testing.assert_close(means[1:], of_any[0])
+    torch.testing.assert_close(variances[1], of_any[1][0])
+    torch.testing.assert_close(variances[2], of_any[1][1] + one.between)
+
+
+def test_photos_given_for_a_seen_class_are_further_photos_of_it():
+    x, s, more = features(), descriptions(), features(6, seed=8)
+    one = fitted(noise=0.3, own_share=1.0)
+    kinds = CandidateKinds(torch.arange(CLASSES), None, torch.zeros(CLASSES, 6).double(), torch.zeros(CLASSES))
+    kinds.photos[2], kinds.counts[2] = one.photo_components(more).mean(0), 6
+
+    scores = one(x, s, kinds)
+
+    before = one(x, s, CandidateKinds.trained(CLASSES))
+    others = [0, 1, 3, 4]
+    torch.testing.assert_close(scores[:, others], before[:, others])
+    own = one.photo_components(torch.cat([x[LABELS == 2], more]))
+    mean, variance = updated(
+        *(part[2:3] for part in one.left_out()), own.mean(0)[None], torch.tensor([len(own)]).double()
+    )
+    plain = torch.distributions.Normal(0.0, (1 + one.between).sqrt()).log_prob(one.photo_components(x)).sum(1)
+    slow = torch.distributions.Normal(mean[0], (1 + variance[0]).sqrt()).log_prob(one.photo_components(x)).sum(1)
+    torch.testing.assert_close(scores[:, 2], slow - plain)
