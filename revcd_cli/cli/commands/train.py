@@ -50,7 +50,9 @@ ModelFileOption = Annotated[
 ConfigOption = Annotated[
     str | None,
     typer.Option(
-        "--config", metavar="NAME|FILE", help="Settings: a preset (paper-awa2, paper-cub, paper-sun) or a TOML file."
+        "--config",
+        metavar="NAME|FILE",
+        help="Settings: a preset (paper-awa2, paper-cub, paper-sun, paper-flo) or a TOML file.",
     ),
 ]
 SetOption = Annotated[

@@ -18,7 +18,7 @@ from revcd_cli.pipeline.study.ladder import STEPS, paper_preset, step_configs, s
 from revcd_cli.reports.studies import describe_ladder, write_ladder
 
 SMALL = (
-    "diffusion.timesteps=20", "encoder.n_tokens=4", "encoder.width=16", "encoder.heads=2", "encoder.feedforward=32",
+    "diffusion.timesteps=100", "encoder.n_tokens=4", "encoder.width=16", "encoder.heads=2", "encoder.feedforward=32",
     "denoiser.width=16", "denoiser.time_width=16", "inference.steps=20", "inference.samples=2",
     "class_network.width=16", "class_network.epochs=2",
     "prototypes.components=16", "train.epochs=1", "train.validation_folds=2", "train.batch_size=32",
@@ -30,7 +30,7 @@ def paper() -> Config:
     return resolve_settings("paper-awa2").config
 
 
-@pytest.mark.parametrize("preset", ["paper-awa2", "paper-cub", "paper-sun"])
+@pytest.mark.parametrize("preset", ["paper-awa2", "paper-cub", "paper-sun", "paper-flo"])
 def test_the_ladder_begins_at_the_preset_and_ends_at_the_defaults(preset: str):
     base = resolve_settings(preset).config
     steps = step_configs(base)
@@ -59,7 +59,9 @@ def test_a_step_that_changes_nothing_under_set_is_left_out(paper: Config):
     assert "+ descriptions of one length" not in names and len(names) == len(STEPS) - 1
 
 
-@pytest.mark.parametrize(("name", "preset"), [("cub", "paper-cub"), ("SUN", "paper-sun"), ("mine", "paper-awa2")])
+@pytest.mark.parametrize(
+    ("name", "preset"), [("cub", "paper-cub"), ("SUN", "paper-sun"), ("flo", "paper-flo"), ("mine", "paper-awa2")]
+)
 def test_the_preset_of_the_paper_for_a_dataset(make_toy, name: str, preset: str):
     assert paper_preset(dataclasses.replace(make_toy(), name=name)) == preset
 
@@ -91,7 +93,7 @@ def test_steps_and_baselines_have_validation_metrics_without_test_photos(make_to
 
 
 def test_with_test_photos_a_step_has_the_metrics_of_a_comparison_with_its_settings(make_toy, paper: Config):
-    quick = [*SMALL, "inference.steps=1", "inference.sampler=ddim"]
+    quick = [*SMALL, "inference.samples=1"]
     results = study_ladder(make_toy(), paper, (1,), assignments=quick, baselines=("eszsl",), test=True, device="cpu")
     steps = step_configs(paper, quick)
     for result, (method, config) in ((results[2], ("revcd", steps[2][1])), (results[-1], ("eszsl", steps[-1][1]))):

@@ -47,7 +47,7 @@ def ladder(
             "--config",
             metavar="NAME|FILE",
             help="Settings of the first step.",
-            show_default="paper-cub, paper-sun or paper-awa2, by dataset",
+            show_default="paper-cub, paper-sun, paper-flo or paper-awa2, by dataset",
         ),
     ] = None,
     assignments: SetOption = None,
