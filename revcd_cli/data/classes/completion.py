@@ -9,7 +9,7 @@ import numpy as np
 
 from ..findings import raise_first_error
 from .attributes import ClassAttributes, align, class_key, fill_missing, read_attribute_csv
-from .imputation import RowDistribution, impute_missing
+from .imputation import impute_missing
 from .scale import row_findings
 
 
@@ -39,7 +39,7 @@ def complete(table: ClassAttributes, reference: ClassAttributes | None = None) -
         table = _with_columns(table, reference)
         known = reference.values
         _check_scale(table, known)
-        done = impute_missing(_with_known_rows(table, reference), RowDistribution.of(reference.values))
+        done = impute_missing(_with_known_rows(table, reference), reference.values)
     inside = done.values.clip(known.min(axis=0), known.max(axis=0))
     values = np.where(np.isnan(table.values), inside, done.values).astype(np.float32)
     return replace(table, values=values, filled=done.imputed, imputed_error=done.error if done.imputed else None)

@@ -17,6 +17,7 @@ import numpy as np
 _SHRINKAGE = 0.1  # of the covariance towards its diagonal
 _ROUNDS = 20  # of expectation and maximisation for a table with gaps, at most
 _SETTLED = 1e-3  # change of the values, in standard deviations, at which the rounds end
+_LEFT_OUT = 50  # rows that `error_factor` leaves out in turn, at most
 _NO_VARIANCE = 1e-10  # share of a column's variance below which nothing is left to ask
 
 
@@ -32,7 +33,7 @@ class Completed(NamedTuple):
 
     values: np.ndarray  # (C, A) float64
     imputed: int  # number of values that were missing
-    error: float  # root mean square of their standard deviations, in standard deviations of their columns
+    error: float  # their typical error, in standard deviations of their columns, see `error_factor`
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,23 +123,47 @@ def _explained(left: np.ndarray, column: int, own: np.ndarray) -> np.ndarray:
     return rest
 
 
-def impute_missing(values: np.ndarray, reference: RowDistribution | None = None) -> Completed:
+def error_factor(values: np.ndarray, known: np.ndarray) -> float:
+    """Return by which factor real errors of estimated values exceed the standard deviations that are stated for them.
+
+    The covariance is itself an estimate from few rows, which the stated ones do not account for. So rows of the table
+    values (C, A), 50 at most, are left out in turn and estimated from a part of their values. known: (P, A) bool,
+    patterns of known values, which are used in turn. Returns 1 if the table has fewer than three rows.
+    """
+    rows = np.unique(np.linspace(0, len(values) - 1, min(len(values), _LEFT_OUT)).astype(int))
+    unit = values.std(axis=0, dtype=np.float64)
+    low, high = values.min(axis=0), values.max(axis=0)
+    real, stated = 0.0, 0.0
+    for turn, row in enumerate(rows if len(values) > 2 else ()):
+        pattern = known[turn % len(known)]
+        columns, rest = np.flatnonzero(pattern), np.flatnonzero(~pattern & (unit > 0))
+        found = RowDistribution.of(np.delete(values, row, axis=0)).given(columns, values[row, columns])
+        errors = found.values.clip(low, high)[rest] - values[row, rest]
+        real += float(((errors / unit[rest]) ** 2).sum())
+        stated += float(((found.spread[rest] / unit[rest]) ** 2).sum())
+    return float(np.sqrt(real / stated)) if stated > 0 else 1.0
+
+
+def impute_missing(values: np.ndarray, reference: np.ndarray | None = None) -> Completed:
     """Replace NaN in a table (C, A) by the values that are expected given the known values of the row.
 
-    reference: the distribution of rows; by default that of this table, by expectation maximisation from the columns'
-    means. Every column of such a table needs a value.
+    reference: rows (K, A) whose distribution is used; by default that of this table, by expectation maximisation from
+    the columns' means. Every column of such a table needs a value.
     """
     values = values.astype(np.float64)
     holes = np.isnan(values)
     if not holes.any():
         return Completed(values, 0, 0.0)
     if reference is not None:
-        filled, spread, _ = _expected(values, holes, reference)
+        rows = RowDistribution.of(reference)
+        filled, spread, _ = _expected(values, holes, rows)
     else:
-        filled, spread, reference = _estimated(values, holes)
-    scale = np.sqrt(np.diag(reference.covariance))
+        filled, spread, rows = _estimated(values, holes)
+        reference = filled
+    scale = np.sqrt(np.diag(rows.covariance))
     relative = np.divide(spread, scale, out=np.zeros_like(spread), where=scale > 0)[holes]
-    return Completed(filled, int(holes.sum()), float(np.sqrt(np.mean(relative**2))))
+    factor = error_factor(reference, ~np.unique(holes[holes.any(axis=1)], axis=0))
+    return Completed(filled, int(holes.sum()), factor * float(np.sqrt(np.mean(relative**2))))
 
 
 def _estimated(values: np.ndarray, holes: np.ndarray) -> tuple[np.ndarray, np.ndarray, RowDistribution]:

@@ -85,7 +85,7 @@ def _append(output: Path, name: str, row: np.ndarray) -> None:
 
 def draft_rows(new: NewClass) -> list[tuple[str, float, float, str]]:
     """Return attribute, value, standard deviation and origin of each value, in the order of the attributes."""
-    values, spread = new.row(), new.draft.estimate().spread
+    values, spread = new.row(), new.spread()
     return [
         (name, float(str(values[column])), float(f"{spread[column]:.4g}"), new.draft.origin(column))
         for column, name in enumerate(new.draft.attributes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ....data.classes.attributes import ClassAttributes, align, class_key
 from ....data.classes.glossary import Entry
-from ....data.classes.imputation import RowDistribution
+from ....data.classes.imputation import RowDistribution, error_factor
 from ....data.classes.levels import WORDS, level_values, parse_value
 from ....data.classes.scale import row_findings
 from ....data.findings import Finding
@@ -99,6 +99,12 @@ class NewClass:
     def row(self) -> np.ndarray:
         """Return the row of the draft, rounded to four digits of the range of each attribute: (A,) float32."""
         return _rounded(self.draft.estimate().values, self.draft.high - self.draft.low).astype(np.float32)
+
+    def spread(self) -> np.ndarray:
+        """Return the standard deviation of each value's error (A,), checked on rows of the table (`error_factor`)."""
+        given = np.isin(np.arange(len(self.draft.attributes)), list(self.draft.answers))
+        factor = error_factor(self.neighbours.table.values, given[None])
+        return np.where(given, 1.0, factor) * self.draft.estimate().spread
 
     def nearest(self, count: int = 3) -> list[Near]:
         """Return the classes that the draft resembles most."""

@@ -32,9 +32,9 @@ def summary(new: NewClass) -> str:
 
 
 def typical_error(new: NewClass) -> float | None:
-    """Return the root mean square of the standard deviations of imputed values, in those of their columns."""
+    """Return the typical error (root mean square) of imputed values, in standard deviations of their columns."""
     values = new.neighbours.table.values.astype(np.float64)
-    unit, spread = values.std(axis=0), new.draft.estimate().spread
+    unit, spread = values.std(axis=0), new.spread()
     open_ = [k for k in range(len(unit)) if k not in new.draft.answers and unit[k] > 0]
     return float(np.sqrt(np.mean((spread[open_] / unit[open_]) ** 2))) if open_ else None
 
