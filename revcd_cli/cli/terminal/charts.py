@@ -73,9 +73,9 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(levels[round((value - low) / (high - low) * (len(levels) - 1))] for value in values)
 
 
-def plus_minus() -> str:
-    """Return the sign between a mean and its standard deviation, in the character set of stdout."""
-    return "±" if streams.supports_unicode() else "+-"
+def plus_minus(*, stderr: bool = False) -> str:
+    """Return the sign between a mean and its standard deviation, in the character set of stdout or stderr."""
+    return "±" if streams.supports_unicode(stderr=stderr) else "+-"
 
 
 def interval(low: float | None = None, high: float | None = None, **others: object) -> str:

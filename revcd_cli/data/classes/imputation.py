@@ -84,8 +84,8 @@ class RowDistribution:
         """Return R_kk^-1 R_k (k, A). Correlations are inverted instead of covariances, whose scales may differ much."""
         scale = np.sqrt(np.diag(self.covariance))
         scale = np.where(scale > 0, scale, 1.0)
-        correlation = self.covariance / np.outer(scale, scale)
-        return np.linalg.solve(correlation[np.ix_(used, used)], correlation[used]) * scale / scale[used, None]
+        correlation = self.covariance[used] / (scale[used, None] * scale)
+        return np.linalg.solve(correlation[:, used], correlation) * scale / scale[used, None]
 
     def question_order(
         self, count: int, *, weights: np.ndarray | None = None, asked: Sequence[int] = (), skip: Sequence[int] = ()

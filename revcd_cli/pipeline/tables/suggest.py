@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...data.classes.attributes import ClassAttributes, align, class_key
+from ...data.classes.scale import column_findings
 from ...data.classes.similarity import OnTile, closest_pairs, nearest, similarity_order, unit_rows
 from ...data.classes.table_findings import table_findings
 from ...version import __version__
@@ -50,7 +51,10 @@ def suggest(
     attributes of the table are not those of the model.
     """
     classes = table if known is None else align(table, known.classes.attributes)
-    warnings = tuple(each.sentence for each in table_findings(classes, known.classes if known else None))
+    findings = table_findings(classes, known.classes if known else None)
+    if known is None:  # otherwise `table_findings` compares the columns with the model's
+        findings += column_findings(classes)
+    warnings = tuple(each.sentence for each in findings)
     prepared = _prepare(classes, known)
     document = {
         "revcd": __version__,

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ....errors import UsageError
-from ...terminal import console, questions
+from ...terminal import charts, console, questions
 
 if TYPE_CHECKING:
     from ....pipeline.tables.new_class.session import NewClass, Question
@@ -61,7 +61,8 @@ def _show(question: Question, number: int, count: int) -> None:
 def _read(described: NewClass, question: Question) -> str:
     """Return "q", "b", "?" or the text of a number. A wrong answer is asked for again on a terminal."""
     while True:
-        text = questions.ask(f"draft {question.value:.3g} ± {question.spread:.2g} >")
+        sign = charts.plus_minus(stderr=True)
+        text = questions.ask(f"draft {question.value:.3g} {sign} {question.spread:.2g} >")
         if text is None or text.casefold() in ("q", "quit"):
             return "q"
         if text.casefold() in ("b", "back", "?"):

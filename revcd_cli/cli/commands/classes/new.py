@@ -103,7 +103,7 @@ def new(
     from ....pipeline.tables.new_class.answers import set_values
     from ....pipeline.tables.new_class.files import check_table_output
     from ....pipeline.tables.new_class.prompt import prompt_text
-    from ....pipeline.tables.new_class.summary import document, summary
+    from ....pipeline.tables.new_class.summary import document, nearest_text, summary
     from .opening import table_and_model
 
     if prompt and (output is not None or answers is not None):
@@ -130,7 +130,8 @@ def new(
         raise typer.Exit(INTERRUPTED)
     for finding in described.scale_findings():
         console.warn(finding.text)
-    console.note(summary(described))
+    for text in (summary(described), nearest_text(described)):
+        console.note(text)
     if output is not None:
         _write(described, base, output, exists=existing is not None)
     elif not as_json:
@@ -187,6 +188,7 @@ def _ask(described: NewClass, count: int) -> bool:
     try:
         if count:
             ask_questions(described, count)
+            sys.stderr.write("\n")
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         console.note("Interrupted; the answers so far are kept.")

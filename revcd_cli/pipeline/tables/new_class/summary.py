@@ -31,6 +31,13 @@ def summary(new: NewClass) -> str:
     return f"{', '.join(parts)}."
 
 
+def nearest_text(new: NewClass) -> str:
+    """Return the nearest classes, and whether the new class can be distinguished from them."""
+    near = ", ".join(f"{each.name} {each.cosine:.2f}" for each in new.nearest())
+    advice = new.verdict()
+    return f"Nearest classes (cosine): {near}. " + (advice or "The new class differs enough from all of them.")
+
+
 def typical_error(new: NewClass) -> float | None:
     """Return the typical error (root mean square) of imputed values, in standard deviations of their columns."""
     values = new.neighbours.table.values.astype(np.float64)
