@@ -131,7 +131,7 @@ class CadaVAE:
 
     def __call__(self, x: Tensor, prototypes: Tensor) -> Tensor:
         """Score photos (B, D) against candidates (K, A). A score depends on the set of candidates."""
-        mean, _ = self.model.features.encode(self.scale(x.double()).float())
+        mean, _ = self.model.features.encode(self.scale(x).float())
         scores: Tensor = self.classifier(prototypes)(mean).log_softmax(1)
         return scores
 

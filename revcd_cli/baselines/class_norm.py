@@ -15,13 +15,18 @@ from torch import Tensor, nn
 
 from ..core.trainer import TrainingRows
 from ..scoring.class_network import ClassNormNetwork, cosine_logits, train_to_classify
-from .preprocessing import DESCRIPTIONS, Describe, GridSetting, Scale, Scorer, describe_by, scale_features
+from .preprocessing import Describe, GridSetting, Scale, Scorer, describe_by, scale_features
 
-CLASS_NORM_GRID: tuple[GridSetting, ...] = tuple(
-    {"features": features, "descriptions": descriptions, "length": length, "width": width, "epochs": epochs}
-    for (length, width, epochs), features, descriptions in product(
-        (("unit", 512, 15), ("unit", 512, 30), ("root", 1024, 50)), ("l2", "standard"), DESCRIPTIONS
-    )
+# The second part has the sizes of the authors' code. Whitened descriptions were worse in validation by 6 points of H.
+CLASS_NORM_GRID: tuple[GridSetting, ...] = (
+    *(
+        {"features": features, "descriptions": descriptions, "length": "unit", "width": 512, "epochs": epochs}
+        for features, descriptions, epochs in product(("l2", "standard"), ("standardise", "raw"), (15, 30))
+    ),
+    *(
+        {"features": features, "descriptions": "raw", "length": "root", "width": 1024, "epochs": 50}
+        for features in ("l2", "standard")
+    ),
 )
 
 
@@ -39,7 +44,7 @@ def class_norm(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 
 
 
 def _trained(rows: TrainingRows, setting: GridSetting) -> Scorer:
-    scaler, x = scale_features(rows.features, setting["features"])
+    scale, x = scale_features(rows.features, setting["features"])
     describe = describe_by(rows.prototypes, setting["descriptions"])
     if setting["length"] == "root":
         describe = _longer(describe, rows.prototypes.shape[1] ** 0.5)
@@ -48,12 +53,12 @@ def _trained(rows: TrainingRows, setting: GridSetting) -> Scorer:
     if setting["features"] == "l2":
         network.append(nn.ReLU())
     train_to_classify(network, x.float(), rows.labels, s, setting["epochs"])
-    return functools.partial(_scores, scaler, network, describe)
+    return functools.partial(_scores, scale, network, describe)
 
 
 def _longer(describe: Describe, factor: float) -> Describe:
     return lambda s: factor * describe(s)
 
 
-def _scores(scaler: Scale, network: ClassNormNetwork, describe: Describe, x: Tensor, prototypes: Tensor) -> Tensor:
-    return cosine_logits(network, scaler(x.double()).float(), describe(prototypes).float())
+def _scores(scale: Scale, network: ClassNormNetwork, describe: Describe, x: Tensor, prototypes: Tensor) -> Tensor:
+    return cosine_logits(network, scale(x).float(), describe(prototypes).float())

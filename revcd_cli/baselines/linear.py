@@ -21,11 +21,12 @@ from .preprocessing import (
     Describe,
     GridSetting,
     LeastSquares,
+    Remembered,
     Scale,
     Scorer,
     class_shares,
     cosines,
-    describe_by,
+    describe_each,
     scale_features,
 )
 
@@ -60,18 +61,21 @@ def ridge(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) ->
 
     @functools.lru_cache(1)
     def system(kind: str) -> tuple[Scale, LeastSquares]:
-        scaler, x = scale_features(rows.features, kind)
-        return scaler, LeastSquares(shares * x)
+        scale, x = scale_features(rows.features, kind)
+        return scale, LeastSquares(shares * x)
 
     @functools.lru_cache(1)
-    def by_class(kind: str, shrink: float) -> Tensor:
-        return system(kind)[1].solve(shares * members, shrink)  # (D, C): the targets are linear in the prototypes
+    def by_class(kind: str, shrink: float) -> Remembered:
+        scale, least_squares = system(kind)
+        weight = least_squares.solve(shares * members, shrink)  # (D, C): the targets are linear in the prototypes
+        return _projection(scale, weight)
 
+    maps = describe_each(rows.prototypes, settings)
     for setting in settings:
-        kind, describe = setting["features"], describe_by(rows.prototypes, setting["descriptions"])
-        weight = by_class(kind, setting["shrink"]), describe(rows.prototypes)  # W = (D, C) @ (C, A)
+        kind, describe = setting["features"], maps[setting["descriptions"]]
+        left, right = by_class(kind, setting["shrink"]), describe(rows.prototypes)  # W = (D, C) @ (C, A)
         compare = cosines if setting["compare"] == "cosine" else _products
-        yield functools.partial(_in_descriptions, system(kind)[0], weight, describe, compare)
+        yield functools.partial(_in_descriptions, left, right, describe, compare)
 
 
 def eszsl(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
@@ -85,20 +89,22 @@ def eszsl(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) ->
 
     @functools.lru_cache(1)
     def system(kind: str) -> tuple[Scale, LeastSquares]:
-        scaler, x = scale_features(rows.features, kind)
-        return scaler, LeastSquares(x)
+        scale, x = scale_features(rows.features, kind)
+        return scale, LeastSquares(x)
 
     @functools.lru_cache(1)
-    def by_class(kind: str, labels: str, shrink: float) -> Tensor:
-        return system(kind)[1].solve(coded[labels], shrink * n_rows)  # (D, C)
+    def by_class(kind: str, labels: str, shrink: float) -> Remembered:
+        scale, least_squares = system(kind)
+        weight = least_squares.solve(coded[labels], shrink * n_rows)  # (D, C)
+        return _projection(scale, weight)
 
+    maps = describe_each(rows.prototypes, settings)
     for setting in settings:
-        kind, describe = setting["features"], describe_by(rows.prototypes, setting["descriptions"])
+        kind, describe = setting["features"], maps[setting["descriptions"]]
         s = describe(rows.prototypes)  # (C, A)
         inner = s.T @ s + setting["lambda"] * torch.eye(s.shape[1], dtype=s.dtype)
-        left = by_class(kind, setting["labels"], setting["shrink"])
-        weight = left, torch.linalg.solve(inner, s.T).T  # V = (D, C) @ (C, A)
-        yield functools.partial(_in_descriptions, system(kind)[0], weight, describe, _products)
+        left, right = by_class(kind, setting["labels"], setting["shrink"]), torch.linalg.solve(inner, s.T).T
+        yield functools.partial(_in_descriptions, left, right, describe, _products)  # V = (D, C) @ (C, A)
 
 
 def sae(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
@@ -107,17 +113,18 @@ def sae(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> I
     T: each row's description. The minimum solves Sylvester's equation T^T T W + lambda W X^T X = (1 + lambda) T^T X.
     In the eigenvectors of T^T T it separates into one shifted linear system for each of them.
     """
+    maps = describe_each(rows.prototypes, settings)
     counts = torch.bincount(rows.labels, minlength=len(rows.prototypes)).double()
     members = F.one_hot(rows.labels, len(rows.prototypes)).double()  # (N, C)
 
     @functools.lru_cache(1)
     def system(kind: str) -> tuple[Scale, LeastSquares]:
-        scaler, x = scale_features(rows.features, kind)
-        return scaler, LeastSquares(x)
+        scale, x = scale_features(rows.features, kind)
+        return scale, LeastSquares(x)
 
     @functools.lru_cache(1)
     def solved(kind: str, descriptions: str, weight: float) -> tuple[Tensor, Tensor]:
-        s = describe_by(rows.prototypes, descriptions)(rows.prototypes)  # (C, A)
+        s = maps[descriptions](rows.prototypes)  # (C, A)
         values, vectors = torch.linalg.eigh(s.T @ (counts.unsqueeze(1) * s))  # of T^T T
         kept = values > 1e-10 * values.max()  # T^T X is zero in the other directions, too
         values, vectors = values[kept], vectors[:, kept]  # (r,), (A, r)
@@ -126,34 +133,29 @@ def sae(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> I
         return (1 + weight) / weight * columns, vectors.T  # W^T = (D, r) @ (r, A)
 
     for setting in settings:
-        kind, describe = setting["features"], describe_by(rows.prototypes, setting["descriptions"])
-        weight = solved(kind, setting["descriptions"], setting["lambda"])
-        scores = _in_descriptions if setting["direction"] == "to descriptions" else _in_features
-        yield functools.partial(scores, system(kind)[0], weight, describe, cosines)
+        kind, describe = setting["features"], maps[setting["descriptions"]]
+        left, right = solved(kind, setting["descriptions"], setting["lambda"])
+        if setting["direction"] == "to descriptions":
+            yield functools.partial(_in_descriptions, _projection(system(kind)[0], left), right, describe, cosines)
+        else:
+            yield functools.partial(_in_features, system(kind)[0], left, right, describe)
+
+
+def _projection(scale: Scale, weight: Tensor) -> Remembered:
+    """Return the map from photos (B, D) to their scaled features times a weight (D, k)."""
+    return Remembered(lambda x: scale(x) @ weight)
 
 
 def _in_descriptions(
-    scaler: Scale,
-    weight: tuple[Tensor, Tensor],
-    describe: Describe,
-    compare: Compare,
-    x: Tensor,
-    prototypes: Tensor,
+    left: Remembered, right: Tensor, describe: Describe, compare: Compare, x: Tensor, prototypes: Tensor
 ) -> Tensor:
-    left, right = weight
-    return compare(scaler(x.double()) @ left @ right, describe(prototypes))
+    return compare(left(x) @ right, describe(prototypes))
 
 
 def _in_features(
-    scaler: Scale,
-    weight: tuple[Tensor, Tensor],
-    describe: Describe,
-    compare: Compare,
-    x: Tensor,
-    prototypes: Tensor,
+    scale: Scale, left: Tensor, right: Tensor, describe: Describe, x: Tensor, prototypes: Tensor
 ) -> Tensor:
-    left, right = weight
-    return compare(scaler(x.double()), describe(prototypes) @ right.T @ left.T)
+    return cosines(scale(x), describe(prototypes) @ right.T @ left.T)
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:

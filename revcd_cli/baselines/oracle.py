@@ -21,8 +21,8 @@ class PrototypeOracle:
 
     def __init__(self, rows: TrainingRows, setting: GridSetting, x: Tensor, labels: Tensor, n_unseen: int) -> None:
         """x: (B, D) features of the unseen classes' photos; labels: (B,) from 0 to n_unseen - 1."""
-        self.scaler, trained = scale_features(rows.features, setting["features"])
-        self.x, self.labels = self.scaler(x.double()), labels
+        self.scale, trained = scale_features(rows.features, setting["features"])
+        self.x, self.labels = self.scale(x), labels
         self.n_seen = len(rows.prototypes)
         self.means = torch.cat(
             [class_means(trained, rows.labels, self.n_seen), class_means(self.x, labels, n_unseen)]
@@ -30,7 +30,7 @@ class PrototypeOracle:
 
     def scores(self, x: Tensor) -> Tensor:
         """Score photos of seen classes that no mean contains, by their features (B, D). Returns (B, C + U)."""
-        return cosines(self.scaler(x.double()), self.means)
+        return cosines(self.scale(x), self.means)
 
     def own_scores(self) -> Tensor:
         """Score the unseen classes' photos, each one left out of its own class's mean.

@@ -37,7 +37,7 @@ class LinearProbe:
     """Multinomial logistic regression on standardised features, with equal weight per class."""
 
     def __init__(self, rows: TrainingRows) -> None:
-        self.scaler, x = scale_features(rows.features, "standard")
+        self.scale, x = scale_features(rows.features, "standard")
         self.x, self.labels = x.float(), rows.labels  # single precision is enough for an iterative fit
         self.shares = class_shares(rows.labels, len(rows.prototypes)).float()
         self.weight = nn.Parameter(torch.zeros(len(rows.prototypes), x.shape[1]))
@@ -61,7 +61,7 @@ class LinearProbe:
 
         with torch.enable_grad():
             optimizer.step(closure)
-        return self.scaler, self.weight.detach().clone(), self.bias.detach().clone()
+        return self.scale, self.weight.detach().clone(), self.bias.detach().clone()
 
 
 def linear_probe(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) -> Iterator[Scorer]:
@@ -93,8 +93,8 @@ def conse(rows: TrainingRows, settings: Sequence[GridSetting], seed: int = 0) ->
         )
 
 
-def _logits(scaler: Scale, weight: Tensor, bias: Tensor, x: Tensor, prototypes: Tensor | None = None) -> Tensor:
-    return F.linear(scaler(x.double()).float(), weight, bias)
+def _logits(scale: Scale, weight: Tensor, bias: Tensor, x: Tensor, prototypes: Tensor | None = None) -> Tensor:
+    return F.linear(scale(x).float(), weight, bias)
 
 
 def _combined(
@@ -105,8 +105,8 @@ def _combined(
     x: Tensor,
     prototypes: Tensor,
 ) -> Tensor:
-    scaler, weight, bias = fitted
-    posterior = _logits(scaler, weight, bias, x).double().softmax(-1)  # (B, C)
+    scale, weight, bias = fitted
+    posterior = _logits(scale, weight, bias, x).double().softmax(-1)  # (B, C)
     best, classes = posterior.topk(min(top, len(seen)))
     kept = torch.zeros_like(posterior).scatter(1, classes, best / best.sum(1, keepdim=True))
     return cosines(kept @ seen, describe(prototypes))

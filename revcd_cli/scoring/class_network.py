@@ -104,7 +104,7 @@ def train_to_classify(
     x: (N, D); labels: (N,) into descriptions s (C, A); further: called for every batch, more classes for it. The
     learning rate falls to a tenth after half of the epochs. All randomness comes from torch's global generator.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=_RATE, weight_decay=_DECAY, foreach=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=_RATE, weight_decay=_DECAY, fused=True)
     for epoch in range(epochs):
         for group in optimizer.param_groups:
             group["lr"] = 0.1 * _RATE if epoch >= epochs // 2 else _RATE

@@ -25,7 +25,7 @@ GRIDS = {
     eszsl: ESZSL_GRID,
     sae: SAE_GRID,
     conse: CONSE_GRID[::5],
-    exem: EXEM_GRID[::7],
+    exem: EXEM_GRID[::5],
     class_norm: [{**setting, "width": 16, "epochs": 8} for setting in CLASS_NORM_GRID],
 }
 

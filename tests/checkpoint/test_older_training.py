@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from revcd_cli.checkpoint.model_file import load_checkpoint, save_checkpoint
-from revcd_cli.config import ClassNetworkConfig
 from revcd_cli.errors import CheckpointError, ConfigError
 from tests.makers.model_files import BATCH, make_checkpoint, rewrite
 
@@ -49,7 +48,7 @@ def test_an_older_model_counts_only_rows_with_a_photo_as_it_was_trained(tmp_path
 def test_an_older_model_with_two_heads_is_refused_if_it_uses_the_clean_one_without_a_photo(
     tmp_path: Path, inference: dict[str, Any], refused: bool
 ):
-    without = dataclasses.replace(BATCH, class_network=ClassNetworkConfig(width=0))  # later than two heads
+    without = BATCH | {"class_network": {"width": 0}}  # later than two heads
     save_checkpoint(tmp_path / "model", make_checkpoint(without))
     older(tmp_path / "model", **inference)
     if not refused:

@@ -85,13 +85,11 @@ def _by_description(fit: Fit) -> ScoreSettings:
     ) -> Iterator[SplitScores]:
         frame, table = split_frame(dataset, split, candidates), torch.from_numpy(dataset.classes.values)
         rows = pooled_rows(dataset, split, seed)
+        named = (split.test_seen, split.test_unseen, score_unit_rows(split))
+        parts = [_in_chunks(dataset, part) for part in named]  # the same tensors for every setting: see `Remembered`
         for scorer in fit(rows, settings, seed):
-            yield _in_units(
-                frame,
-                _score(scorer, dataset, split.test_seen, table[candidates]),
-                _score(scorer, dataset, split.test_unseen, table[candidates]),
-                _score(scorer, dataset, score_unit_rows(split), rows.prototypes),
-            )
+            among = (table[candidates], table[candidates], rows.prototypes)
+            yield _in_units(frame, *(_score(scorer, *pair) for pair in zip(parts, among, strict=True)))
 
     return score_settings
 
@@ -102,10 +100,9 @@ def _probe(
     """Score photos of seen classes among the seen classes; a linear probe has no other candidates."""
     rows, seen = photo_rows(dataset, split), np.unique(dataset.labels[split.trainval])
     frame = split_frame(dataset, replace(split, test_unseen=split.test_unseen[:0]), seen)
+    parts = [_in_chunks(dataset, part) for part in (split.test_seen, score_unit_rows(split))]
     for scorer in linear_probe(rows, settings, seed):
-        of_photos = [
-            _score(scorer, dataset, part, rows.prototypes) for part in (split.test_seen, score_unit_rows(split))
-        ]
+        of_photos = [_score(scorer, part, rows.prototypes) for part in parts]
         yield _in_units(frame, of_photos[0], frame.scores_unseen, of_photos[1])
 
 
@@ -129,10 +126,14 @@ def _in_units(frame: SplitScores, scores_seen: Tensor, scores_unseen: Tensor, tr
     return scores.in_units(score_unit(training_scores))
 
 
+def _in_chunks(dataset: FeaturedDataset, rows: np.ndarray) -> tuple[Tensor, ...]:
+    """Return the features of these photos in parts, which bounds the memory of scoring; one empty part of none."""
+    return _photos(dataset, rows).split(_ROWS_AT_ONCE)
+
+
 @torch.no_grad()
-def _score(scorer: Scorer, dataset: FeaturedDataset, rows: np.ndarray, prototypes: Tensor) -> Tensor:
-    chunks = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)]
-    return torch.cat([scorer(_photos(dataset, some), prototypes) for some in chunks])
+def _score(scorer: Scorer, photos: Sequence[Tensor], prototypes: Tensor) -> Tensor:
+    return torch.cat([scorer(part, prototypes) for part in photos])
 
 
 def _photos(dataset: FeaturedDataset, rows: np.ndarray) -> Tensor:
