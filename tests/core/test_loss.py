@@ -138,8 +138,8 @@ def slow_losses(model: RevCD, step: Step, rows: tuple[Tensor, Tensor, Tensor, Te
     "paper", [{}, {"rec_rows": "photo", "cls_fade": False, "consistency_weight": 0.0}], ids=["default", "paper"]
 )
 def test_losses_equal_a_loop_over_rows(objective: str, weighting: str, paper: dict[str, Any]) -> None:
-    weights = {"rec_weight": 0.7, "noise_weight": 1.3, "cls_weight": 0.2}
-    model, rows = revcd(settings(objective, weighting=weighting, drop_condition=0.3, **weights, **paper)), batch()
+    weights = {"rec_weight": 0.7, "noise_weight": 1.3, "cls_weight": 0.2, "consistency_weight": 0.3} | paper
+    model, rows = revcd(settings(objective, weighting=weighting, drop_condition=0.3, **weights)), batch()
 
     step = run_step(model, rows)
 
