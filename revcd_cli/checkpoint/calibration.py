@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+_FACTOR = 10.0  # between the numbers of unseen candidates, beyond which the penalty is not extrapolated
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
@@ -18,7 +20,9 @@ class Calibration:
     Raises `ValueError` for a value that is not finite, and for a temperature that is not above 0.
     """
 
-    gamma: float = 0.0  # the seen penalty of calibrated stacking
+    gamma: float = 0.0  # the seen penalty of calibrated stacking, for `gamma_classes` unseen candidates
+    gamma_slope: float = 0.0  # change of the penalty with the logarithm of the number of unseen candidates
+    gamma_classes: float = 0.0  # unseen candidates of the validation folds; 0 if not known
     temperature: float = 1.0  # probability = softmax((score - gamma [class is seen]) / temperature)
     threshold: float | None = None  # a photo with a lower rejection score is rejected: it shows none of the classes
     false_reject: float | None = None  # share of validation photos of candidate classes that are rejected
@@ -31,8 +35,21 @@ class Calibration:
         if self.temperature <= 0:
             raise ValueError(f"temperature of a calibration is {self.temperature}, not above 0")
 
+    def penalty(self, n_unseen: int) -> float:
+        """Return the seen penalty for a number of unseen candidates: gamma + slope ln(n_unseen / gamma_classes).
+
+        Beyond a factor of 10 from the number in validation, it changes no further.
+        """
+        if n_unseen < 1 or self.gamma_classes <= 0:
+            return self.gamma
+        factor = min(max(n_unseen / self.gamma_classes, 1 / _FACTOR), _FACTOR)
+        return self.gamma + self.gamma_slope * math.log(factor)
+
     def apply(self, scores: Tensor, seen: Tensor) -> Tensor:
-        """Return calibrated scores (N, C) from those of the model. seen: (C,) bool."""
+        """Return calibrated scores (N, C) from those of the model, by the penalty for this number of unseen candidates.
+
+        seen: (C,) bool.
+        """
         from ..scoring.calibration import calibrated
 
-        return calibrated(scores, seen, self.gamma)
+        return calibrated(scores, seen, self.penalty(int((~seen).sum())))

@@ -237,7 +237,7 @@ def _introduce(predictor: Predictor, candidates: CandidateClasses, batch_size: i
 
     checkpoint, calibration, backbone = predictor.checkpoint, predictor.calibration, predictor.backbone
     n_classes, n_seen = len(candidates.names), int(candidates.seen.sum())
-    device = backbone.device.value
+    device, penalty = backbone.device.value, calibration.penalty(n_classes - n_seen)
     console.note(f"model {checkpoint.name}, {n_classes} classes ({n_classes - n_seen} unseen), device {device}")
     if candidates.photos is not None:
         given = listed([f"{name} ({number:,})" for name, number in candidates.photos.numbers.items()], 10)
@@ -245,7 +245,7 @@ def _introduce(predictor: Predictor, candidates: CandidateClasses, batch_size: i
     console.detail(f"model sha256 {checkpoint.sha256}")
     console.detail(f"classes from {candidates.source}, sha256 {candidates.sha256}")
     console.detail(
-        f"rule {predictor.inference.rule}, seen penalty {calibration.gamma:g}, temperature {calibration.temperature:g}"
+        f"rule {predictor.inference.rule}, seen penalty {penalty:.4g}, temperature {calibration.temperature:g}"
     )
     for line in backbone_details(backbone):
         console.detail(line)
@@ -279,7 +279,7 @@ def _header(
             "rule": predictor.inference.rule,
             "top_k": top_k,
             "seed": checkpoint.seed if seed is None else seed,
-            "gamma": calibration.gamma,
+            "gamma": calibration.penalty(int((~candidates.seen).sum())),
             "temperature": calibration.temperature,
             "reject_below": calibration.threshold if reject else None,
         },

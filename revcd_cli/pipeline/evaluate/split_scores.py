@@ -96,6 +96,20 @@ class SplitScores:
         """Return the scores divided by `unit` (see `scoring.calibration.score_unit`)."""
         return replace(self, scores_seen=self.scores_seen / unit, scores_unseen=self.scores_unseen / unit)
 
+    def of_classes(self, rows: Tensor) -> SplitScores:
+        """Return the scores with some of the candidates only, and the photos of these. rows: (M,), their positions."""
+        place = torch.full((len(self.names),), -1)
+        place[rows] = torch.arange(len(rows))
+        of_seen, of_unseen = place[self.labels_seen], place[self.labels_unseen]
+        return SplitScores(
+            self.scores_seen[of_seen >= 0][:, rows],
+            self.scores_unseen[of_unseen >= 0][:, rows],
+            of_seen[of_seen >= 0],
+            of_unseen[of_unseen >= 0],
+            tuple(self.names[row] for row in rows.tolist()),
+            self.seen[rows],
+        )
+
     def curve(self) -> SeenUnseenCurve | None:
         """Return S and U as functions of the seen penalty; None without photos or candidates of both kinds."""
         return seen_unseen_curve(*self._photos(), self.seen) if self._has_both_kinds() else None

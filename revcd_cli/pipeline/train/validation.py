@@ -27,6 +27,7 @@ from ...scoring.calibration import (
     sparing_penalty,
 )
 from ..evaluate.split_scores import SplitScores
+from .candidate_numbers import fit_slope, unseen_candidates
 
 _UNIT_ROWS = 512  # training photos whose scores determine the unit of the scores
 
@@ -79,6 +80,8 @@ class ValidationResult:
         threshold = rejection_threshold(known, self.settings.false_reject)
         return Calibration(
             gamma=self.gamma,
+            gamma_slope=fit_slope(self.scores, self.gamma) if self.settings.penalty == "harmonic" else 0.0,
+            gamma_classes=unseen_candidates(self.scores),
             temperature=fit_temperature(scores, labels),
             threshold=threshold,
             false_reject=_share(known < threshold),
