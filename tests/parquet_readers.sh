@@ -22,7 +22,7 @@ from tests.makers.feature_files import BLOCKS
 folder = Path(sys.argv[1])
 write_features(folder / "features.parquet", BLOCKS)
 with open_writer(folder / "predictions.parquet", OutputFormat.parquet, {}) as writer:
-    writer.write(Prediction("a.jpg", candidates=(Candidate("zebra", 1.0, 0.9, True),)))
+    writer.write(Prediction("a.jpg", candidates=(Candidate("zebra", 1.0, 0.9, "photos"),)))
     writer.write(Prediction("b.jpg", "failed", "truncated", "the file ends before the image does"))
 PYTHON
 

@@ -35,7 +35,10 @@ DRAWN = GeneratedAttributes((10.0, 60.0, 50.0, 18.0, 3.0), (5.0, 10.0, 0.0, 1.0,
 def photo(path: str, *shares: float, names: tuple[str, ...] = ("ox", "yak", HOSTILE)) -> Prediction:
     buffer = io.BytesIO()
     Image.new("RGB", (32, 24), "olive").save(buffer, "JPEG")
-    candidates = tuple(Candidate(name, share, share, name == "ox") for name, share in zip(names, shares, strict=False))
+    candidates = tuple(
+        Candidate(name, share, share, "photos" if name == "ox" else "described")
+        for name, share in zip(names, shares, strict=False)
+    )
     return Prediction(path, candidates=candidates, thumbnail=buffer.getvalue(), drawn=DRAWN)
 
 

@@ -85,9 +85,9 @@ def read_back(path: Path) -> list[tuple]:
 def html_rows(text: str):
     for card in text.split("<article ")[1:]:
         path = html.unescape(re.search(r'data-path="([^"]*)"', card)[1])
-        for seen, title, share in re.findall(r'<li class="(\w+)" title="([^"]*)">.*?--share:([\d.e-]+)%', card):
+        for kind, title, share in re.findall(r'<li class="(\w+)" title="([^"]*)">.*?--share:([\d.e-]+)%', card):
             name, score = html.unescape(title).rsplit(": score ", 1)
-            yield path, name, float(score), float(share) / 100, seen == "seen"
+            yield path, name, float(score), float(share) / 100, kind == "photos"
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,8 @@ def test_a_csv_holds_the_predictions_of_the_python_api(written: dict[str, Path],
     found = table_of(written["csv"])
     assert tuple(found[0]) == COLUMNS
     assert [tuple(row.values()) for row in found] == [
-        (path, str(rank), name, str(score), str(share), str(seen).lower(), status, reason)
-        for path, rank, name, score, share, seen, status, reason in expected
+        (path, str(rank), name, str(score), str(share), str(seen).lower(), kind, status, reason)
+        for path, rank, name, score, share, seen, kind, status, reason in expected
     ]
     assert {row["path"] for row in found} == {path.as_posix() for path in photos.iterdir()}
     assert (found[0]["class"], found[0]["seen"]) == ("raccoon", "true")
@@ -171,7 +171,7 @@ def test_in_a_pipe_results_are_lines_of_three_cells_and_messages_go_to_stderr(
     assert predict(photos) == 0
     printed = capsys.readouterr()
     assert printed.out == written["tsv"].read_text(**TEXT)
-    assert re.fullmatch(r"model animals, 50 classes \(25 unseen\), device \w+\n", printed.err)
+    assert re.fullmatch(r"model animals, 50 classes \(25 with photos, 25 described\), device \w+\n", printed.err)
 
 
 def test_quiet_leaves_results_and_errors(
@@ -330,8 +330,7 @@ def test_a_table_of_one_photo_shows_its_candidates(
     assert header.split("\t") == ["", "class", "probability", "", "score"]
     cells = [line.split("\t") for line in lines]
     assert [(row[0], row[1], row[3], row[4]) for row in cells] == [
-        (str(rank), name, "seen" if seen else "unseen", f"{score:.3f}")
-        for _, rank, name, score, _, seen, _, _ in expected[:5]
+        (str(rank), name, kind, f"{score:.3f}") for _, rank, name, score, _, _, kind, _, _ in expected[:5]
     ]
     assert [row[2].split()[-1] for row in cells] == [f"{row[4]:.0%}" for row in expected[:5]]
 

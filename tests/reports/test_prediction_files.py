@@ -45,7 +45,10 @@ WRITTEN = (OutputFormat.csv, OutputFormat.json, OutputFormat.jsonl, OutputFormat
 def classified(path: str, *names: str, score: float = 0.5) -> Prediction:
     share = 1 / max(1, len(names))
     return Prediction(
-        path, candidates=tuple(Candidate(name, score, share, index > 0) for index, name in enumerate(names))
+        path,
+        candidates=tuple(
+            Candidate(name, score, share, "photos" if index else "known") for index, name in enumerate(names)
+        ),
     )
 
 
@@ -81,8 +84,8 @@ def read_rows(path: Path) -> list[tuple]:
     if path.suffix == ".csv":
         number, truth = lambda cell: float(cell) if cell else None, {"true": True, "false": False, "": None}
         return [
-            (p, int(rank) if rank else None, name, number(score), number(share), truth[seen], status, reason)
-            for p, rank, name, score, share, seen, status, reason in read_csv(path)[1:]
+            (p, int(rank) if rank else None, name, number(score), number(share), truth[seen], kind, status, reason)
+            for p, rank, name, score, share, seen, kind, status, reason in read_csv(path)[1:]
         ]
     if path.suffix == ".parquet":
         return [tuple(row.values()) for row in pq.read_table(path).to_pylist()]
@@ -94,9 +97,9 @@ def read_rows(path: Path) -> list[tuple]:
     rows = []
     for photo in photos:
         if not photo.get("candidates"):
-            rows.append((photo["path"], None, "", None, None, None, photo["status"], photo["reason"]))
+            rows.append((photo["path"], None, "", None, None, None, "", photo["status"], photo["reason"]))
         for one in photo.get("candidates", ()):
-            values = (one["rank"], one["class"], one["score"], one["probability"], one["seen"])
+            values = (one["rank"], one["class"], one["score"], one["probability"], one["seen"], one["kind"])
             rows.append((photo["path"], *values, photo["status"], photo.get("reason", "")))
     return rows
 
@@ -106,10 +109,10 @@ def test_every_format_holds_the_same_rows(form: OutputFormat, tmp_path: Path):
     photos = [classified("a.jpg", "zebra", "ox", score=-0.25), failed("b.jpg"), rejected("c.jpg")]
     path = write(tmp_path / f"out.{form.value}", *photos)
     assert read_rows(path) == [
-        ("a.jpg", 1, "zebra", -0.25, 0.5, False, "ok", ""),
-        ("a.jpg", 2, "ox", -0.25, 0.5, True, "ok", ""),
-        ("b.jpg", None, "", None, None, None, "failed", "truncated"),
-        ("c.jpg", None, "", None, None, None, "rejected", "no_class_fits"),
+        ("a.jpg", 1, "zebra", -0.25, 0.5, False, "known", "ok", ""),
+        ("a.jpg", 2, "ox", -0.25, 0.5, True, "photos", "ok", ""),
+        ("b.jpg", None, "", None, None, None, "", "failed", "truncated"),
+        ("c.jpg", None, "", None, None, None, "", "rejected", "no_class_fits"),
     ]
 
 
@@ -133,7 +136,7 @@ def test_any_text_is_read_back_from_csv(name: str):
 
 def test_csv_has_the_documented_columns_and_unix_lines(tmp_path: Path):
     data = write(tmp_path / "out.csv", classified("a.jpg", "zebra")).read_bytes()
-    assert data == f"{','.join(COLUMNS)}\na.jpg,1,zebra,0.5,1.0,false,ok,\n".encode()
+    assert data == f"{','.join(COLUMNS)}\na.jpg,1,zebra,0.5,1.0,false,known,ok,\n".encode()
 
 
 def test_numbers_have_six_significant_digits(tmp_path: Path):
@@ -297,7 +300,7 @@ def test_the_contact_sheet_shows_a_hostile_name_as_text_only(name: str, tmp_path
 
 def test_the_contact_sheet_loads_no_other_file(tmp_path: Path):
     picture = b"\xff\xd8\xff\xe0 a thumbnail"
-    photo = Prediction("a.jpg", candidates=(Candidate("ox", 0.5, 1.0, True),), thumbnail=picture)
+    photo = Prediction("a.jpg", candidates=(Candidate("ox", 0.5, 1.0, "photos"),), thumbnail=picture)
     page = Page(write(tmp_path / "out.html", photo).read_text("utf-8"))
     sources = [attributes["src"] for _, attributes in page.tags if "src" in attributes]
     assert [base64.b64decode(source.removeprefix("data:image/jpeg;base64,")) for source in sources] == [picture]
@@ -309,7 +312,7 @@ def test_the_contact_sheet_marks_unseen_classes_and_gives_reasons_of_failures(tm
     photos = [classified("a.jpg", "zebra"), failed("b.jpg"), rejected("c.jpg"), rejected("d.jpg")]
     page = Page(write(tmp_path / "out.html", *photos).read_text("utf-8"))
     kinds = [attributes["data-kind"] for tag, attributes in page.tags if tag == "article"]
-    assert kinds == ["unseen", "failed", "rejected", "rejected"]
+    assert kinds == ["known", "failed", "rejected", "rejected"]
     assert "rejected" in [attributes.get("value") for tag, attributes in page.tags if tag == "option"]
     assert "truncated" in page.text
     assert "The file ends before the picture does." in page.text

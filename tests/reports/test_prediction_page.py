@@ -44,7 +44,11 @@ def data_of(text: str) -> dict:
 
 
 def answer(path: str, *names: str, drawn: GeneratedAttributes | None = None) -> Prediction:
-    return Prediction(path, candidates=tuple(Candidate(name, 1.0, 0.5, name == "ox") for name in names), drawn=drawn)
+    return Prediction(
+        path,
+        candidates=tuple(Candidate(name, 1.0, 0.5, "photos" if name == "ox" else "described") for name in names),
+        drawn=drawn,
+    )
 
 
 def drawn_in(text: str, data: dict) -> list[dict[str, np.ndarray]]:
@@ -71,7 +75,10 @@ def test_generated_attributes_are_encoded_within_half_a_level_of_their_range():
 def test_each_candidate_class_is_described_once_and_other_classes_are_not():
     text = page(*(answer(f"{n}.jpg", "yak", "ox") for n in range(5)), of=descriptions())
     classes = data_of(text)["classes"]
-    assert [(each["name"], each["seen"], each["photos"]) for each in classes] == [("yak", False, 5), ("ox", True, 0)]
+    assert [(each["name"], each["kind"], each["photos"]) for each in classes] == [
+        ("yak", "described", 5),
+        ("ox", "photos", 0),
+    ]
     np.testing.assert_allclose([each["values"] for each in classes], TABLE.values[[1, 0]], rtol=1e-5)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ...data.classes.kinds import DESCRIBED, KNOWN, PHOTOS
 from ...errors import UsageError, did_you_mean, listed
 from ..options import (
     BatchSizeOption,
@@ -49,8 +50,9 @@ def list_models(as_json: JsonOption = False) -> None:
     if as_json:
         console.result_json(cards)
         return
-    columns = ("name", "classes", "seen", "attributes", "backbone", "trained on", "size")
-    console.result_table(columns, (_row(card) for card in cards), right=("classes", "seen", "attributes", "size"))
+    columns = ("name", "classes", "photos", "known", "attributes", "backbone", "trained on", "size")
+    right = ("classes", "photos", "known", "attributes", "size")
+    console.result_table(columns, (_row(card) for card in cards), right=right)
     if not cards:
         console.note("This installation includes no model. Train one with: revcd train")
 
@@ -170,7 +172,7 @@ def _identity(path: Path, *, hashed: bool = False) -> dict[str, Any]:
 
 def _row(card: dict[str, Any]) -> list[str]:
     classes = card.get("classes", {})
-    counts = [str(len(classes.get(part, ()))) for part in ("names", "seen", "attributes")]
+    counts = [str(len(classes.get(part, ()))) for part in ("names", "seen", "known", "attributes")]
     tag, dataset = card.get("backbone", {}).get("tag", "?"), card.get("dataset", {}).get("name", "?")
     return [card["name"], *counts, str(tag), str(dataset), f"{card['bytes'] / 1e6:.1f} MB"]
 
@@ -178,10 +180,12 @@ def _row(card: dict[str, Any]) -> list[str]:
 def _card(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the sections of the metadata as text: names as lists, settings as `name = value` lines."""
     classes = card.get("classes", {})
-    seen = set(classes.get("seen", ()))
-    unseen = [name for name in classes.get("names", ()) if name not in seen]
-    for label, names in (("seen", sorted(seen)), ("unseen", unseen), ("attributes", classes.get("attributes", ()))):
-        yield label, f"{len(names)}: {', '.join(map(console.safe, names))}"
+    seen, known = set(classes.get("seen", ())), classes.get("known", {})
+    described = [name for name in classes.get("names", ()) if name not in seen and name not in known]
+    parts = ((PHOTOS, sorted(seen)), (KNOWN, sorted(known)), (DESCRIBED, described))
+    for label, names in (*parts, ("attributes", classes.get("attributes", ()))):
+        if names or label != KNOWN:
+            yield label, f"{len(names)}: {', '.join(map(console.safe, names))}"
     if card.get("photos"):
         numbers = (f"{console.safe(name)} ({number:,})" for name, number in card["photos"].items())
         yield "photos given", ", ".join(numbers)

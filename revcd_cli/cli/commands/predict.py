@@ -232,13 +232,18 @@ def _open(
 
 
 def _introduce(predictor: Predictor, candidates: CandidateClasses, batch_size: int | None) -> None:
+    from ...data.classes.kinds import DESCRIBED, KNOWN, PHOTOS
     from ...pipeline.extract.details import backbone_details
     from ...pipeline.extract.stream import default_batch_size
 
     checkpoint, calibration, backbone = predictor.checkpoint, predictor.calibration, predictor.backbone
-    n_classes, n_seen = len(candidates.names), int(candidates.seen.sum())
-    device, penalty = backbone.device.value, calibration.penalty(n_classes - n_seen)
-    console.note(f"model {checkpoint.name}, {n_classes} classes ({n_classes - n_seen} unseen), device {device}")
+    n_of, n_seen = Counter(candidates.kinds), int(candidates.seen.sum())
+    counts = f"{n_of[PHOTOS]} with photos" + (f", {n_of[KNOWN]} known" if n_of[KNOWN] else "")
+    device, penalty = backbone.device.value, calibration.penalty(len(candidates.names) - n_seen)
+    console.note(
+        f"model {checkpoint.name}, {len(candidates.names)} classes ({counts}, {n_of[DESCRIBED]} described), "
+        f"device {device}"
+    )
     if candidates.photos is not None:
         given = listed([f"{name} ({number:,})" for name, number in candidates.photos.numbers.items()], 10)
         console.note(f"photos given for {given}; scored by the rule {predictor.inference.rule}")

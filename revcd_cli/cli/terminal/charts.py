@@ -1,6 +1,7 @@
 """Bars and sparklines made of characters, and the colours of seen and unseen classes.
 
-Green is a class that was seen in training, magenta an unseen class, red a failure, yellow a warning or a rejection.
+Green is a class with photos in training, cyan a known class, magenta one that is only described, red a failure, yellow
+a warning or a rejection.
 Charts can be read without colours, and are ASCII where the stream has no Unicode. A pipe gets the figures alone. Rich
 is imported when something is drawn.
 """
@@ -16,7 +17,7 @@ from . import streams
 if TYPE_CHECKING:
     from rich.text import Text
 
-SEEN, UNSEEN, FAILED, WARNING, TRACK = "green", "magenta", "red", "yellow", "bright_black"
+SEEN, KNOWN, UNSEEN, FAILED, WARNING, TRACK = "green", "cyan", "magenta", "red", "yellow", "bright_black"
 
 _BAR, _ASCII_BAR = ("━", "─"), ("#", ".")  # the filled part and the rest, distinct without colours too
 _BAR_WIDTHS = ((80, 12), (60, 8), (0, 0))  # (least width of the terminal, length of a bar)
@@ -45,6 +46,18 @@ def bar_cell(share: float | None, figure: str, style: str = "") -> str | Text:
     if share is None or not width:
         return figure
     return Text.assemble(bar(share, width, style), f" {figure}", no_wrap=True)
+
+
+def kind_label(kind: str) -> Text:
+    """Return "photos", "known" or "described" in its colour."""
+    from rich.text import Text
+
+    return Text(kind, kind_colour(kind))
+
+
+def kind_colour(kind: str) -> str:
+    """Return the colour of a class by how the model knows it, see `data.classes.kinds`."""
+    return {"photos": SEEN, "known": KNOWN}.get(kind, UNSEEN)
 
 
 def seen_label(seen: bool) -> Text:

@@ -48,7 +48,7 @@ def _print_candidates(prediction: Prediction) -> None:
             str(rank),
             candidate.name,
             _probability(candidate),
-            charts.seen_label(candidate.seen),
+            charts.kind_label(candidate.kind),
             f"{candidate.score:.3f}",
         ]
         for rank, candidate in enumerate(prediction.candidates, 1)
@@ -72,11 +72,11 @@ def _print_photos(predictions: list[Prediction]) -> None:
             continue
         best, *others = prediction.candidates
         second = f"{others[0].name} {others[0].probability:.0%}" if others else ""
-        rows.append([prediction.path, best.name, _probability(best), charts.seen_label(best.seen), second])
+        rows.append([prediction.path, best.name, _probability(best), charts.kind_label(best.kind), second])
     columns = ("photo", "class", "probability", "", "next")
     console.result_table(columns, rows, optional=("next", ""), elided=("photo",))
 
 
 def _probability(candidate: Candidate) -> str | Text:
     figure = f"{candidate.probability:4.0%}"
-    return charts.bar_cell(candidate.probability, figure, charts.seen_colour(candidate.seen))
+    return charts.bar_cell(candidate.probability, figure, charts.kind_colour(candidate.kind))

@@ -1,8 +1,8 @@
 """Predictions and their rows in output files: one row for each photo and rank, in order.
 
 Rules of all formats:
-- Columns: path, rank, class, score, probability, seen, status, reason. A photo that could not be read or was rejected
-  has one row, with its reason and no class.
+- Columns: path, rank, class, score, probability, seen, kind, status, reason. A photo that could not be read or was
+  rejected has one row, with its reason and no class.
 - Numbers have 6 significant digits, the precision of float32, in Python's shortest notation. A value that is not finite
   is an empty cell, or null.
 - Text is UTF-8. A file name that is not valid UTF-8 is encoded by `data.formats.path_encoding`, which can decode it.
@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ...data.classes.kinds import PHOTOS
 from ...data.formats.path_encoding import encode_path
 from ...errors import UsageError, did_you_mean
 from .explanations import GeneratedAttributes
 
-COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "status", "reason")
+COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "kind", "status", "reason")
 
-Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str]
+Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str, str]
 # Status, reason and displayed name of a photo that is rejected because no class fits.
 REJECTED, NO_CLASS_FITS, NONE_OF_THESE = "rejected", "no_class_fits", "none of these"
 Write = Callable[["Prediction"], None]
@@ -37,7 +38,12 @@ class Candidate:
     name: str
     score: float  # comparable between the classes of one photo
     probability: float  # relative to the given classes
-    seen: bool  # whether the model was trained on photos of it
+    kind: str  # how the model knows it: "photos", "known" or "described", see `data.classes.kinds`
+
+    @property
+    def seen(self) -> bool:
+        """Whether the model was trained on photos of it."""
+        return self.kind == PHOTOS
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,11 @@ def rows(prediction: Prediction) -> Iterator[Row]:
     """Yield the rows of one photo; the values are in the order of `COLUMNS`."""
     path, status, reason = encode_path(prediction.path), prediction.status, prediction.reason
     if not prediction.candidates:
-        yield path, None, "", None, None, None, status, reason
+        yield path, None, "", None, None, None, "", status, reason
     for rank, candidate in enumerate(prediction.candidates, 1):
         score, probability = rounded(candidate.score), rounded(candidate.probability)
-        yield path, rank, encode_path(candidate.name), score, probability, candidate.seen, status, reason
+        name, seen, kind = encode_path(candidate.name), candidate.seen, candidate.kind
+        yield path, rank, name, score, probability, seen, kind, status, reason
 
 
 def rounded(value: float) -> float | None:

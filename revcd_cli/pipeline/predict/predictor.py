@@ -268,7 +268,7 @@ class Predictor:
         rows = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
         for best_scores, best_shares, classes, fit, attributes in rows:
             ranked = tuple(
-                Candidate(candidates.names[c], score, probability, bool(candidates.seen[c]))
+                Candidate(candidates.names[c], score, probability, candidates.kinds[c])
                 for score, probability, c in zip(best_scores, best_shares, classes, strict=True)
             )
             yield _Scored(ranked, fit, attributes)

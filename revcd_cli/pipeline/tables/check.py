@@ -146,6 +146,15 @@ def _ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: RANKS.index(finding.rank)))
 
 
+def _known_facts(dataset: Dataset) -> dict[str, Any]:
+    """Return how many classes are known, without photos and with photos, if there is a `known.csv`."""
+    if dataset.known_table is None:
+        return {}
+    rows = set(dataset.known_table.rows.tolist())
+    with_photos = len(rows & set(dataset.seen))
+    return {"known_classes": len(rows) - with_photos, "known_classes_with_photos": with_photos}
+
+
 def _check_dataset(
     source: str, data_root: Path | None, features: str | None, missing: str, rescale: bool, seed: int
 ) -> CheckReport:
@@ -163,6 +172,7 @@ def _check_dataset(
     facts |= {
         "seen_classes": len(dataset.seen),
         "unseen_classes": len(dataset.unseen),
+        **_known_facts(dataset),
         "photos": {part: len(rows) for part, rows in split.parts()},
         "photos_per_class": span(per_class[per_class > 0]),
         "split_sha256": dataset.split_sha256,

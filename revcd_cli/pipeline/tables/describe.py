@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ...checkpoint.model_file import Checkpoint
-from ...data.classes.attributes import ClassAttributes, align, class_key
+from ...data.classes.attributes import ClassAttributes, align
+from ...data.classes.kinds import DESCRIBED, KNOWN, PHOTOS
 from ...errors import listed
 
 _NAMED = 5  # names that a warning lists
@@ -30,13 +32,13 @@ def compare_with_model(table: ClassAttributes, checkpoint: Checkpoint) -> tuple[
     Raises `InputFileError` if the attributes differ.
     """
     aligned = align(table, checkpoint.classes.attributes)
-    seen = {class_key(name) for name in checkpoint.seen}
-    n_seen = sum(class_key(name) in seen for name in table.names)
+    kinds = Counter(checkpoint.kind(name) for name in table.names)
     facts = {
         "model": checkpoint.name,
         "model_range": span(checkpoint.classes.values),
-        "seen_classes": n_seen,
-        "unseen_classes": len(table.names) - n_seen,
+        "seen_classes": kinds[PHOTOS],
+        "known_classes": kinds[KNOWN],
+        "unseen_classes": kinds[DESCRIBED],
     }
     return facts, aligned
 

@@ -99,6 +99,7 @@ def _candidates(prediction: Prediction) -> list[dict[str, Any]]:
             "score": rounded(candidate.score),
             "probability": rounded(candidate.probability),
             "seen": candidate.seen,
+            "kind": candidate.kind,
         }
         for rank, candidate in enumerate(prediction.candidates, 1)
     ]
@@ -158,7 +159,7 @@ def parquet_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
     import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.float64()
-    types = (text, pa.int32(), text, number, number, pa.bool_(), text, text)
+    types = (text, pa.int32(), text, number, number, pa.bool_(), text, text, text)
     about = _dump({"schema": SCHEMA, "revcd": __version__, **header})
     schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata={"revcd": about})
     waiting: list[Row] = []

@@ -27,7 +27,7 @@ def html_writer(
     written at the end. Without them the page has no comparison of attributes.
     """
     parts: Any = page_environment().get_template("predictions/page.html.jinja").module
-    numbers: dict[tuple[str, bool], int] = {}  # of the candidate classes (name, seen), in order of appearance
+    numbers: dict[tuple[str, str], int] = {}  # of the candidate classes (name, kind), in order of appearance
     photos: Counter[str] = Counter()  # by status
     answers: Counter[int] = Counter()  # by number of the first class
     size = 0
@@ -40,7 +40,7 @@ def html_writer(
     def write(prediction: Prediction) -> None:
         nonlocal size
         photos[prediction.status] += 1
-        classes = [numbers.setdefault((each.name, each.seen), len(numbers)) for each in prediction.candidates]
+        classes = [numbers.setdefault((each.name, each.kind), len(numbers)) for each in prediction.candidates]
         if classes:
             answers[classes[0]] += 1
         size += add(parts.card(prediction, photos.total(), classes, _levels(prediction, descriptions)))
@@ -68,9 +68,9 @@ def _levels(prediction: Prediction, descriptions: CandidateDescriptions | None) 
     }
 
 
-def _class(name: str, seen: bool, n_photos: int, descriptions: CandidateDescriptions | None) -> dict[str, Any]:
+def _class(name: str, kind: str, n_photos: int, descriptions: CandidateDescriptions | None) -> dict[str, Any]:
     row = descriptions.rows.get(name) if descriptions else None
-    return {"name": name, "seen": seen, "photos": n_photos, "values": None if row is None else _numbers(row)}
+    return {"name": name, "kind": kind, "photos": n_photos, "values": None if row is None else _numbers(row)}
 
 
 def _scale(descriptions: CandidateDescriptions) -> dict[str, Any]:

@@ -31,7 +31,7 @@ function groupOf(item) {
     const title = item.best || (item.kind === "rejected" ? "None of these" : "Failed");
     const count = make("span", {className: "count"}), grid = make("div", {className: "cards"});
     const head = make("summary", {className: item.kind}, make("h2", {}, make("bdi", {textContent: title})), count);
-    if (item.kind === "unseen") count.before(make("span", {className: "badge", textContent: "unseen"}));
+    if (["known", "described"].includes(item.kind)) count.before(make("span", {className: "badge", textContent: item.kind}));
     const box = make("details", {className: "group", open: true}, head, grid);
     groups.set(key, {box, count, grid, title, last: item.numbers.length ? 0 : 1, all: 0});
   }
