@@ -81,7 +81,7 @@ class Predictor:
         of the model. Raises `CheckpointError`, `ConfigError` and `WeightsError`.
         """
         checkpoint = load_checkpoint(model)
-        chosen = checkpoint.model.config.inference_by(rule)
+        chosen = None if rule in (None, "auto") else checkpoint.model.config.inference_by(rule)
         return cls.of_checkpoint(checkpoint, weights=weights, device=device, precision=precision, inference=chosen)
 
     @classmethod
