@@ -60,7 +60,7 @@ def test_without_an_output_the_draft_is_printed(monkeypatch: pytest.MonkeyPatch,
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "attribute\tvalue\tspread\torigin" and len(lines) == 86
     assert {line.split("\t")[3] for line in lines[1:]} == {"like"}
-    assert main(["classes", "new", "okapi", "--questions", "0", "--json", "-q"]) == 0
+    assert main(["classes", "new", "okapi", "--set", "big=much", "--questions", "0", "--json", "-q"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["class"] == "okapi" and len(document["values"]) == 85 and len(document["nearest"]) == 5
 
@@ -97,6 +97,46 @@ def test_an_existing_table_gets_one_more_line_and_keeps_the_others_as_they_are(t
     read = read_attribute_csv(table)
     assert read.values[-2, read.attributes.index("stripes")] == 60
     assert len(draft(tmp_path / "mine.draft.csv", "tapir")) == len(draft(tmp_path / "mine.draft.csv")) == 85
+
+
+@pytest.mark.parametrize("name", ["#1 okapi", 'a "b", c', "x;y", "Ökapi"])
+def test_any_name_can_be_added_twice_and_read_again(name: str, tmp_path: Path):
+    table = tmp_path / "mine.csv"
+    for each in (name, f"{name} too"):
+        assert main(["classes", "new", each, "--set", "big=much", "--questions", "0", "-o", str(table), "-q"]) == 0
+    assert read_attribute_csv(table).names[-2:] == (name, f"{name} too")
+    command = ["classes", "new", name, "--answers", str(tmp_path / "mine.draft.csv"), "-o", str(table), "-q"]
+    assert main([*command, "--overwrite"]) == 0
+    assert read_attribute_csv(table).names[-2:] == (f"{name} too", name)
+
+
+def test_a_file_that_is_no_draft_is_not_touched(tmp_path: Path):
+    (tmp_path / "mine.draft.csv").write_text("a,b\n1,2\n")
+    command = [
+        "classes",
+        "new",
+        "okapi",
+        "--set",
+        "big=much",
+        "--questions",
+        "0",
+        "-o",
+        str(tmp_path / "mine.csv"),
+        "-q",
+    ]
+    assert main(command) == 2
+    assert (tmp_path / "mine.draft.csv").read_text() == "a,b\n1,2\n" and not (tmp_path / "mine.csv").exists()
+    assert main([*command, "--overwrite"]) == 0
+    assert len(draft(tmp_path / "mine.draft.csv")) == 85
+
+
+def test_a_class_of_which_nothing_is_said_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    answering("?", "?", monkeypatch=monkeypatch)
+    assert main(["classes", "new", "okapi", "-o", str(tmp_path / "mine.csv")]) == 2
+    assert "Nothing was said about okapi" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_class_of_the_table_is_replaced_only_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

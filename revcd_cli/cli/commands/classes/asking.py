@@ -22,7 +22,7 @@ def ask_questions(described: NewClass, count: int) -> None:
     while len(asked) < count:
         question = described.question()
         if question is None:
-            console.note("All attributes are known.")
+            console.note("There is nothing left to ask.")
             return
         if not described.could_move():
             console.note("Enough: the next questions would not change the nearest classes.")

@@ -128,6 +128,11 @@ def new(
     interrupted = _ask(described, 0 if str(answers) == "-" else count)
     if interrupted and not described.draft.answers:
         raise typer.Exit(INTERRUPTED)
+    if not described.is_described():
+        raise UsageError(
+            f"Nothing was said about {name}.",
+            hint="Answer a question, or add --set ATTRIBUTE=VALUE, --like CLASS, --photos DIR or --answers FILE.",
+        )
     for finding in described.scale_findings():
         console.warn(finding.text)
     for text in (summary(described), nearest_text(described)):

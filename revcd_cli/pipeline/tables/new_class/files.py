@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ....system.files import check_output, write_bytes
 from .session import NewClass
 
 DRAFT_COLUMNS = ("class", "attribute", "value", "spread", "origin")
+_EXAMPLE = f"{','.join(DRAFT_COLUMNS)}\nokapi,stripes,60,0,set"
 _PHOTO = "# photo of "
 
 
@@ -39,7 +41,7 @@ def check_table_output(output: Path, name: str, *, overwrite: bool) -> ClassAttr
     if output.suffix.casefold() != ".csv":
         raise UsageError(f"{output}: is not the name of a class table.", hint="End the name in .csv.")
     check_output(output, overwrite=True)
-    check_output(draft_path(output), overwrite=overwrite or output.exists())
+    check_output(draft_path(output), overwrite=overwrite or (output.exists() and _is_draft(draft_path(output))))
     if not output.exists():
         return None
     table = read_attribute_csv(output)
@@ -76,9 +78,7 @@ def _matched(table: ClassAttributes, new: NewClass) -> list[str]:
 def _append(output: Path, name: str, row: np.ndarray) -> None:
     opened = open_csv(output, example=EXAMPLE)
     line = io.StringIO()
-    csv.writer(line, delimiter=opened.delimiter, lineterminator="\n").writerow(
-        [f"{name}", *(float(str(value)) for value in row)]
-    )
+    _write_row(line, [name, *(float(str(value)) for value in row)], opened.delimiter)
     end = "" if opened.text.endswith(("\n", "\r")) else "\n"
     write_bytes(output, f"{opened.text}{end}{line.getvalue()}".encode())
 
@@ -97,20 +97,29 @@ def write_draft(path: Path, new: NewClass) -> None:
 
     The paths of its photos follow as comment lines.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(DRAFT_COLUMNS)
-    photos: dict[str, list[str]] = read_photos(path) if path.exists() else {}
-    if path.exists():
-        for _, cells in open_csv(path, example=",".join(DRAFT_COLUMNS)).rows():
+    text, photos = io.StringIO(), {new.name: list(new.photos)}
+    _write_row(text, DRAFT_COLUMNS)
+    if _is_draft(path):
+        for _, cells in open_csv(path, example=_EXAMPLE).rows():
             if class_key(cells[0]) != class_key(new.name):
-                writer.writerow(cells)
+                _write_row(text, cells)
+        others = read_photos(path)
+        photos = {name: others[name] for name in others if class_key(name) != class_key(new.name)} | photos
     for row in draft_rows(new):
-        writer.writerow((new.name, *row))
-    photos = {name: paths for name, paths in photos.items() if class_key(name) != class_key(new.name)}
-    for name, paths in (photos | {new.name: list(new.photos)}).items():
+        _write_row(text, (new.name, *row))
+    for name, paths in photos.items():
         text.writelines(f"{_PHOTO}{name}: {each}\n" for each in paths)
     write_bytes(path, text.getvalue().encode())
+
+
+def _is_draft(path: Path) -> bool:
+    return path.is_file() and open_csv(path, example=_EXAMPLE).header == DRAFT_COLUMNS
+
+
+def _write_row(text: io.StringIO, cells: Sequence[object], delimiter: str = ",") -> None:
+    """Write a row. A name that begins with # is quoted, as the line would be a comment otherwise."""
+    quoting = csv.QUOTE_NONNUMERIC if str(cells[0]).startswith("#") else csv.QUOTE_MINIMAL
+    csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=quoting).writerow(cells)
 
 
 def read_photos(path: Path) -> dict[str, list[str]]:

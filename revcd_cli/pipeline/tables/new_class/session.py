@@ -96,6 +96,10 @@ class NewClass:
         self.draft.answers.pop(column, None)
         self.draft.answers[column] = Answer(value, origin, spread)
 
+    def is_described(self) -> bool:
+        """Return whether anything is known of the class, so that its row is not just the mean of the others."""
+        return bool(self.draft.answers) or any(origin != IMPUTED for origin in self.draft.origins)
+
     def row(self) -> np.ndarray:
         """Return the row of the draft, rounded to four digits of the range of each attribute: (A,) float32."""
         return _rounded(self.draft.estimate().values, self.draft.high - self.draft.low).astype(np.float32)
