@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from .terminal import console
 from .terminal.findings import print_findings
 
@@ -81,8 +83,18 @@ def extract_features(
             "on_detail": console.detail,
         }
         if checkpoint is not None:
-            return with_recorded_features(dataset, checkpoint, **computing)
-        return with_features(dataset, backbone=backbone, tokens=tokens, **computing)
+            featured = with_recorded_features(dataset, checkpoint, **computing)
+        else:
+            featured = with_features(dataset, backbone=backbone, tokens=tokens, **computing)
+    if featured is not dataset:
+        print_findings(featured.findings[len(dataset.findings) :])
+    return featured
+
+
+def exit_if_photos_lack(dataset: Dataset) -> None:
+    """Exit with 3 if photos of the dataset were missing or unreadable, as for other inputs that failed."""
+    if dataset.lacks_photos:
+        raise typer.Exit(3)
 
 
 def open_with_features(

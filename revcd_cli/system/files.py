@@ -16,6 +16,17 @@ _CHUNK = 1 << 20
 _LOCK_PATIENCE = 0.1  # seconds in which a run that is about to end may release its lock
 
 
+class OutputInUse(UsageError):
+    """Another run is writing the output. process: its id, or "unknown"."""
+
+    def __init__(self, output: Path, process: str) -> None:
+        super().__init__(
+            f"{output}: another run (process {process}) is writing this output.",
+            hint="Wait for it, stop it, or choose another output.",
+        )
+        self.process = process
+
+
 def file_sha256(path: Path) -> str:
     """Return the hexadecimal sha256 of a file, read in chunks."""
     digest = hashlib.sha256()
@@ -115,7 +126,7 @@ def _temporary_prefix(target: Path) -> str:
 
 @contextlib.contextmanager
 def exclusive(output: Path, *related: Path) -> Iterator[None]:
-    """Hold a lock on `output`. Raises `UsageError`, naming the other process, if another run holds it.
+    """Hold a lock on `output`. Raises `OutputInUse`, naming the other process, if another run holds it.
 
     It is a lock of the operating system on the file `.NAME.lock` next to the output, so it ends with the process, also
     after SIGKILL. Temporary files that a killed run left for this output, or for the `related` outputs that it writes,
@@ -123,16 +134,13 @@ def exclusive(output: Path, *related: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    path = output.with_name(f".{output.name}.lock")
+    path = _lock_path(output)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, timeout=_LOCK_PATIENCE, on_acquired=_write_process_id)
         lock.acquire()
     except Timeout:
-        raise UsageError(
-            f"{output}: another run (process {_read_process_id(path)}) is writing this output.",
-            hint="Wait for it, stop it, or choose another output.",
-        ) from None
+        raise OutputInUse(output, _read_process_id(path)) from None
     except OSError as error:
         raise RevcdError(f"{output}: cannot be written ({error.strerror or error}).") from error
     try:
@@ -146,6 +154,19 @@ def exclusive(output: Path, *related: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()
+
+
+def wait_until_free(output: Path) -> None:
+    """Return when no run holds the lock on `output`."""
+    from filelock import FileLock
+
+    path = _lock_path(output)
+    with FileLock(path, poll_interval=0.2), contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _lock_path(output: Path) -> Path:
+    return output.with_name(f".{output.name}.lock")
 
 
 def _write_process_id(descriptor: int) -> None:

@@ -21,7 +21,7 @@ from revcd_cli.data.classes.attributes import align, read_attribute_csv
 from revcd_cli.data.classes.scale import column_findings, rescale_rows
 from revcd_cli.data.classes.table_findings import table_findings
 from revcd_cli.data.datasets.benchmarks import read_benchmark
-from revcd_cli.data.datasets.folder import read_images_csv
+from revcd_cli.data.datasets.images_csv import read_images_csv
 from revcd_cli.data.features.files import read_features
 from revcd_cli.data.photos.archives import archive_sources
 from revcd_cli.data.photos.image_source import failed_source

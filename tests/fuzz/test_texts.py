@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from revcd_cli.config import Config
 from revcd_cli.data.classes.attributes import read_attribute_csv, write_attribute_csv
-from revcd_cli.data.datasets.folder import read_images_csv
+from revcd_cli.data.datasets.images_csv import read_images_csv
 from revcd_cli.errors import ConfigError, InputFileError, RevcdError
 from revcd_cli.pipeline.settings import flat, resolve_settings, to_toml
 

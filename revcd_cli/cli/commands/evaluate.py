@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..opening import open_with_features, open_with_model
+from ..opening import exit_if_photos_lack, open_with_features, open_with_model
 from ..options import (
     BackboneOption,
     DataRootOption,
@@ -169,6 +169,7 @@ def evaluate(
         console.result_json(document)
     else:
         _print(report, document, per_class)
+    exit_if_photos_lack(opened)
 
 
 def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> None:

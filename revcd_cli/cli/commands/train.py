@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..opening import extract_features, open_dataset
+from ..opening import exit_if_photos_lack, extract_features, open_dataset
 from ..options import (
     BackboneOption,
     DataRootOption,
@@ -162,6 +162,7 @@ def train(
         raise
     write_learning_curves(summary, opened.name)
     _report(summary, dataset)
+    exit_if_photos_lack(opened)
 
 
 def _scalars(folder: Path | None) -> AbstractContextManager[OnEpoch]:

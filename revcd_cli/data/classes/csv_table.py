@@ -32,6 +32,7 @@ class CsvTable:
     header_line: int
     delimiter: str
     text: str
+    notes: tuple[str, ...] = ()  # what was understood of an unusual file
 
     def rows(self, exact: int | None = None) -> Iterator[tuple[int, list[str]]]:
         """Yield (first line, stripped cells) of each row below the header.

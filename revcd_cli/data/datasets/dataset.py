@@ -15,12 +15,18 @@ from ...config import BackboneRecord
 from ...errors import InputFileError, LeakError, UsageError, listed
 from ..classes.attributes import ClassAttributes
 from ..features.feature_set import FeatureSet
+from ..findings import WARNING, Finding, raise_first_error
+from ..photos.copies import equal_groups
 from .known import KnownClasses, KnownTable
 from .path_matching import match_paths
-from .splits import Split, check_split, split_sha256
+from .splits import Split, check_split, copy_findings, photos_lost, split_sha256
 
 TABLE_FILE = "attributes.csv"
 _NAMED = 3  # photos that a message lists
+REPAIR = (
+    "Repair or replace these photos, or remove their lines from images.csv: without a photo, a seen class would become "
+    "an unseen one."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +43,7 @@ class Dataset:
     notes: tuple[str, ...] = ()  # for the user
     keys: tuple[str, ...] = ()  # (N,) identify rows on every machine; random splits and hashes use them
     source: str = ""  # the file with the split
+    findings: tuple[Finding, ...] = ()  # about its photos, see `inspect`
     known_table: KnownTable | None = None  # classes that are labels of the backbone's classifier, from known.csv
 
     @functools.cached_property
@@ -48,6 +55,11 @@ class Dataset:
     def unseen(self) -> tuple[int, ...]:
         """All other classes of the table, with or without test photos."""
         return tuple(sorted(set(range(len(self.classes.names))) - set(self.seen)))
+
+    @property
+    def lacks_photos(self) -> bool:
+        """Whether photos of the list are missing or could not be read, so that a command has used only the others."""
+        return any(finding.kind in ("missing photos", "failed photos") for finding in self.findings)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,6 +88,7 @@ def make_dataset(
     lines: np.ndarray | None = None,
     images_root: Path | None = None,
     notes: Sequence[str] = (),
+    findings: Sequence[Finding] = (),
 ) -> Dataset:
     """Check the split and return the dataset. Raises `InputFileError`, or `LeakError` for a split that leaks."""
     check_split(split, labels, classes.names, source, lines)
@@ -90,6 +103,7 @@ def make_dataset(
         notes=tuple(notes),
         keys=tuple(keys),
         source=str(source),
+        findings=tuple(findings),
     )
 
 
@@ -125,8 +139,9 @@ def require_features(dataset: Dataset) -> FeaturedDataset:
 def attach_features(dataset: Dataset, feature_set: FeatureSet) -> FeaturedDataset:
     """Return the dataset with features that are matched by path, see `match_paths`.
 
-    Photos whose extraction failed are removed from the split, with a note. Raises `InputFileError` with the number and
-    the first names of photos that match no row of the feature file, or several.
+    Photos whose extraction failed are removed from the split, with a warning. Raises `InputFileError` with the number
+    and the first names of photos that match no row of the feature file, or several, and if a class or a part loses all
+    its photos; `LeakError` for photos with equal bytes in two parts or classes.
     """
     if not all(dataset.paths):
         raise InputFileError(dataset.source, "does not name the photos' files, so features cannot be matched by path.")
@@ -143,22 +158,41 @@ def attach_features(dataset: Dataset, feature_set: FeatureSet) -> FeaturedDatase
     features = np.full((len(rows), feature_set.features.shape[1]), np.nan, dtype=np.float32)
     features[rows >= 0] = feature_set.features[rows[rows >= 0]]
     kept = add_features(dataset, features, feature_set.backbone)
-    return _without_failures(kept, [feature_set.reason[row] if row >= 0 else "" for row in rows.tolist()])
+    matched = rows.tolist()
+    ok = feature_set.ok
+    copies = equal_groups(feature_set.sha256[row] if row >= 0 and ok[row] else "" for row in matched)
+    found = copy_findings(copies, dataset.paths, dataset.labels, dataset.split, dataset.classes.names)
+    raise_first_error(found, dataset.source)
+    known = {finding.kind for finding in dataset.findings}
+    found = [finding for finding in found if finding.kind not in known]
+    kept = dataclasses.replace(kept, findings=(*kept.findings, *found))
+    return _without_failures(kept, [feature_set.reason[row] if row >= 0 else "" for row in matched])
 
 
 def _without_failures(dataset: FeaturedDataset, reasons: Sequence[str]) -> FeaturedDataset:
     finite = np.asarray(np.isfinite(dataset.features).all(axis=1))
+    lost = photos_lost(dataset.split, finite, dataset.labels, dataset.classes.names)
+    if lost:
+        raise InputFileError(
+            dataset.source, f"{listed(lost, _NAMED)} could not be read{_reasons(reasons, finite)}.", hint=REPAIR
+        )
     trainval, test_seen, test_unseen = (part[finite[part]] for _, part in dataset.split.parts())
     split = Split(trainval, test_seen, test_unseen, dataset.split.val_unseen_classes)
     before, after = (sum(len(part) for _, part in each.parts()) for each in (dataset.split, split))
     if before == after:
         return dataset
     check_split(split, dataset.labels, dataset.classes.names, dataset.source)
-    counts = Counter(reason or "failed" for reason, ok in zip(reasons, finite, strict=True) if not ok)
-    listed = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    names = tuple(dataset.paths[row] for _, rows in dataset.split.parts() for row in rows.tolist() if not finite[row])
+    why = _reasons(reasons, finite)
+    text = f"{before - after} photos have no features{why} and are left out: {listed(names, _NAMED)}."
     return dataclasses.replace(
         dataset,
         split=split,
         split_sha256=split_sha256(dataset.keys, [dataset.classes.names[label] for label in dataset.labels], split),
-        notes=(*dataset.notes, f"{before - after} photos have no features ({listed}) and are left out."),
+        findings=(*dataset.findings, Finding(WARNING, "failed photos", text, items=names)),
     )
+
+
+def _reasons(reasons: Sequence[str], finite: np.ndarray) -> str:
+    counts = Counter(reason or "failed" for reason, ok in zip(reasons, finite, strict=True) if not ok)
+    return f" ({', '.join(f'{count} {reason}' for reason, count in counts.most_common())})"

@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ...errors import InputFileError, LeakError, RevcdError, did_you_mean
-from ...system.files import write_bytes
+from ...errors import InputFileError
 from ..classes.attributes import ClassAttributes, class_key
 from ..classes.completion import read_complete_csv
-from ..classes.csv_table import CsvTable, expected, open_csv
-from ..formats.path_encoding import decode_path, encode_path
+from ..findings import Finding
 from ..photos.class_folders import class_of_photo, list_photos
+from ..photos.copies import identical_files
+from ..photos.passed_over import PassedOver
 from .dataset import TABLE_FILE, Dataset, make_dataset
-from .splits import PARTS, Split, stratified_split
+from .images_csv import IMAGES_FILE, read_images_csv, unknown_class, write_images_csv
+from .split_folders import read_split_folders
+from .splits import Split, copy_findings, stratified_split
 
-IMAGES_FILE = "images.csv"
-EXAMPLE = "path,class,split\nimages/zebra/1.jpg,zebra,trainval\nimages/okapi/1.jpg,okapi,test_unseen"
 TEST_FRACTION = 0.2  # of each class, if the folder has no split
 
 
 def read_folder(
-    root: Path, *, images: Path | None = None, seed: int = 0, missing: str = "error", write_split: bool = True
+    root: Path,
+    *,
+    images: Path | None = None,
+    seed: int = 0,
+    missing: str = "error",
+    write_split: bool = True,
+    with_photos: bool = True,
 ) -> Dataset:
     """Read a dataset folder. images: the folder of the photos, if it is another one.
 
-    Without `images.csv`, the folder of a photo is its class, and classes without photos are unseen. A stratified split
-    is drawn with `seed` and, if `write_split`, written to `images.csv`, which later calls read.
+    Without `images.csv`, the folder of a photo is its class, and classes without photos are unseen. The split is that
+    of folders named train, val and test, if there are any. Otherwise a stratified split is drawn with `seed`, in which
+    photos with equal bytes are in one part. If `write_split`, it is written to `images.csv`, which later calls read.
+    with_photos: look for the photos of `images.csv` on the disk; otherwise they may be absent.
 
     Raises `InputFileError` with path:line:column, or `LeakError`.
     """
     classes = read_complete_csv(root / TABLE_FILE, missing=missing)
     notes = [classes.filled_text] if classes.filled else []
-    if (root / IMAGES_FILE).is_file():
-        return read_images_csv(root / IMAGES_FILE, classes, images_root=images or root, notes=notes)
     photos_root = images or root
-    paths, labels = _photos_by_class(photos_root, classes)
-    trainval, test_seen = stratified_split(labels, seed, TEST_FRACTION, keys=paths)
-    split = Split(trainval, test_seen, np.empty(0, dtype=np.int64))
-    notes.append(
-        f"{root.name} has no {IMAGES_FILE}: of {len(paths):,} photos {len(trainval):,} train and {len(test_seen):,} "
-        f"test (seed {seed}); {len(classes.names) - len(set(labels.tolist()))} classes without photos are unseen."
-    )
+    if (root / IMAGES_FILE).is_file():
+        return read_images_csv(
+            root / IMAGES_FILE, classes, images_root=photos_root, notes=notes, with_photos=with_photos
+        )
+    passed = PassedOver()
+    rows = {class_key(name): row for row, name in enumerate(classes.names)}
+    paths, labels = _photos_by_class(photos_root, classes, rows, passed)
+    split, findings = _split(photos_root, paths, labels, classes, rows, seed, notes)
     if write_split:
-        notes.append(_write_images_csv(root / IMAGES_FILE, paths, [classes.names[label] for label in labels], split))
+        notes.append(write_images_csv(root / IMAGES_FILE, paths, [classes.names[label] for label in labels], split))
     return make_dataset(
         name=root.resolve().name,
         classes=classes,
@@ -58,95 +63,47 @@ def read_folder(
         source=root / IMAGES_FILE,
         images_root=photos_root,
         notes=notes,
+        findings=[*passed.findings(), *findings],
     )
 
 
-def read_images_csv(path: Path, classes: ClassAttributes, *, images_root: Path, notes: Sequence[str] = ()) -> Dataset:
-    """Read a split from a CSV with the columns path, class and split; other columns are ignored."""
-    table = open_csv(path, example=EXAMPLE)
-    columns = _columns(table)
-    rows = {class_key(name): row for row, name in enumerate(classes.names)}
-    found: dict[str, tuple[int, str]] = {}
-    labels: list[int] = []
-    lines: list[int] = []
-    parts: dict[str, list[int]] = {part: [] for part in PARTS}
-    for line, cells in table.rows(exact=columns[0]):
-        photo, name, part = (cells[column] for column in columns)
-        photo = _path_in(photo, images_root)
-        _check_path(table, line, columns[0], photo)
-        if part not in PARTS:
-            raise InputFileError(
-                path,
-                f'split is "{part}"; it must be one of {", ".join(PARTS)}{did_you_mean(part, PARTS)}.',
-                line=line,
-                column=columns[2] + 1,
-            )
-        label = rows.get(class_key(name))
-        if label is None:
-            raise _unknown_class(path, name, classes, line=line, column=columns[1] + 1)
-        first_line, first_part = found.setdefault(photo, (line, part))
-        if first_line != line:
-            kind = InputFileError if first_part == part else LeakError
-            raise kind(
-                path,
-                f'photo "{photo}" is on line {first_line} ({first_part}) and on line {line} ({part}).',
-                line=line,
-                column=columns[0] + 1,
-            )
-        parts[part].append(len(labels))
-        labels.append(label)
-        lines.append(line)
-    if not labels:
-        raise InputFileError(path, "has a header, but no photo below it.", hint=expected(EXAMPLE))
-    paths = [decode_path(photo) for photo in found]
-    trainval, test_seen, test_unseen = (np.array(parts[part], dtype=np.int64) for part in PARTS)
-    return make_dataset(
-        name=path.resolve().parent.name,
-        classes=classes,
-        labels=np.array(labels, dtype=np.int64),
-        paths=paths,
-        keys=paths,
-        split=Split(trainval, test_seen, test_unseen),
-        source=path,
-        lines=np.array(lines),
-        images_root=images_root,
-        notes=notes,
+def _split(
+    root: Path,
+    paths: list[str],
+    labels: np.ndarray,
+    classes: ClassAttributes,
+    rows: Mapping[str, int],
+    seed: int,
+    notes: list[str],
+) -> tuple[Split, list[Finding]]:
+    """Return the split that folders state, or a drawn one, with findings about copies; add a note about its origin."""
+    copies = identical_files(root, paths)
+    stated = read_split_folders(root, paths, labels, rows)
+    if stated is not None:
+        split, note = stated
+        notes.append(note)
+        return split, copy_findings(copies, paths, labels, split, classes.names)
+    trainval, test_seen = stratified_split(labels, seed, TEST_FRACTION, keys=paths)
+    in_training = set(trainval.tolist())
+    for group in copies:  # a group is for testing only if each of its photos is
+        if in_training.intersection(group) and len(set(labels[group].tolist())) == 1:
+            in_training.update(group)
+    trainval = np.array(sorted(in_training), dtype=np.int64)
+    split = Split(trainval, np.setdiff1d(test_seen, trainval), np.empty(0, dtype=np.int64))
+    unseen = len(classes.names) - len(set(labels.tolist()))
+    kept = "; photos with equal bytes are in one part" if copies else ""
+    notes.append(
+        f"{root.name} has no {IMAGES_FILE}: of {len(paths):,} photos {len(trainval):,} train and "
+        f"{len(split.test_seen):,} test (seed {seed}{kept}); {unseen} classes without photos are unseen."
     )
+    return split, copy_findings(copies, paths, labels, split, classes.names)
 
 
-def _columns(table: CsvTable) -> tuple[int, int, int]:
-    """Return the positions of the columns path, class and split."""
-    header = [name.casefold() for name in table.header]
-    for name in ("path", "class", "split"):
-        if header.count(name) != 1:
-            problem = f'has no column "{name}"' if name not in header else f'has several columns "{name}"'
-            raise InputFileError(table.path, f"{problem}.", line=table.header_line, hint=expected(EXAMPLE))
-    return header.index("path"), header.index("class"), header.index("split")
-
-
-def _path_in(cell: str, root: Path) -> str:
-    """Return the path of a cell; spaces around it are kept only if a photo has that name."""
-    path = cell.strip()
-    return cell if cell != path and path and (root / decode_path(cell)).is_file() else path
-
-
-def _check_path(table: CsvTable, line: int, column: int, photo: str) -> None:
-    if not photo:
-        raise InputFileError(table.path, "the path of the photo is empty.", line=line, column=column + 1)
-    if PurePosixPath(photo).is_absolute() or PureWindowsPath(photo).is_absolute():
-        raise InputFileError(
-            table.path,
-            f'"{photo}" is an absolute path, so the dataset could not be moved.',
-            line=line,
-            column=column + 1,
-            hint="Make paths relative to the dataset's folder; --images DIR names another folder of photos.",
-        )
-
-
-def _photos_by_class(root: Path, classes: ClassAttributes) -> tuple[list[str], np.ndarray]:
+def _photos_by_class(
+    root: Path, classes: ClassAttributes, rows: Mapping[str, int], passed: PassedOver
+) -> tuple[list[str], np.ndarray]:
     """Return the photos' paths relative to `root` and their classes (N,)."""
-    paths = list_photos(root)
-    rows = {class_key(name): row for row, name in enumerate(classes.names)}
+    paths = list_photos(root, passed)
     labels = []
     for path in paths:
         label = class_of_photo(path, rows)
@@ -155,32 +112,6 @@ def _photos_by_class(root: Path, classes: ClassAttributes) -> tuple[list[str], n
                 root / path, "this photo is in no class folder.", hint="Move it into one, or remove it."
             )
         if label is None:
-            raise _unknown_class(root / path, PurePosixPath(path).parent.name, classes)
+            raise unknown_class(root / path, PurePosixPath(path).parent.name, classes)
         labels.append(label)
     return paths, np.array(labels, dtype=np.int64)
-
-
-def _unknown_class(
-    path: Path, name: str, classes: ClassAttributes, *, line: int | None = None, column: int | None = None
-) -> InputFileError:
-    return InputFileError(
-        path,
-        f'class "{name}" is not in {TABLE_FILE}{did_you_mean(name, classes.names)}.',
-        line=line,
-        column=column,
-        hint=f"Add a row for it to {TABLE_FILE}, or use the name that is there.",
-    )
-
-
-def _write_images_csv(path: Path, paths: Sequence[str], names: Sequence[str], split: Split) -> str:
-    """Write the split and return a note for the user; a folder that cannot be written is not an error."""
-    part_of = {row: part for part, rows in split.parts() for row in rows.tolist()}
-    text = io.StringIO()
-    text.write("path,class,split\n")
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # a path may begin with #
-    writer.writerows((encode_path(photo), names[row], part_of[row]) for row, photo in enumerate(paths))
-    try:
-        write_bytes(path, text.getvalue().encode())
-    except RevcdError as error:
-        return f"The split could not be saved: {error.message} The same seed and photos give the same split again."
-    return f"The split is saved in {path}; edit it, or remove it to draw another one."

@@ -12,7 +12,8 @@ from ..classes.attributes import ClassAttributes, align
 from ..classes.scale import column_findings, rescale_rows
 from ..classes.table_findings import table_findings
 from ..findings import ERROR, NOTE, WARNING, Finding
-from .dataset import Dataset
+from .dataset import REPAIR, Dataset
+from .splits import photos_lost
 
 _FEW_PHOTOS = 10  # of a seen class; training balances classes, but overfits to so few photos
 _NAMED = 5  # names that a sentence lists
@@ -28,8 +29,23 @@ def inspect_dataset(dataset: Dataset, *, column_rank: str = ERROR) -> list[Findi
     return [
         *(each for each in table_findings(dataset.classes) if each.kind != "empty cells"),  # `notes` has it
         *column_findings(dataset.classes, rank=column_rank),
+        *dataset.findings,
+        *_lost_photos(dataset),
         *_photo_counts(dataset),
     ]
+
+
+def _lost_photos(dataset: Dataset) -> list[Finding]:
+    """Return an error if a class or a part has no photo on the disk."""
+    absent = {name for finding in dataset.findings if finding.kind == "missing photos" for name in finding.items}
+    if not absent:
+        return []
+    kept = np.array([key not in absent for key in dataset.keys])
+    lost = photos_lost(dataset.split, kept, dataset.labels, dataset.classes.names)
+    if not lost:
+        return []
+    text = f"The list names photos that are not in {dataset.images_root}: {listed(lost, _NAMED)}."
+    return [Finding(ERROR, "lost photos", text, REPAIR, tuple(lost))]
 
 
 def compare_tables(dataset: Dataset, known: ClassAttributes) -> list[Finding]:

@@ -55,7 +55,9 @@ def open_dataset(
             f"{folder}: holds neither {TABLE_FILE} nor {SPLITS_FILE}, so it is not a dataset.",
             hint=f"Your own dataset needs {TABLE_FILE} and one folder of photos per class.",
         )
-    dataset = read_folder(folder, images=images, seed=seed, missing=missing, write_split=write_split)
+    dataset = read_folder(
+        folder, images=images, seed=seed, missing=missing, write_split=write_split, with_photos=features is None
+    )
     dataset = _with_known(dataset, folder, known)
     if features is None:
         return dataset

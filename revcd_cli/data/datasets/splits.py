@@ -15,10 +15,12 @@ from typing import NoReturn
 
 import numpy as np
 
-from ...errors import InputFileError, LeakError, RevcdError
+from ...errors import InputFileError, LeakError, RevcdError, listed
 from ..classes.attributes import class_key
+from ..findings import ERROR, WARNING, Finding
 
 PARTS = ("trainval", "test_seen", "test_unseen")
+_REMOVE = "Remove one of each pair, or put both into one part and class."
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,62 @@ def check_split(
             count = len(np.unique(labels[wrong]))
             more = f" (and {count - 1} more classes)" if count > 1 else ""
             leak(wrong[0], f'class "{names[labels[wrong[0]]]}"{more} {say}.')
+
+
+def copy_findings(
+    groups: Sequence[Sequence[int]], paths: Sequence[str], labels: np.ndarray, split: Split, names: Sequence[str]
+) -> list[Finding]:
+    """Return findings about photos with equal bytes: across parts, across classes, and others.
+
+    groups: rows of photos with equal bytes, see `photos.copies`; labels: (N,); names: (C,). Copies across parts are a
+    leak, and copies across classes a contradiction; both are errors. Rows outside the split are left out.
+    """
+    part_of = {row: part for part, rows in split.parts() for row in rows.tolist()}
+    across_parts, across_classes, others = [], [], []
+    for group in groups:
+        rows = [row for row in group if row in part_of]
+        if len({labels[row] for row in rows}) > 1:
+            first = rows[0]
+            other = next(row for row in rows if labels[row] != labels[first])
+            across_classes.append(f"{paths[first]} ({names[labels[first]]}) = {paths[other]} ({names[labels[other]]})")
+        elif len({part_of[row] == PARTS[0] for row in rows}) > 1:
+            train = next(row for row in rows if part_of[row] == PARTS[0])
+            test = next(row for row in rows if part_of[row] != PARTS[0])
+            across_parts.append(f"{paths[train]} ({PARTS[0]}) = {paths[test]} ({part_of[test]})")
+        elif len(rows) > 1:
+            others.append(" = ".join(paths[row] for row in rows[:2]))
+    kinds = (
+        (
+            ERROR,
+            "copies across parts",
+            across_parts,
+            "have copies with the same bytes in another part, a leak",
+            _REMOVE,
+        ),
+        (ERROR, "copies across classes", across_classes, "have copies with the same bytes in another class", _REMOVE),
+        (WARNING, "copies", others, "have copies with the same bytes in the same class and part", ""),
+    )
+    return [
+        Finding(rank, kind, f"{len(pairs):,} photos {words}: {listed(pairs, 3)}.", hint, tuple(pairs), rank == ERROR)
+        for rank, kind, pairs, words, hint in kinds
+        if pairs
+    ]
+
+
+def photos_lost(split: Split, kept: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Return a phrase for each part, and each class with photos in trainval or test_unseen, that keeps no photo.
+
+    kept: (N,) bool, which rows can be used; labels: (N,); names: (C,).
+    """
+    lost = []
+    for part, rows in split.parts():
+        if len(rows) and not kept[rows].any():
+            lost.append(f"all {len(rows):,} photos of {part}")
+        elif part != "test_seen":  # a seen class without test photos is only not measured
+            classes = np.unique(labels[rows])
+            gone = [c for c in classes.tolist() if not kept[rows[labels[rows] == c]].any()]
+            lost += [f'all {int((labels[rows] == c).sum()):,} photos of "{names[c]}" in {part}' for c in gone]
+    return lost
 
 
 def split_sha256(keys: Sequence[str], class_names: Sequence[str], split: Split) -> str:

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from ..classes.attributes import class_key
+from .passed_over import PassedOver
 from .sources import iter_sources
 
 
-def list_photos(root: Path) -> list[str]:
+def list_photos(root: Path, passed: PassedOver | None = None) -> list[str]:
     """Return the photos below a folder as relative '/'-separated paths, sorted by folder and name as plain text.
 
-    The rows of the benchmarks have this order. Raises `RevcdError` if there is no photo.
+    The rows of the benchmarks have this order. passed: counts the files that are no photos. Raises `RevcdError` if
+    there is no photo.
     """
     prefix = root.as_posix()
-    found = (source.path.removeprefix(prefix).lstrip("/") for source in iter_sources([str(root)]))
+    found = (source.path.removeprefix(prefix).lstrip("/") for source in iter_sources([str(root)], passed=passed))
     return sorted(found, key=lambda path: path.split("/"))
 
 

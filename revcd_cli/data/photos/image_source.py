@@ -27,7 +27,8 @@ class ImageSource:
     """A photo in a file or an archive.
 
     path: for output, '/'-separated: the user's argument joined with the path below it.
-    signature: changes when the bytes may have changed ("size:mtime_ns" of a file); "" if they cannot be read.
+    signature: changes when the bytes may have changed ("size:mtime_ns:ctime_ns:inode" of a file); "" if they cannot be
+    read.
     """
 
     path: str
@@ -54,7 +55,9 @@ def _signature(path: str) -> str:
         status = os.stat(path)
     except OSError:
         return ""
-    return f"{status.st_size}:{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else ""
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
 
 
 def read_file(path: str) -> bytes | ImageFailure:

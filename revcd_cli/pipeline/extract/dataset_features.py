@@ -1,37 +1,24 @@
-"""Extract the image features of a dataset that has only photos, and cache them.
+"""Extract the image features of a dataset that has only photos, with the cache of `feature_cache`.
 
-The name of the cache file is a digest of the photos (paths, sizes, modification times) and of the backbone, so features
-are used only for the photos and the backbone that they were computed from. An interrupted extraction is resumed.
+An interrupted extraction is resumed. If another run extracts the same features, this one waits for it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-
-import platformdirs
 
 from ...backbones.backbone import Backbone, load_backbone, load_recorded
 from ...checkpoint.model_file import Checkpoint
-from ...config import BackboneRecord
 from ...data.datasets.dataset import Dataset, FeaturedDataset, attach_features
 from ...data.features.files import read_features
-from ...data.photos.image_source import ImageSource, file_source
 from ...errors import RevcdError
+from ...system.files import OutputInUse, wait_until_free
 from ..known_classes.resolve import with_known_classes
+from . import feature_cache
 from .extract import OnProgress, extract_sources
-
-# Reasons of failures that may not recur although the photo has not changed.
-_TRANSIENT = {"permission", "out_of_memory", "vanished", "not_found"}
-
-
-def features_cache() -> Path:
-    """Return the folder of the features that commands extracted for their datasets."""
-    return Path(platformdirs.user_cache_dir("revcd")) / "features"
+from .feature_cache import cache_name, photos_of, read_cached, remember_photos, writable_cache
 
 
 def with_features(
@@ -90,39 +77,31 @@ def _extracted(
         )
     note = on_note or (lambda text: None)
     model = load()
-    photos = functools.partial(_photos, dataset.images_root, dataset.paths)
-    place = str(dataset.images_root.resolve())
-    cached = features_cache() / f"{dataset.name}-{_digest(place, photos(), model.record)[:16]}.parquet"
-    found = read_features(cached) if cached.exists() else None
-    if found is not None and not _TRANSIENT.intersection(found.reason):
-        note(f"Features of {model.record.tag} are cached: {cached}")
-    else:
-        note(model.note)
-        extract_sources(
-            model,
-            photos,
-            cached,
-            total=len(dataset.paths),
-            overwrite=True,
-            on_progress=on_progress,
-            on_note=on_note,
-            on_detail=on_detail,
-        )
-        found = read_features(cached)
-    attached = attach_features(dataset, found)
-    for text in attached.notes[len(dataset.notes) :]:
-        note(text)
-    return attached
-
-
-def _photos(folder: Path, paths: Sequence[str]) -> Iterator[ImageSource]:
-    for path in paths:
-        yield file_source(str(folder / path), path)
-
-
-def _digest(place: str, photos: Iterable[ImageSource], record: BackboneRecord) -> str:
-    kind = dataclasses.replace(record, precision="")  # features agree closely enough in all precisions
-    digest = hashlib.sha256(json.dumps([place, kind.to_dict()], sort_keys=True).encode())
-    for photo in photos:
-        digest.update(json.dumps([photo.path, photo.signature]).encode())
-    return digest.hexdigest()
+    photos = functools.partial(photos_of, dataset.images_root, dataset.paths)
+    name = cache_name(dataset.name, dataset.images_root, photos, model.record)
+    found = read_cached(feature_cache.features_cache() / name, photos, note)
+    if found is not None:
+        note(f"Features of {model.record.tag} are cached: {feature_cache.features_cache() / name}")
+        return attach_features(dataset, found)
+    note(model.note)
+    with writable_cache(note) as folder:
+        while found is None:
+            try:
+                extract_sources(
+                    model,
+                    photos,
+                    folder / name,
+                    total=len(dataset.paths),
+                    overwrite=True,
+                    on_progress=on_progress,
+                    on_note=on_note,
+                    on_detail=on_detail,
+                )
+            except OutputInUse as error:
+                note(f"Another run (process {error.process}) extracts the features of these photos; waiting for it.")
+                wait_until_free(folder / name)
+                found = read_cached(folder / name, photos, note)
+            else:
+                found = read_features(folder / name)
+                remember_photos(folder / name, photos)
+    return attach_features(dataset, found)

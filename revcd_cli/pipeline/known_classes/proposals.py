@@ -12,7 +12,7 @@ from pathlib import Path
 from ...backbones.labels import LabelSet
 from ...data.classes.attributes import class_key, read_attribute_csv
 from ...data.datasets.dataset import TABLE_FILE
-from ...data.datasets.folder import IMAGES_FILE, read_images_csv
+from ...data.datasets.images_csv import IMAGES_FILE, read_images_csv
 from ...errors import UsageError, listed
 from ...system.files import write_bytes
 

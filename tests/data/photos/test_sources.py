@@ -130,7 +130,7 @@ def test_the_signature_changes_if_and_only_if_the_file_changes():
     os.utime("a.jpg", ns=(1, 1))
     (touched,) = iter_sources(["a.jpg"])
     assert before.signature == again.signature != touched.signature
-    assert touched.signature == "5:1"
+    assert touched.signature.startswith("5:1:")
 
 
 def test_deep_folders_and_many_files_are_listed_one_by_one():

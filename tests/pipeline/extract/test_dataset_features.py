@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.data.datasets.open import open_dataset
 from revcd_cli.data.photos.images import decode_rgb
 from revcd_cli.errors import InputFileError, RevcdError
-from revcd_cli.pipeline.extract.dataset_features import features_cache, with_features, with_recorded_features
+from revcd_cli.pipeline.extract.dataset_features import with_features, with_recorded_features
+from revcd_cli.pipeline.extract.feature_cache import features_cache
+from revcd_cli.system.files import exclusive
 
 CLASSES, PHOTOS = ("lynx", "ox", "pig"), 3
 OTHER_TAG = "test_resnet.r160_in1k"
@@ -62,7 +65,8 @@ def extracted(folder: Path, **options) -> tuple[Dataset, str]:
     """Return the dataset with features, and the notes of the extraction."""
     notes: list[str] = []
     options = {"backbone": "embedded", "precision": "float32", "on_note": notes.append, **options}
-    return with_features(open_dataset(str(folder)), **options), "\n".join(notes)
+    dataset = with_features(open_dataset(str(folder)), **options)
+    return dataset, "\n".join([*notes, *(finding.text for finding in dataset.findings)])
 
 
 def test_the_default_cache_is_in_the_users_cache_folder(cache: Path):
@@ -83,23 +87,97 @@ def test_features_are_extracted_once_with_progress_and_then_read_from_the_cache(
     first, said = extracted(folder, on_progress=lambda *counts: reported.append(counts))
     assert reported == [(done, 9, 0) for done in range(10)]
     assert "there are already" not in said and "embedded" in said
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*.parquet")
     before = file.read_bytes()
     reported.clear()
     again, said = extracted(folder, on_progress=lambda *counts: reported.append(counts))
     assert not reported
     assert f"are cached: {file}" in said
-    assert [path.name for path in cache.iterdir()] == [file.name] and file.read_bytes() == before
+    assert [path.name for path in cache.glob("*.parquet")] == [file.name] and file.read_bytes() == before
     np.testing.assert_array_equal(again.features, first.features)
 
 
-def test_photos_are_not_read_when_their_features_are_cached(folder: Path):
+def set_times(path: Path, other: os.stat_result) -> None:
+    os.utime(path, ns=(other.st_atime_ns, other.st_mtime_ns))
+
+
+@pytest.mark.parametrize("how", ["renamed", "written in place", "replaced by a copy"])
+def test_swapped_photos_of_equal_size_and_time_have_new_features(folder: Path, how: str):
+    one, two = folder / "ox" / "1.bmp", folder / "ox" / "2.bmp"
+    for seed, path in ((5, one), (6, two)):
+        (folder / "ox" / f"{path.stem}.png").unlink()
+        save_photo(path, seed)
+        os.utime(path, ns=(0, 1_000_000_000))
+    assert one.stat().st_size == two.stat().st_size
     first, _ = extracted(folder)
-    photo = folder / "ox" / "1.png"
-    times = (photo.stat().st_atime_ns, photo.stat().st_mtime_ns)
-    photo.write_bytes(bytes(photo.stat().st_size))
-    os.utime(photo, ns=times)
+    times, data = one.stat(), (one.read_bytes(), two.read_bytes())
+    if how == "renamed":
+        for old, new in ((one, "x"), (two, one.name), (folder / "ox" / "x", two.name)):
+            old.rename(old.with_name(new))
+    for path, content in zip((one, two), reversed(data), strict=True):
+        if how == "replaced by a copy":
+            path.unlink()
+        if how != "renamed":
+            path.write_bytes(content)
+        set_times(path, times)
+    again, said = extracted(folder)
+    assert "are cached" not in said and "have changed" in said
+    rows = [first.paths.index(f"ox/{number}.bmp") for number in (1, 2)]
+    np.testing.assert_array_equal(again.features[rows], first.features[rows[::-1]])
+    assert "are cached" in extracted(folder)[1]
+
+
+def test_photos_that_were_only_touched_keep_their_features(folder: Path):
+    extracted(folder)
+    (folder / "ox" / "1.png").chmod(0o600)  # changes the time of the last change of the file, not its bytes
+    said = extracted(folder)[1]
+    assert "comparing their bytes" in said and "are cached" in said
+    said = extracted(folder)[1]
+    assert "comparing their bytes" not in said and "are cached" in said
+
+
+def test_a_damaged_cache_is_extracted_again(folder: Path, cache: Path):
+    first, _ = extracted(folder)
+    (file,) = cache.glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-100])
     again, _ = extracted(folder)
+    np.testing.assert_array_equal(again.features, first.features)
+
+
+def test_a_cache_that_cannot_be_written_is_not_used_and_this_is_said(folder: Path, cache: Path):
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file where the folder should be")
+    dataset, said = extracted(folder)
+    assert np.isfinite(dataset.features).all()
+    assert "cannot be written" in said and "XDG_CACHE_HOME" in said
+
+
+def test_a_second_run_waits_for_the_first_and_uses_its_features(folder: Path, cache: Path):
+    first, _ = extracted(folder)
+    (file,) = cache.glob("*.parquet")
+    finished = file.read_bytes()
+    file.unlink()
+    waiting = threading.Event()
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        if "waiting for it" in text:
+            waiting.set()
+
+    def other_run() -> None:
+        with exclusive(file):
+            held.set()
+            waiting.wait(30)
+            file.write_bytes(finished)
+
+    held = threading.Event()
+    thread = threading.Thread(target=other_run)
+    thread.start()
+    held.wait(30)
+    again, _ = extracted(folder, on_note=note)
+    thread.join()
+    assert waiting.is_set() and f"process {os.getpid()}" in "\n".join(notes)
     np.testing.assert_array_equal(again.features, first.features)
 
 
@@ -119,7 +197,7 @@ def test_features_of_two_backbones_are_cached_apart(folder: Path, cache: Path, o
     assert "are cached" not in said and OTHER_TAG in said
     assert (embedded.backbone.tag, other.backbone.tag) == ("embedded", OTHER_TAG)
     assert embedded.features.shape[1] != other.features.shape[1]
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("*.parquet"))) == 2
 
 
 def test_cached_features_of_another_precision_are_used(folder: Path):
@@ -135,12 +213,12 @@ def test_other_photos_of_the_same_names_get_their_own_features(folder: Path, tmp
     other = tmp_path / "elsewhere" / "zoo"
     for path in first.paths:
         (other / path).parent.mkdir(parents=True, exist_ok=True)
-        save_photo(other / path, 7)
+        save_photo(other / path, 700 + first.paths.index(path))
         os.utime(other / path, ns=(0, 2_000_000_000))
     (other / "attributes.csv").write_text((folder / "attributes.csv").read_text())
     second, _ = extracted(other)
     assert np.abs(second.features - first.features).max(1).min() > 1e-3
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("*.parquet"))) == 2
 
 
 def test_a_photo_that_cannot_be_read_leaves_the_split_with_a_note(folder: Path):
@@ -154,7 +232,7 @@ def test_a_photo_that_cannot_be_read_leaves_the_split_with_a_note(folder: Path):
         assert np.isfinite(np.delete(dataset.features, row, axis=0)).all()
         assert sum(len(rows) for _, rows in dataset.split.parts()) == 8
         assert dataset.split_sha256 != before.split_sha256
-        assert "1 photos have no features (1 unsupported_format) and are left out." in said
+        assert "1 photos have no features (1 unsupported_format) and are left out: pig/1.png." in said
 
 
 def test_a_missing_photo_is_extracted_when_it_is_back(folder: Path):
@@ -163,7 +241,7 @@ def test_a_missing_photo_is_extracted_when_it_is_back(folder: Path):
     data = photo.read_bytes()
     photo.unlink()
     without, said = extracted(folder)
-    assert "(1 vanished)" in said
+    assert "(1 not_found)" in said
     photo.write_bytes(data)
     again, said = extracted(folder)
     assert "no features" not in said
@@ -173,16 +251,16 @@ def test_a_missing_photo_is_extracted_when_it_is_back(folder: Path):
 def test_a_dataset_without_a_readable_photo_is_refused(folder: Path):
     for photo in folder.glob("*/*.png"):
         photo.write_bytes(b"no photo")
-    with pytest.raises(InputFileError, match="nothing to train on"):
+    with pytest.raises(InputFileError, match=r"all .* photos of trainval"):
         extracted(folder)
 
 
 def test_a_dataset_that_has_features_is_returned_unchanged(folder: Path, cache: Path):
     dataset, _ = extracted(folder)
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*.parquet")
     file.unlink()
     assert with_features(dataset, backbone="no such backbone") is dataset
-    assert not list(cache.iterdir())
+    assert not list(cache.glob("*.parquet"))
 
 
 @pytest.mark.parametrize("recorded", [False, True])

@@ -115,7 +115,7 @@ def test_a_shard_of_long_rows_has_fewer_of_them(tmp_path: Path, values: int, row
 def test_a_model_trained_on_the_tokens_of_a_folder_classifies_photos(
     folder: Path, tmp_path: Path, weights: Path, spatial: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("revcd_cli.pipeline.extract.dataset_features.features_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("revcd_cli.pipeline.extract.feature_cache.features_cache", lambda: tmp_path / "cache")
     options = {"backbone": TINY, "weights": weights, "precision": "float32"}
     plain = open_dataset(str(folder))
     dataset = with_features(plain, tokens=True, **options)
