@@ -118,8 +118,10 @@ def _is_draft(path: Path) -> bool:
 
 def _write_row(text: io.StringIO, cells: Sequence[object], delimiter: str = ",") -> None:
     """Write a row. A name that begins with # is quoted, as the line would be a comment otherwise."""
-    quoting = csv.QUOTE_NONNUMERIC if str(cells[0]).startswith("#") else csv.QUOTE_MINIMAL
-    csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=quoting).writerow(cells)
+    if str(cells[0]).startswith("#"):
+        csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerow(cells)
+    else:
+        csv.writer(text, delimiter=delimiter, lineterminator="\n").writerow(cells)
 
 
 def read_photos(path: Path) -> dict[str, list[str]]:
