@@ -245,11 +245,11 @@ def test_ctrl_c_on_a_terminal_keeps_the_answers(tmp_path: Path):
     assert origins.count("asked") == 1 and read_attribute_csv(output).names[-1] == "okapi"
 
 
-def test_photos_of_a_class_move_its_draft_towards_it(tmp_path: Path):
+def test_photos_of_a_class_move_its_draft_towards_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "mine.csv"
     photo = str(ROOT / "examples" / "moose.jpg")
-    command = ["classes", "new", "elk", "--photos", photo, "--questions", "0", "-o", str(output), "-q"]
-    assert main(command) == 0
+    assert main(["classes", "new", "elk", "--photos", photo, "--questions", "0", "-o", str(output)]) == 0
+    assert f"--photos elk={photo}" in capsys.readouterr().err
     rows = draft(tmp_path / "mine.draft.csv", "elk")
     assert {row["origin"] for row in rows.values()} == {"photos", "imputed"}
     assert (tmp_path / "mine.draft.csv").read_text().splitlines()[-1] == f"# photo of elk: {photo}"

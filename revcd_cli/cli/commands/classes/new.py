@@ -138,7 +138,7 @@ def new(
     for text in (summary(described), nearest_text(described)):
         console.note(text)
     if output is not None:
-        _write(described, base, output, exists=existing is not None)
+        _write(described, base, output, photos or [], exists=existing is not None)
     elif not as_json:
         _print(described)
     if as_json:
@@ -201,7 +201,10 @@ def _ask(described: NewClass, count: int) -> bool:
     return False
 
 
-def _write(described: NewClass, base: ClassAttributes, output: Path, *, exists: bool) -> None:
+def _write(described: NewClass, base: ClassAttributes, output: Path, photos: list[str], *, exists: bool) -> None:
+    """Write the table and the draft, and say what to run next. photos: as given on the command line."""
+    import shlex
+
     from ....checkpoint.metadata import find_checkpoint
     from ....pipeline.tables.new_class.files import draft_path, write_draft, write_table
 
@@ -210,7 +213,8 @@ def _write(described: NewClass, base: ClassAttributes, output: Path, *, exists: 
     known = described.neighbours.known
     model = "" if known is None or known.path == find_checkpoint("animals") else f" --model {known.path}"
     console.note(f"Written to {output}, with the draft in {draft_path(output)}.")
-    console.note(f"Next: revcd predict PHOTOS --classes {output}{model}")
+    given = "".join(f" --photos {shlex.quote(f'{described.name}={each}')}" for each in photos)
+    console.note(f"Next: revcd predict PHOTOS --classes {shlex.quote(str(output))}{model}{given}")
 
 
 def _print(described: NewClass) -> None:
