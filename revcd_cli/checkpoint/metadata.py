@@ -3,7 +3,7 @@
 A model is one `.safetensors` file: weights and class table are tensors, everything else is a JSON document under the
 metadata key "revcd". Layout of the document, format 6:
 
-    format, config, classes {names, seen, attributes, known {name: labels}}, backbone,
+    format, config, classes {names, seen, attributes, known {name: labels}, label_owners}, backbone,
     calibrations {rule: {gamma, temperature, ...}}, dataset {name, split_sha256, photos}, metrics, seed, versions,
     photos {class: number of photos that were given for it after the training}
 """

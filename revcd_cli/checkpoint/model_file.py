@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import torch
 
     from ..data.classes.attributes import ClassAttributes
+    from ..scoring.label_evidence import LabelEvidence
     from ..scoring.model import ZeroShotModel
 
 _TABLE, _PHOTOS = "class_table", "class_photos"
+_LABELS = ("label_weights", "label_bias")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Checkpoint:
     metrics: dict[str, Any]
     seed: int
     known: dict[str, list[str]] = field(default_factory=dict)  # known classes of the training, with their labels
+    labels: LabelEvidence | None = None  # the classifier's weights of the labels of its classes, if some are known
     photos: ClassPhotos | None = None  # of classes, given after the training
     name: str = ""
     sha256: str = ""  # of the file it was read from
@@ -84,6 +87,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "seen": sorted(checkpoint.seen),
             "attributes": checkpoint.classes.attributes,
             "known": checkpoint.known,
+            "label_owners": checkpoint.labels.owners if checkpoint.labels else [],
         },
         "backbone": checkpoint.backbone.to_dict(),
         "calibrations": {rule: dataclasses.asdict(each) for rule, each in checkpoint.calibrations.items()},
@@ -95,6 +99,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     tensors = {f"model.{key}": _compact(value) for key, value in checkpoint.model.state_dict().items()}
     tensors[_TABLE] = torch.from_numpy(checkpoint.classes.values)
+    if checkpoint.labels:
+        tensors |= {_LABELS[0]: checkpoint.labels.weights, _LABELS[1]: checkpoint.labels.bias}
     if checkpoint.photos:
         tensors[_PHOTOS] = checkpoint.photos.means.cpu().contiguous()
     with atomic_write(path) as stream:
@@ -144,6 +150,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
     if _TABLE not in tensors:
         raise CheckpointError(f"{path}: has no class table.")
     sha256, of_photos = hashlib.sha256(data).hexdigest(), tensors.pop(_PHOTOS, None)
+    of_labels = [tensors.pop(name, None) for name in _LABELS]
     classes = _class_table(path, document, tensors.pop(_TABLE).numpy(), sha256)
     try:
         backbone, seen = BackboneRecord(**document["backbone"]), frozenset(document["classes"]["seen"])
@@ -152,6 +159,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         model = build_model(Config.from_dict(document["config"]), *sizes)
         calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
+        labels = _label_evidence(document, *of_labels)
         photos = _class_photos(document.get("photos", {}), of_photos)
         state = upgrade_state({key.removeprefix("model."): value for key, value in tensors.items()}, document)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError, RevcdError) as error:
@@ -164,7 +172,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         raise CheckpointError(f"{path}: holds weights that are not finite numbers ({', '.join(bad[:5])}).")
     return Checkpoint(
         model=model.eval().to(device), classes=classes, seen=seen, backbone=backbone, calibrations=calibrations,
-        known=known, photos=photos, name=path.stem, sha256=sha256, **rest,
+        known=known, labels=labels, photos=photos, name=path.stem, sha256=sha256, **rest,
     )  # fmt: skip
 
 
@@ -175,6 +183,21 @@ def _class_photos(counts: dict[str, Any], means: torch.Tensor | None) -> ClassPh
     if means.ndim != 2 or len(means) != len(numbers) or not means.isfinite().all() or min(numbers, default=1) < 1:
         raise ValueError("the photos given for classes do not fit their names")
     return ClassPhotos(tuple(map(str, counts)), means, numbers)
+
+
+def _label_evidence(
+    document: dict[str, Any], weights: torch.Tensor | None, bias: torch.Tensor | None
+) -> LabelEvidence | None:
+    from ..scoring.label_evidence import LabelEvidence
+
+    owners, known = (document["classes"].get(part, ()) for part in ("label_owners", "known"))
+    if weights is None or bias is None or not owners:
+        return None
+    if weights.shape[:1] != bias.shape or len(bias) != len(owners):
+        raise ValueError("the labels of known classes do not fit their weights")
+    if not (weights.isfinite().all() and bias.isfinite().all()):
+        raise ValueError("the weights of labels are not finite")
+    return LabelEvidence(weights, bias, tuple(map(str, owners)), frozenset(map(str, known)))
 
 
 def _calibration(values: dict[str, Any]) -> Calibration:

@@ -6,6 +6,7 @@ up later, in the classifier of the backbone that computes the features (`pipelin
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,17 +53,24 @@ class KnownTable:
 
 @dataclass(frozen=True, eq=False)
 class KnownClasses:
-    """K known classes with the classifier's weight vector of each."""
+    """K known classes with the classifier's weights of their L labels."""
 
     rows: np.ndarray  # (K,) int64, rows of the class table, sorted
     labels: tuple[tuple[str, ...], ...]  # (K,) the labels of each class
-    weights: np.ndarray  # (K, D) float32: mean over the labels of a class
     written: np.ndarray  # (K,) bool: the description was written rather than measured
+    label_rows: np.ndarray  # (L,) int64, the class of each label, as its row of the class table
+    label_weights: np.ndarray  # (L, D) float32
+    label_bias: np.ndarray  # (L,) float32
+
+    @functools.cached_property
+    def weights(self) -> np.ndarray:
+        """The weights of each class, means over its labels: (K, D) float32."""
+        return np.stack([self.label_weights[self.label_rows == row].mean(0) for row in self.rows])
 
     def sha256(self) -> str:
         """Return a digest of all that training uses of them."""
         digest = hashlib.sha256()
-        for values in (self.rows, self.weights, self.written):
+        for values in (self.written, self.label_rows, self.label_weights, self.label_bias):
             digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
 

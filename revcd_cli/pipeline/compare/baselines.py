@@ -27,7 +27,7 @@ from ...scoring.calibration import score_unit
 from ..evaluate.evaluate import split_frame
 from ..evaluate.split_scores import SplitScores
 from ..known_classes.training_rows import training_rows
-from ..train.validation import draw_folds, score_unit_rows, validate_scores
+from ..train.validation import draw_folds, score_unit_rows, validate_scores, validation_candidates
 from .fitted import Fitted
 
 _ROWS_AT_ONCE = 1024
@@ -49,7 +49,7 @@ class Baseline:
 def fit_baseline(dataset: FeaturedDataset, config: Config, baseline: Baseline, seed: int) -> Fitted:
     """Choose a setting and a seen penalty on the folds of `seed`. Test photos are read by `Fitted.scores`."""
     folds = draw_folds(dataset, config.train, seed)
-    candidates = np.array(dataset.seen)
+    candidates = validation_candidates(dataset, config.train)
     tried = [baseline.score_settings(dataset, fold, candidates, baseline.grid, seed) for fold in folds]
     setting, gamma, figures = baseline.grid[0], 0.0, {}
     if folds:

@@ -15,10 +15,11 @@ from ...data.datasets.dataset import Dataset, FeaturedDataset, require_features
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError
 from ...metrics.neighbours import nearest_seen
+from ...scoring.label_evidence import LabelEvidence
 from ...scoring.model import ZeroShotModel
 from ...scoring.rows import ScoringModel, score_rows
 from ...system.device import choose_device
-from ..known_classes.training_rows import training_classes
+from ..known_classes.training_rows import label_evidence, training_classes
 from .split_scores import GZSLReport, SplitScores
 
 
@@ -48,23 +49,28 @@ def score_split(
     seed: int,
     candidates: np.ndarray | None = None,
     trained: Sequence[str] | None = None,
+    labels: LabelEvidence | None = None,
 ) -> SplitScores:
     """Return the scores of the test photos of a split.
 
     candidates: as for `split_frame`; by default those of `tested_classes`. trained: names of the classes that the model
-    was trained on, in its order; by default those of `training_classes`.
+    was trained on, in its order, and labels: the evidence of known classes; by default those of the split.
     """
     candidates = tested_classes(dataset) if candidates is None else candidates
     prototypes = torch.from_numpy(dataset.classes.values[candidates])
     names = dataset.classes.names
     if trained is None:
-        trained = [names[c] for c in training_classes(dataset, split)]
+        trained, labels = [names[c] for c in training_classes(dataset, split)], label_evidence(dataset, split)
     own = torch.from_numpy(class_positions([names[c] for c in candidates], trained))
     kinds = model.kinds(own) if isinstance(model, ZeroShotModel) else None
-    scores_seen, scores_unseen = (
-        score_rows(model, dataset.features[rows], prototypes, config, seed=seed, kinds=kinds)
-        for rows in (split.test_seen, split.test_unseen)
-    )
+    named = [trained[k] if k >= 0 else names[c] for k, c in zip(own.tolist(), candidates, strict=True)]
+
+    def scores(rows: np.ndarray) -> torch.Tensor:
+        features = dataset.features[rows]
+        found = score_rows(model, features, prototypes, config, seed=seed, kinds=kinds)
+        return found if labels is None else found + config.label_share * labels.of_candidates(features, named)
+
+    scores_seen, scores_unseen = (scores(rows) for rows in (split.test_seen, split.test_unseen))
     frame = split_frame(dataset, split, candidates)
     return replace(frame, scores_seen=scores_seen, scores_unseen=scores_unseen)
 
@@ -109,7 +115,14 @@ def evaluation_scores(
     model = checkpoint.model.to(choose_device(device).value)
     candidates = np.arange(len(dataset.classes.names)) if whole_table else None
     scores = score_split(
-        model, dataset, dataset.split, inference, seed=seed, candidates=candidates, trained=checkpoint.trained_names
+        model,
+        dataset,
+        dataset.split,
+        inference,
+        seed=seed,
+        candidates=candidates,
+        trained=checkpoint.trained_names,
+        labels=checkpoint.labels,
     )
     calibration = checkpoint.calibration_for(inference.rule)
     return scores, calibration.gamma

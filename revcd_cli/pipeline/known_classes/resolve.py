@@ -62,9 +62,12 @@ def resolve(table: KnownTable, classifier: Classifier, names: tuple[str, ...]) -
             )
         of_class.setdefault(each.row, []).append(index)
     rows = table.rows
+    pairs = [(row, index) for row in rows.tolist() for index in of_class[row]]
     return KnownClasses(
         rows=rows,
         labels=tuple(tuple(classifier.labels.title(index) for index in of_class[row]) for row in rows.tolist()),
-        weights=np.stack([classifier.weights[of_class[row]].mean(0) for row in rows.tolist()]),
         written=np.isin(rows, sorted(table.written)),
+        label_rows=np.array([row for row, _ in pairs], dtype=np.int64),
+        label_weights=classifier.weights[[index for _, index in pairs]],
+        label_bias=classifier.bias[[index for _, index in pairs]],
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...core.trainer import TrainingRows
 from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.splits import Split
+from ...scoring.label_evidence import LabelEvidence
 from ...scoring.prototypes.class_noise import OFFICIAL, PHOTOS, WRITTEN
 from ...scoring.prototypes.known_classes import ClassifierMeans, fit_classifier_means
 
@@ -46,6 +47,23 @@ def training_rows(dataset: FeaturedDataset, split: Split, seed: int) -> Training
         of_class = torch.from_numpy(np.searchsorted(classes, known)).repeat_interleave(len(pseudo) // len(known))
         photos, labels = torch.cat([photos, pseudo]), torch.cat([labels, of_class])
     return TrainingRows(photos, labels, torch.from_numpy(dataset.classes.values[classes]))
+
+
+def label_evidence(dataset: FeaturedDataset, split: Split) -> LabelEvidence | None:
+    """Return the classifier's weights of the labels of the classes to train on; None without known classes.
+
+    They are rounded to half precision, as a model file keeps them.
+    """
+    known, names = usable_known(dataset, split), dataset.classes.names
+    if dataset.known is None or not len(known):
+        return None
+    used = np.isin(dataset.known.label_rows, training_classes(dataset, split))
+    return LabelEvidence(
+        weights=torch.from_numpy(dataset.known.label_weights[used]).half(),
+        bias=torch.from_numpy(dataset.known.label_bias[used]).half(),
+        owners=tuple(names[row] for row in dataset.known.label_rows[used]),
+        known=frozenset(names[row] for row in known),
+    )
 
 
 def class_kinds(dataset: FeaturedDataset, split: Split) -> Tensor:

@@ -45,6 +45,11 @@ class CandidateClasses:
         """Whether the model was trained on photos of each class: (C,) bool."""
         return torch.tensor([kind == PHOTOS for kind in self.kinds])
 
+    def trained_as(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Return the name of each class in the training of the model, or its own name if it is not one of them."""
+        trained = checkpoint.trained_names
+        return tuple(trained[k] if k >= 0 else name for k, name in zip(self.own.tolist(), self.names, strict=True))
+
     def scoring_kinds(self, model: ZeroShotModel) -> CandidateKinds | None:
         """Return what the model's prototypes need to know of the candidates; None if they need only descriptions."""
         if self.photos is None:

@@ -260,6 +260,9 @@ class Predictor:
         model = self.checkpoint.model
         kinds = candidates.scoring_kinds(model)
         scores = score_rows(model, features, candidates.prototypes, self.inference, seed=seed, keys=keys, kinds=kinds)
+        if self.checkpoint.labels is not None:
+            evidence = self.checkpoint.labels.of_candidates(features, candidates.trained_as(self.checkpoint))
+            scores = scores + self.inference.label_share * evidence
         scores = calibration.apply(scores, candidates.seen)
         probabilities = (scores / calibration.temperature).softmax(-1)
         best, chosen = rank(scores, top_k)

@@ -31,7 +31,7 @@ from ..evaluate.evaluate import split_frame
 from .parallel import choose_processes, run_units
 from .state import Progress, load_state, save_state, state_path
 from .unit import EpochInfo, EpochResult, TrainingUnit, scored_rules, unit_name
-from .validation import ValidationResult, draw_folds, validate_scores
+from .validation import ValidationResult, draw_folds, validate_scores, validation_candidates
 
 SAVE_SECONDS = 15  # between two saves of the state, so that saving takes a small part of the time
 SHARES = (0.33, 0.5, 0.67, 0.8, 0.9)  # candidate weights of the prototypes in the rule "joint"
@@ -313,7 +313,7 @@ class TrainingRun:
                 return prototype
             return torch.lerp(of("evidence"), prototype, choice.prototype_share)
 
-        candidates = np.array(self.dataset.seen)
+        candidates = validation_candidates(self.dataset, self.config.train)
         return validate_scores(
             [
                 replace(

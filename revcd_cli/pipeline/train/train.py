@@ -21,7 +21,7 @@ from ...errors import RevcdError, UsageError
 from ...scoring.model import ZeroShotModel
 from ...system import files
 from ...system.device import choose_device
-from ..known_classes.training_rows import usable_known
+from ..known_classes.training_rows import label_evidence, usable_known
 from ..settings import save_config
 from .run import OnEpoch, TrainingRun
 from .state import state_path
@@ -88,6 +88,7 @@ def train(
             classes=dataset.classes,
             seen=frozenset(dataset.classes.names[c] for c in dataset.seen),
             known=_known_labels(dataset),
+            labels=label_evidence(dataset, dataset.split),
             backbone=dataset.backbone,
             calibrations=run.calibrations,
             dataset={

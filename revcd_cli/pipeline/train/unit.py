@@ -28,7 +28,7 @@ from ...scoring.trainer import ModelTrainer
 from ...system.threads import one_thread
 from ..evaluate.evaluate import score_split
 from ..known_classes.training_rows import class_kinds, training_classes, training_rows
-from .validation import own_figures, score_unit_rows
+from .validation import own_figures, score_unit_rows, validation_candidates
 
 DIVERGED = "The training diverged; nothing is written. Lower train.learning_rate or train.gradient_clip."
 _DRAWN_PHOTOS = 16  # photos of each class over which its generated attributes are averaged
@@ -172,7 +172,7 @@ class TrainingUnit:
         """Add the scores of the fold by every rule to `found`, and return its figures by the first rule."""
         figures: dict[str, float | None] = {}
         self.fit_units(model)
-        candidates = np.array(self.dataset.seen)
+        candidates = validation_candidates(self.dataset, self.config.train)
         for rule in scored_rules(self.config):
             inference = _scoring(self.config.inference, rule)
             scores = score_split(model, self.dataset, self.split, inference, seed=self.seed, candidates=candidates)

@@ -45,6 +45,11 @@ def draw_folds(dataset: Dataset, settings: TrainConfig, seed: int) -> list[Split
     )
 
 
+def validation_candidates(dataset: Dataset, settings: TrainConfig) -> np.ndarray:
+    """Return the classes among which the photos of the folds are classified, rows of the class table."""
+    return np.arange(len(dataset.classes.names)) if settings.candidates == "table" else np.array(dataset.seen)
+
+
 def score_unit_rows(split: Split) -> np.ndarray:
     """Return the training photos of a split whose scores determine the unit, see `scoring.calibration.score_unit`."""
     rows = split.trainval

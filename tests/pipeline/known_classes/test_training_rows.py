@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from revcd_cli.data.datasets.dataset import FeaturedDataset
 from revcd_cli.data.datasets.known import KnownClasses
 from revcd_cli.pipeline.compare.baselines import pooled_rows
 from revcd_cli.pipeline.compare.compare import fit_method
-from revcd_cli.pipeline.evaluate.evaluate import evaluate
+from revcd_cli.pipeline.evaluate.evaluate import evaluate, evaluation_scores
 from revcd_cli.pipeline.known_classes.training_rows import (
     class_kinds,
     training_classes,
@@ -23,7 +24,7 @@ from revcd_cli.pipeline.known_classes.training_rows import (
     usable_known,
 )
 from revcd_cli.pipeline.train.train import train
-from revcd_cli.pipeline.train.validation import draw_folds
+from revcd_cli.pipeline.train.validation import draw_folds, validation_candidates
 from revcd_cli.scoring.prototypes.class_noise import OFFICIAL, PHOTOS, WRITTEN
 from revcd_cli.scoring.prototypes.known_classes import PSEUDO_FEATURES
 from tests.makers.toy import SMALL
@@ -31,6 +32,12 @@ from tests.makers.toy import SMALL
 CONFIG = Config.from_dict(SMALL)
 CPU = torch.device("cpu")
 ROWS = (0, 1, 3, 4, 8, 9)  # known classes: four with photos, two without
+
+
+def known_classes(rows: Sequence[int], weights: np.ndarray, written: Sequence[bool]) -> KnownClasses:
+    """Known classes with one label each."""
+    own, bias = np.array(rows), np.zeros(len(rows), dtype=np.float32)
+    return KnownClasses(own, (("a label",),) * len(own), np.array(written), own, weights, bias)
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def dataset(make_toy) -> FeaturedDataset:
     seen = toy.labels < 6
     maps, *_ = np.linalg.lstsq(toy.classes.values[toy.labels[seen]], toy.features[seen], rcond=None)
     weights = (values @ maps).astype(np.float32)[list(ROWS)]
-    known = KnownClasses(np.array(ROWS), (("a label",),) * 6, weights, np.array([False] * 5 + [True]))
+    known = known_classes(ROWS, weights, written=[False] * 5 + [True])
     return dataclasses.replace(toy, classes=classes, known=known)
 
 
@@ -80,17 +87,17 @@ def test_a_fold_uses_neither_held_out_photos_nor_labels_of_held_out_classes(data
         features[np.setdiff1d(np.arange(len(features)), fold.trainval)] = 1e6
         weights[np.isin(ROWS, held_out)] = 1e6
         changed = dataclasses.replace(
-            dataset, features=features, known=dataclasses.replace(dataset.known, weights=weights)
+            dataset, features=features, known=dataclasses.replace(dataset.known, label_weights=weights)
         )
         assert same(dataset, changed, fold)
         weights[:] = dataset.known.weights**2
-        known = dataclasses.replace(dataset.known, weights=weights)
+        known = dataclasses.replace(dataset.known, label_weights=weights)
         assert not same(dataset, dataclasses.replace(dataset, known=known), fold)
 
 
 def test_known_classes_need_two_classes_with_photos_and_a_label(dataset: FeaturedDataset):
     assert dataset.known is not None
-    few = KnownClasses(np.array([0, 8]), (("a",), ("b",)), dataset.known.weights[[0, 4]], np.zeros(2, dtype=bool))
+    few = known_classes([0, 8], dataset.known.weights[[0, 4]], written=[False, False])
     dataset = dataclasses.replace(dataset, known=few)
     assert not len(usable_known(dataset, dataset.split))
     assert training_classes(dataset, dataset.split).tolist() == list(range(6))
@@ -125,3 +132,24 @@ def test_a_model_keeps_its_known_classes_with_their_labels(dataset: FeaturedData
         assert report.seen_classes + report.unseen_classes == candidates
     assert checkpoint.model.prototypes is not None
     assert checkpoint.model.prototypes.counts[6:].tolist() == [0, 0]
+
+
+def test_the_evidence_of_labels_changes_the_scores_of_known_candidates_only(dataset: FeaturedDataset, tmp_path: Path):
+    config = Config.from_dict({**SMALL, "inference": {"rule": "prototype"}})
+    checkpoint = load_checkpoint(train(dataset, config, tmp_path / "toy.safetensors").output)
+    assert checkpoint.labels is not None and dataset.known is not None
+    scored, _ = evaluation_scores(checkpoint, dataset, whole_table=True)
+    plain, _ = evaluation_scores(dataclasses.replace(checkpoint, labels=None), dataset, whole_table=True)
+    added = scored.scores_seen - plain.scores_seen
+    assert torch.all(added[:, :8] == 0)
+    logits = dataset.features[dataset.split.test_seen] @ dataset.known.label_weights.astype(np.float16).T
+    shares = torch.from_numpy(logits).log_softmax(-1)[:, [4, 5]]
+    torch.testing.assert_close(added[:, 8:], 0.4 * shares, rtol=1e-3, atol=1e-3)
+
+
+def test_the_whole_table_are_the_candidates_of_validation_if_settings_say_so(dataset: FeaturedDataset):
+    table = Config.from_dict({**SMALL, "train": {**SMALL["train"], "candidates": "table"}})
+    assert validation_candidates(dataset, CONFIG.train).tolist() == list(range(6))
+    assert validation_candidates(dataset, table.train).tolist() == list(range(10))
+    few, all_ = (fit_method(dataset, config, "revcd", 0, CPU, final=False).validation for config in (CONFIG, table))
+    assert all_["T1"] <= few["T1"]
