@@ -24,13 +24,17 @@ class Calibration:
     gamma_slope: float = 0.0  # change of the penalty with the logarithm of the number of unseen candidates
     gamma_classes: float = 0.0  # unseen candidates of the validation folds; 0 if not known
     temperature: float = 1.0  # probability = softmax((score - gamma [class is seen]) / temperature)
-    threshold: float | None = None  # a photo with a lower rejection score is rejected: it shows none of the classes
-    false_reject: float | None = None  # share of validation photos of candidate classes that are rejected
+    # Weights of `scoring.rejection`, by which the chance that an answer is right follows from the photo's scores; None
+    # in models of earlier versions, which compare the best score itself with the threshold
+    rejection: tuple[float, ...] | None = None
+    threshold: float | None = None  # a photo whose answer has a lower chance to be right (or score) is rejected
+    false_reject: float | None = None  # share of right answers in validation that are rejected
     false_accept: float | None = None  # share of validation photos of no candidate class that are not
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if value is not None and not math.isfinite(value):
+            numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+            if not all(map(math.isfinite, numbers)):
                 raise ValueError(f"{name} of a calibration is {value}, not a finite number")
         if self.temperature <= 0:
             raise ValueError(f"temperature of a calibration is {self.temperature}, not above 0")
@@ -44,6 +48,17 @@ class Calibration:
             return self.gamma
         factor = min(max(n_unseen / self.gamma_classes, 1 / _FACTOR), _FACTOR)
         return self.gamma + self.gamma_slope * math.log(factor)
+
+    def fits(self, scores: Tensor, seen: Tensor) -> Tensor:
+        """Return what is compared with the threshold, for each photo: (N,).
+
+        scores: (N, C), calibrated; seen: (C,) bool.
+        """
+        from ..scoring.rejection import answer_chances, answer_quantities
+
+        if self.rejection is None:
+            return scores.amax(-1)
+        return answer_chances(answer_quantities(scores, seen, self.temperature), self.rejection)
 
     def apply(self, scores: Tensor, seen: Tensor) -> Tensor:
         """Return calibrated scores (N, C) from those of the model, by the penalty for this number of unseen candidates.

@@ -201,8 +201,10 @@ def _label_evidence(
 
 
 def _calibration(values: dict[str, Any]) -> Calibration:
-    numbers: dict[str, Any] = {name: None if value is None else float(value) for name, value in values.items()}
-    return Calibration(**numbers)
+    def numbers(value: Any) -> Any:
+        return tuple(map(float, value)) if isinstance(value, list) else None if value is None else float(value)
+
+    return Calibration(**{name: numbers(value) for name, value in values.items()})
 
 
 def _class_table(path: Path, document: dict[str, Any], values: np.ndarray, sha256: str) -> ClassAttributes:

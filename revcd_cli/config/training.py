@@ -28,7 +28,7 @@ class TrainConfig:
     # all classes of the class table, as a model that names all of them is used
     candidates: str = "seen"
     penalty: str = "harmonic"  # on seen classes: "harmonic" (best H on validation) | "sparing" | "none" (the paper)
-    false_reject: float = 0.1  # share of validation photos that --reject may withhold an answer from
+    false_reject: float = 0.1  # share of validation's right answers that --reject may withhold
     give_away: float = 0.02  # "sparing": share of validation's seen accuracy that the penalty may cost
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -72,14 +71,6 @@ def score_unit(scores: Tensor) -> float:
     return unit if unit > 0 else 1.0
 
 
-def rejection_scores(scores: Tensor) -> Tensor:
-    """Return the score of each photo's best candidate (N,); photos below a threshold are rejected.
-
-    scores: (N, C), calibrated.
-    """
-    return scores.amax(-1)
-
-
-def rejection_threshold(known: Tensor, false_reject: float) -> float:
-    """Return the `false_reject` quantile of the rejection scores (N,) of photos that show a candidate class."""
-    return float(known.double().quantile(false_reject)) if len(known) else -math.inf
+def rejection_threshold(right: Tensor, false_reject: float) -> float:
+    """Return the value below which at most the share `false_reject` of right answers (N,) lies; -1 without any."""
+    return float(right.double().quantile(false_reject, interpolation="lower")) if len(right) else -1.0

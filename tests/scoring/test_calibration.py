@@ -217,7 +217,7 @@ def test_constant_scores_have_the_unit_one(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.5, 1.0])
-def test_the_threshold_rejects_the_allowed_share_of_photos(share: float) -> None:
+def test_the_threshold_rejects_the_allowed_share_of_right_answers(share: float) -> None:
     best = torch.randn(10_001)
 
     threshold = rejection_threshold(best, share)
@@ -227,4 +227,4 @@ def test_the_threshold_rejects_the_allowed_share_of_photos(share: float) -> None
 
 
 def test_without_photos_nothing_is_rejected() -> None:
-    assert rejection_threshold(torch.zeros(0), 0.1) == -math.inf
+    assert rejection_threshold(torch.zeros(0), 0.1) < 0

@@ -199,10 +199,11 @@ def _card(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _rejection(rule: str, calibration: dict[str, Any]) -> str:
     if calibration.get("threshold") is None:
         return f"{rule}: no threshold"
+    of_what = "right answers" if calibration.get("rejection") else "photos of the candidate classes"
     rates = [console.percent(calibration.get(name)) for name in ("false_reject", "false_accept")]
     return (
-        f"{rule}: below {calibration['threshold']:.3g}; in validation {rates[0]} % of photos of known classes are "
-        f"rejected, and {rates[1]} % of photos of other classes are not"
+        f"{rule}: below {calibration['threshold']:.3g}; in validation {rates[0]} % of {of_what} are rejected, and "
+        f"{rates[1]} % of photos of other classes are not"
     )
 
 

@@ -81,6 +81,10 @@ def predict(
         bool,
         typer.Option("--reject", help='Report "none of these" for photos that fit no class well enough.'),
     ] = False,
+    min_probability: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="P", help='Report "none of these" if the best probability is below P.'),
+    ] = 0.0,
     excel: Annotated[
         bool, typer.Option("--excel", help="Write CSV for spreadsheets: byte-order mark, no formulas.")
     ] = False,
@@ -100,9 +104,10 @@ def predict(
     Classes are ranked by score. The probability is a softmax of the scores over the given classes, with a temperature
     fitted in validation. It does not tell whether the photo shows any of these classes.
 
-    With --reject, a photo whose best class fits worse than the model's threshold is reported as "none of these" (status
-    rejected). The threshold rejects a fixed share of validation photos wrongly (10 % by default). revcd models show
-    MODEL prints this share, and the share of photos of other classes that are not rejected.
+    With --reject, a photo is reported as "none of these" (status rejected) if the chance that its best class is right
+    is below the model's threshold. In validation the threshold rejects a fixed share of the right answers (10 % by
+    default). revcd models show MODEL prints this share, and the share of photos of other classes that are not rejected.
+    With --min-probability P, so is a photo whose best class has a probability below P.
 
     With --photos, classes are known by one or more photos as well, without training: --photos okapi=okapi/, or a folder
     with one folder for each class. Such a class needs no row in the table. A photo that resembles the photos of
@@ -151,6 +156,7 @@ def predict(
             top_k=top_k,
             seed=seed,
             reject=reject,
+            min_probability=min_probability,
             batch_size=batch_size,
             workers=workers,
             null_separated=null,
@@ -265,9 +271,12 @@ def _one_line(prediction: Prediction) -> str:
 
 def _rejection(predictor: Predictor) -> str:
     calibration = predictor.rejection()
+    what, of_what = "chance to be right", "right answers"
+    if calibration.rejection is None:  # a model of an earlier version
+        what, of_what = "score", "photos of the given classes"
     return (
-        f"photos with a score below {calibration.threshold:.3g} are rejected; in validation "
-        f"{console.percent(calibration.false_reject)} % of photos of the given classes were rejected, and "
+        f"answers with a {what} below {calibration.threshold:.3g} are rejected; in validation "
+        f"{console.percent(calibration.false_reject)} % of {of_what} were rejected, and "
         f"{console.percent(calibration.false_accept)} % of photos of other classes were not"
     )
 

@@ -21,7 +21,6 @@ from ...data.photos.images import ImageFailure
 from ...data.photos.passed_over import PassedOver
 from ...data.photos.sources import count_sources, iter_sources
 from ...errors import UsageError
-from ...scoring.calibration import rejection_scores
 from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
 from ..extract.stream import ExtractedPhoto, stream_features
@@ -107,10 +106,21 @@ class Predictor:
         top_k: int = 5,
         seed: int | None = None,
         reject: bool = False,
+        min_probability: float = 0.0,
         explain: bool = False,
     ) -> list[Prediction]:
         """Return the predictions for photos in order. The parameters are those of `stream`."""
-        return list(self.stream(images, classes=classes, top_k=top_k, seed=seed, reject=reject, explain=explain))
+        return list(
+            self.stream(
+                images,
+                classes=classes,
+                top_k=top_k,
+                seed=seed,
+                reject=reject,
+                min_probability=min_probability,
+                explain=explain,
+            )
+        )
 
     def with_photos(
         self, photos: Mapping[str, Photos], *, on_note: OnNote | None = None, **options: int | None
@@ -149,6 +159,7 @@ class Predictor:
         top_k: int = 5,
         seed: int | None = None,
         reject: bool = False,
+        min_probability: float = 0.0,
         explain: bool = False,
         batch_size: int | None = None,
         workers: int | None = None,
@@ -164,12 +175,15 @@ class Predictor:
         table, or None for the classes of the model. seed: of the noise, which depends on it and on the bytes of the
         photo only; None uses that of the model. reject: where no class fits, by the threshold of the model, the
         prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
+        min_probability: so is a photo whose best class has a smaller probability.
         passed: counts files in folders and archives that are no photos; filled if there is `on_progress`.
         explain: also generate the attributes of each classified photo (`Prediction.drawn`); this does not change the
         predictions.
         """
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1; got {top_k}.")
+        if not 0 <= min_probability <= 1:
+            raise UsageError(f"min_probability must be in 0..1; got {min_probability:g}.")
         threshold = self.rejection().threshold if reject else None
         candidates = self.candidates(classes)
         inputs = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
@@ -186,7 +200,9 @@ class Predictor:
         try:
             while some := list(islice(photos, batch_size or _PHOTOS_AT_ONCE)):
                 own_seed = self.checkpoint.seed if seed is None else seed
-                for prediction in self._predict_batch(some, candidates, top_k, own_seed, threshold, explain):
+                for prediction in self._predict_batch(
+                    some, candidates, top_k, own_seed, threshold, min_probability, explain
+                ):
                     done += 1
                     failed += prediction.status == "failed"
                     yield prediction
@@ -220,13 +236,14 @@ class Predictor:
         top_k: int,
         seed: int,
         threshold: float | None,
+        min_probability: float,
         explain: bool,
     ) -> Iterator[Prediction]:
         features = [photo.feature for photo in photos if photo.feature is not None]
         keys = [bytes.fromhex(photo.sha256) for photo in photos if photo.feature is not None]
         scored: Iterator[_Scored] = iter(())
         if features:
-            scored = self._score(np.stack(features), keys, candidates, top_k, seed, threshold, explain)
+            scored = self._score(np.stack(features), keys, candidates, top_k, seed, threshold, min_probability, explain)
         for photo in photos:
             if photo.feature is None:
                 yield Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
@@ -238,8 +255,13 @@ class Predictor:
                 detail = f"it resembles the photos of {OTHERS} most"
                 yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
             elif _is_rejected(fit, threshold):
+                what = "the score" if self.calibration.rejection is None else "a chance to be right of"
+                detail = f"the best class, {ranked[0].name}, has {what} {fit:.3g}, below the threshold {threshold:.3g}"
+                yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
+            elif ranked[0].probability < min_probability:
                 detail = (
-                    f"the best class, {ranked[0].name}, has the score {fit:.3g}, below the threshold {threshold:.3g}"
+                    f"the best class, {ranked[0].name}, has the probability {ranked[0].probability:.3g}, "
+                    f"below {min_probability:g}"
                 )
                 yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
             else:
@@ -253,6 +275,7 @@ class Predictor:
         top_k: int,
         seed: int,
         threshold: float | None,
+        min_probability: float,
         explain: bool,
     ) -> Iterator[_Scored]:
         """Yield the best candidates of each photo. features: (N, D); keys: (N,), sha256 of the photos."""
@@ -266,8 +289,12 @@ class Predictor:
         scores = calibration.apply(scores, candidates.seen)
         probabilities = (scores / calibration.temperature).softmax(-1)
         best, chosen = rank(scores, top_k)
-        shares, fits = probabilities.gather(1, chosen), rejection_scores(scores).tolist()
-        drawn = self._draw(features, keys, seed, [explain and not _is_rejected(fit, threshold) for fit in fits])
+        shares, fits = probabilities.gather(1, chosen), calibration.fits(scores, candidates.seen).tolist()
+        kept = [
+            not _is_rejected(fit, threshold) and share >= min_probability
+            for fit, share in zip(fits, shares[:, 0].tolist(), strict=True)
+        ]
+        drawn = self._draw(features, keys, seed, [explain and each for each in kept])
         rows = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
         for best_scores, best_shares, classes, fit, attributes in rows:
             ranked = tuple(

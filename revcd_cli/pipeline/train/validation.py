@@ -22,12 +22,11 @@ from ...metrics.summary import KEPT
 from ...scoring.calibration import (
     fit_temperature,
     harmonic_penalty,
-    rejection_scores,
-    rejection_threshold,
     sparing_penalty,
 )
 from ..evaluate.split_scores import SplitScores
 from .candidate_numbers import fit_slope, unseen_candidates
+from .rejection import fit_rejection
 
 _UNIT_ROWS = 512  # training photos whose scores determine the unit of the scores
 
@@ -73,24 +72,19 @@ class ValidationResult:
 
     @functools.cached_property
     def calibration(self) -> Calibration:
-        """The penalty, with a temperature and a rejection threshold fitted on the photos of all folds together.
+        """The penalty, with a temperature and a rejection fitted on the photos of all folds together.
 
-        For the threshold each photo counts twice: with all candidates, and without its own class, as a photo of none of
-        the candidates. Computed on first use, because only the chosen results need it.
+        Computed on first use, because only the chosen results need it.
         """
         parts = zip(*(fold.calibrated(self.gamma) for fold in self.scores), strict=True)
         scores, labels = (torch.cat(part) for part in parts)
-        own = torch.nn.functional.one_hot(labels, scores.shape[1]).bool()
-        known, unknown = rejection_scores(scores), rejection_scores(scores.masked_fill(own, -torch.inf))
-        threshold = rejection_threshold(known, self.settings.false_reject)
+        temperature = fit_temperature(scores, labels)
         return Calibration(
             gamma=self.gamma,
             gamma_slope=fit_slope(self.scores, self.gamma) if self.settings.penalty == "harmonic" else 0.0,
             gamma_classes=unseen_candidates(self.scores),
-            temperature=fit_temperature(scores, labels),
-            threshold=threshold,
-            false_reject=_share(known < threshold),
-            false_accept=_share(unknown >= threshold),
+            temperature=temperature,
+            **fit_rejection(self.scores, self.gamma, temperature, self.settings.false_reject),
         )
 
 
@@ -137,7 +131,3 @@ def _penalty(folds: Sequence[SplitScores], settings: TrainConfig) -> float:
     if settings.penalty == "none" or not curves:
         return 0.0
     return harmonic_penalty(curves) if settings.penalty == "harmonic" else sparing_penalty(curves, settings.give_away)
-
-
-def _share(selected: torch.Tensor) -> float:
-    return float(selected.double().mean()) if len(selected) else 0.0
