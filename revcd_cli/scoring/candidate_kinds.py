@@ -42,6 +42,13 @@ class CandidateKinds:
         """Return the kinds of some candidates. rows: (M,), their positions."""
         return CandidateKinds(*(None if each is None else each[rows] for each in self._tensors()))  # type: ignore[arg-type]
 
+    def known_by_photos(self) -> Tensor:
+        """Return which candidates have given photos, or no description: (K,) bool."""
+        known = torch.zeros_like(self.own, dtype=torch.bool)
+        if self.counts is not None:
+            known = known | (self.counts > 0)
+        return known if self.described is None else known | ~self.described
+
     def distinguished(self, s: Tensor) -> Tensor:
         """Return descriptions (K, A) with further columns that tell candidates of different kinds apart."""
         columns = [each.to(s).reshape(len(s), -1) for each in self._tensors() if each is not None]

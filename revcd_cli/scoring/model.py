@@ -150,7 +150,11 @@ class ZeroShotModel(nn.Module):
         scores: Tensor = self.prototypes(x, s, kinds) / self.prototype_unit
         if network_share == 0 or self.class_network is None:
             return scores
-        return torch.lerp(scores, self.class_network(x, s), network_share)
+        by_network = self.class_network(x, s)
+        if kinds is not None:
+            # The network knows classes by their descriptions only, so the process alone scores the others.
+            by_network = torch.where(kinds.known_by_photos(), scores, by_network)
+        return torch.lerp(scores, by_network, network_share)
 
     def _units(self, rule: str) -> Tensor:
         return self.cosine_units if rule == "cosine" else self.evidence_units

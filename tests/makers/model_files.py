@@ -27,6 +27,7 @@ SMALL = {
     "precondition": {"kind": "standardise"},
     "diffusion": {"timesteps": 20},
     "prototypes": {"components": 4},
+    "class_network": {"width": 0},
     "encoder": {"n_tokens": 2, "width": 8, "heads": 2, "feedforward": 8},
     "denoiser": {"width": 8, "time_width": 4},
 }
@@ -36,7 +37,11 @@ BATCH = SMALL | {
     "precondition": {"kind": "whiten"},
 }
 
-ENSEMBLE = SMALL | {"precondition": {"kind": "standardise+whiten"}, "train": {"members": 2}}
+ENSEMBLE = SMALL | {
+    "precondition": {"kind": "standardise+whiten"},
+    "train": {"members": 2},
+    "class_network": {"width": 4},
+}
 KINDS = {"layer norm": SMALL, "batch norm, two heads, whitening": BATCH, "four networks": ENSEMBLE}
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from revcd_cli.config import ClassNetworkConfig, Config, PrototypeConfig, SimulationConfig
 from revcd_cli.core.trainer import TrainingRows
 from revcd_cli.errors import ConfigError
+from revcd_cli.scoring.candidate_kinds import CandidateKinds
 from revcd_cli.scoring.class_network import ClassNetwork, train_to_classify
 from revcd_cli.scoring.model import ZeroShotModel, build_model
 from revcd_cli.scoring.prototypes.simulated_classes import SimulatedClasses
@@ -172,6 +173,28 @@ def test_the_prototypes_scores_contain_the_share_of_the_class_network(share: flo
     torch.testing.assert_close(scores(trained, rule="prototype", network_share=share), expected)
     joint = scores(trained, rule="joint", prototype_share=0.6, network_share=share)
     torch.testing.assert_close(joint, 0.4 * scores(trained, rule="evidence") + 0.6 * expected)
+
+
+def test_the_process_alone_scores_classes_with_given_photos_or_without_a_description() -> None:
+    trained = ModelTrainer(model(network_share=0.5, rule="prototype"), rows()).ema
+    assert trained.prototypes is not None
+    x, s = photos(8).float(), prototypes().float()
+    kinds = CandidateKinds(
+        torch.full((CLASSES,), -1),
+        photos=torch.randn(CLASSES, len(trained.prototypes.between)),
+        counts=torch.tensor([0, 3, 0, 0, 0, 0]),
+        described=torch.arange(CLASSES) != 4,
+    )
+
+    found, process = (
+        trained.score(
+            x, s, dataclasses.replace(trained.config.inference, network_share=share), generators(range(8)), kinds
+        )
+        for share in (0.5, 0.0)
+    )
+
+    by_process = [bool(torch.allclose(found[:, k], process[:, k])) for k in range(CLASSES)]
+    assert by_process == [False, True, False, False, True, False]
 
 
 @pytest.mark.parametrize(

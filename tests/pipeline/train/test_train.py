@@ -138,7 +138,9 @@ def test_epochs_are_reported_in_order_and_validated_as_set(make_toy, small_confi
 
 def test_validation_chooses_epochs_and_calibration_but_changes_no_weight(make_toy, small_config, tmp_path: Path):
     dataset = make_toy()
-    config = small_config(train={"epochs": 3, "evaluate_every": 3, "validation_folds": 1})
+    # Without the class network, which a model keeps only if validation gives it a share.
+    settings = {"epochs": 3, "evaluate_every": 3, "validation_folds": 1}
+    config = small_config(train=settings, class_network={"width": 0})
     checkpoints = []
     for unseen in ((0, 1), (2, 3)):
         split = dataclasses.replace(dataset.split, val_unseen_classes=unseen)
