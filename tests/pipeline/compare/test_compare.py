@@ -17,7 +17,7 @@ import torch
 import revcd_cli.pipeline.compare.baselines as baselines_module
 import revcd_cli.pipeline.train.run as training_module
 from revcd_cli.config import RULES, Config
-from revcd_cli.core.trainer import Trainer, TrainingRows
+from revcd_cli.core.trainer import RowSource, Trainer, TrainingRows
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.errors import UsageError
 from revcd_cli.metrics.summary import METRIC_NAMES, mean_and_std
@@ -97,10 +97,10 @@ def test_all_methods_are_validated_on_the_same_folds_and_trained_on_the_same_row
     monkeypatch.setattr(baselines_module, "draw_folds", folds)
     build = Trainer.__init__
 
-    def trainer(self: Trainer, model: torch.nn.Module, rows: TrainingRows) -> None:
+    def trainer(self: Trainer, model: torch.nn.Module, rows: TrainingRows, *source: RowSource | None) -> None:
         if not parts or parts[-1] is not rows:  # members of an ensemble share their rows
             parts.append(rows)
-        build(self, model, rows)
+        build(self, model, rows, *source)
 
     monkeypatch.setattr(Trainer, "__init__", trainer)
     for method in METHODS:
