@@ -99,10 +99,7 @@ def test_a_reply_with_true_values_of_the_controls_is_taken_as_it_is(animals: Des
     new = described(animals, ZEBRA)
     notes = take(new, reply(animals, before="Here is the table:\n\n```csv\n", after="\n```\nHope, that helps\n"))
     assert "correlation of 1.00" in notes[0] and len(notes) == 1
-    low, high = new.draft.low, new.draft.high
-    np.testing.assert_allclose(
-        new.row(), animals.classes.values[animals.classes.index(ZEBRA)].clip(low, high), atol=0.01
-    )
+    np.testing.assert_allclose(new.row(), animals.classes.values[animals.classes.index(ZEBRA)], atol=0.01)
     assert max(answer.spread for answer in new.draft.answers.values()) < 1e-9
 
 
@@ -115,7 +112,7 @@ def test_a_reply_on_a_stretched_scale_is_corrected(animals: DescriptionSpace):
     new, unit = described(animals, ZEBRA), animals.classes.values.std(0)
     take(new, reply(animals, stretched))
     corrected = np.sqrt(np.mean(((new.row() - true) / unit) ** 2))
-    assert corrected < 0.7 * np.sqrt(np.mean(((stretched(true) - true) / unit) ** 2))
+    assert corrected < 0.9 * np.sqrt(np.mean(((stretched(true) - true) / unit) ** 2))
 
 
 def test_a_reply_whose_controls_are_wrong_is_refused_and_nothing_is_taken(animals: DescriptionSpace):

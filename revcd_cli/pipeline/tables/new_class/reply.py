@@ -13,7 +13,8 @@ from ....errors import InputFileError, listed
 
 LEAST_CONTROLS = 3
 LEAST_CORRELATION = 0.5  # of a reply's values of the controls with the table's; below it the reply is refused
-_LEAST_OF_ATTRIBUTE = 0.3  # of one attribute over the controls; below it its answer is left out
+_LEAST_OF_ATTRIBUTE = -0.3  # of one attribute over the controls, which are few; below it its answer is left out
+_WEIGHT = 4  # of each of the two points on the line of no change, in controls; 3 to 8 did equally well
 _FLAT = 0.25  # standard deviations: controls that vary less in the table cannot check an attribute
 _NAMED = 5
 
@@ -40,7 +41,8 @@ def correct(reply: Reply, classes: ClassAttributes, source: Path) -> Corrected:
 
     The line is the least-squares fit over the controls and over two points on the line of no change, one standard
     deviation below and above the mean of the column; so a few controls change it only as far as they agree. Attributes
-    whose controls do not follow the table are left out. Raises `InputFileError` if the controls as a whole do not.
+    whose controls contradict the table are left out. A corrected value stays in the range of the column and the answer.
+    Raises `InputFileError` if the controls as a whole do not follow the table.
     """
     if len(reply.controls) < LEAST_CONTROLS:
         raise InputFileError(
@@ -72,25 +74,25 @@ def correct(reply: Reply, classes: ClassAttributes, source: Path) -> Corrected:
             left_out.append(classes.attributes[column])
             continue
         value, spread = _on_line(said[place], true[place], (reply.answers[place] - mean[place]) / unit[place])
-        value = float(np.clip(value * unit[place] + mean[place], table[:, place].min(), table[:, place].max()))
+        low, high = min(table[:, place].min(), reply.answers[place]), max(table[:, place].max(), reply.answers[place])
+        value = float(np.clip(value * unit[place] + mean[place], low, high))
         taken.append((column, value, float(spread * unit[place])))
     notes = [
         f"{len(taken):,} values were taken from {source}; its values of known classes have a correlation of "
         f"{agreement:.2f} with the table, and each attribute was corrected by them."
     ]
     if left_out:
-        notes.append(
-            f"Left out, as the values of the known classes do not follow the table: {listed(left_out, _NAMED)}."
-        )
+        notes.append(f"Left out, as the values of the known classes contradict the table: {listed(left_out, _NAMED)}.")
     return Corrected(taken, tuple(notes))
 
 
 def _on_line(said: np.ndarray, true: np.ndarray, answer: float) -> tuple[float, float]:
     """Return the corrected answer and the error (root mean square) of corrected controls, in standardised values."""
     x, y = np.append(said, [-1.0, 1.0]), np.append(true, [-1.0, 1.0])
-    centred = x - x.mean()
-    slope = max(float(centred @ y / (centred @ centred)), 0.0)
-    offset = float(y.mean() - slope * x.mean())
+    weights = np.append(np.ones(len(said)), [_WEIGHT, _WEIGHT]) / (len(said) + 2 * _WEIGHT)
+    centred = x - weights @ x
+    slope = max(float((weights * centred) @ y / (weights @ centred**2)), 0.0)
+    offset = float(weights @ y - slope * (weights @ x))
     return offset + slope * answer, float(np.sqrt(np.mean((offset + slope * said - true) ** 2)))
 
 
