@@ -160,7 +160,14 @@ def evaluate(
     confidence = measure_confidence(checkpoint, scores, rule)
     intervals = bootstrap([scores.class_figures(gamma)]).intervals()
     document = describe_evaluation(
-        report, checkpoint, opened, rule=rule, curve=curve, confidence=confidence, intervals=intervals
+        report,
+        checkpoint,
+        opened,
+        rule=rule,
+        curve=curve,
+        confidence=confidence,
+        intervals=intervals,
+        candidates=scores.names,
     )
     if output is not None:
         write_evaluation(output, document, curve, diagnose(checkpoint, opened, scores, rule=rule, device=device))
@@ -230,9 +237,12 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
             for entry in report.per_class
         ]
         console.result_table(["class", "", "photos", "percent"], per_class_rows, right=("photos", "percent"))
+    n_known = len(document["known_candidates"])
+    known = f" ({n_known} of them known by the backbone)" if n_known else ""
     console.note(
         f"dataset {document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}, "
-        f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates, seen penalty {document['gamma']:g}"
+        f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates{known}, "
+        f"seen penalty {document['gamma']:g}"
         "; 95 %: confidence interval, by a bootstrap over the test classes"
     )
     for name, digest in (

@@ -17,7 +17,7 @@ from ..photos.passed_over import PassedOver
 from .dataset import TABLE_FILE, Dataset, make_dataset
 from .images_csv import IMAGES_FILE, read_images_csv, unknown_class, write_images_csv
 from .split_folders import read_split_folders
-from .splits import Split, copy_findings, stratified_split
+from .splits import Split, copy_findings, split_sha256, stratified_split
 
 TEST_FRACTION = 0.2  # of each class, if the folder has no split
 
@@ -64,6 +64,31 @@ def read_folder(
         images_root=photos_root,
         notes=notes,
         findings=[*passed.findings(), *findings],
+    )
+
+
+def has_photos(root: Path) -> bool:
+    """Return whether a dataset folder has a list of photos, or folders that may hold some."""
+    return (root / IMAGES_FILE).is_file() or any(child.is_dir() for child in root.iterdir())
+
+
+def read_table_alone(root: Path, *, missing: str) -> Dataset:
+    """Read a dataset folder without photos: a class table whose known classes are all that can be trained on."""
+    classes, nothing = read_complete_csv(root / TABLE_FILE, missing=missing), np.empty(0, dtype=np.int64)
+    split = Split(nothing, nothing, nothing)
+    notes = [classes.filled_text] if classes.filled else []
+    return Dataset(
+        name=root.resolve().name,
+        classes=classes,
+        labels=nothing,
+        paths=(),
+        split=split,
+        split_sha256=split_sha256((), (), split),
+        notes=(
+            *notes,
+            f"{root.name} has no photos: only known classes are trained on, and nothing can be validated.",
+        ),
+        source=str(root / TABLE_FILE),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...errors import RevcdError, UsageError, did_you_mean
 from ..features.files import read_features
 from .dataset import TABLE_FILE, Dataset, add_known_table, attach_features
-from .folder import read_folder
+from .folder import has_photos, read_folder, read_table_alone
 from .known import KNOWN_FILE, read_known_csv
 from .registry import BENCHMARKS, SPLITS_FILE, Benchmark, data_roots, find_benchmark, find_folder, where_to_put
 
@@ -55,6 +55,8 @@ def open_dataset(
             f"{folder}: holds neither {TABLE_FILE} nor {SPLITS_FILE}, so it is not a dataset.",
             hint=f"Your own dataset needs {TABLE_FILE} and one folder of photos per class.",
         )
+    if (known or (folder / KNOWN_FILE).is_file()) and images is None and not has_photos(folder):
+        return _with_known(read_table_alone(folder, missing=missing), folder, known)
     dataset = read_folder(
         folder, images=images, seed=seed, missing=missing, write_split=write_split, with_photos=features is None
     )

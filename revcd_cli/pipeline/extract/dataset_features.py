@@ -9,9 +9,11 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ...backbones.backbone import Backbone, load_backbone, load_recorded
 from ...checkpoint.model_file import Checkpoint
-from ...data.datasets.dataset import Dataset, FeaturedDataset, attach_features
+from ...data.datasets.dataset import Dataset, FeaturedDataset, add_features, attach_features
 from ...data.features.files import read_features
 from ...errors import RevcdError
 from ...system.files import OutputInUse, wait_until_free
@@ -70,6 +72,9 @@ def _extracted(
     on_note: Callable[[str], None] | None,
     on_detail: Callable[[str], None] | None,
 ) -> FeaturedDataset:
+    if dataset.known_table is not None and not len(dataset.labels):  # known classes alone
+        record = load().record
+        return add_features(dataset, np.empty((0, record.feature_dim), dtype=np.float32), record)
     if dataset.images_root is None:
         raise RevcdError(
             f"{dataset.name} has neither features nor photos here.",

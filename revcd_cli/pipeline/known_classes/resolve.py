@@ -12,6 +12,7 @@ from ...backbones.classifier import Classifier, load_classifier, why_no_classifi
 from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.known import KnownClasses, KnownTable
 from ...errors import InputFileError, UsageError
+from .training_rows import usable_known
 
 
 def with_known_classes(
@@ -31,6 +32,12 @@ def with_known_classes(
         return dataset
     classifier = load_classifier(dataset.backbone, weights=weights)
     resolved = dataclasses.replace(dataset, known=resolve(dataset.known_table, classifier, dataset.classes.names))
+    if not len(usable_known(resolved, resolved.split)):
+        note(
+            f"{dataset.known_table.path}: known classes are not used: two classes at least need photos and a label, as "
+            "the scale of the classifier's weights is measured on them."
+        )
+        return resolved
     n_photos = len(dataset.known_table.rows) - len(resolved.known_only)
     note(
         f"Known classes: {len(resolved.known_only)} without photos, by the backbone's classifier "

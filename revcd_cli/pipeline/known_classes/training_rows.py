@@ -16,6 +16,7 @@ from ...data.datasets.splits import Split
 from ...scoring.label_evidence import LabelEvidence
 from ...scoring.prototypes.class_noise import OFFICIAL, PHOTOS, WRITTEN
 from ...scoring.prototypes.known_classes import ClassifierMeans, fit_classifier_means
+from .shipped_statistics import shipped_means
 
 
 def training_classes(dataset: FeaturedDataset, split: Split) -> np.ndarray:
@@ -24,12 +25,19 @@ def training_classes(dataset: FeaturedDataset, split: Split) -> np.ndarray:
 
 
 def usable_known(dataset: FeaturedDataset, split: Split) -> np.ndarray:
-    """Return the known classes without photos, (K,), if two classes of the split have photos and a label, else none.
+    """Return the known classes without photos, (K,); none if nothing leads from the classifier's weights to features.
 
-    A class with photos in the dataset's trainval is never among them, so one that a fold holds out stays unknown.
+    That is measured on the classes of the split with photos and a label, if there are two, or comes with revcd for the
+    embedded backbone. A class with photos in the dataset's trainval is never among them, so one that a fold holds out
+    stays unknown.
     """
-    with_label = 0 if dataset.known is None else len(np.intersect1d(dataset.known.rows, dataset.labels[split.trainval]))
-    return np.array(dataset.known_only if with_label > 1 else (), dtype=np.int64)
+    usable = dataset.known is not None and (_is_measured(dataset, split) or shipped_means(dataset.backbone) is not None)
+    return np.array(dataset.known_only if usable else (), dtype=np.int64)
+
+
+def _is_measured(dataset: FeaturedDataset, split: Split) -> bool:
+    assert dataset.known is not None
+    return len(np.intersect1d(dataset.known.rows, dataset.labels[split.trainval])) > 1
 
 
 def training_rows(dataset: FeaturedDataset, split: Split, seed: int) -> TrainingRows:
@@ -77,8 +85,12 @@ def class_kinds(dataset: FeaturedDataset, split: Split) -> Tensor:
 
 
 def classifier_means(dataset: FeaturedDataset, split: Split) -> ClassifierMeans:
-    """Return the map from the classifier's weights to mean features, fitted on the photos of trainval."""
+    """Return the map from the classifier's weights to mean features, see `usable_known`."""
     assert dataset.known is not None
+    if not _is_measured(dataset, split):
+        shipped = shipped_means(dataset.backbone)
+        assert shipped is not None
+        return shipped
     with_photos, labels = np.unique(dataset.labels[split.trainval], return_inverse=True)
     both = np.intersect1d(dataset.known.rows, with_photos)
     return fit_classifier_means(

@@ -195,6 +195,8 @@ class TrainingUnit:
     def fit_units(self, model: ZeroShotModel) -> None:
         """Set the units of the model's scores from its training photos and classes."""
         features = torch.from_numpy(self.dataset.features[score_unit_rows(self.split)]).to(self.device)
+        if not len(features):  # known classes alone
+            features = self.rows().features
         prototypes = torch.from_numpy(self.dataset.classes.values[self.classes]).to(self.device)
         model.fit_units(features, prototypes, self.config.inference, scored_rules(self.config))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...checkpoint.model_file import Checkpoint
+from ...data.classes.kinds import KNOWN
 from ...data.datasets.dataset import FeaturedDataset
 from ...metrics.bootstrap import SETTINGS, Interval
 from ...metrics.curve import SeenUnseenCurve
@@ -38,11 +39,12 @@ def describe_evaluation(
     curve: SeenUnseenCurve | None = None,
     confidence: dict[str, Reliability] | None = None,
     intervals: Mapping[str, Interval | None] | None = None,
+    candidates: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the evaluation as JSON values, with everything needed to repeat it.
 
     confidence: of all photos, and of those of seen and unseen classes (`diagnosis.calibration_bins`). intervals: of S,
-    U, H, T1 and AUSUC (`metrics.bootstrap`).
+    U, H, T1 and AUSUC (`metrics.bootstrap`). candidates: names of the classes that could be predicted.
     """
     rule = checkpoint.model.config.inference.with_rule(rule).rule
     figures = report.to_dict()
@@ -62,6 +64,7 @@ def describe_evaluation(
         "seed": checkpoint.seed,
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
         **describe_data(dataset),
+        "known_candidates": [name for name in candidates if checkpoint.kind(name) == KNOWN],
         "per_class": list(per_class),
         "su_curve": points and thinned(points, _MOST_POINTS),
     }

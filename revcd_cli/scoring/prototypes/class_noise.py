@@ -18,6 +18,7 @@ from .class_kernel import left_out_residuals
 PHOTOS, OFFICIAL, WRITTEN = range(
     3
 )  # kinds of classes: with photos, or known with an official or a written description
+WITHOUT_PHOTOS = 3.0  # the factor if no class has photos, the usual one on the animals
 FACTORS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)  # of the noise of a class with photos, that are tried
 
 
@@ -28,6 +29,8 @@ def fit_class_noise(kernel: Tensor, means: Tensor, between: Tensor, kinds: Tenso
     kinds: (C,), one of `PHOTOS`, `OFFICIAL`, `WRITTEN`; noise: of classes with photos. A written description is given
     at least the noise of an official one.
     """
+    if not (kinds == PHOTOS).any():  # nothing to measure it on
+        return torch.full_like(kernel[0], noise * WITHOUT_PHOTOS)
     present = [kind for kind in (OFFICIAL, WRITTEN) if (kinds == kind).any()]
     trials = []
     for factors in itertools.combinations_with_replacement(FACTORS, len(present)):

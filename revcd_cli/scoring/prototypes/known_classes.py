@@ -23,17 +23,30 @@ PSEUDO_FEATURES = 40  # of each known class
 
 @dataclass(frozen=True, eq=False)
 class WithinCovariance:
-    """The covariance of features around their class's mean: (1 - a) R^T R / len(R) + a r I, with a = `SHRINKAGE`.
+    """The covariance of features around their class's mean, V = R^T R / len(R) + rest I, shrunk towards its mean size.
 
-    residuals: R, (N, D), float64, photos minus the mean of their class; r is the mean variance of a feature.
+    residuals: R, (N, D), float64, photos minus the mean of their class. With of_photos = False, R is a factor of the
+    covariance in low rank, and `rest` the variance of a feature that it leaves out.
     """
 
     residuals: Tensor
+    rest: float = 0.0
+    of_photos: bool = True
 
     def times(self, w: Tensor) -> Tensor:
-        """Return the product with rows w (K, D), without forming the covariance: (K, D)."""
-        product = (w @ self.residuals.T) @ self.residuals / len(self.residuals)
-        return (1 - SHRINKAGE) * product + SHRINKAGE * self.residuals.square().mean() * w
+        """Return the product of rows w (K, D) with (1 - a) V + a r I, a = `SHRINKAGE`, r the mean variance: (K, D)."""
+        product = (w @ self.residuals.T) @ self.residuals / len(self.residuals) + self.rest * w
+        size = self.residuals.square().sum() / self.residuals.numel() + self.rest
+        return (1 - SHRINKAGE) * product + SHRINKAGE * size * w
+
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """Return residuals of random photos, or without photos Gaussian ones of this covariance: (count, D)."""
+        if self.of_photos:
+            chosen = torch.randint(len(self.residuals), (count,), generator=generator)
+            return self.residuals[chosen.to(self.residuals.device)]
+        n, dimensions = self.residuals.shape
+        mixed = torch.randn(count, n, generator=generator, dtype=torch.float64) @ self.residuals / n**0.5
+        return mixed + self.rest**0.5 * torch.randn(count, dimensions, generator=generator, dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +68,8 @@ class ClassifierMeans:
 
         Each is the class's mean plus the residual of a random photo; negative values are set to 0 if photos have none.
         """
-        residuals = self.within.residuals
-        chosen = torch.randint(len(residuals), (len(weights) * count,), generator=generator)
-        drawn = self.means(weights).repeat_interleave(count, 0) + residuals[chosen.to(residuals.device)]
+        drawn = self.means(weights).repeat_interleave(count, 0)
+        drawn = drawn + self.within.draw(len(drawn), generator)
         return (drawn.clamp(min=0) if self.non_negative else drawn).float()
 
 
