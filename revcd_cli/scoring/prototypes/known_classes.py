@@ -9,6 +9,7 @@ Symbols: N photos, D feature size, C classes with photos, B of them with a label
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -43,10 +44,10 @@ class WithinCovariance:
         """Return residuals of random photos, or without photos Gaussian ones of this covariance: (count, D)."""
         if self.of_photos:
             chosen = torch.randint(len(self.residuals), (count,), generator=generator)
-            return self.residuals[chosen.to(self.residuals.device)]
+            return self.residuals.index_select(0, chosen.to(self.residuals.device))
         n, dimensions = self.residuals.shape
-        mixed = torch.randn(count, n, generator=generator, dtype=torch.float64) @ self.residuals / n**0.5
-        return mixed + self.rest**0.5 * torch.randn(count, dimensions, generator=generator, dtype=torch.float64)
+        mixed = torch.randn(count, n, generator=generator, dtype=torch.float64) @ self.residuals / math.sqrt(n)
+        return mixed + math.sqrt(self.rest) * torch.randn(count, dimensions, generator=generator, dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
