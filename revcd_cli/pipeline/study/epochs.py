@@ -35,7 +35,7 @@ class _EpochsRun(TrainingRun):
 
     def decide(self) -> None:
         """Keep the figures of every epoch measured, by the first of the rules."""
-        self.by_epoch = {epoch: self.verdict(epoch, *self.choices[0]).figures for epoch in sorted(self.kept)}
+        self.by_epoch = {epoch: self.verdict(epoch, self.choices[0]).figures for epoch in sorted(self.kept)}
 
 
 def measured_epochs(epochs: int) -> list[int]:

@@ -75,9 +75,9 @@ class TrialRun(TrainingRun):
     def decide(self) -> None:
         """Choose the inference settings and the rule with the best validation metrics."""
         verdicts = {
-            (number, *choice): self.verdict(number, *choice)
+            (number, choice): self.verdict(number, choice)
             for number in range(len(self.variants))
             for choice in self.choices
         }
-        chosen = max(verdicts, key=lambda key: verdicts[key].merit)  # ties: the first
-        self.best = self.variants[chosen[0]], chosen[1], verdicts[chosen]
+        number, choice = max(verdicts, key=lambda key: verdicts[key].merit)  # ties: the first
+        self.best = self.variants[number], choice.rule, verdicts[number, choice]
