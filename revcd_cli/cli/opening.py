@@ -142,8 +142,15 @@ def open_with_model(
     device: str,
     precision: str,
 ) -> tuple[Checkpoint, FeaturedDataset]:
-    """Open a dataset and a model (default: `DATASET.safetensors`), and extract features as the model needs them."""
+    """Open a dataset and a model (default: `DATASET.safetensors`), and extract features as the model needs them.
+
+    With missing="impute", attributes that the dataset's table lacks are added, with a note: from the model's rows of
+    the same classes where the other values agree, and imputed elsewhere.
+    """
+    import dataclasses
+
     from ..checkpoint.model_file import load_checkpoint
+    from ..data.classes.completion import complete
     from ..data.datasets.inspect import compare_tables
     from ..data.findings import raise_first_error
     from ..pipeline.evaluate.evaluate import refuse_leaks
@@ -152,6 +159,13 @@ def open_with_model(
         dataset, features=features, images=images, data_root=data_root, missing=missing, rescale_rows=rescale_rows
     )
     checkpoint = load_checkpoint(model or f"{opened.name}.safetensors")
+    if missing == "impute" and len(opened.classes.attributes) < len(checkpoint.classes.attributes):
+        lacking = len(checkpoint.classes.attributes) - len(opened.classes.attributes)
+        opened = dataclasses.replace(opened, classes=complete(opened.classes, checkpoint.classes))
+        console.note(
+            f"{lacking} attributes that {opened.classes.source} lacks were added from the model's rows of the same "
+            f"classes. {opened.classes.filled_text}".rstrip()
+        )
     featured = extract_features(opened, checkpoint=checkpoint, weights=weights, device=device, precision=precision)
     refuse_leaks(checkpoint, featured)
     findings = compare_tables(featured, checkpoint.classes)

@@ -43,3 +43,20 @@ def test_a_new_class_with_few_columns_is_completed_with_a_note(few_columns: Path
     report = json.loads(capsys.readouterr().out)
     assert report["valid"] and report["empty_cells"] == 45
     assert main(["classes", "suggest", str(few_columns), "--model", "animals", "--missing", "impute", "-q"]) == 0
+
+
+def test_a_dataset_with_fewer_columns_than_its_model_is_evaluated_the_same(
+    trained, dataset_copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    command = ["evaluate", "--model", str(trained.model), "--format", "json", "--dataset"]
+    assert main([*command, str(trained.folder), "-q"]) == 0
+    whole = json.loads(capsys.readouterr().out)["metrics"]
+    table = dataset_copy / "attributes.csv"
+    lines = [line.rsplit(",", 1)[0] for line in table.read_text().splitlines()]
+    table.write_text("\n".join(lines) + "\n")
+    assert main([*command, str(dataset_copy), "-q"]) == 4
+    capsys.readouterr()
+    assert main([*command, str(dataset_copy), "--missing", "impute"]) == 0
+    printed = capsys.readouterr()
+    # The rows agree with those of the model's own classes, so the last column is taken from these.
+    assert json.loads(printed.out)["metrics"] == whole

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 WORDS = ("none", "little", "some", "much", "very")
-QUANTILES = (0.05, 0.4, 0.7, 0.9, 0.98)  # many columns are near their lowest value for most classes
+QUANTILES = (0.05, 0.4, 0.65, 0.85, 0.98)  # many columns are near their lowest value for most classes
 _LARGEST = float(np.finfo(np.float32).max)
 
 
