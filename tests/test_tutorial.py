@@ -108,3 +108,9 @@ def test_an_added_class_is_predicted_and_a_cat_is_rejected(printed: dict[str, st
         if "--reject" not in line:
             assert answers(printed, line).items() >= new.items()
     assert answers(printed, after[-1])["cat.jpg"] == "none of these"
+
+
+def test_the_recorded_run_of_a_new_class_is_what_the_command_prints():
+    recorder = runpy.run_path(str(ROOT / "docs" / "_record.py"))
+    page = recorder["PAGE"].read_text("utf-8")
+    assert recorder["with_record"](page, recorder["record"]()) == page, "run python docs/_record.py"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from revcd_cli.__main__ import main
+from revcd_cli.checkpoint.model_file import read_class_table
 from revcd_cli.data.classes.attributes import read_attribute_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ def test_a_pipe_answers_in_turn_and_the_rest_is_imputed(
     assert (origins.count("set"), origins.count("asked"), origins.count("imputed")) == (1, 3, 81)
     assert "4 of 85 values were given" in printed.err and "nearest: " in printed.err
     table = read_attribute_csv(output)
-    assert len(table.names) == 51 and table.names[-1] == "okapi"
+    assert table.names == (*read_class_table("animals").names, "okapi")
     row = dict(zip(table.attributes, table.values[-1].tolist(), strict=True))
     assert row == {
         name: pytest.approx(float(each["value"])) for name, each in draft(tmp_path / "mine.draft.csv").items()
@@ -108,6 +109,15 @@ def test_any_name_can_be_added_twice_and_read_again(name: str, tmp_path: Path):
     command = ["classes", "new", name, "--answers", str(tmp_path / "mine.draft.csv"), "-o", str(table), "-q"]
     assert main([*command, "--overwrite"]) == 0
     assert read_attribute_csv(table).names[-2:] == (f"{name} too", name)
+
+
+def test_a_class_of_the_model_s_table_is_replaced_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    table, known = tmp_path / "mine.csv", read_class_table("animals")
+    command = ["classes", "new", "Zebra", "--set", "stripes=much", "--questions", "0", "-o", str(table)]
+    assert main(command) == 0
+    assert 'has a row of "Zebra" and the model was trained' in capsys.readouterr().err
+    written = read_attribute_csv(table)
+    assert len(written.names) == len(known.names) and written.names[-1] == "Zebra"
 
 
 def test_a_file_that_is_no_draft_is_not_touched(tmp_path: Path):

@@ -153,8 +153,10 @@ def _start(name: str, base: ClassAttributes, known: DescriptionSpace | None, lik
     from ....pipeline.tables.new_class.answers import parse_likeness
     from ....pipeline.tables.new_class.session import NewClass
 
-    if known is not None and class_key(name) in {class_key(each) for each in known.seen}:
-        console.warn(f'The model was trained on photos of "{name}", so it has a row already; this one replaces it.')
+    if class_key(name) in map(class_key, base.names):
+        trained = known is not None and class_key(name) in map(class_key, known.seen)
+        photos = " and the model was trained on photos of it" if trained else ""
+        console.warn(f'The table has a row of "{name}"{photos}. The new row replaces it in the output.')
     relatives = parse_likeness(like) if like else ()
     return NewClass.start(name, base, known, like=relatives, glossary=glossary_of(base.attributes))
 
