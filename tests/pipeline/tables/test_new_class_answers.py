@@ -57,6 +57,8 @@ def test_values_and_words_of_a_file_are_taken_and_empty_cells_are_open(animals: 
         ("attribute,value\nstrips,3\n", "2:1", 'did you mean "stripes"'),
         ("attribute,value\nstripes,3\nbig,lots\n", "3:2", "neither a number nor"),
         ("attribute,value\nstripes\n", "2:2", "ends too early"),
+        ("attribute,value\nstripes,3\nbig,1\nStripes,4\n", "4:1", "is on line 2 and on line 4"),
+        ("attribute,okapi,zebra,tiger,Tiger\nstripes,1,2,3,4\n", "1", "two columns for one class"),
         ("stripes,3\n", "1", "expected"),
         ("class,attribute,value,spread,origin\ntapir,stripes,3,0,asked\n", "", "describes tapir"),
         ("attribute,okapi,zebra,tiger\nstripes,1,2,3\n", "", "at least 3"),

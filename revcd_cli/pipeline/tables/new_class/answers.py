@@ -68,8 +68,9 @@ def take_answers(new: NewClass, path: Path, data: bytes | None = None) -> list[s
 
 
 def _take_values(new: NewClass, table: CsvTable, place: int) -> list[str]:
+    lines: dict[int, int] = {}
     for line, cells in table.rows():
-        column = _column(new, table, line, cells[0], 1)
+        column = _column(new, table, line, cells[0], 1, lines)
         if cells[place] not in _UNKNOWN:
             new.give(column, _value(new, table, line, place, cells), SET)
     return []
@@ -78,12 +79,14 @@ def _take_values(new: NewClass, table: CsvTable, place: int) -> list[str]:
 def _take_draft(new: NewClass, table: CsvTable, header: list[str]) -> list[str]:
     value, origin = header.index("value"), header.index("origin")
     of_others: list[str] = []
+    lines: dict[int, int] = {}
     taken = 0
     for line, cells in table.rows():
         if class_key(cells[0]) != class_key(new.name):
             of_others.append(cells[0])
         elif cells[origin] in (ASKED, SET):
-            new.give(_column(new, table, line, cells[1], 2), _value(new, table, line, value, cells, 1), cells[origin])
+            column = _column(new, table, line, cells[1], 2, lines)
+            new.give(column, _value(new, table, line, value, cells, 1), cells[origin])
             taken += 1
     if of_others and not taken:
         others = listed(list(dict.fromkeys(of_others)), 5)
@@ -102,13 +105,16 @@ def _take_reply(new: NewClass, table: CsvTable) -> list[str]:
     others = [name for place, name in enumerate(names) if place != own[0]]
     classes = new.neighbours.table
     controls = [classes.index(name) for name in others]
+    if len(set(map(class_key, names))) < len(names):
+        raise InputFileError(table.path, "has two columns for one class.", line=table.header_line)
+    lines: dict[int, int] = {}
     columns: list[int] = []
     answers: list[float] = []
     of_controls: list[list[float]] = []
     for line, cells in table.rows():
         if any(cell in _UNKNOWN for cell in cells):
             continue
-        columns.append(_column(new, table, line, cells[0], 1))
+        columns.append(_column(new, table, line, cells[0], 1, lines))
         values = [_value(new, table, line, place, cells) for place in range(1, len(cells))]
         answers.append(values.pop(own[0]))
         of_controls.append(values)
@@ -119,11 +125,20 @@ def _take_reply(new: NewClass, table: CsvTable) -> list[str]:
     return list(corrected.notes)
 
 
-def _column(new: NewClass, table: CsvTable, line: int, attribute: str, place: int) -> int:
+def _column(new: NewClass, table: CsvTable, line: int, attribute: str, place: int, lines: dict[int, int]) -> int:
+    """Return the column of an attribute in a cell. lines: where earlier attributes were, by column."""
     try:
-        return new.column(attribute)
+        column = new.column(attribute)
     except UsageError as error:
         raise InputFileError(table.path, error.message, line=line, column=place) from error
+    if lines.setdefault(column, line) != line:
+        raise InputFileError(
+            table.path,
+            f'attribute "{attribute}" is on line {lines[column]} and on line {line}.',
+            line=line,
+            column=place,
+        )
+    return column
 
 
 def _value(new: NewClass, table: CsvTable, line: int, place: int, cells: list[str], attribute: int = 0) -> float:
