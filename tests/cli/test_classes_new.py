@@ -120,6 +120,14 @@ def test_a_class_of_the_model_s_table_is_replaced_with_a_warning(tmp_path: Path,
     assert len(written.names) == len(known.names) and written.names[-1] == "Zebra"
 
 
+def test_a_value_of_the_command_line_replaces_that_of_a_file(tmp_path: Path):
+    (tmp_path / "answers.csv").write_text("attribute,value\nstripes,10\nbig,50\n")
+    command = ["classes", "new", "okapi", "--answers", str(tmp_path / "answers.csv"), "--set", "stripes=60"]
+    assert main([*command, "-o", str(tmp_path / "mine.csv"), "-q"]) == 0
+    written = draft(tmp_path / "mine.draft.csv")
+    assert (written["stripes"]["value"], written["big"]["value"]) == ("60.0", "50.0")
+
+
 def test_a_file_that_is_no_draft_is_not_touched(tmp_path: Path):
     (tmp_path / "mine.draft.csv").write_text("a,b\n1,2\n")
     command = [

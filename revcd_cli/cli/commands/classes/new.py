@@ -120,9 +120,9 @@ def new(
         return
     if photos:
         _start_from_photos(described, photos, known)
-    set_values(described, settings or ())
     if answers is not None:
         _take_answers(described, answers)
+    set_values(described, settings or ())  # after those of a file, which they replace
     _refuse_other_scale(described)
     count = questions if questions is not None else QUESTIONS if answers is None else 0
     interrupted = _ask(described, 0 if str(answers) == "-" else count)
