@@ -1,10 +1,10 @@
 """CADA-VAE: two variational auto-encoders, of features and of descriptions, with one aligned latent space.
 
 Schoenfeld, Ebrahimi, Sinha, Darrell & Akata, "Generalized Zero- and Few-Shot Learning via Aligned Variational
-Autoencoders", CVPR 2019 (arXiv 1812.01784), Eq. 2 to 7. Sizes, loss weights, warm-up, optimiser and last step are the
-authors'. Deviations, which save time: larger batches with a larger learning rate, fewer epochs (the warm-up keeps its
-place in percent), and larger batches for the last classifier. It has a fixed number of epochs; the authors report its
-best epoch on test photos.
+Autoencoders", CVPR 2019 (arXiv 1812.01784), Eq. 2 to 7. Loss weights, warm-up and last step are the authors'.
+Deviations, which save time: narrower networks, fewer epochs with a larger learning rate (the warm-up keeps its place in
+percent), and larger batches for the last classifier. It has a fixed number of epochs; the authors report its best epoch
+on test photos.
 Symbols: B photos, N training photos, K candidates, A attributes, D feature size, L latent size.
 """
 
@@ -22,7 +22,7 @@ from .cvae import gaussian_kl
 from .preprocessing import GridSetting, Scorer, describe_by, scale_features, seen_positions
 
 _LATENT = 64
-_FEATURE_WIDTHS, _DESCRIPTION_WIDTHS = (1560, 1660), (1450, 660)  # hidden units of encoder and decoder
+_WIDTH = 512  # hidden units of each network; the authors: 1560 and 1660 for features, 1450 and 660 for descriptions
 _BATCH, _RATE = 64, 5e-4  # the authors: 50 and 1.5e-4
 _SEEN_SAMPLES, _UNSEEN_SAMPLES = 200, 400  # latents of each class that train the last classifier
 _LAST_BATCH, _LAST_RATE, _LAST_EPOCHS, _LAST_BETAS = 256, 3e-3, 20, (0.5, 0.999)  # the authors: 32 and 1e-3
@@ -50,10 +50,10 @@ CADA_VAE_GRID: tuple[GridSetting, ...] = ({"features": "minmax", "descriptions":
 class Autoencoder(nn.Module):
     """Encoder to the mean and log variance of a latent, and decoder, each with one hidden layer."""
 
-    def __init__(self, inputs: int, widths: tuple[int, int]) -> None:
+    def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(nn.Linear(inputs, widths[0]), nn.ReLU(), nn.Linear(widths[0], 2 * _LATENT))
-        self.decoder = nn.Sequential(nn.Linear(_LATENT, widths[1]), nn.ReLU(), nn.Linear(widths[1], inputs))
+        self.encoder = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 2 * _LATENT))
+        self.decoder = nn.Sequential(nn.Linear(_LATENT, width), nn.ReLU(), nn.Linear(width, inputs))
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight, gain=0.5)
@@ -82,8 +82,8 @@ class AlignedAutoencoders(nn.Module):
 
     def __init__(self, feature_dim: int, n_attributes: int) -> None:
         super().__init__()
-        self.features = Autoencoder(feature_dim, _FEATURE_WIDTHS)
-        self.descriptions = Autoencoder(n_attributes, _DESCRIPTION_WIDTHS)
+        self.features = Autoencoder(feature_dim, _WIDTH)
+        self.descriptions = Autoencoder(n_attributes, _WIDTH)
 
     def loss(self, x: Tensor, s: Tensor, labels: Tensor, percent: float) -> Tensor:
         """Return L_VAE + gamma L_CA + delta L_DA (Eq. 7), a mean over the photos of sums over dimensions.

@@ -27,8 +27,7 @@ SETTING = {**CADA_VAE_GRID[0], "epochs": 2}
 @pytest.fixture(autouse=True)
 def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use fewer hidden units, which is faster."""
-    monkeypatch.setattr(module, "_FEATURE_WIDTHS", (256, 256))
-    monkeypatch.setattr(module, "_DESCRIPTION_WIDTHS", (256, 256))
+    monkeypatch.setattr(module, "_WIDTH", 256)
 
 
 def make_rows(classes: int = CLASSES, photos: int = 6, dim: int = DIM) -> tuple[TrainingRows, Tensor, Tensor]:
