@@ -7,7 +7,7 @@ import functools
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,9 @@ EXAMPLE = "class,stripes,hooves\nzebra,0.9,1"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _IS_NUMBER = re.compile(_NUMBER).fullmatch
 _ARE_NUMBERS = re.compile(f"{_NUMBER}(?:\x1f{_NUMBER})*").fullmatch  # one match per row: 50,000 rows stay fast
+_PLUS_BETWEEN_WORDS = re.compile(r"(?<=\w)\+(?=\w)")
+_IS_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?").fullmatch
+_IS_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3},[0-9]{3}").fullmatch
 _LISTED = 10  # names that a message lists
 
 
@@ -49,13 +52,15 @@ class ClassAttributes:
             f"their typical error is {self.imputed_error:.2f} standard deviations of the attribute (1 for its mean)."
         )
 
+    notes: tuple[str, ...] = ()  # what the reader understood of an unusual file
+
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
         return {class_key(name): row for row, name in enumerate(self.names)}
 
     def index(self, name: str) -> int:
         """Return the row of a class, in any spelling with the same `class_key`. Raises `InputFileError`."""
-        row = self._rows.get(class_key(name))
+        row = find_class(name, self._rows)
         if row is None:
             raise InputFileError(self.source, f'has no class "{name}"{did_you_mean(name, self.names)}.')
         return row
@@ -69,23 +74,40 @@ class ClassAttributes:
 def class_key(name: str) -> str:
     """Return the normalised name with which class names of different files are compared.
 
-    "Grizzly_Bear", "grizzly+bear" and " grizzly bear" are equal. A prefix such as CUB's "002." is kept.
+    Only white space, letter case and "_" are alike: "Grizzly_Bear" and " grizzly bear" are equal, "HER2+" and "HER2"
+    are not. A prefix such as CUB's "002." is kept.
     """
-    spaced = unicodedata.normalize("NFC", name).replace("+", " ").replace("_", " ")
+    spaced = unicodedata.normalize("NFC", name).replace("_", " ")
     return " ".join(spaced.split()).casefold()
 
 
+def class_keys(name: str) -> tuple[str, ...]:
+    """Return the keys by which a class of another file is looked up: its own, then with a space for "+" between words.
+
+    AwA2 writes "grizzly+bear" for the class that others call "grizzly bear".
+    """
+    key = class_key(name)
+    return tuple(dict.fromkeys((key, _PLUS_BETWEEN_WORDS.sub(" ", key))))
+
+
+def find_class(name: str, rows: Mapping[str, int]) -> int | None:
+    """Return the row of a class by its `class_keys`, or None. rows: row by `class_key`."""
+    return next((rows[key] for key in class_keys(name) if key in rows), None)
+
+
 def class_positions(names: Sequence[str], among: Sequence[str]) -> np.ndarray:
-    """Return the position of each class in `among` by `class_key`, -1 for a class that is not there: (K,) int64."""
+    """Return the position of each class in `among` by `find_class`, -1 for a class that is not there: (K,) int64."""
     position = {class_key(name): place for place, name in enumerate(among)}
-    return np.array([position.get(class_key(name), -1) for name in names], dtype=np.int64)
+    rows = (find_class(name, position) for name in names)
+    return np.array([-1 if row is None else row for row in rows], dtype=np.int64)
 
 
 def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttributes:
     """Read a class table from CSV: a column `class`, then one column per attribute.
 
-    Values are finite numbers with a decimal point; -1 has no special meaning. An empty cell is an error, or with
-    `missing="mean"` gets the attribute's mean over the classes that have a value, or with "keep" is NaN.
+    Values are finite numbers with a decimal point, or all with a decimal comma; -1 has no special meaning. An empty
+    cell is an error, or with `missing="mean"` gets the attribute's mean over the classes that have a value, or with
+    "keep" is NaN.
 
     Raises `InputFileError` with path:line:column, where the column counts cells.
     """
@@ -94,6 +116,7 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
     names: list[str] = []
     values: list[np.ndarray] = []
     lines: dict[str, int] = {}
+    commas = _DecimalCommas(table)
     for line, cells in table.rows():
         name = cells[0]
         if not name:
@@ -104,13 +127,54 @@ def read_attribute_csv(path: Path | str, *, missing: str = "error") -> ClassAttr
                 table.path, f'class "{name}" is on line {first} and on line {line}.', line=line, column=1
             )
         names.append(name)
-        values.append(_numbers(table, line, cells, missing))
+        values.append(_numbers(table, line, commas.replaced(line, cells), missing))
     if not names:
         raise InputFileError(table.path, "has a header, but no class below it.", hint=expected(EXAMPLE))
     matrix, filled = np.stack(values), 0
     if missing != "keep":
         matrix, filled = fill_missing(matrix, table.path, attributes)
-    return ClassAttributes(tuple(names), attributes, matrix, str(table.path), table.sha256, filled, table.header_line)
+    notes = (*table.notes, *commas.notes())
+    return ClassAttributes(
+        tuple(names), attributes, matrix, str(table.path), table.sha256, filled, table.header_line, notes=notes
+    )
+
+
+class _DecimalCommas:
+    """Replace decimal commas by points. A table that has both is refused."""
+
+    def __init__(self, table: CsvTable) -> None:
+        self.table = table
+        self.first: tuple[int, int, list[str]] | None = None  # line, column and cells of the first decimal comma
+        self.has_point = self.is_certain = False
+
+    def replaced(self, line: int, cells: list[str]) -> list[str]:
+        """Return the cells of a row with points in numbers."""
+        joined = "\x1f".join(cells[1:])
+        if "," not in joined:
+            self.has_point |= "." in joined
+            return cells
+        changed = list(cells)
+        for column in range(1, len(cells)):
+            text = cells[column]
+            if "," in text and _IS_DECIMAL_COMMA(text):
+                self.first = self.first or (line, column, cells)
+                self.is_certain |= self.table.delimiter != "," or not _IS_THOUSANDS(text)
+                changed[column] = text.replace(",", ".")
+            elif "." in text and _IS_NUMBER(text):
+                self.has_point = True
+        return changed
+
+    def notes(self) -> list[str]:
+        """Return a sentence if commas were replaced. Raises `InputFileError` if the table also has decimal points."""
+        if self.first is None:
+            return []
+        line, column, cells = self.first
+        if self.has_point:
+            why = f"{_why_not(cells[column])}: other cells have a decimal point"
+            raise _cell_error(self.table, line, column, cells, why)
+        if not self.is_certain:
+            raise _cell_error(self.table, line, column, cells, "which may be thousands or a decimal comma")
+        return [f"{self.table.path.name} has decimal commas: {cells[column]} is {cells[column].replace(',', '.')}."]
 
 
 def write_attribute_csv(path: Path, classes: ClassAttributes) -> None:

@@ -1,8 +1,9 @@
 """Read CSV files with the line and cell of each error.
 
-Encodings: UTF-8, with or without a byte-order mark, and UTF-16 with one. Separators: comma, semicolon or tab, found
-from the header. Any line ending. Quoted cells may contain separators and line breaks. Blank lines and lines that begin
-with `#` are skipped.
+Encodings: UTF-8, UTF-16 and UTF-32, with or without a byte-order mark (UTF-32: with). Separators: comma, semicolon or
+tab, found from the header or a line `sep=;` above it. Any line ending. Quoted cells may contain separators and line
+breaks. Skipped are blank lines, rows whose cells are all empty, empty columns at the end, and lines that begin with `#`
+above the header; below it, such a line is a row. `CsvTable.notes` says what was skipped or understood.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ...errors import InputFileError
 
 MAX_BYTES = 256 << 20  # a table of 50,000 classes and 312 attributes has about 100 MB
 _DELIMITERS = (",", ";", "\t")
+_SEPARATOR_LINE = re.compile(r'\s*"?sep=(?P<separator>[,;\t|])"?[ ,;\t]*(?=\r?\n|\r)', re.IGNORECASE).match
+_SAMPLE = 4096  # bytes that are tested for UTF-16 without a mark
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class CsvTable:
     delimiter: str
     text: str
     notes: tuple[str, ...] = ()  # what was understood of an unusual file
+    comments_below: bool = False  # whether lines that begin with # are comments below the header, too
 
     def rows(self, exact: int | None = None) -> Iterator[tuple[int, list[str]]]:
         """Yield (first line, stripped cells) of each row below the header.
@@ -41,8 +45,12 @@ class CsvTable:
         Raises `InputFileError` for a row with more or fewer cells than the header.
         """
         width = len(self.header)
-        for line, record in itertools.islice(_records(self.path, self.text, self.delimiter), 1, None):
+        for line, record in itertools.islice(self._records(), 1, None):
             cells = [cell if column == exact else cell.strip() for column, cell in enumerate(record)]
+            if not any(map(str.strip, cells)):
+                continue
+            while len(cells) > width and not cells[-1].strip():
+                cells.pop()  # spreadsheets write empty columns
             if len(cells) < width:
                 raise InputFileError(
                     self.path,
@@ -50,6 +58,9 @@ class CsvTable:
                     f'so "{self.header[len(cells)]}" is missing.',
                     line=line,
                     column=len(cells) + 1,
+                    hint="A line that begins with # is a comment only above the header."
+                    if record[0].startswith("#")
+                    else None,
                 )
             if len(cells) > width:
                 raise InputFileError(
@@ -63,27 +74,69 @@ class CsvTable:
                 )
             yield line, cells
 
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        return _records(self.path, self.text, self.delimiter, self.comments_below)
+
 
 def open_csv(
-    path: Path, *, example: str, data: bytes | None = None, first_cells: Collection[str] | None = None
+    path: Path,
+    *,
+    example: str,
+    data: bytes | None = None,
+    first_cells: Collection[str] | None = None,
+    comments_below: bool = False,
 ) -> CsvTable:
     """Read a CSV file and its header. Raises `InputFileError`, which shows `example` for a missing or empty file.
 
     data: the content, if it was read already; path is then its name in messages. first_cells: names with which the
-    header may begin, in lower case; text before it is ignored, and text from a line with ``` on.
+    header may begin, in lower case; text before it is ignored, and text from a line with ``` on. comments_below: skip
+    lines that begin with # below the header, too, for files that revcd writes with such lines.
     """
     path = Path(path).expanduser()
     data = _read(path, example) if data is None else data
     _check_content(path, data, example)
-    text = _decode(path, data)
+    text, notes = _decode(path, data)
+    text, stated = _without_separator_line(text)
     if (nul := text.find("\0")) >= 0:
         raise InputFileError(path, "has a NUL byte, so it is not a text file.", line=_line_of(text, nul))
     if first_cells is not None:
         text = _block(text, first_cells)
-    delimiter = _find_delimiter(path, text, example)
-    header_line, header = next(_records(path, text, delimiter))
-    names = tuple(name.strip() for name in header)
-    return CsvTable(path, hashlib.sha256(data).hexdigest(), names, header_line, delimiter, text)
+    delimiter = stated or _find_delimiter(path, text, example)
+    header_line, header = next(_records(path, text, delimiter), (0, []))
+    if not header:
+        raise InputFileError(path, "has no header and no rows.", hint=expected(example))
+    names = [name.strip() for name in header]
+    while len(names) > 1 and not names[-1]:
+        names.pop()
+    notes += _layout_notes(text, delimiter, header_line, surplus=len(header) - len(names))
+    notes = [f"{path.name} {note}." for note in notes]
+    return CsvTable(
+        path, hashlib.sha256(data).hexdigest(), tuple(names), header_line, delimiter, text, tuple(notes), comments_below
+    )
+
+
+def _without_separator_line(text: str) -> tuple[str, str]:
+    """Return the text with the line `sep=;` of spreadsheets made a comment, and its separator, "" without the line."""
+    found = _SEPARATOR_LINE(text)
+    return (text, "") if found is None else (f"#{text[found.end() :]}", found["separator"])
+
+
+def _layout_notes(text: str, delimiter: str, header_line: int, *, surplus: int) -> list[str]:
+    """Return phrases about what is skipped. surplus: empty columns at the end of the header."""
+    empty = comments = marked = 0
+    if "#" in text or f"{delimiter}{delimiter}" in text:
+        for number, line in enumerate(_split_lines(text), start=1):
+            begins_with_mark = line.lstrip().startswith("#")
+            comments += begins_with_mark and number < header_line and line.strip() != "#"
+            marked += begins_with_mark and number > header_line
+            empty += number > header_line and bool(line.strip()) and not line.strip(f'{delimiter}" \t\n')
+    phrases = (
+        (comments, "has {} above the header that begin with # and are skipped", "line"),
+        (marked, "has {} below the header that begin with #; they are read as rows", "line"),
+        (surplus, "has {} without names at the end, which are left out", "column"),
+        (empty, "has {} without values, which are skipped", "row"),
+    )
+    return [words.format(f"{count:,} {kind}{'s' * (count > 1)}") for count, words, kind in phrases if count]
 
 
 def expected(example: str) -> str:
@@ -112,14 +165,17 @@ def _check_content(path: Path, data: bytes, example: str) -> None:
         raise InputFileError(path, "is a spreadsheet or an archive, not CSV.", hint="Export the sheet as CSV (UTF-8).")
 
 
-def _decode(path: Path, data: bytes) -> str:
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
+    """Return the text, and a phrase about its encoding unless it is UTF-8."""
+    encoding = _wide_encoding(data)
     try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
+        if encoding is None:
+            return data.decode("utf-8-sig"), []
+        return data.decode(encoding).removeprefix("\ufeff"), [f"is read as {encoding[:6].upper()} text"]
     except UnicodeDecodeError as error:
         # utf-8-sig counts from the end of the byte-order mark.
         offset = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
-        name = "UTF-16" if utf16 else "UTF-8"
+        name = (encoding or "utf-8")[:6].upper().rstrip("-")
         raise InputFileError(
             path,
             f"is not {name} text: the byte at offset {offset} (0x{data[offset]:02x}) does not fit.",
@@ -139,6 +195,20 @@ def _block(text: str, first_cells: Collection[str]) -> str:
     return "\n" * first + "".join(lines[first:last])
 
 
+def _wide_encoding(data: bytes) -> str | None:
+    """Return UTF-16 or UTF-32 if the data begin with its mark, or if every second byte of the beginning is NUL."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    start = data[:_SAMPLE]
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        empty, full = start[first::2], start[1 - first :: 2]
+        if len(empty) >= 4 and empty.count(0) > 0.6 * len(empty) and not full.count(0):
+            return encoding
+    return None
+
+
 def _find_delimiter(path: Path, text: str, example: str) -> str:
     """Return the separator that splits the header into the most cells."""
     widths, faults = {}, []
@@ -156,9 +226,9 @@ def _find_delimiter(path: Path, text: str, example: str) -> str:
     return best
 
 
-def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, text: str, delimiter: str, comments_below: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield (first line, cells) for each record, the header included."""
-    source = _Lines(text)
+    source = _Lines(text, comments_below)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
         source.begin_record()
@@ -180,12 +250,14 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[
 
 
 class _Lines:
-    """Iterate over the lines of a text without copying it; skip blank and comment lines between records."""
+    """Iterate over the lines of a text without copying it; skip blank lines, and comments above the header."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, comments_below: bool) -> None:
         self._lines = _split_lines(text)
         self._number = 0
         self._between_records = True
+        self._rows_may_begin_with_mark = False
+        self._comments_below = comments_below
         self.record_line = 0
 
     def begin_record(self) -> None:
@@ -200,8 +272,9 @@ class _Lines:
             self._number += 1
             if not self._between_records:  # within a quoted cell nothing is skipped
                 return line
-            if line.strip() and not line.lstrip().startswith("#"):
+            if line.strip() and (self._rows_may_begin_with_mark or not line.lstrip().startswith("#")):
                 self._between_records = False
+                self._rows_may_begin_with_mark = not self._comments_below
                 self.record_line = self._number
                 return line
 

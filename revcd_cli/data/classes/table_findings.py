@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..findings import NOTE, WARNING, Finding, named
-from .attributes import ClassAttributes, class_key
+from .attributes import ClassAttributes, class_key, find_class
 from .scale import column_comparison, row_findings
 
 
@@ -18,7 +18,7 @@ def table_findings(classes: ClassAttributes, known: ClassAttributes | None = Non
     known: the model's table, with the same attributes in the same order, to compare scales and shared classes.
     `scale.column_findings` has those about columns.
     """
-    found = []
+    found = [Finding(NOTE, "reader", note) for note in classes.notes]
     if classes.filled:
         found.append(Finding(NOTE, "empty cells", classes.filled_text))
     if len(classes.names) == 1:
@@ -48,7 +48,7 @@ def _differing(classes: ClassAttributes, known: ClassAttributes) -> list[Finding
     differing = [
         row
         for row, name in enumerate(classes.names)
-        if (other := shared.get(class_key(name))) is not None
+        if (other := find_class(name, shared)) is not None
         and not np.allclose(classes.values[row], known.values[other], rtol=1e-4, atol=1e-6 * typical)
     ]
     if not differing:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...config import BackboneRecord
 from ...errors import InputFileError, RevcdError, listed
-from ..classes.attributes import class_key
+from ..classes.attributes import class_key, class_keys
 from ..features.feature_set import FeatureSet
 from ..features.files import read_features
 from ..formats.mat_file import load_mat, mat_variables, numbers_from_one, texts
@@ -164,7 +164,7 @@ def _check_rows(rows: _Rows, published: PublishedSplit) -> None:
             rows.source, f'no photo is of class "{names[absent[0]]}" ({len(absent)} of {len(names)} have none).'
         )
     keys = [class_key(name) for name in names]
-    folders = [class_key(short_path(path).rpartition("/")[0]) for path in rows.image_files]
+    folders = [class_keys(short_path(path).rpartition("/")[0])[-1] for path in rows.image_files]
     if not folders or not set(folders) <= set(keys):
         return  # the folders are not class names, as in SUN and aPY
     for row, (folder, label) in enumerate(zip(folders, rows.labels.tolist(), strict=True)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputFileError, LeakError, RevcdError, did_you_mean
 from ...system.files import write_bytes
-from ..classes.attributes import ClassAttributes, class_key
+from ..classes.attributes import ClassAttributes, class_key, find_class
 from ..classes.csv_table import CsvTable, expected, open_csv
 from ..formats.path_encoding import decode_path, encode_path
 from ..photos.image_source import is_address
@@ -54,7 +54,7 @@ def read_images_csv(
                 line=line,
                 column=columns[2] + 1,
             )
-        label = rows.get(class_key(name))
+        label = find_class(name, rows)
         if label is None:
             raise unknown_class(path, name, classes, line=line, column=columns[1] + 1)
         first_line, first_part = found.setdefault(photo, (line, part))

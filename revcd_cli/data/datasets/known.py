@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputFileError, did_you_mean
-from ..classes.attributes import ClassAttributes, class_key
+from ..classes.attributes import ClassAttributes, class_key, find_class
 from ..classes.csv_table import CsvTable, expected, open_csv
 
 KNOWN_FILE = "known.csv"
@@ -82,7 +82,7 @@ def read_known_csv(path: Path, classes: ClassAttributes) -> KnownTable:
     Raises `InputFileError` with path:line:column for a class that is not in the class table, an empty label, a pair
     that occurs twice, or two origins of one class.
     """
-    table = open_csv(path, example=EXAMPLE)
+    table = open_csv(path, example=EXAMPLE, comments_below=True)
     class_column, label_column, origin_column = _columns(table)
     rows = {class_key(name): row for row, name in enumerate(classes.names)}
     labels: list[KnownLabel] = []
@@ -90,7 +90,7 @@ def read_known_csv(path: Path, classes: ClassAttributes) -> KnownTable:
     origins: dict[int, tuple[str, int]] = {}
     for line, cells in table.rows():
         name, label = cells[class_column], cells[label_column]
-        row = rows.get(class_key(name))
+        row = find_class(name, rows)
         if row is None:
             raise InputFileError(
                 path,

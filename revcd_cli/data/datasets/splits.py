@@ -139,7 +139,7 @@ def split_sha256(keys: Sequence[str], class_names: Sequence[str], split: Split) 
     depend on the order of rows or the location of the dataset.
     """
     lines = [
-        json.dumps([keys[row], class_key(class_names[row]), part])
+        json.dumps([keys[row], class_key(class_names[row].replace("+", " ")), part])  # as revcd 0.1.0 did
         for part, rows in split.parts()
         for row in rows.tolist()
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from ..classes.attributes import class_key
+from ..classes.attributes import find_class
 from .passed_over import PassedOver
 from .sources import iter_sources
 
@@ -30,7 +30,7 @@ def class_of_photo(path: str, rows: Mapping[str, int]) -> int | None:
     folders = PurePosixPath(path).parts[:-1]
     for last in range(len(folders), 0, -1):
         for first in range(last):
-            row = rows.get(class_key("_".join(folders[first:last])))
+            row = find_class("_".join(folders[first:last]), rows)
             if row is not None:
                 return row
     return None

@@ -10,7 +10,7 @@ import torch
 
 from ...checkpoint.model_file import Checkpoint
 from ...config import InferenceConfig
-from ...data.classes.attributes import align, class_key, class_positions
+from ...data.classes.attributes import align, class_key, class_keys, class_positions
 from ...data.datasets.dataset import Dataset, FeaturedDataset, require_features
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError
@@ -149,7 +149,9 @@ def as_trained(checkpoint: Checkpoint, dataset: FeaturedDataset) -> FeaturedData
 def refuse_leaks(checkpoint: Checkpoint, dataset: Dataset) -> None:
     """Raise `LeakError` unless the model was trained on the trainval part of this dataset."""
     trained = {class_key(name) for name in checkpoint.seen}
-    shown = [dataset.classes.names[c] for c in dataset.unseen if class_key(dataset.classes.names[c]) in trained]
+    shown = [
+        dataset.classes.names[c] for c in dataset.unseen if not trained.isdisjoint(class_keys(dataset.classes.names[c]))
+    ]
     if shown:
         raise LeakError(
             dataset.source or dataset.name,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.classes.attributes import ClassAttributes, align, class_key
+from ...data.classes.attributes import ClassAttributes, align, class_key, class_keys
 from ...data.classes.scale import column_findings
 from ...data.classes.similarity import OnTile, closest_pairs, nearest, similarity_order, unit_rows
 from ...data.classes.table_findings import table_findings
@@ -219,7 +219,7 @@ def _nearest_seen(table: PreparedTable) -> list[dict[str, Any]]:
         return []
     seen = table.known.classes.select(sorted(table.known.seen))
     keys = {class_key(name) for name in seen.names}
-    unseen = [row for row, name in enumerate(table.classes.names) if class_key(name) not in keys]
+    unseen = [row for row, name in enumerate(table.classes.names) if keys.isdisjoint(class_keys(name))]
     if not unseen:
         return []
     which, cosines = nearest(table.units[unseen], table.known.units(seen.values))
