@@ -6,9 +6,11 @@ A message says what is wrong, where, why, and what to do; `hint` is the last par
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+_IS_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]+:/|www\.|data:image/)").match
 _MAX_LENGTH = 2000  # characters of a message, as a quoted input may have millions
 
 
@@ -74,6 +76,19 @@ class DownloadError(RevcdError):
 def shortened(text: str, most: int) -> str:
     """Return at most `most` characters: the beginning and the end of a longer text."""
     return text if len(text) <= most else f"{text[: most * 2 // 3]} ... {text[-(most // 3 - 5) :]}"
+
+
+def is_address(path: str | Path) -> bool:
+    """Return whether a path is an address such as https://... or s3://...; revcd fetches none that is given as a path.
+
+    `Path` makes one slash of two.
+    """
+    return _IS_ADDRESS(str(path)) is not None
+
+
+def why_absent(path: str | Path) -> str:
+    """Return the end of a sentence on a path that does not exist."""
+    return "is an address; revcd reads files and fetches nothing." if is_address(path) else "there is no such file."
 
 
 def listed(names: Sequence[str], most: int, *, total: int | None = None, separator: str = ", ") -> str:

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, did_you_mean
+from ..errors import CheckpointError, did_you_mean, is_address, why_absent
 from .upgrade import OLDEST_FORMAT, mark_older_training, upgrade_document
 
 FORMAT = 6
@@ -69,6 +69,8 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             return path
     except OSError as error:  # a name that no file can have
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    if is_address(name_or_path):
+        raise CheckpointError(f"{name_or_path}: {why_absent(name_or_path)}", hint="Download the model first.")
     shipped = {candidate.stem: candidate for candidate in list_checkpoints()}
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]

@@ -20,7 +20,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(name: str, **values: Any) -> bytes:
-    """Return the page of that name ("classes", "comparison", "evaluation" or "glossary") with these values."""
+    """Return the page of that name ("checks", "classes", "comparison", "evaluation", "glossary") with these values."""
     return page_bytes(page_environment().get_template(f"{name}/page.html.jinja").render(values))
 
 

@@ -6,7 +6,9 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from revcd_cli.__main__ import main
 
@@ -108,3 +110,69 @@ def test_check_of_an_invalid_table_exits_with_4_and_names_the_place(tmp_path: Pa
     report = json.loads(streams.out)
     assert report["valid"] is False and "bad.csv:2:3" in report["error"]
     assert "bad.csv:2:3" in streams.err
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """A dataset with a missing, an unlisted and a copied photo, and a file that a storage system made."""
+    root = tmp_path / "zoo"
+    lines = ["path,class,split", "zebra/gone.jpg,zebra,trainval"]
+    for number, name in enumerate(("zebra", "lion")):
+        (root / name).mkdir(parents=True)
+        for photo in range(4):
+            noise = np.random.default_rng(10 * number + photo).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(noise).resize((64, 64)).save(root / name / f"{photo}.png")
+            lines.append(f"{name}/{photo}.png,{name},{'trainval' if photo else 'test_seen'}")
+    (root / "zebra" / "new.png").write_bytes(b"not in the list")
+    (root / "@eaDir").mkdir()
+    (root / "attributes.csv").write_text("class,a,b\nzebra,0,1\nlion,1,0\nokapi,1,1\n")
+    (root / "images.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_findings_have_ranks_kinds_and_all_names(zoo: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["data", "check", str(zoo), "--json"]
+    assert main(arguments) == 0
+    report = json.loads(capsys.readouterr().out)
+    found = {finding["kind"]: finding for finding in report["findings"]}
+    assert found["missing photos"]["items"] == ["zebra/gone.jpg"]
+    assert found["unlisted photos"]["items"] == ["zebra/new.png"]
+    assert found["storage files"]["rank"] == "note"
+    assert report["counts"]["error"] == 0 and report["valid"]
+    assert main([*arguments, "--strict"]) == 3
+    (zoo / "lion" / "copy.png").write_bytes((zoo / "lion" / "0.png").read_bytes())
+    with (zoo / "images.csv").open("a") as stream:
+        stream.write("\nlion/copy.png,lion,trainval\n")
+    capsys.readouterr()
+    assert main(arguments) == main([*arguments, "--strict"]) == 4
+    assert "lion/copy.png (trainval) = lion/0.png (test_seen)" in capsys.readouterr().err
+
+
+def test_the_page_lists_each_finding_with_its_names(zoo: Path, capsys: pytest.CaptureFixture[str]):
+    (zoo / "images.csv").write_text((zoo / "images.csv").read_text().replace("gone", "<b>gone"))
+    page = zoo / "check.html"
+    assert main(["data", "check", str(zoo), "-o", str(page)]) == 0
+    text = page.read_text()
+    assert "zebra/&lt;b&gt;gone.jpg" in text and "<b>gone" not in text
+    assert "unlisted photos" in text and "Content-Security-Policy" in text
+    assert main(["data", "check", str(zoo), "-o", str(page)]) == 2  # exists
+
+
+def test_a_near_copy_in_another_part_is_a_warning(zoo: Path, capsys: pytest.CaptureFixture[str]):
+    Image.open(zoo / "zebra" / "0.png").resize((90, 90)).save(zoo / "zebra" / "resized.jpg")
+    with (zoo / "images.csv").open("a") as stream:
+        stream.write("\nzebra/resized.jpg,zebra,trainval\n")
+    assert main(["data", "check", str(zoo)]) == 0
+    assert "zebra/0.png (test_seen) ~ zebra/resized.jpg (trainval)" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_update_prints_the_added_photos_by_part(zoo: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["data", "update", str(zoo)]) == 0
+    streams = capsys.readouterr()
+    assert [line.split() for line in streams.out.splitlines()] == [
+        ["trainval", "1"],
+        ["test_seen", "0"],
+        ["test_unseen", "0"],
+    ]
+    assert "zebra/new.png,zebra,trainval" in (zoo / "images.csv").read_text()
+    assert main(["data", "update", str(zoo / "zebra")]) == 2

@@ -1,13 +1,27 @@
-"""`revcd data`: list benchmarks, download one, and check an input file or dataset."""
+"""`revcd data`: list benchmarks, download one, check an input file or dataset, and update a list of photos."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..options import DataRootOption, FeaturesOption, JsonOption, MissingOption, RescaleOption
+from ...errors import listed
+from ..options import (
+    DataRootOption,
+    FeaturesOption,
+    ImageRootOption,
+    JsonOption,
+    MissingOption,
+    OverwriteOption,
+    RescaleOption,
+    SeedOption,
+    expand,
+    expand_short,
+)
 from ..terminal import console
+from ..terminal.findings import print_findings
 
 app = typer.Typer(
     help="List and download benchmarks; check datasets and files.", no_args_is_help=True, rich_markup_mode=None
@@ -30,6 +44,10 @@ SourceArgument = Annotated[
         help="A benchmark, a dataset folder, or a .csv, .parquet, .npz or .mat file.",
         show_default=False,
     ),
+]
+PageOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="HTML page of the findings.", callback=expand_short),
 ]
 AgainstOption = Annotated[
     str | None,
@@ -109,9 +127,14 @@ def check(
     missing: MissingOption = "error",
     rescale_rows: RescaleOption = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if there are warnings.")] = False,
+    output: PageOption = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a class table, feature file or dataset, and print its contents and problems.
+
+    In a dataset, photos are compared with the list and with each other: missing and unlisted ones, other spellings,
+    copies and near copies across parts and classes.
 
     An error is what other commands refuse, a warning what may give wrong answers, a note what revcd decided. The exit
     code is 4 for errors; with --strict it is 3 for warnings.
@@ -119,14 +142,32 @@ def check(
     \b
     revcd data check my_classes.csv --model animals
     revcd data check awa2
+    revcd data check my-animals/ --strict -o check.html
     """
+    if output is not None:
+        from ...reports.classes.page import check_page_output
+
+        check_page_output(output, overwrite=overwrite)
     from ...data.findings import ERROR, of_rank
     from ...errors import InputFileError
     from ...pipeline.tables.check import check_input
 
-    report = check_input(
-        source, model=model, data_root=data_root, features=features, missing=missing, rescale=rescale_rows
-    )
+    with console.progress("Comparing photos") as on_progress:
+        report = check_input(
+            source,
+            model=model,
+            data_root=data_root,
+            features=features,
+            missing=missing,
+            rescale=rescale_rows,
+            on_progress=on_progress,
+        )
+    if output is not None:
+        from ...reports.checks.page import check_page
+        from ...system.files import write_bytes
+
+        write_bytes(output, check_page(report))
+        console.note(f"Written to {output}; open it in a browser.")
     if as_json:
         console.result_json(report.to_dict())
     else:
@@ -142,6 +183,43 @@ def check(
         console.fail(InputFileError(report.source, finding.text, hint=finding.hint or None))
     if code := report.exit_code(strict=strict):
         raise typer.Exit(code)
+
+
+@app.command("update")
+def update(
+    dataset: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder with images.csv.", callback=expand)],
+    images: ImageRootOption = None,
+    missing: MissingOption = "error",
+    seed: SeedOption = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be added; do not write.")] = False,
+) -> None:
+    """Add photos on the disk that images.csv lacks to it; every listed photo keeps its part.
+
+    A new photo of a seen class is for training or testing, drawn like the split of a folder without images.csv. A new
+    photo of a class that is only tested as unseen is in test_unseen.
+
+    
+    revcd data update my-animals/ --dry-run
+    """
+    from ...pipeline.tables.update import update_list
+
+    report = update_list(dataset, images=images, seed=seed, missing=missing, dry_run=dry_run)
+    print_findings(finding for finding in report.findings if finding.kind != "unlisted photos")
+    if report.left_out:
+        folders = sorted({Path(photo).parent.name for photo in report.left_out})
+        console.warn(
+            f"{len(report.left_out):,} photos are in folders that are no class of attributes.csv "
+            f"({listed(folders, 5)}); add rows for them first."
+        )
+    if report.new_classes:
+        console.warn(
+            f"Classes that had no photos in the list: {listed(report.new_classes, 5)}. They become seen classes; to "
+            "test them as unseen, change their split to test_unseen."
+        )
+    console.result_pairs((part, f"{count:,}") for part, count in report.added.items())
+    count = sum(report.added.values())
+    done = "would be added" if dry_run else "added"
+    console.note(f"{count:,} photos {done} to {report.path}; models have to be trained again on the new split.")
 
 
 def _show(value: Any) -> str:

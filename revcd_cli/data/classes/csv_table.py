@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import InputFileError
+from ...errors import InputFileError, why_absent
 
 MAX_BYTES = 256 << 20  # a table of 50,000 classes and 312 attributes has about 100 MB
 _DELIMITERS = (",", ";", "\t")
@@ -36,6 +36,7 @@ class CsvTable:
     delimiter: str
     text: str
     notes: tuple[str, ...] = ()  # what was understood of an unusual file
+    encoding: str = "utf-8-sig"  # with which the file can be decoded
     comments_below: bool = False  # whether lines that begin with # are comments below the header, too
 
     def rows(self, exact: int | None = None) -> Iterator[tuple[int, list[str]]]:
@@ -111,7 +112,15 @@ def open_csv(
     notes += _layout_notes(text, delimiter, header_line, surplus=len(header) - len(names))
     notes = [f"{path.name} {note}." for note in notes]
     return CsvTable(
-        path, hashlib.sha256(data).hexdigest(), tuple(names), header_line, delimiter, text, tuple(notes), comments_below
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        header=tuple(names),
+        header_line=header_line,
+        delimiter=delimiter,
+        text=text,
+        notes=tuple(notes),
+        encoding=_wide_encoding(data) or "utf-8-sig",
+        comments_below=comments_below,
     )
 
 
@@ -146,7 +155,7 @@ def expected(example: str) -> str:
 
 def _read(path: Path, example: str) -> bytes:
     if not path.exists():
-        raise InputFileError(path, "there is no such file.", hint=expected(example))
+        raise InputFileError(path, why_absent(path), hint=expected(example))
     if path.is_dir():
         raise InputFileError(path, "is a folder, not a CSV file.", hint=expected(example))
     try:

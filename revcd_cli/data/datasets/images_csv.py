@@ -9,12 +9,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
-from ...errors import InputFileError, LeakError, RevcdError, did_you_mean
+from ...errors import InputFileError, LeakError, RevcdError, did_you_mean, is_address
 from ...system.files import write_bytes
 from ..classes.attributes import ClassAttributes, class_key, find_class
 from ..classes.csv_table import CsvTable, expected, open_csv
 from ..formats.path_encoding import decode_path, encode_path
-from ..photos.image_source import is_address
 from .dataset import TABLE_FILE, Dataset, make_dataset
 from .list_and_disk import locate_photos
 from .split_folders import contradictions

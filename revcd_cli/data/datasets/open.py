@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import RevcdError, UsageError, did_you_mean
+from ...errors import RevcdError, UsageError, did_you_mean, is_address
 from ..features.files import read_features
 from .dataset import TABLE_FILE, Dataset, add_known_table, attach_features
 from .folder import has_photos, read_folder, read_table_alone
@@ -35,6 +35,11 @@ def open_dataset(
     """
     benchmark = find_benchmark(name_or_dir)
     folder = _benchmark_folder(benchmark, data_root) if benchmark else Path(name_or_dir).expanduser()
+    if not folder.exists() and is_address(name_or_dir):
+        raise UsageError(
+            f"{name_or_dir}: is an address; revcd reads files and fetches nothing.",
+            hint="Download the dataset first. Benchmarks: revcd data list",
+        )
     if not folder.exists():
         raise UsageError(
             f'"{name_or_dir}" is neither a folder nor a benchmark{did_you_mean(name_or_dir, BENCHMARKS)}.',

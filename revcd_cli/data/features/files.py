@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...errors import InputFileError, UsageError
+from ...errors import InputFileError, UsageError, why_absent
 from ...system import files
 from .feature_set import FeatureSet, check_rows
 from .mat import read_mat, write_mat
@@ -36,7 +36,7 @@ def read_features(path: Path) -> FeatureSet:
     path = Path(path).expanduser()
     suffix = check_suffix(path)
     if not path.is_file():
-        raise InputFileError(path, "is a folder, not a feature file." if path.is_dir() else "there is no such file.")
+        raise InputFileError(path, "is a folder, not a feature file." if path.is_dir() else why_absent(path))
     try:
         if suffix == ".parquet":
             return check_rows(path, read_parquet(path))

@@ -10,12 +10,12 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ...errors import is_address
 from .images import MAX_BYTES, PHOTO_SUFFIXES, ImageFailure, too_large
 
 # Paths are text: pathlib would change `./a.jpg` to `a.jpg`, and an empty path to the current folder.
 # ruff: noqa: PTH114, PTH116, PTH123
 
-_IS_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]+://|www\.|data:image/)").match
 AN_ADDRESS = "an address; revcd reads files and fetches nothing"
 
 # Opening a pipe or device must not block.
@@ -92,11 +92,6 @@ def access_failure(path: str, error: OSError, *, missing: str) -> ImageFailure:
 def is_photo_name(name: str) -> bool:
     """Return whether a file in a folder or archive is a photo by its name."""
     return name.lower().endswith(PHOTO_SUFFIXES)
-
-
-def is_address(path: str) -> bool:
-    """Return whether a path is an address such as https://... or s3://..., which revcd does not fetch."""
-    return _IS_ADDRESS(path) is not None
 
 
 def natural_key(path: str) -> tuple[object, ...]:

@@ -9,14 +9,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from ...errors import RevcdError, UsageError, listed
+from ...errors import RevcdError, UsageError, is_address, listed
 from .archives import archive_sources, is_archive_name, is_compressed_tar
 from .image_source import (
     ImageSource,
     access_failure,
     failed_source,
     file_source,
-    is_address,
     is_photo_name,
     natural_key,
 )

@@ -23,6 +23,7 @@ from ...data.features.files import SUFFIXES, read_features
 from ...data.findings import ERROR, NOTE, RANKS, WARNING, Finding, of_rank
 from ...errors import InputFileError, UsageError
 from .describe import compare_with_model, counted, describe_table, identical_rows, span
+from .photo_check import OnProgress, photo_findings
 
 Found = TypeVar("Found")
 
@@ -83,11 +84,12 @@ def check_input(
     missing: str = "error",
     rescale: bool = False,
     seed: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> CheckReport:
     """Open a class table, a feature file, a dataset folder or a benchmark, and report on it.
 
     model: compare a class table with the attributes of this model. rescale: as `--rescale-rows` of other commands. An
-    invalid file gives a report with an `error`.
+    invalid file gives a report with an `error`. on_progress(done, total, failed) reports photos that are compared.
     Raises `UsageError` for an input of another kind.
     """
     path = Path(source).expanduser()
@@ -98,7 +100,10 @@ def check_input(
     if model is not None and (is_dataset or suffix != ".csv"):
         raise UsageError("--model compares class tables (.csv) only.")
     if is_dataset:
-        kind, check = "dataset", lambda: _check_dataset(source, data_root, features, missing, rescale, seed)
+        kind, check = (
+            "dataset",
+            lambda: _check_dataset(source, data_root, features, missing, rescale, seed, on_progress),
+        )
     elif suffix == ".csv":
         kind, check = "class table", lambda: _check_table(path, model, missing, rescale)
     elif suffix in SUFFIXES:
@@ -156,7 +161,13 @@ def _known_facts(dataset: Dataset) -> dict[str, Any]:
 
 
 def _check_dataset(
-    source: str, data_root: Path | None, features: str | None, missing: str, rescale: bool, seed: int
+    source: str,
+    data_root: Path | None,
+    features: str | None,
+    missing: str,
+    rescale: bool,
+    seed: int,
+    on_progress: OnProgress | None,
 ) -> CheckReport:
     def read(how: str) -> Dataset:
         return open_dataset(source, data_root=data_root, features=features, seed=seed, missing=how, write_split=False)
@@ -182,11 +193,8 @@ def _check_dataset(
         facts["width"] = dataset.features.shape[1]
         findings += _feature_findings(dataset.features[used], [dataset.paths[row] for row in used])
         facts["backbone"] = dataset.backbone.tag
-    elif dataset.images_root is not None:
-        absent = [name for name in dataset.paths if name and not (dataset.images_root / name).is_file()]
-        if absent:
-            text = counted(f"photos that are not in {dataset.images_root}", absent)
-            findings.append(Finding(WARNING, "missing photos", text, items=tuple(absent)))
+    else:
+        findings += photo_findings(dataset, on_progress)
     if error is None:
         findings += [Finding(NOTE, "reader", note) for note in dataset.notes]
     return CheckReport(source, "dataset", facts, error, _ranked(findings))

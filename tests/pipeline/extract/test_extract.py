@@ -339,7 +339,7 @@ def test_a_second_run_for_the_same_output_is_refused(photos: Path, tmp_path: Pat
 def test_too_many_photos_for_the_disk_are_refused_before_the_first(
     weights: Path, photos: Path, tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("revcd_cli.pipeline.extract.extract.count_sources", lambda inputs: 10**11)
+    monkeypatch.setattr("revcd_cli.pipeline.extract.extract.count_sources", lambda inputs, passed: 10**11)
     with pytest.raises(RevcdError, match=r"MB of disk|2 GB"):
         extract([str(photos)], tmp_path / output, backbone=TINY, weights=weights)
     assert not (tmp_path / output).exists()

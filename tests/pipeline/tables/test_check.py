@@ -163,7 +163,8 @@ def test_a_dataset_folder_has_facts_about_its_parts(folder: Path):
 
 def test_missing_photos_of_a_dataset_give_a_warning(folder: Path):
     (folder / "1.png").unlink()
-    assert _warned(check_input(str(folder)), "photos that are not in")
+    report = check_input(str(folder))
+    assert _warned(report, "1 of 4 photos of images.csv are not in") and any("all 1 photos" in e for e in report.errors)
 
 
 def test_a_split_that_leaks_is_an_error(folder: Path):
