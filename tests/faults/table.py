@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from .cases import (
     archives,
     class_tables,
+    datasets,
     features,
     full_disks,
     interruptions,
@@ -14,6 +15,7 @@ from .cases import (
     outputs,
     paths,
     run_options,
+    silent_inputs,
     training_and_terminals,
     unreadable_images,
     unusual_images,
@@ -54,12 +56,19 @@ SECTIONS = {
         devices; batch sizes; memory that runs out; no memory for a single photo; another error of the model; workers;
         one photo in several places; seeds; --top-k; train.false_reject; very small training sets; test sets without
         photos; terminals; no network; help; no command or a wrong one; names of classes""",
+    "Datasets": """
+        photos that failed in feature files; columns on other scales; list and disk spell names otherwise; classes that
+        lose their photos; photos that the list lacks; files of storage systems; copies; folders that state a split;
+        wide grey values; lines that begin with #; photos swapped after their features were cached; formats that are
+        passed over; files that are not the user's; tables of spreadsheets; addresses; a table changed after training;
+        names that differ by a mark; the cache of features""",
 }
 TITLES = [" ".join(title.split()) for titles in SECTIONS.values() for title in titles.split(";")]  # fault 1 first
 
 _MODULES = (
     *(unreadable_images, unusual_images, paths, archives, class_tables, features, models),
-    *(outputs, full_disks, interruptions, run_options, training_and_terminals),
+    *(outputs, full_disks, interruptions, run_options, training_and_terminals, datasets),
+    silent_inputs,
 )
 FAULTS = tuple(sorted((fault for module in _MODULES for fault in module.FAULTS), key=lambda fault: fault.number))
 
