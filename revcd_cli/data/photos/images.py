@@ -27,7 +27,7 @@ from .image_failures import (
     unreadable_variant,
 )
 from .raw_previews import is_large_enough, largest_preview, preview_orientation, raw_kind
-from .wide_grey import to_8_bits
+from .wide_values import is_wide_colour, scale_wide_colour, to_8_bits
 
 REASONS = (
     "not_found",
@@ -132,10 +132,17 @@ def decode_rgb(
                 return failure
             if least_side is not None:
                 _shrink_jpeg(image, least_side)
+            is_wide = is_wide_colour(image)
             image.load()
             upright = _UPRIGHT.get(_orientation(image))
-            picture, note = _to_rgb(image)
             several = _is_first_of_several(image, data)
+            loaded: Image.Image = image
+            note = ""
+            if is_wide and not several:
+                with Image.open(io.BytesIO(data), formats=_FORMATS) as again:
+                    loaded, note = scale_wide_colour(image, again)
+            picture, grey_note = _to_rgb(loaded)
+            note = note or grey_note
         picture = picture.transpose(upright) if upright is not None else picture
         notes = {"pages": "holds several pictures, of which only the first is read"} if several else {}
         picture.info = {"notes": notes | ({"range": note} if note else {})}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from revcd_cli.data.photos.images import ImageFailure, decode_rgb
-from tests.makers.pictures import JPEG, RAMP8, TIFF, encoded, patched, photo
+from tests.makers.pictures import JPEG, RAMP8, TIFF, encoded, patched, photo, png
 
 
 def grey(image: Image.Image | ImageFailure) -> np.ndarray:
@@ -29,6 +29,52 @@ def test_grey_values_that_use_few_of_16_bits_are_scaled_by_these_bits(bits: int,
     picture = decode_rgb(encoded(Image.fromarray(few_bits(bits)), kind))
     assert np.abs(grey(picture) - RAMP8).max() <= 1
     assert ("range" in picture.info["notes"]) == (bits < 16)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 15, 16])
+@pytest.mark.parametrize("kind", ["PNG", "PNG with alpha", "TIFF, II", "TIFF, MM"])
+def test_colour_values_that_use_few_of_16_bits_are_scaled_by_these_bits(bits: int, kind: str):
+    colours = np.stack([few_bits(bits), few_bits(bits) // 2, few_bits(bits) // 3], axis=-1)
+    expected = colours.astype(float) * 255 / (2**bits - 1)
+    if kind.startswith("PNG"):
+        if "alpha" in kind:
+            colours = np.concatenate([colours, np.full((32, 256, 1), 65_535, np.uint16)], axis=-1)
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
+        data = png(256, 32, depth=16, colour=6 if "alpha" in kind else 2, rows=rows)
+    else:
+        order = "<" if "II" in kind else ">"
+        data = colour_tiff(colours.astype(f"{order}u2"), order)
+    picture = decode_rgb(data)
+    assert isinstance(picture, Image.Image), picture
+    assert np.abs(np.asarray(picture) - expected).max() <= 1
+    assert ("range" in picture.info["notes"]) == (bits < 16)
+
+
+def colour_tiff(colours: np.ndarray, order: str) -> bytes:
+    """Return an uncompressed TIFF of 16-bit RGB values (H, W, 3)."""
+    height, width, _ = colours.shape
+    depths = 8 + 2 + 12 * 9 + 4
+    short = [
+        (256, width),
+        (257, height),
+        (258, None),
+        (259, 1),
+        (262, 2),
+        (273, None),
+        (277, 3),
+        (278, height),
+        (279, None),
+    ]
+    entries = b""
+    for tag, value in short:
+        if tag == 258:
+            entries += struct.pack(f"{order}HHII", tag, 3, 3, depths)
+        elif tag in (273, 279):
+            entries += struct.pack(f"{order}HHII", tag, 4, 1, depths + 6 if tag == 273 else colours.nbytes)
+        else:
+            entries += struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0)
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, 9)
+    return start + entries + bytes(4) + struct.pack(f"{order}HHH", 16, 16, 16) + colours.tobytes()
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])

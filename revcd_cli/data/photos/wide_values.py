@@ -1,6 +1,9 @@
-"""Scale grey values of more than 8 bits to 8 bits by the bits that the file uses."""
+"""Scale grey and colour values of more than 8 bits to 8 bits by the bits that the file uses."""
 
 from __future__ import annotations
+
+import sys
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,6 +33,47 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
     if isinstance(hidden, int):
         grey[samples == hidden] = 255
     return Image.fromarray(grey), note
+
+
+def is_wide_colour(image: Image.Image) -> bool:
+    """Return whether an opened image has colours of 16 bits, of which Pillow reads the upper 8. Call it before load."""
+    return image.mode in ("RGB", "RGBA") and any(";16" in _raw_mode(tile.args) for tile in getattr(image, "tile", ()))
+
+
+def scale_wide_colour(image: Image.Image, reopened: Image.Image) -> tuple[Image.Image, str]:
+    """Return an image of 16-bit colours that use few of their bits with its values scaled, and a note.
+
+    image: loaded, with the upper 8 bits. reopened: the same file, not loaded; it is read in the other byte order, which
+    gives the lower 8 bits. An image that uses all bits is returned unchanged, with the note "".
+    """
+    upper = np.asarray(image)  # (H, W, 3 or 4)
+    peak = int(upper[..., :3].max())
+    if peak > 127:
+        return image, ""
+    reopened_tiles: Any = reopened
+    reopened_tiles.tile = [tile._replace(args=_other_order(tile.args)) for tile in reopened_tiles.tile]
+    reopened.load()
+    lower = np.asarray(reopened)
+    values = upper[..., :3].astype(np.uint16) * 256 + lower[..., :3]
+    used = max(8, int(values.max()).bit_length())
+    colours = np.rint(values * (255 / (2**used - 1))).astype(np.uint8)
+    scaled = np.concatenate([colours, upper[..., 3:]], axis=2)
+    note = f"colour values use {used} of 16 bits and are scaled to the range of a photo"
+    return Image.fromarray(scaled, image.mode), note
+
+
+def _raw_mode(arguments: Any) -> str:
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+def _other_order(arguments: Any) -> Any:
+    """Return the arguments of a decoder with the other byte order."""
+    mode = _raw_mode(arguments)
+    native = "L" if sys.byteorder == "little" else "B"
+    order = native if mode.endswith("N") else mode[-1]
+    other = mode[:-1] + ("L" if order == "B" else "B")
+    return (other, *arguments[1:]) if isinstance(arguments, tuple) else other
 
 
 def _integer_range(image: Image.Image, peak: float) -> tuple[float, str]:
