@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from .commands import data, evaluate, extract, info, models, predict, train, tune
+from .commands import apply, data, evaluate, extract, info, models, predict, train, tune
 from .commands.classes import app as classes
 from .commands.study import app as study
 from .terminal import console, streams
@@ -72,6 +72,7 @@ def root(
 
 
 app.command("predict")(predict.predict)
+app.command("apply")(apply.apply)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
