@@ -95,20 +95,19 @@ def draft_rows(new: NewClass) -> list[tuple[str, float, float, str]]:
 def write_draft(path: Path, new: NewClass) -> None:
     """Write the draft of a class, in place of an earlier one; drafts of other classes in the file are kept.
 
-    The paths of its photos follow as comment lines.
+    The paths of photos are comment lines above the header.
     """
     text, photos = io.StringIO(), {new.name: list(new.photos)}
-    _write_row(text, DRAFT_COLUMNS)
+    kept: list[list[str]] = []
     if _is_draft(path):
-        for _, cells in open_csv(path, example=_EXAMPLE).rows():
-            if class_key(cells[0]) != class_key(new.name):
-                _write_row(text, cells)
+        rows = [cells for _, cells in open_csv(path, example=_EXAMPLE).rows()]
+        kept = [cells for cells in rows if class_key(cells[0]) != class_key(new.name)]
         others = read_photos(path)
         photos = {name: others[name] for name in others if class_key(name) != class_key(new.name)} | photos
-    for row in draft_rows(new):
-        _write_row(text, (new.name, *row))
     for name, paths in photos.items():
         text.writelines(f"{_PHOTO}{name}: {each}\n" for each in paths)
+    for cells in (DRAFT_COLUMNS, *kept, *((new.name, *row) for row in draft_rows(new))):
+        _write_row(text, cells)
     write_bytes(path, text.getvalue().encode())
 
 
