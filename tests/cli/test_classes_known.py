@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from revcd_cli.__main__ import main
+from tests.makers.shapes import SMALL_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "class,a\nzebra,1\nmouse,2\nseal,3\nfox,4\nox,5\n"
@@ -59,3 +60,35 @@ def test_an_existing_file_is_kept(table: Path, tmp_path: Path):
     output.write_text("mine")
     assert main(["classes", "known", str(table), "-o", str(output), "-q"]) == 2
     assert output.read_text() == "mine"
+
+
+def known_file(folder: Path, label: str = "zebra") -> str:
+    """Labels for two classes with photos and for "plain", which has none."""
+    path = folder / "known.csv"
+    path.write_text(f"class,label\nred,lion\ngreen,tiger\nplain,{label}\n")
+    return str(path)
+
+
+def test_a_known_class_is_trained_on_and_marked_in_predictions(
+    trained, features_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = tmp_path / "known.safetensors"
+    options = ["--dataset", str(trained.folder), "--known", known_file(tmp_path), *SMALL_OPTIONS]
+    assert main(["train", *options, "--set", "class_network.width=0", "-o", str(model)]) == 0
+    assert "Known classes: 1 without photos, by the backbone's classifier" in capsys.readouterr().err
+    assert main(["models", "show", str(model), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"]["known"] == {"plain": ["n02391049 zebra"]}
+    photo = next(trained.folder.rglob("*.png"))
+    assert main(["predict", str(photo), "--model", str(model), "--format", "json", "--top-k", "9", "-q"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["results"]
+    kinds = {each["class"]: each["kind"] for each in found["candidates"]}
+    assert (kinds["red"], kinds["plain"], kinds["blue"]) == ("photos", "known", "described")
+
+
+def test_a_label_that_does_not_exist_is_an_error_with_its_place(
+    trained, features_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    options = ["--dataset", str(trained.folder), "--known", known_file(tmp_path, "zebrra"), *SMALL_OPTIONS]
+    assert main(["train", *options, "-o", str(tmp_path / "m.safetensors")]) == 4
+    assert 'known.csv:4:2: imagenet-1k has no label "zebrra" (did you mean "zebra"?)' in capsys.readouterr().err
+    assert not (tmp_path / "m.safetensors").exists()
