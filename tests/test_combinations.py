@@ -92,7 +92,7 @@ def test_the_paper_s_presets_have_its_losses_and_its_chain(name: str) -> None:
 
     assert (chosen.loss.consistency_weight, chosen.loss.cls_fade, chosen.loss.drop) == (0, False, "two-pass")
     assert (chosen.diffusion.objective, chosen.inference.head) == ("both", "eps")
-    assert (chosen.inference.sampler, chosen.inference.samples, chosen.inference.clip) == ("ddpm", 1, 0)
+    assert (chosen.inference.sampler, chosen.inference.samples, chosen.inference.clip) == ("ddpm", 1, 6)
     assert (chosen.simulation.share, chosen.prototypes.components, chosen.train.penalty) == (0, 0, "none")
 
 
