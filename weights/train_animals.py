@@ -32,12 +32,13 @@ ROWS = HERE / "rows"
 SEED = 0
 # Chosen on validation: fewer components and more noise of the visual prototypes than by default, and the rule and share
 # with the best H over three seeds (`revcd evaluate --method revcd --seeds 3`). The model is used with all its classes as
-# candidates, so validation classifies among them, and the penalty is the one with the best H then.
+# candidates, so validation classifies among them. There the penalty with the best H costs 11 points of seen accuracy and the
+# sparing one 7 to 8, of which unseen classes gain 20 and known classes 9 (prototypes alone, six classes playing known).
 SETTINGS = Config.from_dict(
     {
         "prototypes": {"components": 256, "noise": 0.3, "relevance": 1.0},
         "inference": {"rule": "joint", "prototype_share": 0.8},
-        "train": {"candidates": "table"},
+        "train": {"candidates": "table", "penalty": "sparing", "give_away": 0.08},
     }
 )
 

@@ -59,7 +59,7 @@ class InferenceConfig:
     # "auto" chooses these two as well. joint: weight of the prototypes; the rest is the evidence's
     prototype_share: float = 0.5
     network_share: float = 0.0  # prototype and joint: weight of the class network in the scores of the prototypes
-    label_share: float = 0.4  # weight of the classifier's log probability in the score of a known class
+    label_share: float = 0.5  # weight of the classifier's log probability in the score of a known class
     samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
     steps: int = 1  # cosine: denoising steps, 1..T. One step gives the posterior mean at t = T
     sampler: str = "ddim"  # cosine: "ddim" | "ddpm" (the full chain)

@@ -144,7 +144,7 @@ def test_the_evidence_of_labels_changes_the_scores_of_known_candidates_only(data
     assert torch.all(added[:, :8] == 0)
     logits = dataset.features[dataset.split.test_seen] @ dataset.known.label_weights.astype(np.float16).T
     shares = torch.from_numpy(logits).log_softmax(-1)[:, [4, 5]]
-    torch.testing.assert_close(added[:, 8:], 0.4 * shares, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(added[:, 8:], CONFIG.inference.label_share * shares, rtol=1e-3, atol=1e-3)
 
 
 def test_the_whole_table_are_the_candidates_of_validation_if_settings_say_so(dataset: FeaturedDataset):
