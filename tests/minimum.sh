@@ -36,7 +36,11 @@ for number, name in enumerate(("left", "right")):
         photo.crop((x, 0, x + photo.width // 2, photo.height)).save(root / name / f"{shift}.jpg")
 (root / "attributes.csv").write_text("class,wide,tall\nleft,1,0\nright,0,1\nboth,1,1\n")
 PYTHON
+"$revcd" data check "$work/toy"
 "$revcd" extract "$work/toy" -o "$work/toy.parquet"
 "$revcd" train --dataset "$work/toy" --features "$work/toy.parquet" --set train.epochs=2 -o "$work/toy.safetensors"
 "$revcd" predict examples/raccoon.jpg --model "$work/toy.safetensors" -o "$work/toy.csv"
+"$revcd" evaluate --dataset "$work/toy" --features "$work/toy.parquet" --model "$work/toy.safetensors" -o "$work/report"
+"$revcd" classes suggest "$work/toy/attributes.csv" -o "$work/classes.html"
+"$revcd" data check "$work/toy/attributes.csv" --model "$work/toy.safetensors"
 echo "The oldest supported versions work."

@@ -28,6 +28,7 @@ from ..options import (
     expand_short,
 )
 from ..terminal import charts, console
+from ..terminal.findings import print_findings
 
 if TYPE_CHECKING:
     from ...data.datasets.dataset import Dataset
@@ -124,6 +125,7 @@ def train(
     if dry_run:
         _print_settings(settings)
         return
+    from ...pipeline.tables.photo_check import near_copies_by_features
     from ...pipeline.train.train import check_model_output
     from ...pipeline.train.train import train as run
     from ...reports.plots.training import write_learning_curves
@@ -138,6 +140,7 @@ def train(
         precision=precision,
         tokens=encoder.tokens == "spatial",
     )
+    print_findings(near_copies_by_features(opened))
     try:
         with console.progress("Training", unit="epochs") as on_progress, _scalars(log_dir) as log:
 

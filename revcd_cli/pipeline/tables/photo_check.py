@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...data.datasets.dataset import Dataset
+import numpy as np
+
+from ...data.classes.similarity import unit_rows
+from ...data.datasets.dataset import Dataset, FeaturedDataset
 from ...data.datasets.splits import copy_findings
 from ...data.findings import NOTE, WARNING, Finding
 from ...data.photos.copies import identical_files
-from ...data.photos.near_copies import describe_photos, near_pairs
+from ...data.photos.near_copies import BOUND, describe_photos, mirrored, near_pairs
 from ...errors import listed
 
 _NAMED = 3  # pairs that a sentence lists
 _MOST_ITEMS = 1000  # pairs that a finding holds
+_ALIKE = 0.95  # cosine of the features of near copies
+_MOST_COMPARED = 200_000_000  # pairs of photos; some seconds
+_TILE = 1024
 
 OnProgress = Callable[[int, "int | None", int], None]
 
@@ -34,6 +40,34 @@ def photo_findings(dataset: Dataset, on_progress: OnProgress | None = None) -> l
         if one not in same_bytes or same_bytes[one] != same_bytes.get(other)
     ]
     return [*exact, *_near_findings(dataset, pairs)]
+
+
+def near_copies_by_features(dataset: FeaturedDataset) -> list[Finding]:
+    """Return a warning about near copies of training photos among the test photos, from features that are there.
+
+    Pairs with nearly equal features are confirmed on the photos, so only these are read. [] if the photos are not on
+    the disk, for spatial tokens, and for very large datasets; `data check` finds those.
+    """
+    root, split = dataset.images_root, dataset.split
+    train, test = split.trainval, np.concatenate([split.test_seen, split.test_unseen])
+    if root is None or dataset.backbone.tokens or len(train) * len(test) > _MOST_COMPARED or not all(dataset.paths):
+        return []
+    known, units = unit_rows(dataset.features[train]), unit_rows(dataset.features[test])
+    candidates: list[tuple[int, int]] = []
+    for start in range(0, len(test), _TILE):
+        cosines = units[start : start + _TILE] @ known.T
+        rows, columns = np.nonzero(cosines >= _ALIKE)
+        candidates += [(int(train[c]), int(test[start + r])) for r, c in zip(rows, columns, strict=True)]
+    if not candidates or len(candidates) > _MOST_ITEMS:
+        return []
+    chosen = sorted({row for pair in candidates for row in pair})
+    vectors = dict(zip(chosen, describe_photos(root, [dataset.paths[row] for row in chosen]), strict=True))
+    pairs = [
+        (one, other)
+        for one, other in candidates
+        if max(vectors[one] @ vectors[other], vectors[one] @ mirrored(vectors[other][None])[0]) >= BOUND
+    ]
+    return _near_findings(dataset, pairs)
 
 
 def _near_findings(dataset: Dataset, pairs: list[tuple[int, int]]) -> list[Finding]:
