@@ -98,7 +98,7 @@ def plain() -> str:
 
 def spaced() -> str:
     head, *rows = plain().splitlines()
-    return "\n".join(["# made by hand", "", head, "  ", *(row.replace(",", " , ") + "  " for row in rows), "# end"])
+    return "\n".join(["# made by hand", "", head, "  ", *(row.replace(",", " , ") + "  " for row in rows), ""])
 
 
 def permuted(lines: Lines) -> None:
