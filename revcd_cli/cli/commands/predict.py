@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import listed
 from ..options import (
     BatchSizeOption,
     DeviceOption,
-    ImagesArgument,
     MissingOption,
     ModelOption,
     NullOption,
@@ -33,15 +31,16 @@ from ..options import (
 )
 from ..terminal import console
 from ..terminal.findings import print_findings
+from ..terminal.prediction_messages import FINISHED_WITH_FAILURES, introduce, one_line, rejection_note, summarise
 
 if TYPE_CHECKING:
+    from ...config import BackboneRecord
     from ...data.classes.attributes import ClassAttributes
+    from ...data.features.feature_set import FeatureSet
     from ...pipeline.predict.candidates import CandidateClasses
     from ...pipeline.predict.explanations import CandidateDescriptions
-    from ...pipeline.predict.predictions import OutputFormat, Prediction, Write
+    from ...pipeline.predict.predictions import OutputFormat, Write
     from ...pipeline.predict.predictor import Predictor
-
-FINISHED_WITH_FAILURES, NOTHING_USABLE = 3, 1
 
 ClassesOption = Annotated[
     Path | None,
@@ -61,6 +60,32 @@ FormatOption = Annotated[
         show_default="by the suffix; table on a terminal, tsv in a pipe",
     ),
 ]
+PhotosToClassify = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGES",
+        help='Photos, folders (recursive), quoted globs, zip or tar archives, or "-" for a list on standard input.',
+        show_default=False,
+    ),
+]
+FeaturesToClassify = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        metavar="FILE",
+        help="Classify the photos of a feature file (.parquet, .npz or .mat of revcd extract) instead of IMAGES.",
+        callback=expand,
+    ),
+]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="LIST",
+        help="Only these candidate classes: a file with a name per line, or names separated by commas.",
+        show_default="all",
+    ),
+]
 NoiseSeedOption = Annotated[
     int | None,
     typer.Option(min=0, metavar="N", help="Random seed of the diffusion noise.", show_default="the model's"),
@@ -68,11 +93,13 @@ NoiseSeedOption = Annotated[
 
 
 def predict(
-    images: ImagesArgument,
+    images: PhotosToClassify = None,
+    features: FeaturesToClassify = None,
     model: ModelOption = "animals",
     classes: ClassesOption = None,
     missing: MissingOption = "error",
     rescale_rows: RescaleOption = False,
+    only: OnlyOption = None,
     photos: PhotosOption = None,
     top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes to report per photo.")] = 5,
     output: OutputOption = None,
@@ -113,6 +140,9 @@ def predict(
     with one folder for each class. Such a class needs no row in the table. A photo that resembles the photos of
     "others" most is reported as "none of these".
 
+    With --features, photos are classified by features that revcd extract wrote, without reading the photos again:
+    after a table was changed, answers take seconds. The features must be those of the model's backbone.
+
     With -o report.html, write a page of photos by class. For each photo it compares the attributes that the model
     generates from the photo with the class descriptions; this takes a little longer.
 
@@ -120,38 +150,49 @@ def predict(
     revcd predict photo.jpg
     revcd predict photos/ --classes mine.csv -o predictions.csv
     revcd predict photos/ -o report.html
+    revcd predict --features features.parquet --only moose,deer,wolf -o predictions.csv
     """
     form = _format(output, output_format, overwrite, excel)
     from ...data.photos.passed_over import PassedOver
-    from ...data.photos.sources import iter_sources
 
-    iter_sources(images, null_separated=null)  # reports wrong paths before the model is loaded
+    given = _given(images, features, null)
     table = _read_table(classes, missing, model)
     from ...pipeline.predict.given_photos import photos_of_arguments
+    from ...pipeline.predict.only import read_names, restrict
     from ...pipeline.predict.predictor import Predictor
 
-    predictor = Predictor.from_checkpoint(model, weights=weights, device=device, precision=precision, rule=rule)
+    predictor = Predictor.from_checkpoint(
+        model,
+        weights=weights,
+        device=device,
+        precision=precision,
+        rule=rule,
+        with_backbone=features is None or bool(photos),
+    )
     if photos:
         predictor = predictor.with_photos(
             photos_of_arguments(photos), batch_size=batch_size, workers=workers, on_note=console.note
         )
     candidates = predictor.candidates(table, rescale=rescale_rows)
+    if only is not None:
+        candidates = restrict(candidates, read_names(only))
     for text in candidates.notes:
         console.note(text)
     for warning in candidates.warnings:
         console.warn(warning)
-    _introduce(predictor, candidates, batch_size)
+    introduce(predictor, candidates, batch_size, None if isinstance(given, list) else given)
     if reject:
-        console.note(_rejection(predictor))
+        console.note(rejection_note(predictor))
     if top_k > len(candidates.names):
         console.note(f"All {len(candidates.names)} classes are reported; --top-k is {top_k}.")
-    header = _header(predictor, candidates, top_k, seed, reject)
+    record = predictor.backbone.record if isinstance(given, list) else given.backbone
+    header = _header(predictor, record, candidates, top_k, seed, reject)
     is_page = form.value == "html"
     tally: Counter[str] = Counter()
     passed = PassedOver()
     with console.progress("Classifying") as on_progress:
         predictions = predictor.stream(
-            images,
+            given,
             classes=candidates,
             top_k=top_k,
             seed=seed,
@@ -174,12 +215,28 @@ def predict(
                 if prediction.status == "failed":
                     console.warn(f"{prediction.path}: {prediction.reason} ({prediction.detail})")
                 elif output is not None:
-                    console.detail(_one_line(prediction))
+                    console.detail(one_line(prediction))
                 write(prediction)
     print_findings(passed.findings())
-    _finish(tally, output, is_page)
-    if strict and passed.formats:
-        raise typer.Exit(FINISHED_WITH_FAILURES)
+    code = summarise(tally, output, is_page)
+    if not code and strict and passed.formats:
+        code = FINISHED_WITH_FAILURES
+    if code:
+        raise typer.Exit(code)
+
+
+def _given(images: list[str] | None, features: Path | None, null: bool) -> list[str] | FeatureSet:
+    """Return the photos or the features to classify. Wrong paths are reported before the model is loaded."""
+    if bool(images) == (features is not None):
+        raise typer.BadParameter("give the photos, IMAGES, or their features, --features FILE; not both.")
+    if images:
+        from ...data.photos.sources import iter_sources
+
+        iter_sources(images, null_separated=null)
+        return images
+    from ...data.features.files import read_features
+
+    return read_features(Path(features or ""))
 
 
 def _read_table(path: Path | None, missing: str, model: str) -> ClassAttributes | None:
@@ -237,57 +294,18 @@ def _open(
             yield writer.write
 
 
-def _introduce(predictor: Predictor, candidates: CandidateClasses, batch_size: int | None) -> None:
-    from ...data.classes.kinds import DESCRIBED, KNOWN, PHOTOS
-    from ...pipeline.extract.details import backbone_details
-    from ...pipeline.extract.stream import default_batch_size
-
-    checkpoint, calibration, backbone = predictor.checkpoint, predictor.calibration, predictor.backbone
-    n_of, n_seen = Counter(candidates.kinds), int(candidates.seen.sum())
-    counts = f"{n_of[PHOTOS]} with photos" + (f", {n_of[KNOWN]} known" if n_of[KNOWN] else "")
-    device, penalty = backbone.device.value, calibration.penalty(len(candidates.names) - n_seen)
-    console.note(
-        f"model {checkpoint.name}, {len(candidates.names)} classes ({counts}, {n_of[DESCRIBED]} described), "
-        f"device {device}"
-    )
-    if candidates.photos is not None:
-        given = listed([f"{name} ({number:,})" for name, number in candidates.photos.numbers.items()], 10)
-        console.note(f"photos given for {given}; scored by the rule {predictor.inference.rule}")
-    console.detail(f"model sha256 {checkpoint.sha256}")
-    console.detail(f"classes from {candidates.source}, sha256 {candidates.sha256}")
-    console.detail(
-        f"rule {predictor.inference.rule}, seen penalty {penalty:.4g}, temperature {calibration.temperature:g}"
-    )
-    for line in backbone_details(backbone):
-        console.detail(line)
-    origin = "as given" if batch_size else f"default on {device.type}"
-    console.detail(f"batch size {batch_size or default_batch_size(backbone)} ({origin})")
-
-
-def _one_line(prediction: Prediction) -> str:
-    best = prediction.best
-    return f"{prediction.path}: {best.name} {best.probability:.1%}" if best else f"{prediction.path}: none of these"
-
-
-def _rejection(predictor: Predictor) -> str:
-    calibration = predictor.rejection()
-    what, of_what = "chance to be right", "right answers"
-    if calibration.rejection is None:  # a model of an earlier version
-        what, of_what = "score", "photos of the given classes"
-    return (
-        f"answers with a {what} below {calibration.threshold:.3g} are rejected; in validation "
-        f"{console.percent(calibration.false_reject)} % of {of_what} were rejected, and "
-        f"{console.percent(calibration.false_accept)} % of photos of other classes were not"
-    )
-
-
 def _header(
-    predictor: Predictor, candidates: CandidateClasses, top_k: int, seed: int | None, reject: bool
+    predictor: Predictor,
+    record: BackboneRecord,
+    candidates: CandidateClasses,
+    top_k: int,
+    seed: int | None,
+    reject: bool,
 ) -> dict[str, Any]:
     checkpoint, calibration = predictor.checkpoint, predictor.calibration
     return {
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
-        "backbone": predictor.backbone.record.to_dict(),
+        "backbone": record.to_dict(),
         "classes": {"source": candidates.source, "sha256": candidates.sha256, "n": len(candidates.names)},
         "settings": {
             "rule": predictor.inference.rule,
@@ -298,17 +316,3 @@ def _header(
             "reject_below": calibration.threshold if reject else None,
         },
     }
-
-
-def _finish(tally: Counter[str], output: Path | None, is_page: bool) -> None:
-    rejected, failed = tally["rejected"], tally["failed"]
-    where = f" Written to {output}" if output else ""
-    if output and is_page:  # a page holds the photos, so it may be large
-        size = output.stat().st_size
-        where += f" ({size / 1e6:.1f} MB, {size / tally.total() / 1e3:.1f} kB per photo)"
-    if rejected or failed or output:
-        none = f"{rejected:,} none of these, " if rejected else ""
-        photos = "photo" if tally["ok"] == 1 else "photos"
-        console.note(f"{tally['ok']:,} {photos} classified, {none}{failed:,} failed.{where}")
-    if failed:
-        raise typer.Exit(FINISHED_WITH_FAILURES if tally["ok"] or rejected else NOTHING_USABLE)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,33 +15,26 @@ from ...checkpoint.calibration import Calibration
 from ...checkpoint.model_file import Checkpoint, load_checkpoint
 from ...config import InferenceConfig
 from ...data.classes.attributes import ClassAttributes, read_attribute_csv
-from ...data.photos.images import ImageFailure
+from ...data.features.feature_set import FeatureSet
 from ...data.photos.passed_over import PassedOver
-from ...data.photos.sources import count_sources, iter_sources
 from ...errors import UsageError
 from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
+from ...system.device import choose_device
 from ..extract.stream import ExtractedPhoto, stream_features
 from .candidates import CandidateClasses, candidate_classes
 from .explanations import CandidateDescriptions, GeneratedAttributes
-from .given_photos import OTHERS, Photos, class_photos
-from .predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
+from .feature_photos import ROWS_AT_ONCE, feature_photos
+from .given_images import Images, count_given, given_sources
+from .given_photos import Photos, class_photos
+from .outcome import Bounds, Scored, prediction_of
+from .predictions import Candidate, Prediction
 
 _PHOTOS_AT_ONCE = 32
-_THUMBNAIL_QUALITY = 70  # JPEG quality; a page of 5,000 photos of 320 pixels stays below 100 MB
 PHOTO_RULE = "prototype"  # the rule that uses photos given for classes
-_NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
 
 OnProgress = Callable[[int, "int | None", int], None]
 OnNote = Callable[[str], None]
-
-
-class _Scored(NamedTuple):
-    """The result for one photo that has a feature."""
-
-    candidates: tuple[Candidate, ...]  # best first
-    fit: float  # rejection score
-    drawn: GeneratedAttributes | None
 
 
 class Predictor:
@@ -52,8 +43,11 @@ class Predictor:
     Predictor.from_checkpoint("animals").predict(["photo.jpg", "folder"], classes="attributes.csv")
     """
 
-    def __init__(self, checkpoint: Checkpoint, backbone: Backbone, *, inference: InferenceConfig | None = None) -> None:
-        self.checkpoint, self.backbone = checkpoint, backbone
+    def __init__(
+        self, checkpoint: Checkpoint, backbone: Backbone | None, *, inference: InferenceConfig | None = None
+    ) -> None:
+        """backbone: None for a predictor that classifies features only."""
+        self.checkpoint, self._backbone = checkpoint, backbone
         self._chosen = inference  # None: the rule of the model, or the one that uses photos if there are any
         self.inference = inference or checkpoint.model.config.inference
         if checkpoint.photos is not None and self.inference.rule != PHOTO_RULE:
@@ -73,14 +67,19 @@ class Predictor:
         device: str = "auto",
         precision: str = "auto",
         rule: str | None = None,
+        with_backbone: bool = True,
     ) -> Predictor:
         """Load a model by name or path, and its backbone.
 
         weights: a file with the weights of the backbone, instead of a download. rule: the scoring rule; None uses that
-        of the model. Raises `CheckpointError`, `ConfigError` and `WeightsError`.
+        of the model. with_backbone: False for a predictor that classifies features only. Raises
+        `CheckpointError`, `ConfigError` and `WeightsError`.
         """
         checkpoint = load_checkpoint(model)
         chosen = None if rule in (None, "auto") else checkpoint.model.config.inference_by(rule)
+        if not with_backbone:
+            checkpoint.model.to(choose_device(device).value)
+            return cls(checkpoint, None, inference=chosen)
         return cls.of_checkpoint(checkpoint, weights=weights, device=device, precision=precision, inference=chosen)
 
     @classmethod
@@ -100,7 +99,7 @@ class Predictor:
 
     def predict(
         self,
-        images: str | Path | Sequence[str | Path],
+        images: Images | FeatureSet,
         *,
         classes: str | Path | ClassAttributes | None = None,
         top_k: int = 5,
@@ -134,7 +133,14 @@ class Predictor:
         added = class_photos(self.checkpoint.model, self.backbone, photos, on_note=on_note, **options)
         kept = self.checkpoint.photos
         checkpoint = replace(self.checkpoint, photos=kept.with_others(added) if kept else added)
-        return Predictor(checkpoint, self.backbone, inference=self._chosen)
+        return Predictor(checkpoint, self._backbone, inference=self._chosen)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone. Raises `UsageError` for a predictor that classifies features only."""
+        if self._backbone is None:
+            raise UsageError("This predictor has no backbone, so it classifies features only.")
+        return self._backbone
 
     @property
     def calibration(self) -> Calibration:
@@ -153,7 +159,7 @@ class Predictor:
 
     def stream(
         self,
-        images: str | Path | Sequence[str | Path],
+        images: Images | FeatureSet,
         *,
         classes: str | Path | ClassAttributes | CandidateClasses | None = None,
         top_k: int = 5,
@@ -171,10 +177,12 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield one prediction for each photo, in order; that of an unreadable photo has a reason and no candidates.
 
-        images: files, folders, globs, zip or tar archives, or "-" for a list on standard input. classes: a CSV file, a
-        table, or None for the classes of the model. seed: of the noise, which depends on it and on the bytes of the
-        photo only; None uses that of the model. reject: where no class fits, by the threshold of the model, the
-        prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no threshold.
+        images: files, folders, globs, zip or tar archives, or "-" for a list on standard input; encoded photos as
+        bytes, PIL images or uint8 arrays (H, W, 3); or features of the model's backbone, as `read_features` returns.
+        classes: a CSV file, a table, or None for the classes of the model. seed: of the noise, which depends on it and
+        on the bytes of the photo only; None uses that of the model. reject: where no class fits, by the threshold of
+        the model, the prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no
+        threshold.
         min_probability: so is a photo whose best class has a smaller probability.
         passed: counts files in folders and archives that are no photos; filled if there is `on_progress`.
         explain: also generate the attributes of each classified photo (`Prediction.drawn`); this does not change the
@@ -185,31 +193,33 @@ class Predictor:
         if not 0 <= min_probability <= 1:
             raise UsageError(f"min_probability must be in 0..1; got {min_probability:g}.")
         threshold = self.rejection().threshold if reject else None
+        bounds = Bounds(threshold, min_probability, self.calibration.rejection is not None)
         candidates = self.candidates(classes)
-        inputs = [str(images)] if isinstance(images, str | Path) else [str(image) for image in images]
-        total = count_sources(inputs, passed) if on_progress else None
-        photos = stream_features(
-            self.backbone,
-            iter_sources(inputs, null_separated=null_separated),
-            batch_size=batch_size,
-            workers=workers,
-            keep_image=thumbnails,
-            on_note=on_note,
-        )
+        photos: Generator[ExtractedPhoto, None, None]
+        total: int | None
+        if isinstance(images, FeatureSet):
+            total, at_once = len(images), ROWS_AT_ONCE
+            photos = feature_photos(images, self.checkpoint.backbone)
+        else:
+            total, at_once = count_given(images, passed) if on_progress else None, batch_size or _PHOTOS_AT_ONCE
+            photos = stream_features(
+                self.backbone,
+                given_sources(images, null_separated=null_separated),
+                batch_size=batch_size,
+                workers=workers,
+                keep_image=thumbnails,
+                on_note=on_note,
+            )
+        own_seed = self.checkpoint.seed if seed is None else seed
         done = failed = 0
-        try:
-            while some := list(islice(photos, batch_size or _PHOTOS_AT_ONCE)):
-                own_seed = self.checkpoint.seed if seed is None else seed
-                for prediction in self._predict_batch(
-                    some, candidates, top_k, own_seed, threshold, min_probability, explain
-                ):
+        with contextlib.closing(photos):  # ends its threads
+            while some := list(islice(photos, at_once)):
+                for prediction in self._predict_batch(some, candidates, top_k, own_seed, bounds, explain):
                     done += 1
                     failed += prediction.status == "failed"
                     yield prediction
                 if on_progress:
                     on_progress(done, total, failed)
-        finally:
-            photos.close()
 
     def candidates(
         self, classes: str | Path | ClassAttributes | CandidateClasses | None = None, *, rescale: bool = False
@@ -235,37 +245,17 @@ class Predictor:
         candidates: CandidateClasses,
         top_k: int,
         seed: int,
-        threshold: float | None,
-        min_probability: float,
+        bounds: Bounds,
         explain: bool,
     ) -> Iterator[Prediction]:
         features = [photo.feature for photo in photos if photo.feature is not None]
         keys = [bytes.fromhex(photo.sha256) for photo in photos if photo.feature is not None]
-        scored: Iterator[_Scored] = iter(())
+        scored: Iterator[Scored] = iter(())
         if features:
-            scored = self._score(np.stack(features), keys, candidates, top_k, seed, threshold, min_probability, explain)
+            scored = self._score(np.stack(features), keys, candidates, top_k, seed, bounds, explain)
         for photo in photos:
-            if photo.feature is None:
-                yield Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
-                continue
-            ranked, fit, drawn = next(scored)
-            if not all(math.isfinite(candidate.score) for candidate in ranked):
-                yield Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
-            elif ranked[0].name == OTHERS and candidates.undescribed:
-                detail = f"it resembles the photos of {OTHERS} most"
-                yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
-            elif _is_rejected(fit, threshold):
-                what = "the score" if self.calibration.rejection is None else "a chance to be right of"
-                detail = f"the best class, {ranked[0].name}, has {what} {fit:.3g}, below the threshold {threshold:.3g}"
-                yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
-            elif ranked[0].probability < min_probability:
-                detail = (
-                    f"the best class, {ranked[0].name}, has the probability {ranked[0].probability:.3g}, "
-                    f"below {min_probability:g}"
-                )
-                yield Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
-            else:
-                yield Prediction(photo.path, candidates=ranked, thumbnail=_jpeg(photo), drawn=drawn)
+            result = None if photo.feature is None else next(scored)
+            yield prediction_of(photo, result, bounds, has_others=candidates.undescribed > 0)
 
     def _score(
         self,
@@ -274,10 +264,9 @@ class Predictor:
         candidates: CandidateClasses,
         top_k: int,
         seed: int,
-        threshold: float | None,
-        min_probability: float,
+        bounds: Bounds,
         explain: bool,
-    ) -> Iterator[_Scored]:
+    ) -> Iterator[Scored]:
         """Yield the best candidates of each photo. features: (N, D); keys: (N,), sha256 of the photos."""
         calibration = self.calibration
         model = self.checkpoint.model
@@ -290,10 +279,7 @@ class Predictor:
         probabilities = (scores / calibration.temperature).softmax(-1)
         best, chosen = rank(scores, top_k)
         shares, fits = probabilities.gather(1, chosen), calibration.fits(scores, candidates.seen).tolist()
-        kept = [
-            not _is_rejected(fit, threshold) and share >= min_probability
-            for fit, share in zip(fits, shares[:, 0].tolist(), strict=True)
-        ]
+        kept = map(bounds.keep, fits, shares[:, 0].tolist())
         drawn = self._draw(features, keys, seed, [explain and each for each in kept])
         rows = zip(best.tolist(), shares.tolist(), chosen.tolist(), fits, drawn, strict=True)
         for best_scores, best_shares, classes, fit, attributes in rows:
@@ -301,7 +287,7 @@ class Predictor:
                 Candidate(candidates.names[c], score, probability, candidates.kinds[c])
                 for score, probability, c in zip(best_scores, best_shares, classes, strict=True)
             )
-            yield _Scored(ranked, fit, attributes)
+            yield Scored(ranked, fit, attributes)
 
     def _draw(
         self, features: np.ndarray, keys: list[bytes], seed: int, wanted: list[bool]
@@ -320,15 +306,3 @@ class Predictor:
                 of_photo = next(drawn)
                 attributes = GeneratedAttributes(tuple(of_photo[0]), tuple(of_photo[1]))
             yield attributes if attributes and attributes.is_finite else None
-
-
-def _is_rejected(fit: float, threshold: float | None) -> bool:
-    return threshold is not None and fit < threshold
-
-
-def _jpeg(photo: ExtractedPhoto) -> bytes | None:
-    if photo.image is None:
-        return None
-    buffer = io.BytesIO()
-    photo.image.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True)
-    return buffer.getvalue()
