@@ -13,7 +13,7 @@ class SimulationConfig:
 
     share: float = 0.5  # of the rows of a batch; 0 trains on photos of seen classes alone, as the paper does
     kind: str = "gaussian"  # of descriptions: "gaussian" (mean and covariance of the seen ones) | "mixture" (of 2 to 4)
-    shrinkage: float = 0.0  # "gaussian": of the covariance towards its diagonal
+    shrinkage: float = 0.1  # "gaussian": of the covariance towards its diagonal
 
     def __post_init__(self) -> None:
         check_range("simulation.share", self.share, 0, 1)
