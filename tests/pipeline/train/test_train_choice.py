@@ -116,6 +116,7 @@ def test_every_rule_keeps_the_calibration_of_the_chosen_epoch(trainings: list[Tr
             if epoch == summary.epochs and is_stored(choice, inference):
                 calibration = checkpoint.calibrations[choice.rule]
                 mine, expected = (dataclasses.asdict(each) for each in (calibration, result.calibration))
+                assert mine.pop("rejection") == pytest.approx(expected.pop("rejection"), abs=1e-4)
                 assert mine == pytest.approx(expected, abs=1e-5)
                 checked.add(choice.rule)
         assert checked == set(checkpoint.calibrations)
