@@ -16,7 +16,7 @@ from .attributes import ClassAttributes
 
 _FACTOR = 2.5  # a row this much longer or shorter than all others is on another scale
 _DOUBTFUL = 1.8  # a row this much longer or shorter than the average may be
-_FEW = 5.0  # both factors grow by _FEW / A: with few attributes, lengths differ more
+_FEW = 10.0  # both factors grow by _FEW / A: with few attributes, lengths differ more
 _DEVIATIONS = 6  # standard deviations of the log length that are usual
 _OUTSIDE = 0.25  # share of a row's values outside their columns' ranges
 _MARGIN = 1.0  # by which a range is widened, in ranges
