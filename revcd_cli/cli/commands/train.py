@@ -29,6 +29,7 @@ from ..options import (
 )
 from ..terminal import charts, console
 from ..terminal.findings import print_findings
+from ..terminal.next_command import command_line
 
 if TYPE_CHECKING:
     from ...data.datasets.dataset import Dataset
@@ -164,7 +165,19 @@ def train(
         console.note("To resume from the last saved epoch, add --resume to the same command.")
         raise
     write_learning_curves(summary, opened.name)
-    _report(summary, dataset)
+    options = {
+        "--model": summary.output,
+        "--features": features,
+        "--images": images,
+        "--data-root": data_root,
+        "--missing": missing,
+        "--rescale-rows": rescale_rows,
+        "--weights": weights,
+    }
+    _report(
+        summary,
+        command_line("revcd", "evaluate", "--dataset", dataset, options=options, defaults={"--missing": "error"}),
+    )
     exit_if_photos_lack(opened)
 
 
@@ -205,7 +218,7 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
         console.detail(line)
 
 
-def _report(summary: TrainSummary, dataset: str) -> None:
+def _report(summary: TrainSummary, next_command: str) -> None:
     if summary.validation:
         shown = "  ".join(
             f"{name} {console.percent(summary.validation[name])}" for name in ("S", "U", "H", "T1", "AUSUC")
@@ -216,7 +229,7 @@ def _report(summary: TrainSummary, dataset: str) -> None:
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
         f"Written to {summary.output} (settings and learning curves next to it)"
     )
-    console.note(f"Next: revcd evaluate --dataset {dataset} --model {summary.output}")
+    console.note(f"Next: {next_command}")
 
 
 def _course(summary: TrainSummary) -> str:

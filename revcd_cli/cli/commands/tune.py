@@ -23,6 +23,7 @@ from ..options import (
     expand_short,
 )
 from ..terminal import charts, console
+from ..terminal.next_command import command_line
 from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -115,7 +116,17 @@ def tune(
     except KeyboardInterrupt:
         console.note("Add --resume to the same command to continue after the last result.")
         raise
-    _report(summary, dataset)
+    options = {
+        "--config": summary.output,
+        "--features": features,
+        "--images": images,
+        "--data-root": data_root,
+        "--missing": missing,
+        "--backbone": backbone,
+        "--weights": weights,
+    }
+    defaults = {"--missing": "error", "--backbone": "auto"}
+    _report(summary, command_line("revcd", "train", "--dataset", dataset, options=options, defaults=defaults))
 
 
 def _print_space(config: Config) -> None:
@@ -139,7 +150,7 @@ def _changes(result: TrialResult) -> str:
     )
 
 
-def _report(summary: TuneSummary, dataset: str) -> None:
+def _report(summary: TuneSummary, next_command: str) -> None:
     from ...metrics.summary import METRIC_NAMES
 
     last = [result for result in summary.results if result.stage == summary.best.stage]
@@ -170,4 +181,4 @@ def _report(summary: TuneSummary, dataset: str) -> None:
         f"{tried} trials in {summary.seconds:.0f} s; those shown ran on {summary.best.folds} validation folds. "
         f"All results are in {summary.record}"
     )
-    console.note(f"Written to {summary.output}. Next: revcd train --dataset {dataset} --config {summary.output}")
+    console.note(f"Written to {summary.output}. Next: {next_command}")

@@ -18,6 +18,7 @@ from ...scoring.generated_attributes import attribute_reliability
 from ...scoring.rows import draw_rows
 from ...system.device import choose_device
 from .evaluate import as_trained
+from .photo_answers import PhotoAnswer, photo_answers
 from .split_scores import SplitPredictions, SplitScores
 from .worst_classes import WorstClass, worst_classes
 
@@ -49,6 +50,7 @@ class Diagnosis:
     drawn_photos: dict[str, int]  # "seen", "unseen": photos from which attributes were generated
     worst: tuple[WorstClass, ...] = ()
     has_photos: bool = False  # whether the dataset has a folder of photos
+    answers: tuple[PhotoAnswer, ...] = ()  # of all test photos
     unreadable: tuple[str, ...] = ()  # a phrase for each photo that should be shown but cannot be read
 
     def calibration_errors(self) -> dict[str, float | None]:
@@ -89,6 +91,7 @@ def diagnose(
         worst=worst,
         has_photos=dataset.images_root is not None,
         unreadable=unreadable,
+        answers=photo_answers(scores, calibration, dataset),
     )
 
 

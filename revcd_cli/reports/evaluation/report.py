@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...data.formats.path_encoding import encode_path
 from ...metrics.curve import SeenUnseenCurve
 from ...pipeline.evaluate.diagnosis import Diagnosis
+from ...pipeline.evaluate.photo_answers import TOP
+from ...pipeline.predict.predictions import rounded
 from ...system.files import write_bytes
 from ..documents import csv_bytes
 from ..plots.evaluation import plot_attributes, plot_calibration, plot_confusion, plot_per_class
@@ -18,7 +21,7 @@ PAGE = "report.html"
 _PLOTS = ("confusion", "calibration", "per_class", "attributes")
 EVALUATION_FILES = (
     *metrics.METRICS_FILES,
-    *("confusion.csv", "calibration.csv", "attributes.csv"),
+    *("confusion.csv", "calibration.csv", "attributes.csv", "predictions.csv"),
     *(f"{name}.{kind}" for name in _PLOTS for kind in ("png", "svg")),
     PAGE,
 )
@@ -42,6 +45,7 @@ def write_evaluation(
     columns = ("attribute", "unseen", "seen", "validation")
     rows = ((each.name, each.unseen, each.seen, each.validation) for each in diagnosis.attributes)
     write_bytes(folder / "attributes.csv", csv_bytes(columns, rows))
+    write_bytes(folder / "predictions.csv", csv_bytes(_ANSWER_COLUMNS, _answer_rows(diagnosis)))
     title = f"{document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}"
     pictures = (
         plot_confusion(diagnosis, title),
@@ -55,6 +59,10 @@ def write_evaluation(
     write_bytes(folder / PAGE, evaluation_page(document, curve, diagnosis))
 
 
+_ANSWER_COLUMNS = (
+    *("path", "part", "truth", "answer", "score", "probability"),
+    *(f"answer_{k}" for k in range(2, TOP + 1)),
+)
 _BINS = ("from", "to", "photos", "confidence", "accuracy")
 
 
@@ -62,6 +70,15 @@ def _confusion_csv(diagnosis: Diagnosis) -> bytes:
     """Return the confusion matrix as CSV: a row per class with test photos, a column per candidate."""
     rows = zip(diagnosis.names, diagnosis.confusion.tolist(), strict=True)
     return csv_bytes(("true class", *diagnosis.names), ((name, *counts) for name, counts in rows if any(counts)))
+
+
+def _answer_rows(diagnosis: Diagnosis) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each test photo, with empty cells where there are fewer candidates than answers."""
+    for each in diagnosis.answers:
+        first, *others = each.answers
+        filled = (*others, *(None for _ in range(TOP - 1 - len(others))))
+        path, numbers = encode_path(each.path), (rounded(each.score), rounded(each.probability))
+        yield path, each.part, each.truth, first, *numbers, *filled
 
 
 def _calibration_rows(diagnosis: Diagnosis) -> Iterator[tuple[object, ...]]:

@@ -123,6 +123,28 @@ def test_the_most_confident_errors_have_thumbnails_and_unreadable_photos_are_lis
     assert shown + len(unreadable) == sum(min(PHOTOS, each.wrong) for each in worst)
 
 
+def test_the_answers_of_the_photos_have_the_counts_of_the_confusion_matrix(diagnosed, toy_model):
+    _, scores, gamma, diagnosis = diagnosed
+    split, names = toy_model.dataset.split, toy_model.dataset.classes.names
+    rows = [*split.test_seen.tolist(), *split.test_unseen.tolist()]
+    assert [each.path for each in diagnosis.answers] == [toy_model.dataset.paths[row] for row in rows]
+    assert [each.truth for each in diagnosis.answers] == [names[toy_model.dataset.labels[row]] for row in rows]
+    assert [each.part for each in diagnosis.answers] == ["test_seen"] * len(split.test_seen) + ["test_unseen"] * len(
+        split.test_unseen
+    )
+    counts = np.zeros_like(diagnosis.confusion)
+    for each in diagnosis.answers:
+        counts[diagnosis.names.index(each.truth), diagnosis.names.index(each.answers[0])] += 1
+    assert counts.tolist() == diagnosis.confusion.tolist()
+    confidence = scores.predictions(gamma, diagnosis.temperature).confidence.tolist()
+    assert [each.probability for each in diagnosis.answers] == pytest.approx(confidence, rel=1e-5)
+    values, _ = scores.calibrated(gamma)
+    for row, each in zip(values.tolist(), diagnosis.answers, strict=True):
+        own = dict(zip(scores.names, row, strict=True))
+        assert [own[name] for name in each.answers] == sorted(row, reverse=True)[: len(each.answers)]
+        assert each.score == max(row)
+
+
 def test_all_files_are_written_with_the_values_of_the_diagnosis(diagnosed, toy_model, tmp_path: Path):
     checkpoint, scores, gamma, diagnosis = diagnosed
     curve = scores.curve()
@@ -135,6 +157,13 @@ def test_all_files_are_written_with_the_values_of_the_diagnosis(diagnosed, toy_m
         header, *lines = csv.reader(stream)
     assert header == ["true class", *diagnosis.names]
     assert [[int(cell) for cell in line[1:]] for line in lines] == diagnosis.confusion.tolist()
+    with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+        answers = list(csv.DictReader(stream))
+    assert [(row["path"], row["part"], row["truth"], row["answer"]) for row in answers] == [
+        (each.path, each.part, each.truth, each.answers[0]) for each in diagnosis.answers
+    ]
+    others = [tuple(row[f"answer_{k}"] for k in range(2, 6)) for row in answers]
+    assert others == [(*each.answers[1:], "", "", "", "")[:4] for each in diagnosis.answers]
     with (tmp_path / "calibration.csv").open(newline="", encoding="utf-8") as stream:
         bins = [row for row in csv.DictReader(stream) if row["photos_of"] == "all"]
     assert [int(row["photos"]) for row in bins] == diagnosis.calibration["all"].photos.tolist()
