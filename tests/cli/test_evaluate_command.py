@@ -74,7 +74,8 @@ def test_an_evaluation_can_be_written_to_files(trained, tmp_path: Path, capsys: 
     document = document_of(capsys)
     parts, kinds = ("attributes", "calibration", "confusion", "per_class", "su_curve"), ("csv", "png", "svg")
     parted = {f"{part}.{kind}" for part in parts for kind in kinds}
-    assert {path.name for path in report.iterdir()} == {"metrics.json", "metrics.csv", "report.html", *parted}
+    others = {"metrics.json", "metrics.csv", "predictions.csv", "report.html"}
+    assert {path.name for path in report.iterdir()} == others | parted
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == document
     with (report / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         summary = {row["metric"]: row for row in csv.DictReader(stream)}
