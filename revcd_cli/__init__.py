@@ -17,6 +17,10 @@ from .version import __version__
 
 if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editors
     from .checkpoint.model_file import load_checkpoint
+    from .data.classes.attributes import ClassAttributes
+    from .data.datasets.dataset import Dataset
+    from .data.features.feature_set import FeatureSet
+    from .data.features.files import read_features
     from .errors import RevcdError
     from .pipeline.evaluate.evaluate import evaluate
     from .pipeline.extract.extract import extract
@@ -26,6 +30,9 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
 
 __all__ = [
     "Candidate",
+    "ClassAttributes",
+    "Dataset",
+    "FeatureSet",
     "Prediction",
     "Predictor",
     "RevcdError",
@@ -33,17 +40,22 @@ __all__ = [
     "evaluate",
     "extract",
     "load_checkpoint",
+    "read_features",
     "train",
 ]
 
 _MODULES = {
     "Candidate": ".pipeline.predict.predictions",
+    "ClassAttributes": ".data.classes.attributes",
+    "Dataset": ".data.datasets.dataset",
+    "FeatureSet": ".data.features.feature_set",
     "Prediction": ".pipeline.predict.predictions",
     "Predictor": ".pipeline.predict.predictor",
     "RevcdError": ".errors",
     "evaluate": ".pipeline.evaluate.evaluate",
     "extract": ".pipeline.extract.extract",
     "load_checkpoint": ".checkpoint.model_file",
+    "read_features": ".data.features.files",
     "train": ".pipeline.train.train",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def test_an_unreadable_photo_is_an_error_with_its_reason(tmp_path: Path, monkeyp
     monkeypatch.setattr(sys, "argv", ["predict_one.py", str(tmp_path / "bad.jpg")])
     with pytest.raises(SystemExit, match=r"bad\.jpg: empty_file \("):
         runpy.run_path(str(EXAMPLES / "predict_one.py"), run_name="__main__")
+
+
+@pytest.mark.slow
+def test_training_on_arrays_prints_its_accuracies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "train_on_arrays.py"), run_name="__main__")
+    seen, unseen = re.fullmatch(r"S (\d+)%  U (\d+)%\n", capsys.readouterr().out).groups()
+    assert int(seen) > 50 and int(unseen) > 50  # chance: 17
 
 
 def test_the_readme_lists_every_example_file():

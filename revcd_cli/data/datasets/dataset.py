@@ -13,13 +13,13 @@ import numpy as np
 
 from ...config import BackboneRecord
 from ...errors import InputFileError, LeakError, UsageError, listed
-from ..classes.attributes import ClassAttributes
+from ..classes.attributes import ClassAttributes, read_attribute_csv
 from ..features.feature_set import FeatureSet
 from ..findings import WARNING, Finding, raise_first_error
 from ..photos.copies import equal_groups
 from .known import KnownClasses, KnownTable
 from .path_matching import match_paths
-from .splits import Split, check_split, copy_findings, photos_lost, split_sha256
+from .splits import PARTS, Split, check_split, copy_findings, photos_lost, split_sha256
 
 TABLE_FILE = "attributes.csv"
 _NAMED = 3  # photos that a message lists
@@ -55,6 +55,49 @@ class Dataset:
     def unseen(self) -> tuple[int, ...]:
         """All other classes of the table, with or without test photos."""
         return tuple(sorted(set(range(len(self.classes.names))) - set(self.seen)))
+
+    @staticmethod
+    def from_arrays(
+        features: np.ndarray,
+        labels: Sequence[str],
+        classes: ClassAttributes | str | Path,
+        parts: Sequence[str],
+        *,
+        name: str = "arrays",
+        backbone: BackboneRecord | None = None,
+    ) -> FeaturedDataset:
+        """Return a dataset of features in memory.
+
+        features: (N, D), finite; labels: (N,) class names; classes: the class table, or the path of its CSV file;
+        parts: (N,) "trainval", "test_seen" or "test_unseen". backbone: what computed the features; by default an
+        unknown one with this name, whose features no photo can be compared with. Raises `UsageError` for shapes and
+        names that do not fit, and `InputFileError` or `LeakError` for an invalid split.
+        """
+        table = classes if isinstance(classes, ClassAttributes) else read_attribute_csv(classes)
+        x, n_rows = np.asarray(features), len(labels)
+        if x.ndim != 2 or x.dtype.kind not in "fiu" or len(x) != n_rows or len(parts) != n_rows:
+            raise UsageError(
+                f"The features are {x.dtype} {x.shape}, with {n_rows:,} labels and {len(parts):,} parts.",
+                hint="Give numbers of the shape (N, D), and a label and a part for each row.",
+            )
+        if not np.isfinite(x).all():
+            raise UsageError(f"{int((~np.isfinite(x)).any(1).sum()):,} features are not finite (NaN or infinite).")
+        unknown = sorted(set(map(str, parts)) - set(PARTS))
+        if unknown:
+            raise UsageError(f'"{unknown[0]}" is not a part of a split.', hint=f"Parts: {', '.join(PARTS)}.")
+        part = np.array([PARTS.index(str(each)) for each in parts], dtype=np.int64)
+        keys = [f"{name}/{row}" for row in range(n_rows)]
+        record = backbone or BackboneRecord(tag=name, weights_sha256="", preprocessing={}, feature_dim=x.shape[1])
+        dataset = make_dataset(
+            name=name,
+            classes=table,
+            labels=np.array([table.index(str(label)) for label in labels], dtype=np.int64),
+            paths=[""] * n_rows,
+            keys=keys,
+            split=Split(np.flatnonzero(part == 0), np.flatnonzero(part == 1), np.flatnonzero(part == 2)),
+            source=name,
+        )
+        return add_features(dataset, x.astype(np.float32), record)
 
     @property
     def lacks_photos(self) -> bool:
