@@ -140,8 +140,8 @@ def predict(
     with one folder for each class. Such a class needs no row in the table. A photo that resembles the photos of
     "others" most is reported as "none of these".
 
-    With --features, photos are classified by features that revcd extract wrote, without reading the photos again:
-    after a table was changed, answers take seconds. The features must be those of the model's backbone.
+    With --features, photos are classified by features that revcd extract wrote, without reading the photos again, for
+    example after a table was changed. The features must be those of the model's backbone.
 
     With -o report.html, write a page of photos by class. For each photo it compares the attributes that the model
     generates from the photo with the class descriptions; this takes a little longer.
