@@ -50,13 +50,14 @@ class Predictor:
         self.checkpoint, self._backbone = checkpoint, backbone
         self._chosen = inference  # None: the rule of the model, or the one that uses photos if there are any
         self.inference = inference or checkpoint.model.config.inference
-        if checkpoint.photos is not None and self.inference.rule != PHOTO_RULE:
-            if inference is not None:
+        if checkpoint.photos is not None:
+            if inference is not None and inference.rule != PHOTO_RULE:
                 raise UsageError(
                     f"The rule {inference.rule} does not use photos of classes, and this model has some.",
                     hint=f"Choose the rule {PHOTO_RULE}, or none.",
                 )
-            self.inference = self.inference.with_rule(PHOTO_RULE)
+            # The class network does not use photos either.
+            self.inference = replace(self.inference.with_rule(PHOTO_RULE), network_share=0.0)
 
     @classmethod
     def from_checkpoint(
