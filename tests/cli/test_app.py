@@ -92,7 +92,7 @@ def write_model(path: Path, **sections: object) -> dict[str, object]:
     """Write the header of a model file, the only part that `revcd models` reads, and return its metadata."""
     document = {
         "format": FORMAT,
-        "config": {"diffusion": {"timesteps": 500}},
+        "config": {"diffusion": {"timesteps": 500}, "loss": {"rec_rows": "all"}},
         "classes": {"names": ["ox", "zebra"], "seen": ["ox"], "attributes": ["stripes", "hooves"]},
         "backbone": {"tag": "embedded", "feature_dim": 1280},
         "dataset": {"name": "awa2"},

@@ -20,7 +20,7 @@ from revcd_cli.config import RULES, Config
 from revcd_cli.core.trainer import RowSource, Trainer, TrainingRows
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.errors import UsageError
-from revcd_cli.metrics.summary import METRIC_NAMES, mean_and_std
+from revcd_cli.metrics.summary import KEPT, METRIC_NAMES, mean_and_std
 from revcd_cli.pipeline.compare.baselines import BASELINES, Baseline, pooled_rows
 from revcd_cli.pipeline.compare.compare import (
     DEFAULT_METHODS,
@@ -172,7 +172,7 @@ def test_every_method_has_all_metrics(results: list[MethodResult]):
             assert h == pytest.approx(2 * s * u / (s + u) if s + u else 0)
         # T1 and AUSUC do not depend on the penalty.
         assert (each.test["T1"], each.test["AUSUC"]) == (each.plain["T1"], each.plain["AUSUC"])
-        assert set(each.validation) == set(METRIC_NAMES)
+        assert set(each.validation) == {*METRIC_NAMES, KEPT}
     rules = {each.method: each.settings["rule"] for each in results if each.method in TRAINED}
     assert rules["revcd"] in RULES
     assert {rules[name] for name in ("revcd-cosine", "cvae", "gan")} == {"cosine"}

@@ -16,6 +16,7 @@ from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.config import Config
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.errors import RevcdError, UsageError
+from revcd_cli.metrics.summary import KEPT, METRIC_NAMES
 from revcd_cli.pipeline.evaluate.evaluate import evaluate
 from revcd_cli.pipeline.settings import resolve_settings
 from revcd_cli.pipeline.train.train import EpochInfo, train
@@ -127,7 +128,7 @@ def test_epochs_are_reported_in_order_and_validated_as_set(make_toy, small_confi
     assert [(info.fold, info.epoch) for info in validation] == [(fold, e) for fold in (1, 2) for e in range(1, 6)]
     assert {info.folds for info in validation} == {2}
     assert [info.epoch for info in validation if info.validation] == [2, 4, 5] * 2
-    assert all(list(info.validation) == ["S", "U", "H", "T1", "AUSUC"] for info in validation if info.validation)
+    assert all(list(info.validation) == [*METRIC_NAMES, KEPT] for info in validation if info.validation)
     assert [info.phase for info in final] == ["final"] * summary.epochs
     assert [info.epoch for info in final] == list(range(1, summary.epochs + 1))
     assert all(info.validation is None and info.fold == 0 for info in final)
