@@ -2,9 +2,9 @@
 
 Schoenfeld, Ebrahimi, Sinha, Darrell & Akata, "Generalized Zero- and Few-Shot Learning via Aligned Variational
 Autoencoders", CVPR 2019 (arXiv 1812.01784), Eq. 2 to 7. Loss weights, warm-up and last step are the authors'.
-Deviations, which save time: narrower networks, fewer epochs with a larger learning rate (the warm-up keeps its place in
-percent), and larger batches for the last classifier. It has a fixed number of epochs; the authors report its best epoch
-on test photos.
+Deviations, which save time: narrower networks, with a larger learning rate, and larger batches for the last classifier.
+It has a fixed number of epochs; the authors report its best epoch on test photos. Fewer than the authors' 100 epochs of
+the auto-encoders are worse: in validation on animals 40 epochs lose 5 points of AUSUC.
 Symbols: B photos, N training photos, K candidates, A attributes, D feature size, L latent size.
 """
 
@@ -44,7 +44,7 @@ KL_WEIGHT = WarmUp(0, 93, 0.25)
 CROSS_WEIGHT = WarmUp(21, 75, 2.37)
 DISTANCE_WEIGHT = WarmUp(6, 22, 8.13)
 
-CADA_VAE_GRID: tuple[GridSetting, ...] = ({"features": "minmax", "descriptions": "raw", "epochs": 40},)
+CADA_VAE_GRID: tuple[GridSetting, ...] = ({"features": "minmax", "descriptions": "raw", "epochs": 100},)
 
 
 class Autoencoder(nn.Module):
