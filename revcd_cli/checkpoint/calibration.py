@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +38,17 @@ class Calibration:
                 raise ValueError(f"{name} of a calibration is {value}, not a finite number")
         if self.temperature <= 0:
             raise ValueError(f"temperature of a calibration is {self.temperature}, not above 0")
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Calibration:
+        """Return the calibration of a JSON document. Raises `TypeError` and `ValueError` for wrong names and values."""
+
+        def numbers(value: Any) -> Any:
+            return (
+                tuple(map(float, value)) if isinstance(value, list | tuple) else None if value is None else float(value)
+            )
+
+        return cls(**{name: numbers(value) for name, value in values.items()})
 
     def penalty(self, n_unseen: int) -> float:
         """Return the seen penalty for a number of unseen candidates: gamma + slope ln(n_unseen / gamma_classes).

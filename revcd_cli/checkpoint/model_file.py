@@ -157,7 +157,7 @@ def load_checkpoint(name_or_path: str | Path, device: torch.device | str = "cpu"
         known = {str(name): list(map(str, labels)) for name, labels in document["classes"].get("known", {}).items()}
         sizes = backbone.feature_dim, len(classes.attributes), len(seen) + len(known), backbone.tokens
         model = build_model(Config.from_dict(document["config"]), *sizes)
-        calibrations = {str(rule): _calibration(values) for rule, values in document["calibrations"].items()}
+        calibrations = {str(rule): Calibration.from_json(values) for rule, values in document["calibrations"].items()}
         rest = {key: document[key] for key in ("dataset", "metrics", "seed")}
         labels = _label_evidence(document, *of_labels)
         photos = _class_photos(document.get("photos", {}), of_photos)
@@ -198,13 +198,6 @@ def _label_evidence(
     if not (weights.isfinite().all() and bias.isfinite().all()):
         raise ValueError("the weights of labels are not finite")
     return LabelEvidence(weights, bias, tuple(map(str, owners)), frozenset(map(str, known)))
-
-
-def _calibration(values: dict[str, Any]) -> Calibration:
-    def numbers(value: Any) -> Any:
-        return tuple(map(float, value)) if isinstance(value, list) else None if value is None else float(value)
-
-    return Calibration(**{name: numbers(value) for name, value in values.items()})
 
 
 def _class_table(path: Path, document: dict[str, Any], values: np.ndarray, sha256: str) -> ClassAttributes:

@@ -22,7 +22,8 @@ from tests.makers.shapes import SMALL_OPTIONS
 
 pytestmark = pytest.mark.cuda
 TESTED = {
-    "extract", "predict", "train", "evaluate", "tune", "study cls-weight", "study denoise", "study ladder"
+    "extract", "predict", "train", "evaluate", "tune", "models adapt", "study cls-weight", "study denoise",
+    "study epochs", "study ladder"
 }  # fmt: skip
 
 
@@ -119,6 +120,20 @@ def test_tune(device: str, feature_folder: Path, tmp_path: Path, monkeypatch: py
     options = ["-o", str(output), *SMALL, "--trials", "2", "--device", device]
     assert main(["tune", *data_options(feature_folder), *options]) == 0
     assert "[train]" in output.read_text("utf-8")
+
+
+def test_models_adapt(device: str, trained: Path, shapes: Path, tmp_path: Path):
+    output = tmp_path / "adapted.safetensors"
+    options = ["--photos", f"new={shapes / 'red'}", "-o", str(output), "--device", device]
+    assert main(["models", "adapt", str(trained), *options]) == 0
+    photos = load_checkpoint(output).photos
+    assert photos is not None and photos.names == ("new",)
+
+
+def test_study_epochs(device: str, feature_folder: Path, tmp_path: Path):
+    command = ["study", "epochs", *data_options(feature_folder), *SMALL, "--seeds", "1"]
+    assert main([*command, "-o", str(tmp_path), "--device", device]) == 0
+    assert any(tmp_path.glob("epochs*"))
 
 
 def test_study_class_weight(device: str, feature_folder: Path, tmp_path: Path):

@@ -15,7 +15,7 @@ OTHER_WORD = {
     "centre+whiten": "whiten", "classes": "l2", "cosine": "linear", "v": "both", "simple": "exact", "single": "views",
     "standard": "minmax",
     "A": "B", "layer": "batch", "auto": "cosine", "harmonic": "none", "ddim": "ddpm", "masked": "two-pass",
-    "posterior": "beta", "all": "photo", "x0": "eps",
+    "posterior": "beta", "all": "photo", "x0": "eps", "gaussian": "mixture", "photos": "table", "seen": "table",
 }  # fmt: skip
 
 

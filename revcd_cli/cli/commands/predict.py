@@ -152,6 +152,8 @@ def predict(
     revcd predict photos/ -o report.html
     revcd predict --features features.parquet --only moose,deer,wolf -o predictions.csv
     """
+    if bool(images) == (features is not None):
+        raise typer.BadParameter("give the photos, IMAGES, or their features, --features FILE; not both.")
     form = _format(output, output_format, overwrite, excel)
     from ...data.photos.passed_over import PassedOver
 
@@ -227,8 +229,6 @@ def predict(
 
 def _given(images: list[str] | None, features: Path | None, null: bool) -> list[str] | FeatureSet:
     """Return the photos or the features to classify. Wrong paths are reported before the model is loaded."""
-    if bool(images) == (features is not None):
-        raise typer.BadParameter("give the photos, IMAGES, or their features, --features FILE; not both.")
     if images:
         from ...data.photos.sources import iter_sources
 

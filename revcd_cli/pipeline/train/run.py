@@ -329,7 +329,7 @@ class TrainingRun:
     @property
     def calibrations(self) -> dict[str, Calibration]:
         """The calibration of each rule that validation tried."""
-        return {rule: Calibration(**values) for rule, values in self.progress.calibrations.items()}
+        return {rule: Calibration.from_json(values) for rule, values in self.progress.calibrations.items()}
 
 
 def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
