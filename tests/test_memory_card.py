@@ -39,7 +39,7 @@ def test_the_commands_do_what_the_page_says(
             listed = [f"sorted/{name}" for name in sorted(content(tmp_path / "sorted"))]
             assert "\n".join(listed) in TEXT
             counts = [row.split("\t") for row in printed[line].splitlines()]
-            assert "\n".join(f"{name:<9}{number}" for name, number in counts) in TEXT
+            assert "\n".join(f"{name:<14}{number}" for name, number in counts) in TEXT
             assert content(tmp_path / "card") == card
             undo_line = said[line].splitlines()[-1].removeprefix("Undo: ")
             assert undo_line in COMMANDS

@@ -64,7 +64,7 @@ def root(
     revcd predict photo.jpg
     revcd predict photos/ --classes mine.csv -o predictions.csv
 
-    The first command uses the included model and its 50 animal classes.
+    The first command uses the included model and its 109 animal classes.
     """
     streams.configure(quiet=quiet, verbosity=verbose, no_color=no_color)
     if offline:
