@@ -35,7 +35,7 @@ def test_predict_one_prints_the_three_best_classes(photo: str):
         assert line.endswith(("%  seen in training", "%  unseen: from its description only"))
     if photo == "raccoon.jpg":
         assert lines[0] == "raccoon" and "seen in training" in done.stdout.splitlines()[0]
-    if photo == "moose.jpg":  # README: right among 50 classes, although no photo of a moose was in training
+    if photo == "moose.jpg":  # README: right among 109 classes, although no photo of a moose was in training
         assert lines[0] == "moose" and "unseen" in done.stdout.splitlines()[0]
 
 

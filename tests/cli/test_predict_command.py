@@ -24,7 +24,7 @@ from revcd_cli.pipeline.predict.predictions import COLUMNS, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-N_CLASSES = 50
+N_CLASSES = 109
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet", "html")
 TEXT = {"encoding": "utf-8"}
 
@@ -171,7 +171,7 @@ def test_in_a_pipe_results_are_lines_of_three_cells_and_messages_go_to_stderr(
     assert predict(photos) == 0
     printed = capsys.readouterr()
     assert printed.out == written["tsv"].read_text(**TEXT)
-    assert re.fullmatch(r"model animals, 50 classes \(25 with photos, 25 described\), device \w+\n", printed.err)
+    assert re.fullmatch(r"model animals, 109 classes \(39 with photos, 59 known, 11 described\), device \w+\n", printed.err)
 
 
 def test_quiet_leaves_results_and_errors(
@@ -292,8 +292,8 @@ def test_top_k_above_the_number_of_classes_shows_all_with_a_note(
     found = table_of(tmp_path / "a.csv")
     assert [row["rank"] for row in found] == [str(rank) for rank in range(1, N_CLASSES + 1)]
     assert sum(float(row["probability"]) for row in found) == pytest.approx(1, abs=1e-4)
-    assert sum(row["seen"] == "true" for row in found) == 25
-    assert "All 50 classes are reported" in capsys.readouterr().err
+    assert sum(row["seen"] == "true" for row in found) == 39
+    assert f"All {N_CLASSES} classes are reported" in capsys.readouterr().err
 
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_nearly_equal_scores(photos: Path, tmp_path: Path):

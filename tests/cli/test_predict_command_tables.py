@@ -114,7 +114,7 @@ INVALID = {
     "nan": (set_cell(9, 2, "nan"), r':9:2: attribute "black" .*finite'),
     "an overflow": (set_cell(9, 2, "1e400"), r':9:2: attribute "black" .*too large'),
     "a class without a name": (set_cell(5, 1, " "), r":5:1: the name of the class is empty"),
-    "a class twice": (with_row_twice, r":52:1: class .* is on line 4 and on line 52"),
+    "a class twice": (with_row_twice, r":111:1: class .* is on line 4 and on line 111"),
     "a column twice": (set_cell(1, 3, "black"), r':1:3: columns 2 and 3 are both called "black"'),
     "a column without a name": (set_cell(1, 3, ""), r":1:3: the name of this attribute is empty"),
     "another first column": (set_cell(1, 1, "animal"), r':1:1: the first column is called "animal"'),

@@ -93,7 +93,7 @@ def test_only_gives_the_answers_of_a_table_with_these_rows(features: FeatureSet,
 
 
 def test_a_name_that_is_no_candidate_is_refused(of_features: Predictor):
-    with pytest.raises(UsageError, match=r'"moos" is not one of the 50 classes \(did you mean "moose"\?\)'):
+    with pytest.raises(UsageError, match=r'"moos" is not one of the 109 classes \(did you mean "moose"\?\)'):
         restrict(of_features.candidates(), ["deer", "moos"])
 
 
