@@ -37,7 +37,7 @@ def to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
 
 def is_wide_colour(image: Image.Image) -> bool:
     """Return whether an opened image has colours of 16 bits, of which Pillow reads the upper 8. Call it before load."""
-    return image.mode in ("RGB", "RGBA") and any(";16" in _raw_mode(tile.args) for tile in getattr(image, "tile", ()))
+    return image.mode in ("RGB", "RGBA") and any(";16" in _raw_mode(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 def scale_wide_colour(image: Image.Image, reopened: Image.Image) -> tuple[Image.Image, str]:
@@ -51,7 +51,7 @@ def scale_wide_colour(image: Image.Image, reopened: Image.Image) -> tuple[Image.
     if peak > 127:
         return image, ""
     reopened_tiles: Any = reopened
-    reopened_tiles.tile = [tile._replace(args=_other_order(tile.args)) for tile in reopened_tiles.tile]
+    reopened_tiles.tile = [(*tile[:3], _other_order(tile[3])) for tile in reopened_tiles.tile]
     reopened.load()
     lower = np.asarray(reopened)
     values = upper[..., :3].astype(np.uint16) * 256 + lower[..., :3]
