@@ -93,8 +93,8 @@ def test_hostile_names_are_shown_literally(page_file: Path, open_page):
 def test_photos_are_grouped_by_class_name_and_those_without_a_prediction_come_last(page_file: Path, open_page):
     page = open_page(page_file)
     heads = [head.inner_text().split("\n") for head in page.locator("details.group > summary").all()]
-    assert heads[1:] == [["ox", "2"], ["yak", "unseen", "1"], ["Failed", "1"], ["None of these", "1"]]
-    assert heads[0] == [HOSTILE, "unseen", "1"]
+    assert heads[1:] == [["ox", "2"], ["yak", "described", "1"], ["Failed", "1"], ["None of these", "1"]]
+    assert heads[0] == [HOSTILE, "described", "1"]
     page.locator("details.group > summary", has_text="ox").first.click()
     assert page.locator("#p1").is_hidden() and page.locator("#p2").is_visible()
 
@@ -114,7 +114,7 @@ def test_a_filter_shows_only_matching_photos(page_file: Path, open_page):
         ({"text": "yak"}, {2}),  # a class, of no path
         ({"text": "farm"}, {1, 2}),
         ({"class": "ox (2)"}, {1, 4}),
-        ({"kind": "unseen"}, {2, 3}),
+        ({"kind": "described"}, {2, 3}),
         ({"kind": "none of these"}, {6}),
         ({"kind": "failed"}, {5}),
         ({"least": "60"}, {1, 3, 4}),

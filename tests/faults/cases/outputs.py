@@ -183,7 +183,7 @@ def strict_json(workspace: Workspace, run: Run) -> None:
 def short_floats(workspace: Workspace, run: Run) -> None:
     """Assert that every number is written with the fewest digits."""
     for line in workspace.answers.read_text("utf-8").splitlines()[1:]:
-        for cell in line.rsplit(",", 5)[1:3]:
+        for cell in line.rsplit(",", 6)[1:3]:
             assert repr(float(cell)) == cell
             assert len(cell.lstrip("-0.").replace(".", "")) <= 6 or "e" in cell
 

@@ -215,7 +215,7 @@ FAULTS: Sequence[Fault] = (
         Fault(112, case, one_photo("--format", "json"), then=as_plain, process=Process(environment=environment))
         for case, environment in TERMINALS.items()
     ),
-    Fault(113, "no network", one_photo(), says=("model animals, 50 classes",), process=Process(cold=True)),
+    Fault(113, "no network", one_photo(), says=("model animals, 109 classes",), process=Process(cold=True)),
     Fault(114, "predict --help", lambda workspace: ["predict", "--help"], says=("Usage: revcd predict",)),
     Fault(114, "--version", lambda workspace: ["--version"], says=("revcd 0.",), then=without_torch),
     Fault(115, "no command", lambda workspace: [], 2, says=("Usage: revcd",)),
