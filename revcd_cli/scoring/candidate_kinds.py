@@ -1,4 +1,4 @@
-"""What is known of each candidate class besides its description: its photos in training, photos given later, its noise.
+"""What is known of each candidate class besides its description: its photos in training, and photos given later.
 
 Symbols: K candidates, A attributes, P components of visual prototypes.
 """
@@ -13,17 +13,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class CandidateKinds:
-    """Per candidate: its position among the classes of the training, its noise, and photos given for it.
+    """Per candidate: its position among the classes of the training, and photos given for it.
 
-    own: (K,) int64, -1 for a class that is not one of the training; noise: (K,), see `VisualPrototypes.posterior`, None
-    for that of a class without photos. photos: (K, P), the mean of the photos given for it, in components; counts:
-    (K,), their numbers, 0 for none. described: (K,) bool, False for a class without a description. broad: (K,) bool,
-    True for a class of photos as different as those of all classes together. None: no photos, all described, none
-    broad. Rules that use descriptions only ignore all of this.
+    own: (K,) int64, -1 for a class that is not one of the training. photos: (K, P), the mean of the photos given for
+    it, in components; counts: (K,), their numbers, 0 for none. described: (K,) bool, False for a class without a
+    description. broad: (K,) bool, True for a class of photos as different as those of all classes together. None: no
+    photos, all described, none broad. Rules that use descriptions only ignore all of this.
     """
 
     own: Tensor
-    noise: Tensor | None = None
     photos: Tensor | None = None
     counts: Tensor | None = None
     described: Tensor | None = None

@@ -133,8 +133,7 @@ class ClassNetwork(nn.Module):
     def __init__(self, config: ClassNetworkConfig, feature_dim: int, n_attributes: int, n_tokens: int = 1) -> None:
         super().__init__()
         self.config, self.n_tokens = config, n_tokens
-        self.rectifier = Rectifier()
-        self.network = ClassNormNetwork(n_attributes, config.width, feature_dim // n_tokens).append(self.rectifier)
+        self.network = ClassNormNetwork(n_attributes, config.width, feature_dim // n_tokens).append(Rectifier())
         self.register_buffer("unit", torch.ones(()))
 
     def fit(self, rows: TrainingRows, simulated: SimulatedClasses | None = None, seed: int = 0) -> None:
@@ -152,7 +151,9 @@ class ClassNetwork(nn.Module):
             torch.manual_seed(seed)
             self.network.train().requires_grad_(True)
             x = self._pooled(rows.features)
-            self.rectifier.fit(x)
+            rectifier = self.network[-1]
+            assert isinstance(rectifier, Rectifier)
+            rectifier.fit(x)
             train_to_classify(
                 self.network,
                 x,

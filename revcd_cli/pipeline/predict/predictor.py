@@ -183,8 +183,7 @@ class Predictor:
         classes: a CSV file, a table, or None for the classes of the model. seed: of the noise, which depends on it and
         on the bytes of the photo only; None uses that of the model. reject: where no class fits, by the threshold of
         the model, the prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no
-        threshold.
-        min_probability: so is a photo whose best class has a smaller probability.
+        threshold. min_probability: a photo whose best class has a smaller probability is rejected, too.
         passed: counts files in folders and archives that are no photos; filled if there is `on_progress`.
         explain: also generate the attributes of each classified photo (`Prediction.drawn`); this does not change the
         predictions.

@@ -178,8 +178,7 @@ def _died(process: SpawnProcess) -> RevcdError:
 
 # Tensors are sent as bytes: torch would send them through shared memory, of which containers have little.
 def _packed(tensors: Mapping[str, Tensor]) -> bytes:
-    # Cloned, because safetensors refuses tensors that share memory.
-    return safetensors.torch.save({name: value.cpu().contiguous().clone() for name, value in tensors.items()})
+    return safetensors.torch.save({name: value.cpu().contiguous() for name, value in tensors.items()})
 
 
 def _unpacked(content: bytes) -> dict[str, Tensor]:

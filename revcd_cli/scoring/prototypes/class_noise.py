@@ -15,9 +15,8 @@ from torch import Tensor
 
 from .class_kernel import left_out_residuals
 
-PHOTOS, OFFICIAL, WRITTEN = range(
-    3
-)  # kinds of classes: with photos, or known with an official or a written description
+# Kinds of classes: with photos, or known with an official or a written description.
+PHOTOS, OFFICIAL, WRITTEN = range(3)
 WITHOUT_PHOTOS = 3.0  # the factor if no class has photos, the usual one on the animals
 FACTORS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)  # of the noise of a class with photos, that are tried
 

@@ -163,7 +163,7 @@ class VisualPrototypes(nn.Module):
         """
         if kinds is None:
             return self.posterior(s)
-        means, variances = self.posterior(s, kinds.noise)
+        means, variances = self.posterior(s)
         if kinds.described is not None:
             described = kinds.described.unsqueeze(-1)
             means, variances = torch.where(described, means, 0), torch.where(described, variances, self.between)
@@ -183,15 +183,14 @@ class VisualPrototypes(nn.Module):
         distance = photos.square() @ (precision - plain).T - 2 * photos @ (means * precision).T
         return -0.5 * (distance + (means.square() * precision - (precision / plain).log()).sum(-1))
 
-    def posterior(self, s: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def posterior(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the mean photo of classes known by their descriptions: (K, P) each.
 
-        s: (K, A) raw; noise: (K,), of each class, by default that of a class without photos. The variance is that of f
-        plus the noise.
+        s: (K, A) raw. The variance is that of f plus the noise of a class without photos.
         """
         kernel = class_kernel(directions(s - self.centre, self.relevance), self.support, self.length)  # (K, C)
         unknown = (1 - ((kernel @ self.inverse) * kernel).sum(-1)).clamp(min=0)
-        unknown = unknown + (self.described_noise if noise is None else noise)
+        unknown = unknown + self.described_noise
         return kernel @ self.weights, (self.explained * unknown).unsqueeze(-1) * self.between
 
     def own_photos(self) -> tuple[Tensor, Tensor]:

@@ -46,13 +46,13 @@ def test_each_class_of_the_training_has_its_own_noise():
     one = fitted(noise=0.2, relevance=0.0)
     one.fit(features(), LABELS, s, noise)
 
-    means, variances = one.posterior(new, torch.tensor([0.2, 0.3, 0.0]).double())
+    means, variances = one.posterior(new)
 
     rows = directions(torch.cat([s, new]) - s.mean(0), torch.ones(4).double())
     joint = class_kernel(rows, rows, one.length)
     slope = torch.linalg.solve(joint[:CLASSES, :CLASSES] + noise.diag(), joint[:CLASSES, CLASSES:]).T
     torch.testing.assert_close(means, slope @ one.means)
-    unknown = 1 - (slope * joint[CLASSES:, :CLASSES]).sum(1) + torch.tensor([0.2, 0.3, 0.0]).double()
+    unknown = 1 - (slope * joint[CLASSES:, :CLASSES]).sum(1) + 0.2
     torch.testing.assert_close(variances, unknown[:, None] / 1.2 * one.between)
     torch.testing.assert_close(one.noise, noise)
 
@@ -153,7 +153,7 @@ def test_candidates_without_a_description_have_the_gaussian_of_any_class_and_bro
     one, s = fitted(noise=0.3), descriptions(3, seed=9)
     photos, counts = torch.randn(3, 6).double(), torch.tensor([0.0, 2, 2])
     described, broad = torch.tensor([True, False, False]), torch.tensor([False, False, True])
-    kinds = CandidateKinds(torch.full((3,), -1), None, photos, counts, described, broad)
+    kinds = CandidateKinds(torch.full((3,), -1), photos, counts, described, broad)
 
     means, variances = one.candidates(s, kinds)
 
@@ -168,7 +168,7 @@ def test_candidates_without_a_description_have_the_gaussian_of_any_class_and_bro
 def test_photos_given_for_a_seen_class_are_further_photos_of_it():
     x, s, more = features(), descriptions(), features(6, seed=8)
     one = fitted(noise=0.3, own_share=1.0)
-    kinds = CandidateKinds(torch.arange(CLASSES), None, torch.zeros(CLASSES, 6).double(), torch.zeros(CLASSES))
+    kinds = CandidateKinds(torch.arange(CLASSES), torch.zeros(CLASSES, 6).double(), torch.zeros(CLASSES))
     kinds.photos[2], kinds.counts[2] = one.photo_components(more).mean(0), 6
 
     scores = one(x, s, kinds)
