@@ -1,7 +1,7 @@
 """Measure what a new class gains and costs: python benchmarks/new_classes.py cub|flo|animals [TABLE ...]
 
 Visual prototypes alone, with the default settings or those given as KEY=VALUE, on validation folds: the held-out
-classes play the new ones, and the seen penalty is the best for the folds. Test photos are not read. Tables: photos
+classes are the new ones, and the seen penalty is the best for the folds. Test photos are not read. Tables: photos
 (given for the new classes), neighbours (photos that the most similar seen class keeps), number (the penalty for fewer
 new classes), settings (chosen on some folds, measured on the others). Features of the embedded backbone.
 """

@@ -1,6 +1,6 @@
 """Measure how well few answers describe a new class: python benchmarks/new_classes_questions.py cub|animals [DATA]
 
-Visual prototypes are fitted on the training classes of each validation fold; the held-out classes play the new ones.
+Visual prototypes are fitted on the training classes of each validation fold; the held-out classes are the new ones.
 Their rows are described by a part of their true values, the others are imputed from the rows of the training classes.
 Printed: T1 of the held-out classes (top-1 accuracy among them, mean over classes and folds), for several ways to choose
 and to give the answers. Test photos are not read. DATA is the folder of the benchmarks, or the animals folder.

@@ -15,7 +15,7 @@ from revcd_cli.pipeline.tables.new_class.files import read_photos, write_draft
 from revcd_cli.pipeline.tables.new_class.prompt import CONTROLS, control_rows, prompt_text
 from revcd_cli.pipeline.tables.new_class.session import NewClass
 
-ZEBRA = "zebra"  # plays the new class, so that its true row is known
+ZEBRA = "zebra"  # stands for the new class, so that its true row is known
 
 
 @pytest.fixture(scope="module")
