@@ -52,6 +52,9 @@ ImagesArgument = Annotated[
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.", callback=expand_short)
 ]
+PageOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="HTML page to write.", callback=expand_short)
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 NullOption = Annotated[
     bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL characters.")

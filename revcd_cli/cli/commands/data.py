@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -162,8 +162,9 @@ def check(
             rescale=rescale_rows,
             on_progress=on_progress,
         )
+    from ...reports.checks.page import check_page, shown_fact
+
     if output is not None:
-        from ...reports.checks.page import check_page
         from ...system.files import write_bytes
 
         write_bytes(output, check_page(report))
@@ -172,7 +173,7 @@ def check(
         console.result_json(report.to_dict())
     else:
         facts = {"kind": report.kind, **report.facts}
-        console.result_pairs((name.replace("_", " "), _show(value)) for name, value in facts.items())
+        console.result_pairs((name.replace("_", " "), shown_fact(value)) for name, value in facts.items())
         for text in report.notes:
             console.note(text)
         for warning in report.warnings:
@@ -220,13 +221,3 @@ def update(
     count = sum(report.added.values())
     done = "would be added" if dry_run else "added"
     console.note(f"{count:,} photos {done} to {report.path}; models have to be trained again on the new split.")
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_show(inner)}" for name, inner in value.items()) or "none"
-    if isinstance(value, list):
-        return " to ".join(map(_show, value)) or "none"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:g}" if isinstance(value, float) else value or "unknown"

@@ -188,7 +188,7 @@ def predict(
     if top_k > len(candidates.names):
         console.note(f"All {len(candidates.names)} classes are reported; --top-k is {top_k}.")
     record = predictor.backbone.record if isinstance(given, list) else given.backbone
-    header = _header(predictor, record, candidates, top_k, seed, reject)
+    header = _header(predictor, record, candidates, top_k, seed, reject, min_probability)
     is_page = form.value == "html"
     tally: Counter[str] = Counter()
     passed = PassedOver()
@@ -301,6 +301,7 @@ def _header(
     top_k: int,
     seed: int | None,
     reject: bool,
+    min_probability: float,
 ) -> dict[str, Any]:
     checkpoint, calibration = predictor.checkpoint, predictor.calibration
     return {
@@ -314,5 +315,6 @@ def _header(
             "gamma": calibration.penalty(int((~candidates.seen).sum())),
             "temperature": calibration.temperature,
             "reject_below": calibration.threshold if reject else None,
+            "min_probability": min_probability,
         },
     }

@@ -26,17 +26,18 @@ def check_page(report: CheckReport) -> bytes:
         "checks",
         version=__version__,
         report=report,
-        facts=[(name.replace("_", " "), _shown(value)) for name, value in report.facts.items()],
+        facts=[(name.replace("_", " "), shown_fact(value)) for name, value in report.facts.items()],
         groups=groups,
         most=_SHOWN_ITEMS,
     )
 
 
-def _shown(value: object) -> str:
+def shown_fact(value: object) -> str:
+    """Return a fact of a report as text; "unknown" if it is empty."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(inner)}" for name, inner in value.items()) or "none"
+        return ", ".join(f"{name} {shown_fact(inner)}" for name, inner in value.items()) or "none"
     if isinstance(value, list):
-        return " to ".join(map(_shown, value)) or "none"
+        return " to ".join(map(shown_fact, value)) or "none"
     if isinstance(value, float):
         return f"{value:g}"
     return f"{value:,}" if isinstance(value, int) else str(value or "unknown")

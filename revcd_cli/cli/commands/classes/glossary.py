@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ....errors import UsageError, did_you_mean
-from ...options import JsonOption, OverwriteOption, expand, expand_short
+from ...options import JsonOption, OverwriteOption, PageOption, expand
 from ...terminal import console
 
 
@@ -29,10 +29,7 @@ def glossary(
             show_default="animals, or the included model with the table's attributes",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="HTML page to write.", callback=expand_short),
-    ] = None,
+    output: PageOption = None,
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:

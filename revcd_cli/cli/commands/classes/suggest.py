@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ....errors import listed
-from ...options import JsonOption, MissingOption, OverwriteOption, expand, expand_short
+from ...options import JsonOption, MissingOption, OverwriteOption, PageOption, expand
 from ...terminal import charts, console
 
 if TYPE_CHECKING:
@@ -40,10 +40,7 @@ def suggest(
         float, typer.Option(min=0, max=1, metavar="COSINE", help="Classes above this cosine similarity are reported.")
     ] = 0.95,
     missing: MissingOption = "error",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="HTML page to write.", callback=expand_short),
-    ] = None,
+    output: PageOption = None,
     as_json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
