@@ -21,6 +21,12 @@ from revcd_cli.data.classes.attributes import read_attribute_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "xterm-256color", "NO_COLOR": "1"}
+INTERRUPTIBLE = """
+import signal, sys
+from revcd_cli.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background processes
+sys.exit(main(sys.argv[1:]))
+"""
 WITHOUT_TORCH = (
     "import sys; from revcd_cli.__main__ import main; c = main(sys.argv[1:]); sys.exit(c or 'torch' in sys.modules)"
 )
@@ -237,7 +243,7 @@ def test_the_prompt_answers_and_rows_need_no_torch(tmp_path: Path):
 def test_ctrl_c_on_a_terminal_keeps_the_answers(tmp_path: Path):
     output = tmp_path / "mine.csv"
     terminal, end = pty.openpty()
-    command = [sys.executable, "-m", "revcd_cli", "classes", "new", "okapi", "-o", str(output)]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "classes", "new", "okapi", "-o", str(output)]
     process = subprocess.Popen(command, stdin=end, stderr=end, stdout=end, env=ENVIRONMENT, start_new_session=True)
     os.close(end)
     seen = b""
