@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import PrototypeConfig
+from ..config import PROTOTYPE_GRID
 from ..errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _of_prototypes(state: Mapping[str, Tensor], document: dict[str, Any]) -> dic
 
     inverse, weights = (state[f"prototypes.{name}"].double() for name in ("inverse", "weights"))
     means = torch.linalg.pinv(inverse) @ weights
-    noise = float(document["config"]["prototypes"].get("noise", PrototypeConfig.noise))
+    noise = float(document["config"]["prototypes"].get("noise", PROTOTYPE_GRID["noise"][0]))
     added = {
         "noise": torch.full((len(inverse),), noise),
         "described_noise": torch.zeros(()),  # the variances of these formats do not include it

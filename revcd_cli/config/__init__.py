@@ -7,11 +7,12 @@ else, and nothing derived is stored. May import `errors`.
 from .config import Config
 from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
 from .record import BackboneRecord
-from .scoring import RULES, ClassNetworkConfig, InferenceConfig, PrototypeConfig
+from .scoring import PROTOTYPE_GRID, RULES, ClassNetworkConfig, InferenceConfig, PrototypeConfig
 from .simulation import SimulationConfig
 from .training import TrainConfig
 
 __all__ = [
+    "PROTOTYPE_GRID",
     "RULES",
     "BackboneRecord",
     "ClassNetworkConfig",

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from ..errors import ConfigError, did_you_mean
 from .combinations import check_combination, check_estimates
 from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
-from .scoring import ClassNetworkConfig, InferenceConfig, PrototypeConfig
+from .scoring import Auto, ClassNetworkConfig, InferenceConfig, PrototypeConfig
 from .simulation import SimulationConfig
 from .training import TrainConfig
 
@@ -70,6 +70,8 @@ def _convert(kind: type, value: Any, name: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{name} is a section of settings, not a value; got {value!r}.")
         return _build(kind, value, f"{name}.")
+    if kind == Auto:  # the setting checks its strings itself
+        return value if isinstance(value, str) else _convert(float, value, name)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not kind:

@@ -6,9 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 
 from ..errors import ConfigError
-from .checks import check_choice, check_range
+from .checks import AUTO, check_choice, check_range, check_range_or_auto
 
 RULES = ("evidence", "prototype", "joint", "cosine")
+Auto = float | str  # a number, or `AUTO`: validation chooses it
+# The settings of the prototypes that validation may choose, with the values to try. Without validation: the first.
+PROTOTYPE_GRID = {
+    "length": (2.0, 1.0, 4.0, 8.0),
+    "noise": (0.2, 0.05, 0.1, 0.5),
+    "own_share": (0.1, 0.0, 0.3, 1.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,23 +23,35 @@ class PrototypeConfig:
     """The Gaussian process from descriptions to visual prototypes, fitted in closed form, apart from the diffusion."""
 
     components: int = 512  # of the features, at most; 0 omits the prototypes and the rules "prototype" and "joint"
-    length: float = 2.0  # of its kernel, squared, in units of the median squared distance between seen descriptions
+    # Of the kernel, squared, in units of the median squared distance between seen descriptions. "auto", here and in the
+    # next two: validation chooses one of `PROTOTYPE_GRID`
+    length: Auto = AUTO
     # Variance of a class's mean photo that its description does not explain, relative to the variance that it explains
-    noise: float = 0.2
+    noise: Auto = AUTO
     # Weight of a seen class's own photos in its score, the rest is that of the process; 0: like a class without photos
-    own_share: float = 0.1
+    own_share: Auto = AUTO
     relevance: float = 0.0  # prior standard deviation of the logarithm of an attribute's weight; 0: all weights are 1
     within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a scaled identity
     between_shrinkage: float = 0.3  # of the covariance of the classes' means
 
     def __post_init__(self) -> None:
         check_range("prototypes.components", self.components, 0)
-        check_range("prototypes.length", self.length, 1e-3)
-        check_range("prototypes.noise", self.noise, 1e-6)
-        check_range("prototypes.own_share", self.own_share, 0, 1)
+        check_range_or_auto("prototypes.length", self.length, 1e-3)
+        check_range_or_auto("prototypes.noise", self.noise, 1e-6)
+        check_range_or_auto("prototypes.own_share", self.own_share, 0, 1)
         check_range("prototypes.relevance", self.relevance, 0, 10)
         check_range("prototypes.within_shrinkage", self.within_shrinkage, 0, 1)
         check_range("prototypes.between_shrinkage", self.between_shrinkage, 0, 1)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Names of the settings that validation chooses; none without prototypes."""
+        return tuple(name for name in PROTOTYPE_GRID if getattr(self, name) == AUTO) if self.components > 0 else ()
+
+    def fixed(self) -> PrototypeConfig:
+        """Return the settings with usual numbers in place of "auto"."""
+        usual = {name: values[0] for name, values in PROTOTYPE_GRID.items() if getattr(self, name) == AUTO}
+        return dataclasses.replace(self, **usual)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ class ZeroShotModel(nn.Module):
 
         None if this model scores both kinds of classes alike.
         """
-        return CandidateKinds(own) if self.prototypes is not None and self.prototypes.config.own_share > 0 else None
+        return None if self.prototypes is None else self.prototypes.kinds(own)
 
     @torch.inference_mode()
     def mean_photo(self, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ SMALL = [
     *("--set", "train.epochs=1", "--set", "diffusion.timesteps=20", "--set", "denoiser.width=16"),
     *("--set", "encoder.n_tokens=4", "--set", "encoder.width=16", "--set", "encoder.heads=2"),
     *("--set", "prototypes.components=16", "--set", "train.validation_folds=2"),
+    *("--set", "prototypes.length=2", "--set", "prototypes.noise=0.2", "--set", "prototypes.own_share=0.1"),
     *("--set", "class_network.width=16", "--set", "class_network.epochs=2"),
 ]
 

@@ -12,6 +12,7 @@ SEEN, UNSEEN = ("red", "green", "striped", "dotted"), ("blue", "plain")  # "plai
 PHOTOS = 8  # of every other class
 SMALL = (
     *("train.epochs=2", "train.validation_folds=2", "precondition.kind=standardise", "prototypes.components=32"),
+    *("prototypes.length=2", "prototypes.noise=0.2", "prototypes.own_share=0.1"),  # the search has its own tests
     *("class_network.width=16", "class_network.epochs=2"),
     *("denoiser.width=32", "encoder.width=32", "encoder.n_tokens=4", "encoder.feedforward=32"),
 )

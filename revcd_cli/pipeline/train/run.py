@@ -8,6 +8,7 @@ trainval and that number of epochs. If trainings run concurrently, it starts bef
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 import time
@@ -29,6 +30,7 @@ from ...scoring.model import ZeroShotModel, round_weights
 from ...system.threads import one_thread
 from ..evaluate.evaluate import split_frame
 from .parallel import choose_processes, run_units
+from .prototype_search import choose_prototypes
 from .state import Progress, load_state, save_state, state_path
 from .unit import EpochInfo, EpochResult, TrainingUnit, scored_rules, unit_name
 from .validation import ValidationResult, draw_folds, validate_scores, validation_candidates
@@ -71,7 +73,7 @@ class TrainingRun:
         on_epoch: OnEpoch = lambda info: None,
         processes: int | None = 1,
     ) -> None:
-        self.dataset, self.config, self.output, self.seed = dataset, config, output, seed
+        self.dataset, self.given, self.output, self.seed = dataset, config, output, seed
         self.device, self.on_epoch = device, on_epoch
         self.folds = draw_folds(dataset, config.train, seed)
         self.processes = choose_processes(dataset, config, device, len(self.folds)) if processes is None else processes
@@ -87,10 +89,15 @@ class TrainingRun:
         self.reached: dict[str, int] = {}  # last epoch of each unit, saved or not
         self.is_saved, self.last_save = True, time.monotonic()
 
+    @functools.cached_property
+    def config(self) -> Config:
+        """The settings, with numbers in place of "auto" for the prototypes."""
+        return choose_prototypes(self.dataset, self.given, self.folds, self.seed, self.device)
+
     @property
     def choices(self) -> tuple[Choice, ...]:
         """The rules and shares that validation chooses from; ties: the first."""
-        inference, rules = self.config.inference, scored_rules(self.config)
+        inference, rules = self.given.inference, scored_rules(self.given)
         rule, share = inference.rule, inference.prototype_share
         shares = SHARES if rule == "auto" and "prototype" in rules else [share] if rule == "joint" else []
         of_network: Sequence[float] = [inference.network_share]
@@ -106,7 +113,7 @@ class TrainingRun:
         """The settings of scoring with the rule and the shares that validation chose."""
         chosen = self.progress
         return replace(
-            self.config.inference,
+            self.given.inference,
             rule=chosen.rule,
             prototype_share=chosen.prototype_share,
             network_share=chosen.network_share,
@@ -120,7 +127,7 @@ class TrainingRun:
     @property
     def kept(self) -> frozenset[int]:
         """Epochs after which the folds are scored."""
-        settings = self.config.train
+        settings = self.given.train
         return frozenset({*range(settings.evaluate_every, settings.epochs, settings.evaluate_every), settings.epochs})
 
     @property
@@ -143,7 +150,7 @@ class TrainingRun:
             seed=self.seed,
             device=self.device,
             split=self.folds[fold - 1] if fold else self.dataset.split,
-            epochs=self.config.train.epochs,
+            epochs=self.given.train.epochs,
             kept=self.kept,
             fold=fold,
             folds=len(self.folds) if fold else 0,
@@ -152,7 +159,7 @@ class TrainingRun:
     def _fingerprint(self) -> dict[str, Any]:
         trainval = self.dataset.features[self.dataset.split.trainval]
         return {
-            "config": self.config.to_dict(),
+            "config": self.given.to_dict(),
             "seed": self.seed,
             "device": self.device.type,
             "split": self.dataset.split_sha256,
@@ -190,6 +197,9 @@ class TrainingRun:
             return
         if self.progress.decided:
             return
+        if names := self.given.prototypes.searched:
+            chosen = ", ".join(f"{name} {getattr(self.config.prototypes, name):g}" for name in names)
+            note(f"Visual prototypes: {chosen}, by validation.")
         units = self.fold_units
         self._train([*units, self.final_unit] if ahead and self.processes > 1 else units)
         self.decide()
@@ -229,7 +239,7 @@ class TrainingRun:
         self.found |= result.found
         self.progress.history.append(result.info.record())
         self.reached[unit.name] = result.info.epoch
-        planned = len(self.folds) * self.config.train.epochs + self.epochs
+        planned = len(self.folds) * self.given.train.epochs + self.epochs
         self.on_epoch(replace(result.info, done=sum(self.reached.values()), planned=planned))
         if result.state is not None or result.info.epoch == unit.epochs:
             self.progress.done[unit.name] = result.info.epoch
@@ -313,7 +323,7 @@ class TrainingRun:
                 return prototype
             return torch.lerp(of("evidence"), prototype, choice.prototype_share)
 
-        candidates = validation_candidates(self.dataset, self.config.train)
+        candidates = validation_candidates(self.dataset, self.given.train)
         return validate_scores(
             [
                 replace(
@@ -323,7 +333,7 @@ class TrainingRun:
                 )
                 for unit in self.fold_units
             ],
-            self.config.train,
+            self.given.train,
         )
 
     @property

@@ -82,7 +82,7 @@ def train(
         model = run.finish()
         _check_weights(model)
         # The model holds the chosen rule and shares instead of "auto".
-        model.config = replace(config, inference=run.inference)
+        model.config = replace(run.config, inference=run.inference)
         checkpoint = Checkpoint(
             model=model.cpu(),
             classes=dataset.classes,

@@ -36,8 +36,6 @@ TRAINED: dict[str, Values] = {
     "loss.drop_condition": (0.1, 0.2, 0.3),
     "encoder.tokens": ("chunk", "single", "views"),
     "encoder.dropout": (0.0, 0.1, 0.3),
-    "prototypes.noise": (0.05, 0.1, 0.2, 0.4),
-    "prototypes.own_share": (0.0, 0.1, 0.3, 1.0),
     "prototypes.relevance": (0.0, 0.5, 1.0, 2.0),
     "prototypes.within_shrinkage": (0.5, 0.8, 0.95),
     "denoiser.width": (256, 512, 1024),

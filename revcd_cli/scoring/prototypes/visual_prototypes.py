@@ -53,6 +53,7 @@ class VisualPrototypes(nn.Module):
         self, config: PrototypeConfig, feature_dim: int, n_attributes: int, n_classes: int, n_tokens: int = 1
     ) -> None:
         super().__init__()
+        config = config.fixed()
         self.config, self.n_tokens = config, n_tokens
         channels = feature_dim // n_tokens
         components = min(config.components, channels)
@@ -63,9 +64,9 @@ class VisualPrototypes(nn.Module):
         self.register_buffer("relevance", torch.ones(n_attributes))  # of each attribute in a direction
         self.register_buffer("support", torch.zeros(n_classes, n_attributes))  # the seen classes' directions
         self.register_buffer("length", torch.ones(()))  # of the kernel, squared
-        self.register_buffer("noise", torch.full((n_classes,), config.noise))  # of each seen class
-        self.register_buffer("described_noise", torch.tensor(config.noise))  # of a class without photos
-        self.register_buffer("explained", torch.tensor(1 / (1 + config.noise)))  # share of `between` that f has
+        self.register_buffer("noise", torch.full((n_classes,), float(config.noise)))  # of each seen class
+        self.register_buffer("described_noise", torch.tensor(float(config.noise)))  # of a class without photos
+        self.register_buffer("explained", torch.tensor(1 / (1 + float(config.noise))))  # share of `between` that f has
         self.register_buffer("inverse", torch.zeros(n_classes, n_classes))  # of the kernel matrix plus noise
         self.register_buffer("weights", torch.zeros(n_classes, components))  # that matrix times the mean photos
         self.register_buffer("means", torch.zeros(n_classes, components))  # the seen classes' mean photos
@@ -111,29 +112,38 @@ class VisualPrototypes(nn.Module):
         kinds = None if kinds is None else kinds.to(s.device)
         counts = labels.bincount(minlength=len(s)) if counts is None else counts
         self.counts.copy_(counts if kinds is None else torch.where(kinds == PHOTOS, counts, 0))
-        noise = torch.full_like(s[:, 0], self.config.noise) if noise is None else noise
+        noise = torch.full_like(s[:, 0], float(self.config.noise)) if noise is None else noise
         self._fit_kernel(s, means @ turn, noise, kinds)
+
+    @torch.no_grad()
+    def refit(self, config: PrototypeConfig, s: Tensor, kinds: Tensor | None = None) -> None:
+        """Fit the process again with other settings of length, noise, own_share and relevance, on the same photos.
+
+        s: (C, A) raw descriptions of the seen classes; kinds: as for `fit`.
+        """
+        self.config = config.fixed()
+        s = in_double(s)
+        noise = torch.full_like(s[:, 0], float(self.config.noise))
+        self._fit_kernel(s, self.means.to(s), noise, None if kinds is None else kinds.to(s.device))
 
     def _fit_kernel(self, s: Tensor, means: Tensor, noise: Tensor, kinds: Tensor | None = None) -> None:
         """Fit the process from descriptions s (C, A) to mean photos (C, P), with the noise of each class (C,)."""
         config, centre, noise = self.config, s.mean(0), noise.to(s)
-        between = self.between.to(s)
-        relevance = fit_relevance(
-            s - centre, means, between, spread=config.relevance, length=config.length, noise=noise
-        )
+        between, described_noise, factor = self.between.to(s), float(config.noise), float(config.length)
+        relevance = fit_relevance(s - centre, means, between, spread=config.relevance, length=factor, noise=noise)
         support = directions(s - centre, relevance)
-        length = kernel_length(support, config.length)
+        length = kernel_length(support, factor)
         kernel = class_kernel(support, support, length)
         if kinds is not None:
-            noise = fit_class_noise(kernel, means, between, kinds, config.noise)
+            noise = fit_class_noise(kernel, means, between, kinds, described_noise)
         inverse = torch.linalg.inv(kernel + noise.diag())
         self.centre.copy_(centre)
         self.relevance.copy_(relevance)
         self.support.copy_(support)
         self.length.copy_(length)
         self.noise.copy_(noise)
-        self.described_noise.fill_(config.noise)
-        self.explained.fill_(1 / (1 + config.noise))
+        self.described_noise.fill_(described_noise)
+        self.explained.fill_(1 / (1 + described_noise))
         self.inverse.copy_(inverse)
         self.weights.copy_(inverse @ means)
         self.means.copy_(means)
@@ -145,9 +155,12 @@ class VisualPrototypes(nn.Module):
         descriptions only. For a class of the training with photos the result is a weighted mean of two such log ratios,
         by its description and by its own photos (`PrototypeConfig.own_share`).
         """
-        photos = self.photo_components(x)
+        return self.score_components(self.photo_components(x), s, kinds)
+
+    def score_components(self, photos: Tensor, s: Tensor, kinds: CandidateKinds | None = None) -> Tensor:
+        """Return the scores of `forward` for photos in components (B, P): (B, K)."""
         scores = self._log_ratio(photos, *self.candidates(s, kinds))
-        share = self.config.own_share
+        share = float(self.config.own_share)
         if kinds is None or share == 0:
             return scores
         rows = torch.nonzero((kinds.own >= 0) & (self.counts[kinds.own] > 0))[:, 0]
@@ -171,6 +184,13 @@ class VisualPrototypes(nn.Module):
         if kinds.broad is not None:
             variances = variances + torch.where(kinds.broad.unsqueeze(-1), self.between, 0)
         return means, variances
+
+    def kinds(self, own: Tensor) -> CandidateKinds | None:
+        """Return the kinds of candidates by their positions `own` (K,) among the seen classes, -1 for others.
+
+        None if classes with photos and others are scored alike.
+        """
+        return CandidateKinds(own) if float(self.config.own_share) > 0 else None
 
     def photo_components(self, x: Tensor) -> Tensor:
         """Return photos in components: (B, P). x: (B, D) raw features."""
