@@ -182,6 +182,8 @@ def predict(
         console.note(text)
     for warning in candidates.warnings:
         console.warn(warning)
+    if table is not None:
+        _warn_of_taken_photos(candidates, model)
     introduce(predictor, candidates, batch_size, None if isinstance(given, list) else given)
     if reject:
         console.note(rejection_note(predictor))
@@ -247,6 +249,17 @@ def _read_table(path: Path | None, missing: str, model: str) -> ClassAttributes 
 
     reference = read_class_table(model) if missing == "impute" else None
     return read_complete_csv(path, missing=missing, reference=reference)
+
+
+def _warn_of_taken_photos(candidates: CandidateClasses, model: str) -> None:
+    """Warn of described classes that would take many photos of a class that the model has photos of."""
+    from ...pipeline.tables.taken_photos import read_seen_photos
+
+    photos = read_seen_photos(model)
+    given = candidates.photos.names if candidates.photos else ()
+    if photos is not None:
+        for finding in photos.findings(candidates.names, candidates.prototypes.numpy(), given):
+            console.warn(finding.sentence)
 
 
 def _format(output: Path | None, name: str | None, overwrite: bool, excel: bool) -> OutputFormat:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ...errors import listed
 
+WELL = 0.6  # reliability from which photos show an attribute well
+ALIKE = 0.5  # standard deviations within which two classes share a value
 _NAMED = 3  # classes or attributes of a sentence
 
 
@@ -25,6 +30,26 @@ def pair_advice(pair: dict[str, Any], hardly: float) -> str:
             f"{_alternatives(pair, 'Add an attribute in which they look different')}"
         )
     return _alternatives(pair, f"Add or change an attribute in which {x} and {y} differ")
+
+
+def alike_but_seen(
+    attributes: Sequence[str], apart: np.ndarray, reliability: Sequence[float | None], count: int = 5
+) -> list[str]:
+    """Return attributes that photos show well and in which two classes are alike, the best shown first.
+
+    apart: (A,), differences of the two classes in standard deviations; reliability: (A,).
+    """
+    found = [(value, k) for k, value in enumerate(reliability) if value is not None and value >= WELL]
+    found.sort(key=lambda each: (-each[0], each[1]))
+    return [attributes[k] for _, k in found if apart[k] < ALIKE][:count]
+
+
+def taken_advice(new: str, seen: str, alike: list[str]) -> str:
+    """Return advice on a new class that would take photos of a seen one. alike: see `alike_but_seen`."""
+    differ = "Describe how they differ in attributes that photos show"
+    if alike:
+        differ = f"Their rows are alike in {_and(alike[:_NAMED])}, which photos show well: describe how they differ"
+    return f"{differ}, give photos of {new} (--photos {new}=DIR), or leave one of the two out (--only)."
 
 
 def is_below(reliability: float | None, bound: float) -> bool:

@@ -24,6 +24,7 @@ from ...data.findings import ERROR, NOTE, RANKS, WARNING, Finding, of_rank
 from ...errors import InputFileError, UsageError
 from .describe import compare_with_model, counted, describe_table, identical_rows, span
 from .photo_check import OnProgress, photo_findings
+from .taken_photos import read_seen_photos, taken_findings
 
 Found = TypeVar("Found")
 
@@ -135,6 +136,7 @@ def _check_table(path: Path, model: str | None, missing: str, rescale: bool) -> 
         aligned, notes = rescale_rows(aligned, checkpoint.classes)
         findings = [Finding(NOTE, "rescaled", note) for note in notes]
     findings += table_findings(aligned, checkpoint.classes)
+    findings += taken_findings(read_seen_photos(model), aligned, checkpoint.photos.names if checkpoint.photos else ())
     return CheckReport(str(path), "class table", facts | more_facts, error, _ranked(findings))
 
 

@@ -5,6 +5,7 @@ The model file is read without torch, whose import takes seconds.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from ...checkpoint.model_file import read_class_table
 from ...data.classes.attributes import ClassAttributes
 from ...data.classes.similarity import unit_rows
 from ...errors import CheckpointError
+from .taken_photos import SeenPhotos, read_seen_photos
 
 _MEAN, _MAP = "preconditioner.mean", "preconditioner.forward_map"
 
@@ -31,6 +33,11 @@ class DescriptionSpace:
     views: tuple[tuple[np.ndarray, np.ndarray], ...]  # for each network: mean (A,) and linear map (A, A)
     reliability: dict[str, float | None] | None  # of each attribute in photos; None if not measured
     path: Path = Path()  # of the model file
+
+    @functools.cached_property
+    def seen_photos(self) -> SeenPhotos | None:
+        """What the model knows of photos of its seen classes; None without a file, and without visual prototypes."""
+        return None if self.path == Path() else read_seen_photos(self.path)
 
     def units(self, values: np.ndarray) -> np.ndarray:
         """Map descriptions (C, A) to unit rows (C, F), whose products are the mean cosines over the networks."""

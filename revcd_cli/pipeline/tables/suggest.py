@@ -13,15 +13,15 @@ from ...data.classes.scale import column_findings
 from ...data.classes.similarity import OnTile, closest_pairs, nearest, similarity_order, unit_rows
 from ...data.classes.table_findings import table_findings
 from ...version import __version__
-from .advice import next_steps, pair_advice
+from .advice import alike_but_seen, next_steps, pair_advice
 from .description_space import DescriptionSpace, own_units, spreads, varies
+from .taken_photos import taken_findings
 
 BOUND = 0.95  # cosine above which two classes are nearly indistinguishable
-HARDLY, WELL = 0.3, 0.6  # reliability below which photos hardly show an attribute, and from which they show it well
+HARDLY = 0.3  # reliability below which photos hardly show an attribute
 _KEPT = 200  # pairs, classes or values listed of each kind; counts are of all
 _NAMED = 5  # attributes listed for a pair
 _MAPPED = 60  # classes in the map of similarities
-_ALIKE = 0.5  # standard deviations within which two classes share a value
 _SAME = 1 - 1e-6  # correlation of redundant attributes; the resolution of float32
 
 
@@ -54,7 +54,8 @@ def suggest(
     findings = table_findings(classes, known.classes if known else None)
     if known is None:  # otherwise `table_findings` compares the columns with the model's
         findings += column_findings(classes)
-    warnings = tuple(each.sentence for each in findings)
+    taken = taken_findings(known.seen_photos, classes) if known else []
+    warnings = tuple(each.sentence for each in (*findings, *taken))
     prepared = _prepare(classes, known)
     document = {
         "revcd": __version__,
@@ -121,8 +122,6 @@ def describe_pair(table: PreparedTable, cosine: float, a: int, b: int, bound: fl
     apart = np.abs(rows[0].astype(np.float64) - rows[1]) / table.spread
     by_distance = [int(k) for k in np.argsort(-apart, kind="stable")[:_NAMED] if apart[k] > 0]
     reliability = [table.reliability(name) for name in classes.attributes]
-    seen_well = [k for k, value in enumerate(reliability) if value is not None and value >= WELL and apart[k] < _ALIKE]
-    seen_well.sort(key=lambda k: reliability[k] or 0.0, reverse=True)
     pair = {
         "classes": [classes.names[a], classes.names[b]],
         "cosine": cosine,
@@ -137,7 +136,7 @@ def describe_pair(table: PreparedTable, cosine: float, a: int, b: int, bound: fl
             }
             for k in by_distance
         ],
-        "alike_but_seen": [classes.attributes[k] for k in seen_well[:_NAMED]],
+        "alike_but_seen": alike_but_seen(classes.attributes, apart, reliability, _NAMED),
     }
     return pair | {"advice": pair_advice(pair, HARDLY)}
 

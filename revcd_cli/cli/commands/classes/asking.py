@@ -91,3 +91,5 @@ def _show_nearest(described: NewClass) -> None:
     advice = described.verdict()
     if advice:
         questions.show(f"too similar to {described.nearest(1)[0].name}: {advice}", style="yellow")
+    for finding in described.taken_photos():
+        questions.show(finding.text, style="yellow")

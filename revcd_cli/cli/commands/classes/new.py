@@ -135,6 +135,8 @@ def new(
         )
     for finding in described.scale_findings():
         console.warn(finding.text)
+    for finding in described.taken_photos():
+        console.warn(finding.sentence)
     for text in (summary(described), nearest_text(described)):
         console.note(text)
     if output is not None:

@@ -44,6 +44,7 @@ class NewClass:
     draft: Draft
     neighbours: Neighbours
     glossary: dict[str, Entry]
+    candidates: ClassAttributes  # the other classes of the table, without those that only the model has
     photos: tuple[str, ...] = ()  # paths of photos of it
 
     @classmethod
@@ -78,7 +79,9 @@ class NewClass:
             levels=level_values(values),
             origins=[origin] * len(others.attributes),
         )
-        return cls(name, draft, Neighbours.of(others, known), glossary or {})
+        own = {class_key(each) for each in table.names}
+        candidates = others.select([each for each in others.names if class_key(each) in own])
+        return cls(name, draft, Neighbours.of(others, known), glossary or {}, candidates)
 
     def column(self, attribute: str) -> int:
         """Return the column of an attribute. Raises `UsageError` for an unknown one, with the nearest name."""
@@ -117,6 +120,18 @@ class NewClass:
     def verdict(self) -> str | None:
         """Return advice if the draft is too similar to a class, else None."""
         return self.neighbours.verdict(self.name, self.row())
+
+    def taken_photos(self) -> list[Finding]:
+        """Return a warning if the class would take many photos of a seen class of the table, see `taken_photos`.
+
+        Classes of the model that the table lacks are no candidates, and are left out. Without a model: no warning.
+        """
+        known = self.neighbours.known
+        photos = known.seen_photos if known else None
+        if photos is None:
+            return []
+        values = np.concatenate([self.candidates.values, self.row()[None]])
+        return photos.findings((*self.candidates.names, self.name), values, about=self.name)
 
     def scale_findings(self) -> list[Finding]:
         """Return errors and warnings about given values on another scale than the table, see `scale.row_findings`.

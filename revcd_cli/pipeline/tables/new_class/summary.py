@@ -61,6 +61,7 @@ def document(new: NewClass) -> dict[str, Any]:
         "photos": list(new.photos),
         "nearest": [{"class": near.name, "cosine": round(near.cosine, 6)} for near in new.nearest(5)],
         "advice": new.verdict(),
+        "photos_taken": [finding.text for finding in new.taken_photos()],
     }
 
 
