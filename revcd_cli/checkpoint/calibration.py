@@ -60,6 +60,10 @@ class Calibration:
         factor = min(max(n_unseen / self.gamma_classes, 1 / _FACTOR), _FACTOR)
         return self.gamma + self.gamma_slope * math.log(factor)
 
+    def for_candidates(self, n_unseen: int) -> Calibration:
+        """Return the calibration whose `gamma` is the penalty for this number of unseen candidates."""
+        return dataclasses.replace(self, gamma=self.penalty(n_unseen), gamma_slope=0.0, gamma_classes=0.0)
+
     def fits(self, scores: Tensor, seen: Tensor) -> Tensor:
         """Return what is compared with the threshold, for each photo: (N,).
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from revcd_cli.__main__ import main
+from revcd_cli.checkpoint.calibration import Calibration
 from revcd_cli.checkpoint.metadata import read_metadata
 from revcd_cli.system.files import file_sha256
 
@@ -61,7 +62,8 @@ def test_an_evaluation_as_json_names_the_model_and_the_data(trained, capsys: pyt
     assert document["model"] == {"name": "shapes", "sha256": file_sha256(trained.model)}
     assert document["dataset"]["split_sha256"] == about["dataset"]["split_sha256"]
     assert len(document["dataset"]["features_sha256"]) == 64
-    assert document["gamma"] == about["calibrations"][document["rule"]]["gamma"]
+    calibration = Calibration.from_json(about["calibrations"][document["rule"]])
+    assert document["gamma"] == calibration.penalty(2)  # for two unseen candidates, as `predict` would use
     assert [(entry["name"], entry["photos"]) for entry in document["per_class"]] == [
         *((n, 2) for n in trained.seen),
         ("blue", 8),

@@ -74,7 +74,7 @@ def diagnose(
     device: str = "auto",
 ) -> Diagnosis:
     """Diagnose the scores that `evaluation_scores` returned for this model, dataset and rule."""
-    calibration = _calibration(checkpoint, rule)
+    calibration = _calibration(checkpoint, rule, scores)
     dataset = as_trained(checkpoint, dataset)
     predictions, order = _seen_first(scores.predictions(calibration.gamma, calibration.temperature), scores.seen)
     names, seen = tuple(scores.names[c] for c in order), scores.seen[order]
@@ -108,12 +108,14 @@ def _seen_first(predictions: SplitPredictions, seen: Tensor) -> tuple[SplitPredi
 
 def measure_confidence(checkpoint: Checkpoint, scores: SplitScores, rule: str | None = None) -> dict[str, Reliability]:
     """Return the reliability of the model's probabilities for each of `SUBSETS` of the test photos."""
-    calibration = _calibration(checkpoint, rule)
+    calibration = _calibration(checkpoint, rule, scores)
     return calibration_bins(scores.predictions(calibration.gamma, calibration.temperature), scores.seen)
 
 
-def _calibration(checkpoint: Checkpoint, rule: str | None) -> Calibration:
-    return checkpoint.calibration_for(checkpoint.model.config.inference.with_rule(rule).rule)
+def _calibration(checkpoint: Checkpoint, rule: str | None, scores: SplitScores) -> Calibration:
+    """Return the calibration of the rule for the number of unseen candidates of these scores."""
+    found = checkpoint.calibration_for(checkpoint.model.config.inference.with_rule(rule).rule)
+    return found.for_candidates(int((~scores.seen).sum()))
 
 
 def calibration_bins(predictions: SplitPredictions, seen: Tensor) -> dict[str, Reliability]:

@@ -103,7 +103,9 @@ def evaluation_scores(
     device: str = "auto",
     whole_table: bool = False,
 ) -> tuple[SplitScores, float]:
-    """Return the scores of the test photos of a dataset by a checkpoint, and the checkpoint's seen penalty.
+    """Return the scores of the test photos of a dataset by a checkpoint, and the seen penalty.
+
+    The penalty is the one that `predict` uses for the same number of unseen candidates.
 
     Candidates are the classes with photos in the split or, with `whole_table`, all classes of the table. rule, seed:
     instead of those of the checkpoint. Raises `LeakError` if the model may have been trained on test photos or unseen
@@ -124,8 +126,7 @@ def evaluation_scores(
         trained=checkpoint.trained_names,
         labels=checkpoint.labels,
     )
-    calibration = checkpoint.calibration_for(inference.rule)
-    return scores, calibration.gamma
+    return scores, checkpoint.calibration_for(inference.rule).penalty(int((~scores.seen).sum()))
 
 
 def as_trained(checkpoint: Checkpoint, dataset: FeaturedDataset) -> FeaturedDataset:

@@ -50,7 +50,7 @@ def describe_evaluation(
     figures = report.to_dict()
     per_class = figures.pop("per_class")
     points = None if curve is None else curve_points(curve)
-    calibration = checkpoint.calibration_for(rule)
+    calibration = checkpoint.calibration_for(rule).for_candidates(report.unseen_classes)
     return {
         "revcd": __version__,
         "metrics": figures,

@@ -13,9 +13,11 @@ import revcd_cli.scoring.rows as scoring_module
 from revcd_cli.checkpoint.model_file import Checkpoint, load_checkpoint
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.data.datasets.splits import Split, split_sha256
+from revcd_cli.data.features.feature_set import FeatureSet
 from revcd_cli.errors import ConfigError, InputFileError, LeakError, UsageError
-from revcd_cli.pipeline.evaluate.evaluate import evaluate, score_split
+from revcd_cli.pipeline.evaluate.evaluate import evaluate, evaluation_scores, score_split
 from revcd_cli.pipeline.evaluate.split_scores import GZSLReport
+from revcd_cli.pipeline.predict.predictor import Predictor
 from revcd_cli.scoring.rows import feature_keys, score_rows
 from tests.makers.toy import without_features
 
@@ -58,11 +60,12 @@ def slow_figures(checkpoint: Checkpoint, dataset: Dataset, rule: str) -> dict[st
     config = dataclasses.replace(checkpoint.model.config.inference, rule=rule)
     calibration = checkpoint.calibrations[rule]
     seen = {int(label) for label in dataset.labels[dataset.split.trainval]}
+    gamma = calibration.penalty(len(dataset.classes.names) - len(seen))
     table = torch.from_numpy(dataset.classes.values)
 
     def answer(row: int, candidates: list[int]) -> int:
         scores = score_rows(checkpoint.model, dataset.features[[row]], table, config, seed=checkpoint.seed)[0].tolist()
-        penalised = {c: scores[c] - calibration.gamma * (c in seen) for c in candidates}
+        penalised = {c: scores[c] - gamma * (c in seen) for c in candidates}
         return max(candidates, key=penalised.__getitem__)
 
     def mean_over_classes(rows: np.ndarray, candidates: list[int]) -> float:
@@ -85,6 +88,23 @@ def test_the_figures_are_those_of_a_slow_computation(checkpoint: Checkpoint, dat
     figures = evaluate(checkpoint, dataset, rule=rule).headline()
     assert 0 <= figures.pop("AUSUC") <= 1  # tested in test_curve.py
     assert figures == pytest.approx(slow_figures(checkpoint, dataset, rule))
+
+
+@pytest.mark.parametrize("slope", [-3.0, 0.0, 3.0])
+def test_evaluation_and_prediction_agree_on_the_same_candidates(checkpoint: Checkpoint, dataset: Dataset, slope: float):
+    own = checkpoint.calibrations["prototype"]
+    changed = dataclasses.replace(own, gamma=0.2, gamma_slope=slope, gamma_classes=6.0)
+    checkpoint = dataclasses.replace(checkpoint, calibrations={"prototype": changed})
+    scores, gamma = evaluation_scores(checkpoint, dataset, rule="prototype")
+    evaluated = scores.calibrated(gamma)[0].argmax(1)
+    inference = checkpoint.model.config.inference_by("prototype")
+    predictor = Predictor(checkpoint, None, inference=inference)
+    rows = np.concatenate([dataset.split.test_seen, dataset.split.test_unseen])
+    nothing = ("",) * len(rows)
+    keys = tuple(str(row) for row in rows)
+    photos = FeatureSet(keys, dataset.features[rows], ("ok",) * len(rows), nothing, nothing, dataset.backbone)
+    predicted = [each.best.name for each in predictor.predict(photos, top_k=1)]
+    assert predicted == [scores.names[k] for k in evaluated.tolist()]
 
 
 def test_a_model_is_evaluated_by_its_own_rule_and_seed(checkpoint: Checkpoint, dataset: Dataset):
