@@ -2,8 +2,9 @@
 
 Visual prototypes alone, with the default settings or those given as KEY=VALUE, on validation folds: the held-out
 classes are the new ones, and the seen penalty is the best for the folds. Test photos are not read. Tables: photos
-(given for the new classes), neighbours (photos that the most similar seen class keeps), number (the penalty for fewer
-new classes), settings (chosen on some folds, measured on the others). Features of the embedded backbone.
+(given for the new classes), neighbours (photos that the most similar seen class keeps), shares (their closed form, and
+real photos), limits (of the penalty, by these shares), number (the penalty for fewer new classes), settings (chosen on
+some folds, measured on the others). Features of the embedded backbone.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from revcd_cli.pipeline.train.candidate_numbers import fit_slope
 from revcd_cli.pipeline.train.validation import draw_folds, validate_scores
 from revcd_cli.scoring.calibration import calibrated
 from revcd_cli.scoring.candidate_kinds import CandidateKinds
+from revcd_cli.scoring.model import ZeroShotModel
+from revcd_cli.scoring.prototypes.photo_shares import ARRAYS, PhotoModel
 from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
 TRAIN, SEED = Config().train, 0
@@ -86,8 +89,34 @@ class Fold:
             labels_unseen=labels[kept],
         )
 
-    def edited_copies_kept(self, gamma: float) -> float:
-        """Return the share of its photos that a seen class keeps next to a copy of its row with some other values."""
+    def limited(self, scores: SplitScores) -> SplitScores:
+        """Return the scores with the limits of the seen penalty by `prototypes.taken_limit`."""
+        limits = self.zero_shot.penalty_limits(self.rows[self.candidates], CandidateKinds(self.own), "prototype")
+        return dataclasses.replace(scores, limits=limits)
+
+    def one_new_class_kept(self, scores: SplitScores, gamma: float) -> list[float]:
+        """Return the share of its photos that each new class alone leaves to its neighbour, with penalty and limit."""
+        seen, shares = torch.nonzero(scores.seen)[:, 0], []
+        for new in torch.nonzero(~scores.seen)[:, 0].tolist():
+            rows = torch.cat([seen, torch.tensor([new])])
+            limits = self.zero_shot.penalty_limits(
+                self.rows[self.candidates[rows]], CandidateKinds(self.own[rows]), "prototype"
+            )
+            place = torch.full((len(scores.names),), -1)
+            place[rows] = torch.arange(len(rows))
+            nearest = torch.where(torch.arange(len(rows)) == len(seen), place[scores.nearest[new]], -1)
+            of_rows = calibrated(scores.scores_seen[:, rows], scores.seen[rows], gamma, limits)
+            kept = photos_kept(of_rows, place[scores.labels_seen], scores.seen[rows], nearest)
+            shares += [] if kept is None else [kept]
+        return shares
+
+    @property
+    def zero_shot(self) -> ZeroShotModel:
+        """The prototypes as a model without networks."""
+        return ZeroShotModel(Config(), [], self.model).double()
+
+    def edited_copies(self) -> Tensor:
+        """Return for each seen class a copy of its row with some values of another class."""
         generator = torch.Generator().manual_seed(SEED)
         seen = torch.nonzero(self.own >= 0)[:, 0]
         copies = self.rows[self.candidates][seen]
@@ -95,13 +124,20 @@ class Fold:
             other = (row + 1 + int(torch.randint(len(seen) - 1, (1,), generator=generator))) % len(seen)
             columns = torch.randperm(copies.shape[1], generator=generator)[: round(EDITED * copies.shape[1])]
             copies[row, columns] = self.rows[self.candidates][seen[other], columns]
+        return copies
+
+    def edited_copies_kept(self, gamma: float) -> float:
+        """Return the share of its photos that a seen class keeps next to the copy of its row, one copy at a time."""
+        seen, copies = torch.nonzero(self.own >= 0)[:, 0], self.edited_copies()
         rows = torch.cat([self.rows[self.candidates][seen], copies])
         own = torch.cat([self.own[seen], torch.full_like(seen, -1)])
         is_seen, nearest = own >= 0, torch.cat([torch.full_like(seen, -1), torch.arange(len(seen))])
         place = torch.full((len(self.own),), -1)
         place[seen] = torch.arange(len(seen))
         scores = self.model(self._photos(self.split.test_seen), rows, CandidateKinds(own))
-        return photos_kept(calibrated(scores, is_seen, gamma), place[self.frame.labels_seen], is_seen, nearest) or 0.0
+        limits = self.zero_shot.penalty_limits(rows, CandidateKinds(own), "prototype")
+        values = calibrated(scores, is_seen, gamma, limits)
+        return photos_kept(values, place[self.frame.labels_seen], is_seen, nearest) or 0.0
 
     def _sizes(self) -> tuple[int, int, int]:
         return self.dataset.features.shape[1], self.rows.shape[1], int((self.own >= 0).sum())
@@ -147,6 +183,64 @@ def neighbours(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
             print_row(share, kind, *_percent(result.figures), f"{kept:.1f}", f"{copies:.1f}")
 
 
+def shares(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
+    """Compare the shares of photos that new classes take, by the closed form, with those of real photos."""
+    scores = [fold.scores() for fold in folds]
+    best = validate_scores(scores, TRAIN).gamma
+    print_header("penalty", "new classes", "pairs", "mean share", "closed form", "mean error", "correlation")
+    for name, gamma in (("best", best), ("half of it", best / 2)):
+        for kind in ("held-out", "edited copies"):
+            found = [
+                pair for fold, each in zip(folds, scores, strict=True) for pair in _shares(fold, each, gamma, kind)
+            ]
+            expected, real = np.array(found).T
+            print_row(
+                name, kind, len(found), f"{100 * real.mean():.1f}", f"{100 * expected.mean():.1f}",
+                f"{100 * np.abs(expected - real).mean():.1f}", f"{np.corrcoef(expected, real)[0, 1]:.2f}",
+            )  # fmt: skip
+
+
+def _shares(fold: Fold, scores: SplitScores, gamma: float, kind: str) -> list[tuple[float, float]]:
+    """Return the expected and the real share of each new class and the seen classes that it resembles most."""
+    model = PhotoModel.of({name: fold.model.state_dict()[name].numpy() for name in ARRAYS}, fold.model.config, 1.0)
+    seen = torch.nonzero(scores.seen)[:, 0]
+    rows = fold.rows[fold.candidates]
+    new = rows[~scores.seen] if kind == "held-out" else fold.edited_copies()
+    pairs, expected = model.taken(new.numpy(), rows[seen].numpy(), fold.own[seen].numpy(), gamma)
+    of_seen = scores.scores_seen[:, seen]
+    of_new = fold.model(fold._photos(fold.split.test_seen), new)
+    right = seen[of_seen.argmax(1)] == scores.labels_seen
+    found = []
+    for k, (classes, values) in enumerate(zip(pairs, expected, strict=True)):
+        for place, value in list(zip(classes.tolist(), values.tolist(), strict=True))[: 3 if kind == "held-out" else 1]:
+            photos = right & (scores.labels_seen == seen[place])
+            if photos.any():
+                real = (of_new[photos, k] > of_seen[photos, place] - gamma).double().mean()
+                found.append((value, float(real)))
+    return found
+
+
+def limits(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
+    plain = [fold.scores() for fold in folds]
+    gamma, whole = validate_scores(plain, TRAIN).gamma, int((folds[0].own < 0).sum())
+    alone = gamma + fit_slope(plain, gamma) * math.log(max(1 / whole, 0.1))  # as `Calibration.penalty`
+    print_header(
+        "taken_limit", "S", "U", "H", "kept next to new classes", "next to a single one", "next to edited copies"
+    )
+    for limit in (1.0, 0.5, 0.4, 0.3, 0.2, 0.1):
+        some = [fold.refitted(dataclasses.replace(settings, taken_limit=limit)) for fold in folds]
+        reports = [fold.limited(scores).report(gamma) for fold, scores in zip(some, plain, strict=True)]
+        figures = [
+            100 * np.mean([getattr(report, name) for report in reports])
+            for name in ("acc_seen", "acc_unseen", "harmonic_mean", "neighbour_photos_kept")
+        ]
+        one = [
+            share for fold, scores in zip(some, plain, strict=True) for share in fold.one_new_class_kept(scores, alone)
+        ]
+        copies = np.mean([fold.edited_copies_kept(gamma) for fold in some])
+        print_row(limit, *(f"{value:.1f}" for value in (*figures, 100 * np.mean(one), 100 * copies)))
+
+
 def number(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
     scores = [fold.scores() for fold in folds]
     gamma, whole = validate_scores(scores, TRAIN).gamma, int((folds[0].own < 0).sum())
@@ -183,6 +277,8 @@ def settings_of(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
 TABLES: dict[str, Callable[[Sequence[Fold], PrototypeConfig], None]] = {
     "photos": photos,
     "neighbours": neighbours,
+    "shares": shares,
+    "limits": limits,
     "number": number,
     "settings": settings_of,
 }

@@ -75,11 +75,11 @@ class Calibration:
             return scores.amax(-1)
         return answer_chances(answer_quantities(scores, seen, self.temperature), self.rejection)
 
-    def apply(self, scores: Tensor, seen: Tensor) -> Tensor:
+    def apply(self, scores: Tensor, seen: Tensor, limits: Tensor | None = None) -> Tensor:
         """Return calibrated scores (N, C) from those of the model, by the penalty for this number of unseen candidates.
 
-        seen: (C,) bool.
+        seen: (C,) bool; limits: of the penalty, see `ZeroShotModel.penalty_limits`.
         """
         from ..scoring.calibration import calibrated
 
-        return calibrated(scores, seen, self.penalty(int((~seen).sum())))
+        return calibrated(scores, seen, self.penalty(int((~seen).sum())), limits)

@@ -60,9 +60,14 @@ def sparing_penalty(curves: Sequence[SeenUnseenCurve], give_away: float) -> floa
     return float(gamma[kept][-1])
 
 
-def calibrated(scores: Tensor, seen: Tensor, gamma: float) -> Tensor:
-    """Subtract the penalty gamma from the scores (N, C) of the seen classes: calibrated stacking. seen: (C,) bool."""
-    return torch.where(seen, scores - gamma, scores)
+def calibrated(scores: Tensor, seen: Tensor, gamma: float, limits: Tensor | None = None) -> Tensor:
+    """Subtract the penalty gamma from the scores (N, C) of the seen classes: calibrated stacking.
+
+    seen: (C,) bool; limits: (C,), the largest penalty of each class, see `ZeroShotModel.penalty_limits`.
+    """
+    if limits is None:
+        return torch.where(seen, scores - gamma, scores)
+    return torch.where(seen, scores - limits.to(scores).clamp(max=gamma), scores)
 
 
 def score_unit(scores: Tensor) -> float:

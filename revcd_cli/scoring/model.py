@@ -26,6 +26,7 @@ from .class_network import ClassNetwork
 from .cosine import cosine_scores
 from .evidence import evidence_scores
 from .joint import joint_scores
+from .prototypes.photo_shares import ARRAYS, PhotoModel
 from .prototypes.visual_prototypes import VisualPrototypes
 
 
@@ -89,6 +90,25 @@ class ZeroShotModel(nn.Module):
         None if this model scores both kinds of classes alike.
         """
         return None if self.prototypes is None else self.prototypes.kinds(own)
+
+    @torch.inference_mode()
+    def penalty_limits(self, s: Tensor, kinds: CandidateKinds, rule: str) -> Tensor | None:
+        """Return the largest seen penalty of each class, see `PrototypeConfig.taken_limit`: (C,), infinite for others.
+
+        s: (C, A) raw descriptions; rule: that scores them. None without a limit, and for rules without prototypes.
+        """
+        prototypes = self.prototypes
+        if prototypes is None or prototypes.config.taken_limit >= 1 or rule not in ("prototype", "joint"):
+            return None
+        state = {name: value.double().cpu().numpy() for name, value in prototypes.named_buffers() if name in ARRAYS}
+        photos = PhotoModel.of(state, prototypes.config, float(self.prototype_unit))
+        kinds, s = kinds.to(prototypes.centre.device), s.to(prototypes.centre)
+        seen = (kinds.own >= 0) & (prototypes.counts[kinds.own] > 0)
+        means, variances = (part[kinds.own < 0].double().cpu().numpy() for part in prototypes.candidates(s, kinds))
+        limits = photos.penalty_limits((means, variances), s[seen].cpu().numpy(), kinds.own[seen].cpu().numpy())
+        found = torch.full((len(s),), torch.inf, dtype=torch.float64)
+        found[seen.cpu()] = torch.from_numpy(limits)
+        return found
 
     @torch.inference_mode()
     def mean_photo(self, x: Tensor) -> Tensor:

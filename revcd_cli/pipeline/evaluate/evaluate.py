@@ -15,6 +15,7 @@ from ...data.datasets.dataset import Dataset, FeaturedDataset, require_features
 from ...data.datasets.splits import Split
 from ...errors import InputFileError, LeakError
 from ...metrics.neighbours import nearest_seen
+from ...scoring.candidate_kinds import CandidateKinds
 from ...scoring.label_evidence import LabelEvidence
 from ...scoring.model import ZeroShotModel
 from ...scoring.rows import ScoringModel, score_rows
@@ -71,8 +72,11 @@ def score_split(
         return found if labels is None else found + config.label_share * labels.of_candidates(features, named)
 
     scores_seen, scores_unseen = (scores(rows) for rows in (split.test_seen, split.test_unseen))
+    limits = None
+    if isinstance(model, ZeroShotModel):
+        limits = model.penalty_limits(prototypes, kinds or CandidateKinds(own), config.rule)
     frame = split_frame(dataset, split, candidates)
-    return replace(frame, scores_seen=scores_seen, scores_unseen=scores_unseen)
+    return replace(frame, scores_seen=scores_seen, scores_unseen=scores_unseen, limits=limits)
 
 
 def tested_classes(dataset: Dataset) -> np.ndarray:

@@ -81,7 +81,8 @@ class SplitScores:
     """The scores of the test photos of one split, from which all figures are computed.
 
     scores_*: (N, C), of the photos of seen and of unseen classes; labels_*: (N,) int64, their true classes; names:
-    (C,), the candidates; seen: (C,) bool; nearest: (C,), see `metrics.neighbours.nearest_seen`, or None.
+    (C,), the candidates; seen: (C,) bool; nearest: (C,), see `metrics.neighbours.nearest_seen`, or None; limits: (C,),
+    of the seen penalty, see `ZeroShotModel.penalty_limits`, or None. The curve and AUSUC are those without limits.
     """
 
     scores_seen: Tensor
@@ -91,6 +92,7 @@ class SplitScores:
     names: tuple[str, ...]
     seen: Tensor
     nearest: Tensor | None = None
+    limits: Tensor | None = None
 
     def in_units(self, unit: float) -> SplitScores:
         """Return the scores divided by `unit` (see `scoring.calibration.score_unit`)."""
@@ -117,7 +119,7 @@ class SplitScores:
     def class_figures(self, gamma: float = 0.0) -> ClassFigures:
         """Return the results of each class with photos, with the seen penalty gamma, for `metrics.bootstrap`."""
         seen, unseen = (
-            _of_classes(calibrated(scores, self.seen, gamma), labels)
+            _of_classes(self._calibrated(scores, gamma), labels)
             for scores, labels in ((self.scores_seen, self.labels_seen), (self.scores_unseen, self.labels_unseen))
         )
         alone = _of_classes(self.scores_unseen.masked_fill(self.seen, -torch.inf), self.labels_unseen)
@@ -128,7 +130,7 @@ class SplitScores:
 
     def calibrated(self, gamma: float) -> tuple[Tensor, Tensor]:
         """Return the scores of all photos, (N, C), minus the seen penalty, and their labels, (N,)."""
-        scores = calibrated(torch.cat([self.scores_seen, self.scores_unseen]), self.seen, gamma)
+        scores = self._calibrated(torch.cat([self.scores_seen, self.scores_unseen]), gamma)
         return scores, torch.cat([self.labels_seen, self.labels_unseen])
 
     def predictions(self, gamma: float, temperature: float) -> SplitPredictions:
@@ -142,7 +144,7 @@ class SplitScores:
         """Return the accuracies with the seen penalty gamma."""
         n_classes, curve = len(self.names), self.curve()
         labels = self.labels_seen, self.labels_unseen
-        chosen = [calibrated(scores, self.seen, gamma).argmax(1) for scores in (self.scores_seen, self.scores_unseen)]
+        chosen = [self._calibrated(scores, gamma).argmax(1) for scores in (self.scores_seen, self.scores_unseen)]
         accuracy = [per_class_accuracy(*pair, n_classes) for pair in zip(chosen, labels, strict=True)]
         acc_seen, acc_unseen = map(mean_over_classes, accuracy)
         photos = torch.bincount(torch.cat(labels), minlength=n_classes)
@@ -181,7 +183,10 @@ class SplitScores:
         """Return the share of its neighbour's photos that a new class leaves to it, see `metrics.neighbours`."""
         if self.nearest is None:
             return None
-        return photos_kept(calibrated(self.scores_seen, self.seen, gamma), self.labels_seen, self.seen, self.nearest)
+        return photos_kept(self._calibrated(self.scores_seen, gamma), self.labels_seen, self.seen, self.nearest)
+
+    def _calibrated(self, scores: Tensor, gamma: float) -> Tensor:
+        return calibrated(scores, self.seen, gamma, self.limits)
 
     def _alone(self, scores: Tensor, labels: Tensor, candidates: Tensor) -> float | None:
         chosen = scores.masked_fill(~candidates, -torch.inf).argmax(1)

@@ -39,6 +39,7 @@ class CandidateClasses:
     notes: tuple[str, ...] = ()  # what was mended
     photos: ClassPhotos | None = None  # given for classes after the training
     undescribed: int = 0  # number of classes without a description
+    limits: torch.Tensor | None = None  # (C,), of the seen penalty, set by `limited`
 
     @property
     def seen(self) -> torch.Tensor:
@@ -49,6 +50,11 @@ class CandidateClasses:
         """Return the name of each class in the training of the model, or its own name if it is not one of them."""
         trained = checkpoint.trained_names
         return tuple(trained[k] if k >= 0 else name for k, name in zip(self.own.tolist(), self.names, strict=True))
+
+    def limited(self, model: ZeroShotModel, rule: str) -> CandidateClasses:
+        """Return the candidates with the limits of the seen penalty, see `ZeroShotModel.penalty_limits`."""
+        kinds = self.scoring_kinds(model) or CandidateKinds(self.own)
+        return replace(self, limits=model.penalty_limits(self.prototypes, kinds, rule))
 
     def scoring_kinds(self, model: ZeroShotModel) -> CandidateKinds | None:
         """Return what the model's prototypes need to know of the candidates; None if they need only descriptions."""

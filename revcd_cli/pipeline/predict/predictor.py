@@ -194,7 +194,7 @@ class Predictor:
             raise UsageError(f"min_probability must be in 0..1; got {min_probability:g}.")
         threshold = self.rejection().threshold if reject else None
         bounds = Bounds(threshold, min_probability, self.calibration.rejection is not None)
-        candidates = self.candidates(classes)
+        candidates = self.candidates(classes).limited(self.checkpoint.model, self.inference.rule)
         photos: Generator[ExtractedPhoto, None, None]
         total: int | None
         if isinstance(images, FeatureSet):
@@ -275,7 +275,7 @@ class Predictor:
         if self.checkpoint.labels is not None:
             evidence = self.checkpoint.labels.of_candidates(features, candidates.trained_as(self.checkpoint))
             scores = scores + self.inference.label_share * evidence
-        scores = calibration.apply(scores, candidates.seen)
+        scores = calibration.apply(scores, candidates.seen, candidates.limits)
         probabilities = (scores / calibration.temperature).softmax(-1)
         best, chosen = rank(scores, top_k)
         shares, fits = probabilities.gather(1, chosen), calibration.fits(scores, candidates.seen).tolist()

@@ -136,7 +136,7 @@ def read_seen_photos(name_or_path: str | Path) -> SeenPhotos | None:
     if arrays["support"].shape != (len(trained), len(table.attributes)):
         raise CheckpointError(f"{path}: its visual prototypes do not fit its classes and attributes.")
     return SeenPhotos(
-        model=PhotoModel.of(arrays, config.prototypes.own_share, unit),
+        model=PhotoModel.of(arrays, config.prototypes, unit),
         calibration=calibration,
         trained=trained,
         seen=frozenset(map(class_key, seen)),

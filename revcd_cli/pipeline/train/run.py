@@ -330,6 +330,7 @@ class TrainingRun:
                     split_frame(self.dataset, unit.split, candidates),
                     scores_seen=scores(unit, "seen"),
                     scores_unseen=scores(unit, "unseen"),
+                    limits=self.found.get(unit.key(epoch, "prototype", "limits")) if choice.has_prototypes else None,
                 )
                 for unit in self.fold_units
             ],

@@ -178,6 +178,8 @@ class TrainingUnit:
             scores = score_split(model, self.dataset, self.split, inference, seed=self.seed, candidates=candidates)
             found[self.key(epoch, rule, "seen")] = scores.scores_seen
             found[self.key(epoch, rule, "unseen")] = scores.scores_unseen
+            if scores.limits is not None:
+                found[self.key(epoch, rule, "limits")] = scores.limits
             figures = figures or own_figures(scores, self.config.train)
         self.draw_attributes(model, epoch, found)
         return figures

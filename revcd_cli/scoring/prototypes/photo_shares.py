@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...config import PrototypeConfig
+
 ARRAYS = (
     "between", "centre", "relevance", "support", "length", "described_noise", "explained", "inverse", "weights",
     "means", "counts",
@@ -43,10 +45,10 @@ class Quadratic(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PhotoModel:
-    """The Gaussian model of photos in a model file, as float64 arrays. own_share: see `PrototypeConfig`.
+    """The Gaussian model of photos in a model file, as float64 arrays.
 
-    unit: of the scores, by which they are divided before the seen penalty. The other fields are the buffers of
-    `VisualPrototypes`.
+    own_share, taken_limit: see `PrototypeConfig`; unit: of the scores, by which they are divided before the seen
+    penalty. The other fields are the buffers of `VisualPrototypes`.
     """
 
     between: np.ndarray
@@ -61,12 +63,14 @@ class PhotoModel:
     means: np.ndarray
     counts: np.ndarray
     own_share: float
+    taken_limit: float
     unit: float
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], own_share: float, unit: float) -> PhotoModel:
+    def of(cls, arrays: Mapping[str, np.ndarray], config: PrototypeConfig, unit: float) -> PhotoModel:
         """Return the model of arrays by the names of `ARRAYS`."""
-        return cls(**{name: np.asarray(arrays[name], np.float64) for name in ARRAYS}, own_share=own_share, unit=unit)
+        values = {name: np.asarray(arrays[name], np.float64) for name in ARRAYS}
+        return cls(**values, own_share=config.own_share, taken_limit=config.taken_limit, unit=unit)
 
     def kernel(self, s: np.ndarray) -> np.ndarray:
         """Return the covariance of classes with descriptions s (K, A), raw, and the training classes: (K, C)."""
@@ -96,29 +100,51 @@ class PhotoModel:
         return Quadratic((plain - precision) / 2, means * precision, constant)
 
     def taken(
-        self, new: np.ndarray, seen: np.ndarray, own: np.ndarray, penalty: float, nearest: int = NEAREST
+        self, new: np.ndarray, seen: np.ndarray, own: np.ndarray, penalty: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return, for each new class, the most similar seen classes and the shares of their photos that it would take.
 
         new: (U, A), raw descriptions; seen: (K, A), those of the seen candidates, and own: (K,), their positions among
-        the training classes; penalty: the seen penalty in units of the scores. Returns positions in `seen` and shares
-        in 0..1, (U, N) each with N = min(nearest, K), the most similar class first.
+        the training classes; penalty: the seen penalty in units of the scores, before `taken_limit`. Returns positions
+        in `seen` and shares in 0..1, (U, N) each with N = min(NEAREST, K), the most similar class first.
         """
-        order = np.argsort(-self.kernel(new)[:, own], axis=1, kind="stable")[:, :nearest]
-        centre, deviation = self.margins(new, seen, own, order)
+        gaussians = self.posterior(new)
+        pairs = self.nearest(gaussians[0], seen)
+        centre, deviation = self.margins(gaussians, seen, own, pairs)
+        penalties = np.minimum(penalty, np.maximum(self._largest_penalty(centre, deviation), 0))
         normal = NormalDist()
-        z = (centre + penalty * self.unit) / np.maximum(SPREAD * deviation, 1e-12)
-        return order, np.array([[normal.cdf(value) for value in row] for row in z.tolist()])
+        z = (centre + penalties * self.unit) / np.maximum(SPREAD * deviation, 1e-12)
+        return pairs, np.array([[normal.cdf(value) for value in row] for row in z.tolist()])
+
+    def penalty_limits(self, new: tuple[np.ndarray, np.ndarray], seen: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Return the largest penalty of each seen class with which no new class takes more than `taken_limit`: (K,).
+
+        At least 0, as a new class may take more without a penalty; infinite for a class that no new one resembles. new:
+        mean and variance (U, P) of the mean photo of each new class; seen, own: as for `taken`. In units of the scores.
+        """
+        limits = np.full(len(seen), np.inf)
+        if len(new[0]) and len(seen):
+            pairs = self.nearest(new[0], seen)
+            np.minimum.at(limits, pairs, self._largest_penalty(*self.margins(new, seen, own, pairs)))
+        found: np.ndarray = np.maximum(limits, 0)
+        return found
+
+    def nearest(self, means: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Return the seen classes whose prototypes are closest to mean photos (U, P), the closest first: (U, N)."""
+        others = self.posterior(seen)[0]
+        squares = (means**2).sum(1)[:, None] + (others**2).sum(1) - 2 * means @ others.T
+        order: np.ndarray = np.argsort(squares, axis=1, kind="stable")[:, :NEAREST]
+        return order
 
     def margins(
-        self, new: np.ndarray, seen: np.ndarray, own: np.ndarray, pairs: np.ndarray
+        self, new: tuple[np.ndarray, np.ndarray], seen: np.ndarray, own: np.ndarray, pairs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of a new class's score minus a seen one's, over photos of the latter.
 
-        pairs: (U, N), the seen classes of each new one; other parameters: see `taken`. Returns (U, N) each, in nats and
-        without the penalty.
+        pairs: (U, N), the seen classes of each new one; other parameters: see `penalty_limits`. Returns (U, N) each, in
+        nats and without the penalty.
         """
-        of_new = self.scores(*self.posterior(new))
+        of_new = self.scores(*new)
         by_photos = tuple(part[own] for part in self.own_photos())
         of_seen = self.scores(*self.posterior(seen)).mixed(self.scores(*by_photos), self.own_share)
         centre, deviation = np.empty(pairs.shape), np.empty(pairs.shape)
@@ -129,3 +155,10 @@ class PhotoModel:
             squares = 2 * (a * variances) ** 2 + (2 * a * means + b) ** 2 * variances
             deviation[:, place] = np.sqrt(squares.sum(1))
         return centre, deviation
+
+    def _largest_penalty(self, centre: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        """Return the penalties with which margins of this mean and deviation give the share `taken_limit`."""
+        if self.taken_limit >= 1:
+            return np.full_like(centre, np.inf)
+        limits: np.ndarray = (SPREAD * deviation * NormalDist().inv_cdf(self.taken_limit) - centre) / self.unit
+        return limits

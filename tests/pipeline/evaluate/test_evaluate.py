@@ -90,12 +90,17 @@ def test_the_figures_are_those_of_a_slow_computation(checkpoint: Checkpoint, dat
     assert figures == pytest.approx(slow_figures(checkpoint, dataset, rule))
 
 
-@pytest.mark.parametrize("slope", [-3.0, 0.0, 3.0])
-def test_evaluation_and_prediction_agree_on_the_same_candidates(checkpoint: Checkpoint, dataset: Dataset, slope: float):
+@pytest.mark.parametrize(("slope", "limit"), [(-3.0, 1.0), (0.0, 0.05), (3.0, 0.05)])
+def test_evaluation_and_prediction_agree_on_the_same_candidates(
+    checkpoint: Checkpoint, dataset: Dataset, slope: float, limit: float, monkeypatch: pytest.MonkeyPatch
+):
+    prototypes = checkpoint.model.prototypes
+    monkeypatch.setattr(prototypes, "config", dataclasses.replace(prototypes.config, taken_limit=limit))
     own = checkpoint.calibrations["prototype"]
-    changed = dataclasses.replace(own, gamma=0.2, gamma_slope=slope, gamma_classes=6.0)
+    changed = dataclasses.replace(own, gamma=1.5, gamma_slope=slope, gamma_classes=6.0)
     checkpoint = dataclasses.replace(checkpoint, calibrations={"prototype": changed})
     scores, gamma = evaluation_scores(checkpoint, dataset, rule="prototype")
+    assert (scores.limits is None) == (limit == 1.0)
     evaluated = scores.calibrated(gamma)[0].argmax(1)
     inference = checkpoint.model.config.inference_by("prototype")
     predictor = Predictor(checkpoint, None, inference=inference)

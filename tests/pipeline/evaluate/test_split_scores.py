@@ -133,6 +133,19 @@ def test_candidates_of_one_kind_have_no_curve():
     assert dataclasses.replace(scores, seen=torch.ones(6).bool()).curve() is None
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_limit_lowers_the_penalty_of_its_class_only_and_photos_go_back_to_the_class(seed: int):
+    scores, gamma = drawn(seed), 1.5
+    limits = torch.tensor([0.5, torch.inf, 2.0, torch.inf, torch.inf, 0.0])
+    limited = dataclasses.replace(scores, limits=limits)
+    values, plain = limited.calibrated(gamma)[0], scores.calibrated(gamma)[0]
+    torch.testing.assert_close(values - plain, torch.tensor([1.0, 0, 0, 0, 0, 1.5]).expand_as(plain))
+    for accuracy in ("acc_zsl", "acc_seen_alone"):
+        assert getattr(limited.report(gamma), accuracy) is not None
+    assert limited.report(gamma).seen_as_unseen <= scores.report(gamma).seen_as_unseen
+    assert limited.report(0.0) == scores.report(0.0)  # no limit is below 0
+
+
 def test_calibrated_scores_are_in_order_and_minus_the_penalty():
     together, labels = HAND.calibrated(0.5)
     assert labels.tolist() == [0, 0, 1, 1, 2, 2, 3]
