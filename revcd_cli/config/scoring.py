@@ -82,6 +82,9 @@ class InferenceConfig:
     # "auto" chooses these two as well. joint: weight of the prototypes; the rest is the evidence's
     prototype_share: float = 0.5
     network_share: float = 0.0  # prototype and joint: weight of the class network in the scores of the prototypes
+    # joint and evidence: weight of the prototypes for a class with photos given after the training, or the weight of
+    # other classes if that is larger; "auto" chooses it as well
+    photo_share: float = 0.9
     label_share: float = 0.5  # weight of the classifier's log probability in the score of a known class
     samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
     steps: int = 1  # cosine: denoising steps, 1..T. One step gives the posterior mean at t = T
@@ -102,6 +105,7 @@ class InferenceConfig:
         check_choice("inference.rule", self.rule, ("auto", *RULES))
         check_range("inference.label_share", self.label_share, 0)
         check_range("inference.prototype_share", self.prototype_share, 0, 1)
+        check_range("inference.photo_share", self.photo_share, 0, 1)
         check_range("inference.network_share", self.network_share, 0, 1)
         check_choice("inference.sampler", self.sampler, ("ddim", "ddpm"))
         check_choice("inference.head", self.head, ("x0", "eps", "mixed"))

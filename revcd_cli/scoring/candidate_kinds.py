@@ -47,6 +47,19 @@ class CandidateKinds:
             known = known | (self.counts > 0)
         return known if self.described is None else known | ~self.described
 
+    def prototype_shares(self, share: float, photo_share: float) -> float | Tensor:
+        """Return the weight of the prototypes for each candidate (K,), or `share` if it is that of all.
+
+        photo_share: the least weight for a candidate with given photos. A candidate without a description has no
+        evidence, so its weight is 1.
+        """
+        if not self.known_by_photos().any():
+            return share
+        shares = torch.full(self.own.shape, share, device=self.own.device)
+        if self.counts is not None:
+            shares = torch.where(self.counts > 0, max(share, photo_share), shares)
+        return shares if self.described is None else torch.where(self.described, shares, 1.0)
+
     def distinguished(self, s: Tensor) -> Tensor:
         """Return descriptions (K, A) with further columns that tell candidates of different kinds apart."""
         columns = [each.to(s).reshape(len(s), -1) for each in self._tensors() if each is not None]

@@ -13,11 +13,16 @@ from torch import Tensor
 Score = Callable[[Tensor, Tensor], Tensor]  # raw features (B, D), raw descriptions (C, A) -> scores (B, C)
 
 
-def joint_scores(x: Tensor, s: Tensor, evidence: Score, prototype: Score, share: float, shortlist: int) -> Tensor:
+def joint_scores(
+    x: Tensor, s: Tensor, evidence: Score, prototype: Score, share: float | Tensor, shortlist: int
+) -> Tensor:
     """Return (1 - share) times the evidence plus share times the prototype scores (B, C).
 
-    shortlist: how many classes the evidence is computed for, each photo's best by prototypes; 0 means all.
+    share: of all classes, or of each, (C,). shortlist: how many classes the evidence is computed for, each photo's best
+    by prototypes; 0 means all, and so do shares of each class, with which the order may differ.
     """
+    if isinstance(share, Tensor):
+        return torch.lerp(evidence(x, s), prototype(x, s), share.to(x))
     if share == 0:
         return evidence(x, s)
     by_prototypes = prototype(x, s)

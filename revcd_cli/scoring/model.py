@@ -79,10 +79,9 @@ class ZeroShotModel(nn.Module):
         if config.rule == "cosine":
             return self._mean_scores("cosine", config, generators, x, s)
         evidence = functools.partial(self._mean_scores, "evidence", config, generators)
-        if config.rule == "evidence":
-            return evidence(x, s)
-        share = 0.0 if self.prototypes is None else config.prototype_share
-        return joint_scores(x, s, evidence, prototype, share, config.shortlist)
+        share = config.prototype_share if config.rule == "joint" and self.prototypes is not None else 0.0
+        shares = share if kinds is None else kinds.prototype_shares(share, config.photo_share)
+        return joint_scores(x, s, evidence, prototype, shares, config.shortlist)
 
     def kinds(self, own: Tensor) -> CandidateKinds | None:
         """Return the kinds of candidates by their positions `own` (K,) among the training's classes, -1 for others.
@@ -113,12 +112,17 @@ class ZeroShotModel(nn.Module):
     @torch.inference_mode()
     def mean_photo(self, x: Tensor) -> Tensor:
         """Return the mean of photos (N, D), raw features, in the components of the prototypes: (P,)."""
+        return self.photo_components(x).mean(0)
+
+    @torch.inference_mode()
+    def photo_components(self, x: Tensor) -> Tensor:
+        """Return photos (N, D), raw features, in the components of the prototypes: (N, P)."""
         if self.prototypes is None:
             raise UsageError(
                 "Photos of a new class need visual prototypes, and this model has none.",
                 hint="Train with prototypes.components above 0.",
             )
-        return self.prototypes.photo_components(x).mean(0)
+        return self.prototypes.photo_components(x)
 
     @torch.inference_mode()
     def fit_units(self, x: Tensor, s: Tensor, config: InferenceConfig, rules: Sequence[str]) -> None:

@@ -37,7 +37,8 @@ def introduce(
     )
     if candidates.photos is not None:
         given = listed([f"{name} ({number:,})" for name, number in candidates.photos.numbers.items()], 10)
-        console.note(f"photos given for {given}; scored by the rule {predictor.inference.rule}")
+        alone = "; classes without a description by their photos alone" if candidates.undescribed else ""
+        console.note(f"photos given for {given}; scored by the rule {predictor.inference.rule}{alone}")
     console.detail(f"model sha256 {checkpoint.sha256}")
     console.detail(f"classes from {candidates.source}, sha256 {candidates.sha256}")
     console.detail(

@@ -31,7 +31,7 @@ from .outcome import Bounds, Scored, prediction_of
 from .predictions import Candidate, Prediction
 
 _PHOTOS_AT_ONCE = 32
-PHOTO_RULE = "prototype"  # the rule that uses photos given for classes
+PHOTO_RULES = ("prototype", "joint", "evidence")  # those that use photos given for classes
 
 OnProgress = Callable[[int, "int | None", int], None]
 OnNote = Callable[[str], None]
@@ -51,13 +51,13 @@ class Predictor:
         self._chosen = inference  # None: the rule of the model, or the one that uses photos if there are any
         self.inference = inference or checkpoint.model.config.inference
         if checkpoint.photos is not None:
-            if inference is not None and inference.rule != PHOTO_RULE:
+            if inference is not None and inference.rule not in PHOTO_RULES:
                 raise UsageError(
                     f"The rule {inference.rule} does not use photos of classes, and this model has some.",
-                    hint=f"Choose the rule {PHOTO_RULE}, or none.",
+                    hint=f"Choose one of the rules {', '.join(PHOTO_RULES)}, or none.",
                 )
-            # The class network does not use photos either.
-            self.inference = replace(self.inference.with_rule(PHOTO_RULE), network_share=0.0)
+            if self.inference.rule not in PHOTO_RULES:
+                self.inference = self.inference.with_rule(PHOTO_RULES[0])
 
     @classmethod
     def from_checkpoint(

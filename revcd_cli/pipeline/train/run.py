@@ -25,11 +25,12 @@ from ...checkpoint.calibration import Calibration
 from ...config import Config, InferenceConfig
 from ...data.datasets.dataset import FeaturedDataset
 from ...errors import UsageError
-from ...scoring.generated_attributes import attribute_reliability
 from ...scoring.model import ZeroShotModel, round_weights
 from ...system.threads import one_thread
 from ..evaluate.evaluate import split_frame
+from .attributes import shown_attributes
 from .parallel import choose_processes, run_units
+from .photos_given import choose_photo_share
 from .prototype_search import choose_prototypes
 from .state import Progress, load_state, save_state, state_path
 from .unit import EpochInfo, EpochResult, TrainingUnit, scored_rules, unit_name
@@ -83,6 +84,7 @@ class TrainingRun:
             rule=self.choices[0].rule,
             prototype_share=config.inference.prototype_share,
             network_share=config.inference.network_share,
+            photo_share=config.inference.photo_share,
         )
         self.found: dict[str, Tensor] = {}  # scores of folds and weights of the final training, see `EpochResult`
         self.states: dict[str, dict[str, Tensor]] = {}  # by the names in `progress.done`
@@ -117,6 +119,7 @@ class TrainingRun:
             rule=chosen.rule,
             prototype_share=chosen.prototype_share,
             network_share=chosen.network_share,
+            photo_share=chosen.photo_share,
         )
 
     @property
@@ -287,25 +290,14 @@ class TrainingRun:
         }
         progress.calibrations = {rule: asdict(verdict.calibration) for rule, verdict in kept.items()}
         progress.by_rule = {rule: verdict.figures for rule, verdict in kept.items()}
-        progress.attributes = self._attributes(epochs)
-
-    def _attributes(self, epoch: int) -> dict[str, float | None]:
-        """Return the reliability of each attribute over the held-out classes of all folds, see `attribute_reliability`.
-
-        Means are subtracted within each fold: the values that a fold generates are biased away from those of its
-        held-out classes, which would appear as a negative correlation across folds.
-        """
-        drawn = [self.found.get(unit.key(epoch, "drawn")) for unit in self.fold_units]
-        if any(means is None for means in drawn):
-            return {}
-        tables = [self.dataset.classes.values[np.unique(self.dataset.labels[fold.test_unseen])] for fold in self.folds]
-        means, table = (
-            torch.cat([torch.as_tensor(each) - torch.as_tensor(each).mean(0) for each in parts])
-            for parts in (drawn, tables)
-        )
-        shares = attribute_reliability(means, torch.arange(len(table)), table).tolist()
-        named = zip(self.dataset.classes.attributes, shares, strict=True)
-        return {name: None if math.isnan(share) else round(share, 4) for name, share in named}
+        drawn = [self.found.get(unit.key(epochs, "drawn")) for unit in self.fold_units]
+        progress.attributes = shown_attributes(self.dataset, self.folds, drawn)
+        outputs = [_section(self.found, f"{unit.key(epochs)}.") for unit in self.fold_units]
+        for rule, share in (("joint", progress.prototype_share), ("evidence", 0.0)):
+            if rule in kept and (rule == chosen.rule or chosen.rule not in ("joint", "evidence")):
+                found = choose_photo_share(kept[rule].scores, outputs, kept[rule].gamma, share)
+                progress.photo_share = progress.photo_share if found is None else found
+                break
 
     def verdict(self, epoch: int, choice: Choice) -> ValidationResult:
         """Return the validation result of one choice after `epoch` epochs, from the scores of all folds."""

@@ -15,6 +15,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ...config import InferenceConfig
 from ...errors import CheckpointError, UsageError, brief
 from ...system.files import read_checksummed, write_checksummed
 from ..fingerprint import differences
@@ -32,6 +33,7 @@ class Progress:
     rule: str
     prototype_share: float  # of the rule "joint"
     network_share: float = 0.0  # of the rules "prototype" and "joint"
+    photo_share: float = InferenceConfig.photo_share  # of classes with given photos
     decided: bool = False  # whether validation is finished
     done: dict[str, int] = field(default_factory=dict)  # saved epochs by the name of the unit
     best: dict[str, Any] = field(default_factory=dict)  # validation figures of the chosen epoch and rule

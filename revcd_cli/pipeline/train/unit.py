@@ -28,6 +28,7 @@ from ...scoring.trainer import ModelTrainer
 from ...system.threads import one_thread
 from ..evaluate.evaluate import score_split
 from ..known_classes.training_rows import class_kinds, training_classes, training_rows
+from .photos_given import score_after_photos
 from .validation import own_figures, score_unit_rows, validation_candidates
 
 DIVERGED = "The training diverged; nothing is written. Lower train.learning_rate or train.gradient_clip."
@@ -181,6 +182,10 @@ class TrainingUnit:
             if scores.limits is not None:
                 found[self.key(epoch, rule, "limits")] = scores.limits
             figures = figures or own_figures(scores, self.config.train)
+        if self.config.inference.rule == "auto" and "prototype" in scored_rules(self.config):
+            config = _scoring(self.config.inference, "prototype")
+            given = score_after_photos(model, self.dataset, self.split, config, candidates)
+            found |= {self.key(epoch, name): value for name, value in given.items()}
         self.draw_attributes(model, epoch, found)
         return figures
 

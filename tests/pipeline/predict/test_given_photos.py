@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,8 @@ from revcd_cli.checkpoint.model_file import load_checkpoint, save_checkpoint
 from revcd_cli.config import InferenceConfig
 from revcd_cli.errors import UsageError
 from revcd_cli.pipeline.predict.given_photos import photos_of_arguments
-from revcd_cli.pipeline.predict.predictor import PHOTO_RULE, Predictor
+from revcd_cli.pipeline.predict.predictor import PHOTO_RULES, Predictor
+from revcd_cli.scoring.rows import score_rows
 from tests.makers.predictions import EXAMPLES, pattern
 
 
@@ -36,7 +38,7 @@ def test_a_class_without_a_description_is_a_candidate_and_its_other_photos_are_f
 ):
     names = given.candidates().names
     assert names == (*predictor.candidates().names, "pattern")
-    assert given.inference.rule == PHOTO_RULE
+    assert given.inference == predictor.inference  # the rule of the model
     assert given.predict(patterns / "3.png")[0].best.name == "pattern"
     assert given.predict(EXAMPLES / "cat.jpg")[0].best.name != "pattern"
 
@@ -98,6 +100,41 @@ def test_a_chosen_rule_that_does_not_use_photos_is_refused(predictor: Predictor,
     cosine = Predictor(predictor.checkpoint, predictor.backbone, inference=InferenceConfig(rule="cosine"))
     with pytest.raises(UsageError, match="does not use photos"):
         cosine.with_photos({"a": patterns})
+
+
+@pytest.mark.parametrize("rule", PHOTO_RULES)
+def test_every_rule_finds_other_photos_of_a_class_that_has_no_description(
+    rule: str, predictor: Predictor, patterns: Path
+):
+    chosen = predictor.checkpoint.model.config.inference_by(rule)
+    own = Predictor(predictor.checkpoint, predictor.backbone, inference=chosen)
+    given = own.with_photos({"pattern": sorted(patterns.iterdir())[:3]})
+    assert given.inference.rule == rule
+    found = given.predict([patterns / "3.png", EXAMPLES / "cat.jpg"], top_k=1)
+    assert found[0].best.name == "pattern" != found[1].best.name
+
+
+@pytest.mark.parametrize("rule", ["joint", "evidence"])
+def test_a_class_with_photos_has_more_weight_of_the_prototypes_and_without_a_description_all(
+    rule: str, predictor: Predictor, patterns: Path
+):
+    name = next(name for name in predictor.candidates().names if predictor.checkpoint.kind(name) == "described")
+    given = predictor.with_photos({name: patterns, "pattern": patterns})
+    model, candidates = given.checkpoint.model, given.candidates()
+    config = dataclasses.replace(model.config.inference_by(rule), photo_share=0.7, prototype_share=0.2, shortlist=0)
+    features = np.random.default_rng(0).random((3, model.prototypes.shift.shape[0]), dtype=np.float32)
+
+    def scores(**changes: object) -> torch.Tensor:
+        kinds = candidates.scoring_kinds(model)
+        return score_rows(
+            model, features, candidates.prototypes, dataclasses.replace(config, **changes), seed=0, kinds=kinds
+        )
+
+    evidence = scores(rule="evidence", photo_share=0.0)
+    shares = torch.full((len(candidates.names),), 0.2 if rule == "joint" else 0.0)
+    shares[candidates.names.index(name)], shares[-1] = 0.7, 1.0
+    expected = torch.lerp(evidence, scores(rule="prototype"), shares)
+    torch.testing.assert_close(scores(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_unreadable_photos_are_named_and_a_class_without_any_is_refused(predictor: Predictor, tmp_path: Path):
