@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from .commands import apply, data, evaluate, extract, info, models, predict, train, tune
+from .commands import apply, data, evaluate, extract, info, models, train, tune
 from .commands.classes import app as classes
+from .commands.predict import command as predict
 from .commands.study import app as study
 from .terminal import console, streams
 

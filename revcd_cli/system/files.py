@@ -108,11 +108,16 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_checksummed(path: Path, content: bytes) -> None:
     """Write an internal file of revcd atomically, with the sha256 of its content on the first line."""
-    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    write_bytes(path, checksummed(content))
+
+
+def checksummed(content: bytes) -> bytes:
+    """Return the content with its sha256 on a line before it."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
 def read_checksummed(path: Path) -> bytes:
-    """Return the content that `write_checksummed` wrote. Raises ValueError if the checksum is wrong, or OSError."""
+    """Return the content of a file that is `checksummed`. Raises ValueError if the checksum is wrong, or OSError."""
     checksum, _, content = path.read_bytes().partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != checksum:
         raise ValueError("its checksum is wrong")

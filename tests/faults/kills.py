@@ -1,4 +1,6 @@
-"""Kill commands at random times and resume them: python -m tests.faults.kills [extract|train|tune ...] [--moments N]
+"""Kill commands at random times and resume them: python -m tests.faults.kills [COMMAND ...] [--moments N]
+
+Commands are extract, predict, train and tune (default: all).
 
 Every command is a new process. Three runs finish undisturbed; the fastest gives the CPU time of the work and the
 expected bytes. Then that time is divided into N equal parts. For each part the command starts in an empty folder, is
@@ -22,12 +24,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .cases.interruptions import photos, searching, training
+from .cases.interruptions import photos, predicting, searching, training
 from .runner import ROOT, Workspace
 
 PHOTOS = 120
 COMMANDS: dict[str, Callable[[Workspace], list[str]]] = {
     "extract": partial(photos, count=PHOTOS),
+    "predict": partial(predicting, count=PHOTOS),
     "train": training,
     "tune": searching,
 }
@@ -35,7 +38,7 @@ PROGRAM = """
 import sys
 from revcd_cli.__main__ import main
 from tests.faults import hooks
-hooks.small_steps()
+hooks.save_often()
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -27,7 +27,8 @@ from revcd_cli.data.photos.archives import archive_sources
 from revcd_cli.data.photos.image_source import failed_source
 from revcd_cli.data.photos.images import MAX_ASPECT, MAX_PIXELS, ImageFailure, decode_rgb
 from revcd_cli.data.photos.sources import iter_sources
-from revcd_cli.pipeline.extract.journal import Journal, partial_folder, unfinished_settings
+from revcd_cli.pipeline.extract.journal import FeatureJournal
+from revcd_cli.pipeline.journal import partial_folder, unfinished_settings
 from revcd_cli.pipeline.settings import resolve_settings, to_toml
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import train
@@ -181,7 +182,7 @@ def journal(name: str) -> Reader:
         earlier = unfinished_settings(output)
         for key in ("batch_size", "backbone"):
             earlier.get(key)
-        opened = Journal(output, feature_files.BACKBONE, {"format": 1, "batch_size": 2})
+        opened = FeatureJournal(output, feature_files.BACKBONE, {"format": 1, "batch_size": 2})
         opened.open(fresh=False)
         sources = [failed_source(f"{k}.png", ImageFailure("not_found", "no such file")) for k in range(3)]
         opened.survey(sources)

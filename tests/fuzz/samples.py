@@ -27,7 +27,7 @@ from revcd_cli.data.datasets.folder import read_folder
 from revcd_cli.data.features.files import read_features
 from revcd_cli.data.features.npz import write_npz
 from revcd_cli.data.features.parquet import write_parquet
-from revcd_cli.pipeline.extract.journal import Journal
+from revcd_cli.pipeline.extract.journal import FeatureJournal
 from revcd_cli.pipeline.extract.stream import ExtractedPhoto
 from revcd_cli.pipeline.settings import preset_names, resolve_settings
 from revcd_cli.pipeline.train import run as training_run
@@ -280,7 +280,7 @@ def journals() -> dict[str, bytes]:
     photos = [ExtractedPhoto(f"{k}.png", f"{k:064}", np.full(5, k, np.float32), signature=f"{k}:1") for k in range(3)]
     photos[1] = ExtractedPhoto("1.png", "", None, "failed", "not_found", "no such file")
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "f.npz", feature_files.BACKBONE, {"format": 1, "batch_size": 2})
+        journal = FeatureJournal(Path(folder) / "f.npz", feature_files.BACKBONE, {"format": 1, "batch_size": 2})
         journal.write(0, photos)
         return {path.name: path.read_bytes() for path in sorted(journal.folder.iterdir())}
 

@@ -25,7 +25,7 @@ from revcd_cli.data.photos.archives import archive_sources
 from revcd_cli.data.photos.image_source import failed_source
 from revcd_cli.data.photos.images import ImageFailure
 from revcd_cli.errors import InputFileError, RevcdError, WeightsError, brief
-from revcd_cli.pipeline.extract.journal import Journal
+from revcd_cli.pipeline.extract.journal import FeatureJournal
 from revcd_cli.system import probes
 from tests.fuzz import samples
 from tests.fuzz.containers import in_zip
@@ -166,7 +166,7 @@ def test_error_messages_are_shortened():
 @pytest.mark.parametrize("column", ["signature", "detail"])
 @pytest.mark.parametrize("change", ["missing", "twice", "null", "numbers"])
 def test_a_shard_with_wrong_columns_is_computed_again(tmp_path: Path, column: str, change: str):
-    journal = Journal(tmp_path / "f.npz", BACKBONE, {"format": 1, "batch_size": 2})
+    journal = FeatureJournal(tmp_path / "f.npz", BACKBONE, {"format": 1, "batch_size": 2})
     table = pq.read_table(io.BytesIO(samples.shards()[0]))
     place, texts = table.column_names.index(column), pa.array(["x"] * 3)
     if change == "missing":

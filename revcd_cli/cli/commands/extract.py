@@ -22,6 +22,7 @@ from ..options import (
 )
 from ..terminal import console
 from ..terminal.findings import print_findings
+from ..terminal.resuming import resumable
 
 if TYPE_CHECKING:
     from ...pipeline.extract.extract import ExtractSummary
@@ -63,37 +64,26 @@ def extract(
     """
     from ...pipeline.extract import extract as pipeline
 
-    try:
-        with console.progress("Extracting") as on_progress:
-            summary = pipeline.extract(
-                images,
-                output,
-                backbone=backbone,
-                weights=weights,
-                batch_size=batch_size,
-                workers=workers,
-                precision=precision,
-                device=device,
-                tokens=tokens,
-                null_separated=null,
-                fresh=fresh,
-                overwrite=overwrite,
-                on_progress=on_progress,
-                on_note=console.note,
-                on_detail=console.detail,
-            )
-    except KeyboardInterrupt:
-        _note_how_to_resume(output)
-        raise
+    with resumable(output), console.progress("Extracting") as on_progress:
+        summary = pipeline.extract(
+            images,
+            output,
+            backbone=backbone,
+            weights=weights,
+            batch_size=batch_size,
+            workers=workers,
+            precision=precision,
+            device=device,
+            tokens=tokens,
+            null_separated=null,
+            fresh=fresh,
+            overwrite=overwrite,
+            on_progress=on_progress,
+            on_note=console.note,
+            on_detail=console.detail,
+        )
     _report(summary)
     raise typer.Exit(summary.exit_code or (3 if strict and summary.passed.formats else 0))
-
-
-def _note_how_to_resume(output: Path) -> None:
-    from ...pipeline.extract.journal import partial_folder
-
-    if partial_folder(output).is_dir():
-        console.note(f"Finished photos are kept in {partial_folder(output)}. Give the same command again to resume.")
 
 
 def _report(summary: ExtractSummary) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import shutil
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +16,13 @@ from ...data.features.feature_set import FAILED, FORMAT
 from ...data.features.files import check_suffix, write_features
 from ...data.features.mat import check_mat_size
 from ...data.photos.passed_over import PassedOver
-from ...data.photos.sources import ImageSource, count_sources, iter_sources
+from ...data.photos.sources import ImageSource, count_sources
 from ...errors import RevcdError, UsageError
 from ...system import files
-from ...system.device import choose_device
+from ..journal import kept_precision, unfinished_settings
 from .details import backbone_details
-from .journal import Journal, unfinished_settings
+from .journal import FeatureJournal
+from .listing import Listing
 from .stream import (
     ExtractedPhoto,
     OnNote,
@@ -107,12 +106,11 @@ def extract(
             f"{output}: the layout of .mat is one vector per photo, without spatial tokens.",
             hint="Write .parquet or .npz instead.",
         )
-    listing = _Listing([str(given) for given in inputs], null_separated)
+    listing = Listing([str(given) for given in inputs], null_separated)
     passed = PassedOver()
     total = count_sources(listing.inputs, passed)
     earlier = {} if fresh else unfinished_settings(output)
-    if precision == "auto" and "backbone" in earlier and earlier.get("device") == choose_device(device).value.type:
-        precision = earlier["backbone"].get("precision") or "auto"
+    precision = kept_precision(earlier, precision, device)
     model = load_backbone(
         backbone, weights=Path(weights) if weights else None, device=device, precision=precision, tokens=tokens
     )
@@ -165,7 +163,7 @@ def extract_sources(
         for line in (*backbone_details(model), f"batch size {size} ({origin})"):
             detail(line)
         settings = {"format": FORMAT, "inputs": inputs, "batch_size": size, "device": model.device.value.type}
-        journal = Journal(output, model.record, settings)
+        journal = FeatureJournal(output, model.record, settings)
         journal.open(fresh=fresh)
         reused = _resume(journal, listing, note)
         if total is not None:
@@ -193,22 +191,6 @@ def extract_sources(
     return summary
 
 
-class _Listing:
-    """The photos of the inputs; can be iterated several times.
-
-    A list on standard input is therefore read to its end first: resuming needs it twice.
-    """
-
-    def __init__(self, inputs: list[str], null_separated: bool) -> None:
-        self.inputs = inputs
-        self.null_separated = null_separated
-        iter_sources(inputs)  # raises for invalid inputs, such as a list from a terminal
-        self._listed = sys.stdin.buffer.read() if "-" in inputs else b""
-
-    def __call__(self) -> Iterator[ImageSource]:
-        return iter_sources(self.inputs, stdin=io.BytesIO(self._listed), null_separated=self.null_separated)
-
-
 def _batch_size(model: Backbone, given: int | None, earlier: int | None, total: int | None) -> tuple[int, str]:
     """Return the batch size and where it comes from, in words."""
     if given:
@@ -220,14 +202,13 @@ def _batch_size(model: Backbone, given: int | None, earlier: int | None, total: 
     return measured_batch_size(model), "fastest in a micro-benchmark, which is cached"
 
 
-def _resume(journal: Journal, listing: Callable[[], Iterator[ImageSource]], note: OnNote) -> int:
+def _resume(journal: FeatureJournal, listing: Callable[[], Iterator[ImageSource]], note: OnNote) -> int:
     """Find the finished shards of an earlier run, and return the number of their photos."""
     if journal.is_empty:
         return 0
     journal.survey(listing())
-    reused = sum(shard.rows for shard in journal.finished.values())
-    note(f"Resuming from {journal.folder}: {reused:,} photos are finished.")
-    return reused
+    note(f"Resuming from {journal.folder}: {journal.reused:,} photos are finished.")
+    return journal.reused
 
 
 def _check_room(output: Path, total: int, reused: int, feature_dim: int) -> None:
@@ -246,14 +227,13 @@ def _check_room(output: Path, total: int, reused: int, feature_dim: int) -> None
 
 def _counted(
     photos: Iterator[ExtractedPhoto],
-    journal: Journal,
+    journal: FeatureJournal,
     total: int | None,
     on_progress: OnProgress | None,
     detail: OnNote,
 ) -> Iterator[ExtractedPhoto]:
     tell = on_progress or (lambda done, total, failed: None)
-    done = sum(shard.rows for shard in journal.finished.values())
-    failed = sum(shard.failed for shard in journal.finished.values())
+    done, failed = journal.reused, journal.reused_failures
     tell(done, total, failed)
     for photo in photos:
         done += 1
@@ -264,7 +244,7 @@ def _counted(
         yield photo
 
 
-def _write_shards(journal: Journal, numbers: deque[int], photos: Iterator[ExtractedPhoto]) -> None:
+def _write_shards(journal: FeatureJournal, numbers: deque[int], photos: Iterator[ExtractedPhoto]) -> None:
     # While this thread writes, the threads of the stream decode and compute the next batches.
     written = 0
     while group := list(islice(photos, journal.shard_rows)):
@@ -273,7 +253,7 @@ def _write_shards(journal: Journal, numbers: deque[int], photos: Iterator[Extrac
     journal.shards = len(journal.finished) + written
 
 
-def _summary(output: Path, journal: Journal, reused: int, seconds: float) -> ExtractSummary:
+def _summary(output: Path, journal: FeatureJournal, reused: int, seconds: float) -> ExtractSummary:
     rows, reasons = 0, Counter[str]()
     first: list[tuple[str, str, str]] = []
     for number in range(journal.shards):

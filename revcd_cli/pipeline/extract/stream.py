@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import PIL.Image
@@ -44,6 +45,7 @@ _KINDS = {
 }
 
 OnNote = Callable[[str], None]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def stream_features(
     forward = _Forward(backbone, on_note)
     size = batch_size or default_batch_size(backbone)
     with contextlib.closing(_decoded(backbone, sources, size, workers, keep_image)) as photos:
-        yield from _computed(forward, _batches(_note_first(photos, on_note), size, group_size), backbone.streams)
+        yield from _computed(forward, in_batches(_note_first(photos, on_note), size, group_size), backbone.streams)
     if backbone.graph_problem and on_note is not None:
         on_note(f"Computed without a CUDA graph, which is slower: its capture failed ({backbone.graph_problem}).")
 
@@ -173,11 +175,12 @@ def _note_first(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[
             on_note(f"{count:,} photos {_KINDS[kind]}.")
 
 
-def _batches(photos: Iterator[_Decoded], size: int, group_size: int | None) -> Iterator[list[_Decoded]]:
+def in_batches(items: Iterator[Item], size: int, group_size: int | None) -> Iterator[list[Item]]:
+    """Yield the items in batches; none crosses a multiple of `group_size` items."""
     position = 0
     while True:
         room = min(size, group_size - position % group_size) if group_size else size
-        batch = list(islice(photos, room))
+        batch = list(islice(items, room))
         if not batch:
             return
         position += len(batch)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from ...data.photos.images import ImageFailure
 from ..extract.stream import ExtractedPhoto
 from .explanations import GeneratedAttributes
 from .given_photos import OTHERS
-from .predictions import NO_CLASS_FITS, REJECTED, Candidate, Prediction
+from .predictions import FAILED, NO_CLASS_FITS, REJECTED, Candidate, Prediction
 
 _THUMBNAIL_QUALITY = 70  # JPEG quality; a page of 5,000 photos of 320 pixels stays below 100 MB
 _NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
@@ -23,6 +23,11 @@ class Scored(NamedTuple):
     candidates: tuple[Candidate, ...]  # best first
     fit: float  # rejection score
     drawn: GeneratedAttributes | None
+
+
+class _About(TypedDict):
+    thumbnail: bytes | None
+    signature: str
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,12 @@ class Bounds:
 
 def prediction_of(photo: ExtractedPhoto, scored: Scored | None, bounds: Bounds, *, has_others: bool) -> Prediction:
     """Return the prediction of a photo. scored: None if it has no feature; has_others: see `given_photos.OTHERS`."""
+    about = _About(thumbnail=_jpeg(photo), signature=photo.signature)
     if scored is None:
-        return Prediction(photo.path, photo.status, photo.reason, photo.detail, thumbnail=_jpeg(photo))
+        return Prediction(photo.path, photo.status, photo.reason, photo.detail, **about)
     best = scored.candidates[0]
     if not all(math.isfinite(candidate.score) for candidate in scored.candidates):
-        return Prediction(photo.path, "failed", _NOT_FINITE.reason, _NOT_FINITE.detail, thumbnail=_jpeg(photo))
+        return Prediction(photo.path, FAILED, _NOT_FINITE.reason, _NOT_FINITE.detail, **about)
     if best.name == OTHERS and has_others:
         detail = f"it resembles the photos of {OTHERS} most"
     elif bounds.rejects(scored.fit):
@@ -58,8 +64,8 @@ def prediction_of(photo: ExtractedPhoto, scored: Scored | None, bounds: Bounds, 
         share = f"{best.probability:.3g}"
         detail = f"the best class, {best.name}, has the probability {share}, below {bounds.min_probability:g}"
     else:
-        return Prediction(photo.path, candidates=scored.candidates, thumbnail=_jpeg(photo), drawn=scored.drawn)
-    return Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, thumbnail=_jpeg(photo))
+        return Prediction(photo.path, candidates=scored.candidates, drawn=scored.drawn, **about)
+    return Prediction(photo.path, REJECTED, NO_CLASS_FITS, detail, **about)
 
 
 def _jpeg(photo: ExtractedPhoto) -> bytes | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -28,6 +28,7 @@ COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "kind", "sta
 Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str, str]
 # Status, reason and displayed name of a photo that is rejected because no class fits.
 REJECTED, NO_CLASS_FITS, NONE_OF_THESE = "rejected", "no_class_fits", "none of these"
+FAILED = "failed"  # status of a photo that could not be read
 Write = Callable[["Prediction"], None]
 
 
@@ -57,6 +58,7 @@ class Prediction:
     candidates: tuple[Candidate, ...] = ()
     thumbnail: bytes | None = None  # JPEG, for the HTML page
     drawn: GeneratedAttributes | None = None  # attributes generated from the photo, if explanations were requested
+    signature: str = field(default="", repr=False, compare=False)  # of the source; see `ImageSource`
 
     @property
     def best(self) -> Candidate | None:

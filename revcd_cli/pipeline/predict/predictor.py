@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,17 @@ from ...errors import UsageError
 from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
 from ...system.device import choose_device
-from ..extract.stream import ExtractedPhoto, stream_features
+from ..extract.stream import ExtractedPhoto, in_batches, stream_features
 from .candidates import CandidateClasses, candidate_classes
 from .explanations import CandidateDescriptions, GeneratedAttributes
 from .feature_photos import ROWS_AT_ONCE, feature_photos
 from .given_images import Images, count_given, given_sources
 from .given_photos import Photos, class_photos
+from .options import PredictOptions
 from .outcome import Bounds, Scored, prediction_of
-from .predictions import Candidate, Prediction
+from .predictions import FAILED, Candidate, Prediction
 
-_PHOTOS_AT_ONCE = 32
+PHOTOS_AT_ONCE = 32
 PHOTO_RULES = ("prototype", "joint", "evidence")  # those that use photos given for classes
 
 OnProgress = Callable[[int, "int | None", int], None]
@@ -188,20 +188,15 @@ class Predictor:
         explain: also generate the attributes of each classified photo (`Prediction.drawn`); this does not change the
         predictions.
         """
-        if top_k < 1:
-            raise UsageError(f"top_k must be at least 1; got {top_k}.")
-        if not 0 <= min_probability <= 1:
-            raise UsageError(f"min_probability must be in 0..1; got {min_probability:g}.")
-        threshold = self.rejection().threshold if reject else None
-        bounds = Bounds(threshold, min_probability, self.calibration.rejection is not None)
-        candidates = self.candidates(classes).limited(self.checkpoint.model, self.inference.rule)
+        options = PredictOptions(top_k, seed, reject, min_probability, explain, thumbnails, batch_size, workers)
+        candidates = self.candidates(classes)
         photos: Generator[ExtractedPhoto, None, None]
         total: int | None
         if isinstance(images, FeatureSet):
             total, at_once = len(images), ROWS_AT_ONCE
             photos = feature_photos(images, self.checkpoint.backbone)
         else:
-            total, at_once = count_given(images, passed) if on_progress else None, batch_size or _PHOTOS_AT_ONCE
+            total, at_once = count_given(images, passed) if on_progress else None, batch_size or PHOTOS_AT_ONCE
             photos = stream_features(
                 self.backbone,
                 given_sources(images, null_separated=null_separated),
@@ -210,16 +205,34 @@ class Predictor:
                 keep_image=thumbnails,
                 on_note=on_note,
             )
-        own_seed = self.checkpoint.seed if seed is None else seed
-        done = failed = 0
+        failed = 0
+        for done, prediction in enumerate(self.classify(photos, candidates, options, at_once=at_once), 1):
+            failed += prediction.status == FAILED
+            if on_progress:
+                on_progress(done, total, failed)
+            yield prediction
+
+    def classify(
+        self,
+        photos: Generator[ExtractedPhoto, None, None],
+        candidates: CandidateClasses,
+        options: PredictOptions,
+        *,
+        at_once: int,
+        group_size: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield one prediction for each photo with its feature, in order.
+
+        at_once: photos whose scores are computed together. group_size: no such batch crosses a multiple of this number
+        of photos, as in `stream_features`.
+        """
+        candidates = candidates.limited(self.checkpoint.model, self.inference.rule)
+        threshold = self.rejection().threshold if options.reject else None
+        bounds = Bounds(threshold, options.min_probability, self.calibration.rejection is not None)
+        seed = self.checkpoint.seed if options.seed is None else options.seed
         with contextlib.closing(photos):  # ends its threads
-            while some := list(islice(photos, at_once)):
-                for prediction in self._predict_batch(some, candidates, top_k, own_seed, bounds, explain):
-                    done += 1
-                    failed += prediction.status == "failed"
-                    yield prediction
-                if on_progress:
-                    on_progress(done, total, failed)
+            for some in in_batches(photos, at_once, group_size):
+                yield from self._predict_batch(some, candidates, options.top_k, seed, bounds, options.explain)
 
     def candidates(
         self, classes: str | Path | ClassAttributes | CandidateClasses | None = None, *, rescale: bool = False

@@ -16,7 +16,8 @@ from ..shapes_model import SETTINGS, shapes
 HOOKS = "tests.faults.hooks"
 PHOTOS, KILLS = 16, 10
 FEATURES = "f.npz"
-OUTPUTS = {"extract": FEATURES, "train": "m.safetensors", "tune": "t.toml"}
+ANSWERS = "answers.csv"
+OUTPUTS = {"extract": FEATURES, "predict": ANSWERS, "train": "m.safetensors", "tune": "t.toml"}
 NEVER = "never"  # the name of a file that does not exist; a photo that waits for it blocks
 
 
@@ -28,6 +29,17 @@ def photos(workspace: Workspace, count: int = PHOTOS) -> list[str]:
     for number in range(count):
         workspace.good(f"{number:02}.png", seed=number)
     return extraction(workspace, FEATURES, "--batch-size", "3")
+
+
+def predicting(workspace: Workspace, count: int = PHOTOS) -> list[str]:
+    photos(workspace, count)
+    return predict_again(workspace)
+
+
+def predict_again(workspace: Workspace) -> list[str]:
+    """Return the arguments of the prediction; the photos have been written before."""
+    model = ["--model", str(shapes().model), "--weights", str(shapes().weights), "--batch-size", "3"]
+    return ["predict", str(workspace.inputs), *model, "-o", str(workspace.outputs / ANSWERS)]
 
 
 def training(workspace: Workspace) -> list[str]:
@@ -82,7 +94,8 @@ def as_if_never_interrupted(workspace: Workspace, run: Run) -> None:
     found = output.read_bytes()
     for path in workspace.outputs.iterdir():
         path.unlink()
-    command = {FEATURES: photos_again, "m.safetensors": again, "t.toml": search_again}[name](workspace)
+    commands = {FEATURES: photos_again, ANSWERS: predict_again, "m.safetensors": again, "t.toml": search_again}
+    command = commands[name](workspace)
     assert workspace.run(command, save_often(workspace)).code == 0
     assert output.read_bytes() == found
 
@@ -108,7 +121,7 @@ def interrupted(*signals: int) -> Callable[[Workspace, Sequence[str], Process], 
 
 
 def shards(workspace: Workspace) -> list[Path]:
-    return sorted((workspace.outputs / f"{FEATURES}.partial").glob("shard-*.parquet"))
+    return sorted(workspace.outputs.glob("*.partial/shard-*"))
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -149,6 +162,15 @@ def extraction_resumes(workspace: Workspace, run: Run) -> None:
     assert end.code == 0, end.output
     assert "12 photos are finished" in end.stderr
     assert [path.name for path in workspace.outputs.iterdir()] == [FEATURES]
+    as_if_never_interrupted(workspace, end)
+
+
+def prediction_resumes(workspace: Workspace, run: Run) -> None:
+    """Assert that the same command resumes from the shards and writes the bytes of an uninterrupted run."""
+    assert len(shards(workspace)) == 3
+    end = workspace.run(predict_again(workspace), save_often(workspace))
+    assert (end.code, "12 photos are finished" in end.stderr) == (0, True), end.output
+    assert [path.name for path in workspace.outputs.iterdir()] == [ANSWERS]
     as_if_never_interrupted(workspace, end)
 
 
@@ -203,21 +225,28 @@ def exchanged(found: list[Path]) -> None:
 
 
 KEPT = (f"{FEATURES}.partial", f"{FEATURES}.partial/*", FEATURES)
+KEPT_ANSWERS = (f"{ANSWERS}.partial", f"{ANSWERS}.partial/*", ANSWERS)
 MODEL = ("m.safetensors", "m.config.toml", "m.*")
 
 
 def stopped(
-    number: int, case: str, then: Callable[[Workspace, Run], None] | None, *signals: int, code: int = 130
+    number: int,
+    case: str,
+    then: Callable[[Workspace, Run], None] | None,
+    *signals: int,
+    code: int = 130,
+    make: Callable[[Workspace], list[str]] = photos,
+    leaves: Sequence[str] = KEPT,
 ) -> Fault:
     says = ("Finished photos are kept in", "Give the same command again to resume")
     return Fault(
         number,
         case,
-        photos,
+        make,
         code,
         says=says,
         then=then,
-        leaves=KEPT,
+        leaves=leaves,
         process=held_at_the_last,
         drive=interrupted(*signals),
     )
@@ -231,6 +260,16 @@ FAULTS: Sequence[Fault] = (
         0,
         then=as_if_never_interrupted,
         leaves=(FEATURES,),
+        process=save_often,
+        drive=killed_again_and_again,
+    ),
+    Fault(
+        92,
+        "a prediction killed ten times",
+        predicting,
+        0,
+        then=as_if_never_interrupted,
+        leaves=(ANSWERS,),
         process=save_often,
         drive=killed_again_and_again,
     ),
@@ -255,6 +294,7 @@ FAULTS: Sequence[Fault] = (
         drive=killed_again_and_again,
     ),
     stopped(93, "Ctrl-C once", extraction_resumes, signal.SIGINT),
+    stopped(93, "Ctrl-C while predicting", prediction_resumes, signal.SIGINT, make=predicting, leaves=KEPT_ANSWERS),
     Fault(
         93,
         "Ctrl-C while training",

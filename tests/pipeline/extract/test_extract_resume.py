@@ -18,7 +18,7 @@ from PIL import Image
 from revcd_cli.data.features.files import read_features
 from revcd_cli.data.photos.sources import ImageSource
 from revcd_cli.errors import UsageError
-from revcd_cli.pipeline.extract import journal
+from revcd_cli.pipeline import journal
 from revcd_cli.pipeline.extract.extract import ExtractSummary, extract
 
 TINY = "test_resnet.r160_in1k"
@@ -27,10 +27,11 @@ ROWS, PHOTOS = 8, 30  # shards of 8, 8, 8 and 6 photos
 # An extraction that kills itself: the moment is exact only from within the process.
 KILLED = """
 import os, signal, sys
+from revcd_cli.pipeline import journal as shards
 from revcd_cli.pipeline.extract import extract as extraction, journal
 
 photos, output, weights, moment = sys.argv[1:]
-journal.SHARD_ROWS = {rows}
+shards.SHARD_ROWS = {rows}
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 
 class Dying:

@@ -18,7 +18,7 @@ from revcd_cli.errors import ConfigError, UsageError
 from revcd_cli.pipeline.evaluate.evaluate import evaluate
 from revcd_cli.pipeline.extract.dataset_features import with_features, with_recorded_features
 from revcd_cli.pipeline.extract.extract import extract
-from revcd_cli.pipeline.extract.journal import Journal
+from revcd_cli.pipeline.extract.journal import FeatureJournal
 from revcd_cli.pipeline.predict.predictor import Predictor
 from revcd_cli.pipeline.train.train import train
 
@@ -98,7 +98,7 @@ def test_an_interrupted_extraction_of_pooled_features_is_not_resumed_with_tokens
 
     output = tmp_path / "f.parquet"
     with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("revcd_cli.pipeline.extract.journal.SHARD_ROWS", 8)
+        patch.setattr("revcd_cli.pipeline.journal.SHARD_ROWS", 8)
         run(folder, output, weights, on_progress=stop)
     with pytest.raises(UsageError, match=r"backbone\.tokens was 0 and is 25"):
         run(folder, output, weights, tokens=True)
@@ -109,7 +109,7 @@ def test_an_interrupted_extraction_of_pooled_features_is_not_resumed_with_tokens
 @pytest.mark.parametrize(("values", "rows"), [(2048, 256), (49 * 2048, 83), (81 * 1280, 80), (1369 * 1536, 16)])
 def test_a_shard_of_long_rows_has_fewer_of_them(tmp_path: Path, values: int, rows: int) -> None:
     record = BackboneRecord(tag="t", weights_sha256="ab", preprocessing={}, feature_dim=values)
-    assert Journal(tmp_path / "f.parquet", record, {}).shard_rows == rows
+    assert FeatureJournal(tmp_path / "f.parquet", record, {}).shard_rows == rows
 
 
 def test_a_model_trained_on_the_tokens_of_a_folder_classifies_photos(
