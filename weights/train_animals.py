@@ -3,7 +3,7 @@
 PHOTOS contains images.csv, attributes.csv (the class-attribute table of AwA2) and the photos. FOLDER is made here, if it
 does not exist: the same table with the rows of `rows/mammals.csv`, the same images.csv, and `rows/known.csv`, the classes
 that the backbone's classifier knows. COMPARISON is the output of `revcd evaluate --dataset FOLDER --images PHOTOS
---missing mean --baselines --config weights/animals.config.toml -o COMPARISON`; its table becomes part of the card. Writes
+--missing mean --baselines --split-classes --config weights/animals.config.toml -o COMPARISON`; its table becomes part of the card. Writes
 animals.safetensors with its settings and learning curves, MODEL_CARD.md and SHA256SUMS into the folder of this script. An existing model is described, not trained again. The test split is read once, for the
 card.
 """
@@ -130,7 +130,7 @@ Four cells of AwA2's table (antelope: black, white, blue, brown) are missing; th
 
 Means over classes of each class's top-1 accuracy, in percent, on photos to which nothing was fitted. Candidates are the
 {report.seen_classes} seen and {report.unseen_classes} unseen classes with photos or, in the second column, all
-{len(checkpoint.classes.names)} of the table, {whole.unseen_classes - len(tested_unseen)} of them without a test photo.
+{len(checkpoint.classes.names)} of the table, {whole.untested_classes + whole.known_classes} of them without a test photo.
 For T1 only the unseen ones are candidates; AUSUC is the area under the curve of U over S that the seen penalty traces.
 
 | | {report.seen_classes + report.unseen_classes} classes | {len(checkpoint.classes.names)} classes |

@@ -106,7 +106,7 @@ def test_all_methods_are_printed_and_written(toy: list[str], tmp_path: Path, cap
 
 
 def test_the_whole_table_has_more_candidates(toy: list[str], capsys):
-    for options, candidates in (([], 2), (["--whole-table"], 3)):
+    for options, candidates in ((["--split-classes"], 2), ([], 3)):
         assert main(["evaluate", *toy, "--method", "ridge", "--format", "json", "-q", *options]) == 0
         (result,) = json.loads(capsys.readouterr().out)["results"]
         assert result["candidates"] == {"seen": 5, "unseen": candidates}

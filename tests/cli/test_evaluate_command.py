@@ -46,9 +46,44 @@ def test_evaluation_prints_s_u_h_and_t1(trained, capsys: pytest.CaptureFixture[s
         "unseen, by photo": "sample_acc_unseen",
     }
     assert all(rows[name][:2] == [f"{100 * metrics[key]:.1f}", "8"] for name, key in beside.items())
-    assert "4 seen and 1 unseen candidates" in printed.err  # "plain" has no photos
-    assert evaluate(trained, "--whole-table") == 0
-    assert "4 seen and 2 unseen candidates" in capsys.readouterr().err
+    assert rows["seen alone"][0] == f"{100 * metrics['acc_seen_alone']:.1f}"
+    assert "4 seen and 2 unseen candidates (1 without test photos)" in printed.err  # "plain" has no photos
+    assert "all classes of the table as candidates" in printed.out
+    assert evaluate(trained, "--split-classes") == 0
+    printed = capsys.readouterr()
+    assert "4 seen and 1 unseen candidates," in printed.err and "the classes of the split as candidates" in printed.out
+
+
+def test_the_answers_are_those_of_predict(
+    trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(trained.folder)  # paths of both are relative to it
+    assert evaluate(trained, "-o", tmp_path / "report", "-q") == 0
+    assert main(["predict", "red", "blue", "--model", str(trained.model), "-o", str(tmp_path / "p.csv"), "-q"]) == 0
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as stream:
+        predicted = {row["path"]: row["class"] for row in csv.DictReader(stream) if row["rank"] == "1"}
+    with (tmp_path / "report" / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+        answers = {row["path"]: row["answer"] for row in csv.DictReader(stream)}
+    common = answers.keys() & predicted.keys()
+    assert len(common) == 10
+    assert {path: answers[path] for path in common} == {path: predicted[path] for path in common}
+
+
+def test_without_an_unseen_class_in_the_table_nothing_is_called_s(
+    trained, dataset_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for name in ("attributes.csv", "images.csv"):
+        lines = (dataset_copy / name).read_text("utf-8").splitlines()
+        kept = [line for line in lines if not line.startswith(("blue", "plain"))]
+        (dataset_copy / name).write_text("\n".join(kept), encoding="utf-8")
+    model = tmp_path / "seen.safetensors"
+    assert main(["train", "--dataset", str(dataset_copy), "-o", str(model), *trained.options, "-q"]) == 0
+    command = ["evaluate", "--dataset", str(dataset_copy), "--model", str(model)]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    rows = {cells[0]: cells[1:3] for cells in (line.split("\t") for line in printed.out.splitlines())}
+    assert all(rows[name][:2] == ["-", "-"] for name in ("S", "U", "H", "T1", "AUSUC"))
+    assert rows["seen alone"][0] != "-" and "No candidate is an unseen class" in printed.err
 
 
 def test_an_evaluation_as_json_names_the_model_and_the_data(trained, capsys: pytest.CaptureFixture[str]):

@@ -49,7 +49,7 @@ def diagnosis_of(scores: SplitScores, **changes: Any) -> Diagnosis:
 
 def document_of(scores: SplitScores) -> dict[str, Any]:
     """Return the report document of these scores for a model with a seen penalty of 0."""
-    figures = scores.report(0.0).to_dict()
+    figures = scores.report(0.0).defined().to_dict()
     intervals = bootstrap([scores.class_figures()], draws=100).intervals()
     per_class = figures.pop("per_class")
     return {
@@ -64,6 +64,7 @@ def document_of(scores: SplitScores) -> dict[str, Any]:
         "model": {"name": "model", "sha256": "ab" * 32},
         "dataset": {"name": "data", "split_sha256": "cd" * 32, "features_sha256": "ef" * 32},
         "backbone": {"tag": "toy", "weights_sha256": "01" * 32},
+        "candidates": {"whole_table": True, **{kind: figures[f"{kind}_classes"] for kind in ("seen", "unseen")}},
         "per_class": list(per_class),
     }
 

@@ -37,7 +37,9 @@ AWKWARD = GZSLReport(
     seen_photos=3,
     unseen_photos=0,
     seen_classes=2,
-    unseen_classes=0,
+    unseen_classes=1,
+    known_classes=0,
+    untested_classes=1,
     per_class=(
         ClassAccuracy('wolf, "grey"', True, 2, 0.1 + 0.2),
         ClassAccuracy("жаба\nlarge", True, 1, 1 / 3),

@@ -43,7 +43,8 @@ SeedsOption = Annotated[
 WholeTableOption = Annotated[
     bool,
     typer.Option(
-        "--whole-table", help="Use every class of the table as a candidate, not only those with photos in the split."
+        "--whole-table/--split-classes",
+        help="Candidates: every class of the table, as for predict, or only the classes with photos in the split.",
     ),
 ]
 

@@ -22,6 +22,7 @@ from ..options import (
 )
 from ..terminal import console
 from ..terminal.findings import print_findings
+from ..terminal.next_command import command_line
 
 app = typer.Typer(
     help="List and download benchmarks; check datasets and files.", no_args_is_help=True, rich_markup_mode=None
@@ -115,7 +116,7 @@ def download(
             name, data_root, url=url, keep_archive=keep_archive, on_progress=on_progress, on_note=console.note
         )
     console.result(str(folder))
-    console.note(f"Next: revcd data check {folder}")
+    console.note(f"Next: {command_line('revcd', 'data', 'check', folder)}")
 
 
 @app.command("check")

@@ -65,7 +65,7 @@ def evaluate(
     baselines: BaselinesOption = False,
     methods: MethodsOption = None,
     seeds: SeedsOption = 3,
-    whole_table: WholeTableOption = False,
+    whole_table: WholeTableOption = True,
     config: ConfigOption = None,
     assignments: SetOption = None,
     backbone: BackboneOption = "auto",
@@ -81,11 +81,11 @@ def evaluate(
 ) -> None:
     """Measure the accuracy of a model on test photos.
 
-    S is the accuracy on seen classes, U on unseen classes, H their harmonic mean. The candidates are all classes with
-    photos in the split (--whole-table: all classes of the table). T1 is the accuracy on unseen classes with unseen
-    classes as the only candidates. Each is a mean over classes of per-class top-1 accuracy, in percent. AUSUC is the
-    area under the curve of U over S for all values of the seen penalty. A split whose test photos may have been used to
-    train the model is an error.
+    S is the accuracy on seen classes, U on unseen classes, H their harmonic mean. The candidates are all classes of the
+    table, as for revcd predict (--split-classes: those with photos in the split). T1 is the accuracy on unseen classes
+    with unseen classes as the only candidates. Each is a mean over classes of per-class top-1 accuracy, in percent.
+    AUSUC is the area under the curve of U over S for all values of the seen penalty. S is not defined if no candidate
+    is unseen. A split whose test photos may have been used to train the model is an error.
 
     With -o, write report.html (curve, confusion matrix, classes, misclassified photos, confidence, attributes),
     metrics.json, and each part as CSV, PNG and SVG.
@@ -156,7 +156,7 @@ def evaluate(
         precision=precision,
     )
     scores, gamma = evaluation_scores(checkpoint, opened, rule=rule, device=device, whole_table=whole_table)
-    report, curve = scores.report(gamma), scores.curve()
+    report, curve = scores.report(gamma).defined(), scores.curve()
     confidence = measure_confidence(checkpoint, scores, rule)
     intervals = bootstrap([scores.class_figures(gamma)]).intervals()
     document = describe_evaluation(
@@ -168,6 +168,7 @@ def evaluate(
         confidence=confidence,
         intervals=intervals,
         candidates=scores.names,
+        whole_table=whole_table,
     )
     if output is not None:
         write_evaluation(output, document, curve, diagnose(checkpoint, opened, scores, rule=rule, device=device))
@@ -180,9 +181,10 @@ def evaluate(
 
 
 def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> None:
+    among = "all classes of the table" if document["candidates"]["whole_table"] else "the classes of the split"
     meaning = {
-        "S": (f"{report.seen_photos:,}", "seen classes, all classes as candidates"),
-        "U": (f"{report.unseen_photos:,}", "unseen classes, all classes as candidates"),
+        "S": (f"{report.seen_photos:,}", f"seen classes, {among} as candidates"),
+        "U": (f"{report.unseen_photos:,}", f"unseen classes, {among} as candidates"),
         "H": ("", "harmonic mean of S and U"),
         "T1": (f"{report.unseen_photos:,}", "unseen classes as the only candidates"),
         "AUSUC": ("", "area under U over S, for all seen penalties"),
@@ -219,6 +221,7 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
             report.seen_photos,
             "by the most similar seen class when one unseen class is added, mean over these",
         ),
+        "seen alone": (report.acc_seen_alone, report.seen_photos, "seen classes as the only candidates"),
         "seen, by photo": (report.sample_acc_seen, report.seen_photos, "share of correct photos; differs from S"),
         "unseen, by photo": (report.sample_acc_unseen, report.unseen_photos, "share of correct photos; differs from U"),
     }
@@ -237,11 +240,13 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
             for entry in report.per_class
         ]
         console.result_table(["class", "", "photos", "percent"], per_class_rows, right=("photos", "percent"))
-    n_known = len(document["known_candidates"])
-    known = f" ({n_known} of them known by the backbone)" if n_known else ""
+    known = f" and {report.known_classes} known to the backbone" if report.known_classes else ""
+    untested = f" ({report.untested_classes} without test photos)" if report.untested_classes else ""
+    if not report.unseen_classes:
+        console.note("No candidate is an unseen class, so S, U and H are not defined; see seen alone.")
     console.note(
         f"dataset {document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}, "
-        f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates{known}, "
+        f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates{untested}{known}, "
         f"seen penalty {document['gamma']:g}"
         "; 95 %: confidence interval, by a bootstrap over the test classes"
     )

@@ -22,6 +22,7 @@ from ..options import (
 )
 from ..terminal import console
 from ..terminal.findings import print_findings
+from ..terminal.next_command import command_line
 from ..terminal.resuming import resumable
 
 if TYPE_CHECKING:
@@ -82,11 +83,11 @@ def extract(
             on_note=console.note,
             on_detail=console.detail,
         )
-    _report(summary)
+    _report(summary, images)
     raise typer.Exit(summary.exit_code or (3 if strict and summary.passed.formats else 0))
 
 
-def _report(summary: ExtractSummary) -> None:
+def _report(summary: ExtractSummary, images: list[str]) -> None:
     for path, reason, detail in summary.failures:
         console.warn(f"{path}: {reason} ({detail})")
     if summary.failed > len(summary.failures):
@@ -99,4 +100,13 @@ def _report(summary: ExtractSummary) -> None:
         f"({summary.rate:.1f} photos/s). Written to {summary.output}"
     )
     if summary.done:
-        console.note(f"Next: revcd train --dataset DIR --features {summary.output}")
+        console.note(f"Next: {_next_command(summary.output, images)}")
+
+
+def _next_command(output: Path, images: list[str]) -> str:
+    """Return the training if the photos are those of a dataset folder, else the check of the features."""
+    from ...data.datasets.dataset import TABLE_FILE
+
+    if len(images) == 1 and (Path(images[0]) / TABLE_FILE).is_file():
+        return command_line("revcd", "train", "--dataset", images[0], options={"--features": output})
+    return command_line("revcd", "data", "check", output)

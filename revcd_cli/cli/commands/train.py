@@ -209,7 +209,7 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
     figures = ""
     if info.validation is not None:
         shown = (f"{name} {console.percent(value)}" for name, value in info.validation.items())
-        figures = f"   {'  '.join(shown)}"
+        figures = f"   {'  '.join(shown)}   (rule {info.rule}, this fold's penalty)"
     phase = f"fold {info.fold}/{info.folds}" if info.fold else info.phase
     line = f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}"
     if info.validation is not None or info.epoch == info.epochs:

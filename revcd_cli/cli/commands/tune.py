@@ -138,7 +138,8 @@ def _print_space(config: Config) -> None:
 def _line(result: TrialResult) -> str:
     told = "  ".join(f"{name} {console.percent(value)}" for name, value in result.figures.items())
     folds = f"{result.folds} fold{'s' * (result.folds > 1)}"
-    return f"trial {result.trial:>3}   {folds}, {result.epochs} epochs   {told or result.error}   {_changes(result)}"
+    found = f"{told}   (rule {result.rule})" if told else result.error
+    return f"trial {result.trial:>3}   {folds}, {result.epochs} epochs   {found}   {_changes(result)}"
 
 
 def _changes(result: TrialResult) -> str:

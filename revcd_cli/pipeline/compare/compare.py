@@ -61,14 +61,14 @@ def compare_methods(
     device: str = "auto",
     processes: int | None = 1,
     test: bool = True,
-    whole_table: bool = False,
+    whole_table: bool = True,
     on_progress: Callable[[int, int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_result: Callable[[list[MethodResult]], None] | None = None,
 ) -> list[MethodResult]:
     """Fit each method with each seed; a method that depends on no seed is fitted once.
 
-    test: measure test photos; whole_table: use all classes of the table as candidates, not only those with photos.
+    test: measure test photos; whole_table: use all classes of the table as candidates, or only those with photos.
     on_result is called after each fit, with the results so far. processes: as for `train`. Equal seeds give equal
     metrics (on a CPU). Raises `UsageError` for an unknown method or a dataset without features.
     """
@@ -130,8 +130,10 @@ def _result(
     by_class: dict[str, ClassFigures] = {}
     if test:
         scores = fitted.scores(np.arange(len(dataset.classes.names)) if whole_table else tested_classes(dataset))
-        report = scores.report(fitted.gamma)
-        figures, plain = report.headline(), scores.report().headline()
+        report, unpenalised = scores.report(fitted.gamma), scores.report()
+        if method not in BOUNDS:  # a bound of S has no unseen candidates
+            report, unpenalised = report.defined(), unpenalised.defined()
+        figures, plain = report.headline(), unpenalised.headline()
         candidates = {"seen": report.seen_classes, "unseen": report.unseen_classes}
         by_class = {"test": scores.class_figures(fitted.gamma), "plain": scores.class_figures()}
     return MethodResult(

@@ -20,7 +20,7 @@ from ...scoring.label_evidence import LabelEvidence
 from ...scoring.model import ZeroShotModel
 from ...scoring.rows import ScoringModel, score_rows
 from ...system.device import choose_device
-from ..known_classes.training_rows import label_evidence, training_classes
+from ..known_classes.training_rows import label_evidence, training_classes, usable_known
 from .split_scores import GZSLReport, SplitScores
 
 
@@ -38,7 +38,10 @@ def split_frame(dataset: Dataset, split: Split, candidates: np.ndarray) -> Split
     names = tuple(dataset.classes.names[c] for c in candidates)
     nothing = torch.empty(0, len(candidates))
     nearest = nearest_seen(torch.from_numpy(dataset.classes.values[candidates]), seen)
-    return SplitScores(nothing, nothing, labels_seen, labels_unseen, names, seen, nearest)
+    known = None
+    if isinstance(dataset, FeaturedDataset) and dataset.known is not None:
+        known = torch.from_numpy(np.isin(candidates, usable_known(dataset, split)))
+    return SplitScores(nothing, nothing, labels_seen, labels_unseen, names, seen, nearest, known=known)
 
 
 def score_split(
@@ -76,7 +79,8 @@ def score_split(
     if isinstance(model, ZeroShotModel):
         limits = model.penalty_limits(prototypes, kinds or CandidateKinds(own), config.rule)
     frame = split_frame(dataset, split, candidates)
-    return replace(frame, scores_seen=scores_seen, scores_unseen=scores_unseen, limits=limits)
+    known = None if labels is None else torch.tensor([name in labels.known for name in named])
+    return replace(frame, scores_seen=scores_seen, scores_unseen=scores_unseen, known=known, limits=limits)
 
 
 def tested_classes(dataset: Dataset) -> np.ndarray:
@@ -91,11 +95,11 @@ def evaluate(
     rule: str | None = None,
     seed: int | None = None,
     device: str = "auto",
-    whole_table: bool = False,
+    whole_table: bool = True,
 ) -> GZSLReport:
     """Evaluate a checkpoint on the test photos of a dataset: `evaluation_scores` with the model's seen penalty."""
     scores, gamma = evaluation_scores(checkpoint, dataset, rule=rule, seed=seed, device=device, whole_table=whole_table)
-    return scores.report(gamma)
+    return scores.report(gamma).defined()
 
 
 def evaluation_scores(
@@ -105,15 +109,15 @@ def evaluation_scores(
     rule: str | None = None,
     seed: int | None = None,
     device: str = "auto",
-    whole_table: bool = False,
+    whole_table: bool = True,
 ) -> tuple[SplitScores, float]:
     """Return the scores of the test photos of a dataset by a checkpoint, and the seen penalty.
 
     The penalty is the one that `predict` uses for the same number of unseen candidates.
 
-    Candidates are the classes with photos in the split or, with `whole_table`, all classes of the table. rule, seed:
-    instead of those of the checkpoint. Raises `LeakError` if the model may have been trained on test photos or unseen
-    classes of the dataset.
+    Candidates are all classes of the table, as for a prediction, or, without `whole_table`, those with photos in the
+    split. rule, seed: instead of those of the checkpoint. Raises `LeakError` if the model may have been trained on test
+    photos or unseen classes of the dataset.
     """
     dataset = as_trained(checkpoint, dataset)
     inference = checkpoint.model.config.inference_by(rule)

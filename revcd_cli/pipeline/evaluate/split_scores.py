@@ -30,6 +30,7 @@ class GZSLReport:
     """Accuracies in 0..1, each the mean over classes of the accuracy on the class; None without photos.
 
     For S, U and H all classes are candidates, for T1 the unseen classes only, for `acc_seen_alone` the seen ones only.
+    `defined` omits S if no candidate is unseen, and U if none is seen: these are `acc_seen_alone` and T1.
     """
 
     acc_seen: float | None  # S, on test photos of seen classes
@@ -47,7 +48,18 @@ class GZSLReport:
     unseen_photos: int
     seen_classes: int  # candidates
     unseen_classes: int
+    known_classes: int  # candidates that the backbone's classifier knows; neither seen nor unseen
+    untested_classes: int  # unseen candidates without test photos
     per_class: tuple[ClassAccuracy, ...]
+
+    def defined(self) -> GZSLReport:
+        """Return the report with S and U only if classes of the other kind are candidates, too."""
+        return replace(
+            self,
+            acc_seen=self.acc_seen if self.unseen_classes else None,
+            acc_unseen=self.acc_unseen if self.seen_classes else None,
+            harmonic_mean=self.harmonic_mean if self.seen_classes and self.unseen_classes else None,
+        )
 
     def headline(self) -> dict[str, float | None]:
         """Return S, U, H, T1 and AUSUC, by these names."""
@@ -82,7 +94,8 @@ class SplitScores:
 
     scores_*: (N, C), of the photos of seen and of unseen classes; labels_*: (N,) int64, their true classes; names:
     (C,), the candidates; seen: (C,) bool; nearest: (C,), see `metrics.neighbours.nearest_seen`, or None; limits: (C,),
-    of the seen penalty, see `ZeroShotModel.penalty_limits`, or None. The curve and AUSUC are those without limits.
+    of the seen penalty, see `ZeroShotModel.penalty_limits`, or None; known: (C,) bool, classes without photos that the
+    backbone's classifier knows, or None. The curve and AUSUC are those without limits.
     """
 
     scores_seen: Tensor
@@ -93,6 +106,12 @@ class SplitScores:
     seen: Tensor
     nearest: Tensor | None = None
     limits: Tensor | None = None
+    known: Tensor | None = None
+
+    @property
+    def unseen(self) -> Tensor:
+        """The candidates that are neither seen nor known: (C,) bool."""
+        return ~self.seen if self.known is None else ~(self.seen | self.known)
 
     def in_units(self, unit: float) -> SplitScores:
         """Return the scores divided by `unit` (see `scoring.calibration.score_unit`)."""
@@ -110,6 +129,7 @@ class SplitScores:
             of_unseen[of_unseen >= 0],
             tuple(self.names[row] for row in rows.tolist()),
             self.seen[rows],
+            known=None if self.known is None else self.known[rows],
         )
 
     def curve(self) -> SeenUnseenCurve | None:
@@ -122,7 +142,7 @@ class SplitScores:
             _of_classes(self._calibrated(scores, gamma), labels)
             for scores, labels in ((self.scores_seen, self.labels_seen), (self.scores_unseen, self.labels_unseen))
         )
-        alone = _of_classes(self.scores_unseen.masked_fill(self.seen, -torch.inf), self.labels_unseen)
+        alone = _of_classes(self.scores_unseen.masked_fill(~self.unseen, -torch.inf), self.labels_unseen)
         areas = seen.new_zeros(len(seen), len(unseen))
         return ClassFigures(
             seen, unseen, alone, class_areas(*self._photos(), self.seen) if self._has_both_kinds() else areas
@@ -153,18 +173,20 @@ class SplitScores:
             acc_seen=acc_seen,
             acc_unseen=acc_unseen,
             harmonic_mean=harmonic_mean(acc_seen, acc_unseen),
-            acc_zsl=self._alone(self.scores_unseen, self.labels_unseen, ~self.seen),
+            acc_zsl=self._alone(self.scores_unseen, self.labels_unseen, self.unseen),
             ausuc=None if curve is None else curve.ausuc(),
             acc_seen_alone=self._alone(self.scores_seen, self.labels_seen, self.seen),
             sample_acc_seen=_share(chosen[0] == labels[0]),
             sample_acc_unseen=_share(chosen[1] == labels[1]),
-            seen_as_unseen=self._share_of_classes(~self.seen[chosen[0]], labels[0]),
+            seen_as_unseen=self._share_of_classes(self.unseen[chosen[0]], labels[0]),
             unseen_as_seen=self._share_of_classes(self.seen[chosen[1]], labels[1]),
             neighbour_photos_kept=self.neighbour_photos_kept(gamma),
             seen_photos=len(self.labels_seen),
             unseen_photos=len(self.labels_unseen),
             seen_classes=int(self.seen.sum()),
-            unseen_classes=int((~self.seen).sum()),
+            unseen_classes=int(self.unseen.sum()),
+            known_classes=0 if self.known is None else int(self.known.sum()),
+            untested_classes=int((self.unseen & (photos == 0)).sum()),
             per_class=tuple(
                 ClassAccuracy(self.names[c], bool(self.seen[c]), int(photos[c]), float(of_class[c]))
                 for c in range(n_classes)

@@ -49,6 +49,7 @@ class EpochInfo:
     fold: int = 0  # 1..folds in phase "validation"
     folds: int = 0
     validation: dict[str, float | None] | None = None  # S, U, H, T1, AUSUC of this fold, if measured
+    rule: str = ""  # of `validation`: the first of `scored_rules`, with the penalty that is best for this fold
     done: int = 0  # finished epochs of all folds and of the final training
     planned: int = 0  # planned epochs of all folds and of the final training
 
@@ -161,7 +162,8 @@ class TrainingUnit:
         if self.fold:
             # The unit of a generative baseline has another kind of model, and overrides the methods that need this one.
             model = cast(ZeroShotModel, trainer.ema)
-            return replace(info, validation=self.measure(model, info.epoch, found)), found
+            figures = self.measure(model, info.epoch, found)
+            return replace(info, validation=figures, rule=scored_rules(self.config)[0]), found
         weights = trainer.ema.state_dict().items()
         return info, {self.key(info.epoch, name): value.clone() for name, value in weights}
 

@@ -40,11 +40,13 @@ def describe_evaluation(
     confidence: dict[str, Reliability] | None = None,
     intervals: Mapping[str, Interval | None] | None = None,
     candidates: Sequence[str] = (),
+    whole_table: bool = True,
 ) -> dict[str, Any]:
     """Return the evaluation as JSON values, with everything needed to repeat it.
 
     confidence: of all photos, and of those of seen and unseen classes (`diagnosis.calibration_bins`). intervals: of S,
-    U, H, T1 and AUSUC (`metrics.bootstrap`). candidates: names of the classes that could be predicted.
+    U, H, T1 and AUSUC (`metrics.bootstrap`). candidates: names of the classes that could be predicted; whole_table:
+    whether they are all classes of the table, or those with photos in the split.
     """
     rule = checkpoint.model.config.inference.with_rule(rule).rule
     figures = report.to_dict()
@@ -54,7 +56,10 @@ def describe_evaluation(
     return {
         "revcd": __version__,
         "metrics": figures,
-        "intervals": {name: each and asdict(each) for name, each in (intervals or {}).items()},
+        "intervals": {
+            name: None if each is None or figures[METRIC_KEYS[name]] is None else asdict(each)
+            for name, each in (intervals or {}).items()
+        },
         "validation": _validation(checkpoint, rule),
         "bootstrap": SETTINGS,
         "rule": rule,
@@ -64,6 +69,10 @@ def describe_evaluation(
         "seed": checkpoint.seed,
         "model": {"name": checkpoint.name, "sha256": checkpoint.sha256},
         **describe_data(dataset),
+        "candidates": {
+            "whole_table": whole_table,
+            **{kind: figures[f"{kind}_classes"] for kind in ("seen", "unseen", "known", "untested")},
+        },
         "known_candidates": [name for name in candidates if checkpoint.kind(name) == KNOWN],
         "per_class": list(per_class),
         "su_curve": points and thinned(points, _MOST_POINTS),

@@ -138,10 +138,19 @@ def test_the_counts_of_classes_and_photos_are_those_of_the_split(checkpoint: Che
 
 def test_without_unseen_photos_only_s_is_defined(checkpoint: Checkpoint, dataset: Dataset):
     bare = with_split(dataset, test_unseen=np.empty(0, dtype=np.int64))
-    report = evaluate(trained_on(checkpoint, bare), bare, whole_table=True)
+    report = evaluate(trained_on(checkpoint, bare), bare)
     assert report.acc_seen == evaluate(checkpoint, dataset).acc_seen
     assert headline(report)[1:] == [None] * 4
     assert report.unseen_photos == 0 and report.unseen_classes == 2
+
+
+def test_without_unseen_candidates_there_is_no_s_but_the_accuracy_among_seen_classes(
+    checkpoint: Checkpoint, dataset: Dataset
+):
+    bare = with_split(dataset, test_unseen=np.empty(0, dtype=np.int64))
+    report = evaluate(trained_on(checkpoint, bare), bare, whole_table=False)
+    assert headline(report) == [None] * 5
+    assert report.acc_seen_alone == evaluate(checkpoint, dataset).acc_seen_alone
 
 
 def test_without_seen_photos_only_u_and_t1_are_defined(checkpoint: Checkpoint, dataset: Dataset):
@@ -165,19 +174,22 @@ def test_candidates_are_the_classes_with_photos_or_the_whole_table(checkpoint: C
     bare = with_split(dataset, test_unseen=rows[dataset.labels[rows] != last])
     assert evaluate_module.tested_classes(bare).tolist() == [c for c in range(len(dataset.classes.names)) if c != last]
     model = trained_on(checkpoint, bare)
-    few, whole = evaluate(model, bare), evaluate(model, bare, whole_table=True)
+    few, whole = evaluate(model, bare, whole_table=False), evaluate(model, bare)
     assert (few.unseen_classes, whole.unseen_classes) == (1, 2)
+    assert (few.untested_classes, whole.untested_classes) == (0, 1)
     assert few.acc_zsl == 1.0  # of one candidate
     assert few.acc_unseen >= whole.acc_unseen and few.acc_seen >= whole.acc_seen
     assert {entry.name for entry in few.per_class} == {entry.name for entry in whole.per_class}
 
 
-def test_a_class_without_photos_changes_no_figure(checkpoint: Checkpoint, dataset: Dataset):
+def test_a_class_without_photos_changes_nothing_if_the_classes_of_the_split_are_candidates(
+    checkpoint: Checkpoint, dataset: Dataset
+):
     classes = dataset.classes
     wider = with_classes(
         dataset, names=(*classes.names, "ghost"), values=np.vstack([classes.values, classes.values[-1:]])
     )
-    assert evaluate(checkpoint, wider) == evaluate(checkpoint, dataset)
+    assert evaluate(checkpoint, wider, whole_table=False) == evaluate(checkpoint, dataset)
 
 
 def test_figures_do_not_depend_on_the_order_of_the_attributes(checkpoint: Checkpoint, dataset: Dataset):

@@ -11,6 +11,7 @@ import typer
 from ....errors import UsageError
 from ...options import JsonOption, OverwriteOption, expand, expand_short
 from ...terminal import console
+from ...terminal.next_command import command_line
 
 if TYPE_CHECKING:
     from ....data.classes.attributes import ClassAttributes
@@ -207,18 +208,18 @@ def _ask(described: NewClass, count: int) -> bool:
 
 def _write(described: NewClass, base: ClassAttributes, output: Path, photos: list[str], *, exists: bool) -> None:
     """Write the table and the draft, and say what to run next. photos: as given on the command line."""
-    import shlex
-
     from ....checkpoint.metadata import find_checkpoint
     from ....pipeline.tables.new_class.files import draft_path, write_draft, write_table
 
     write_table(output, base, described, exists=exists)
     write_draft(draft_path(output), described)
     known = described.neighbours.known
-    model = "" if known is None or known.path == find_checkpoint("animals") else f" --model {known.path}"
     console.note(f"Written to {output}, with the draft in {draft_path(output)}.")
-    given = "".join(f" --photos {shlex.quote(f'{described.name}={each}')}" for each in photos)
-    console.note(f"Next: revcd predict PHOTOS --classes {shlex.quote(str(output))}{model}{given}")
+    model = None if known is None else "animals" if known.path == find_checkpoint("animals") else known.path
+    console.note(f"Next: {command_line('revcd', 'data', 'check', output, options={'--model': model})}")
+    options = {"--classes": output, "--model": model, "--photos": [f"{described.name}={each}" for each in photos]}
+    predict = command_line("revcd", "predict", "PHOTOS", options=options, defaults={"--model": "animals"})
+    console.note(f"To name photos: {predict}")
 
 
 def _print(described: NewClass) -> None:
