@@ -150,7 +150,7 @@ def main() -> None:
     name, *rest = sys.argv[1:]
     values = dict(each.split("=") for each in rest if "=" in each)
     settings = PrototypeConfig(**{key: float(value) for key, value in values.items()})
-    dataset = _open(name)
+    dataset = open_data(name)
     folds = [Fold(dataset, split, settings) for split in draw_folds(dataset, TRAIN, SEED)]
     print(f"{name}: {len(folds)} folds of {int((folds[0].own < 0).sum())} new classes; {settings}")
     chosen = [each for each in rest if "=" not in each] or list(TABLES)
@@ -294,7 +294,7 @@ def _percent(figures: dict[str, float | None]) -> list[str]:
     return [f"{100 * (figures[name] or 0.0):.1f}" for name in ("S", "U", "H", "T1", "AUSUC")]
 
 
-def _open(name: str) -> FeaturedDataset:
+def open_data(name: str) -> FeaturedDataset:
     if name in ("cub", "flo"):
         return require_features(open_dataset(name, data_root=ANIMALS.parent / "xlsa17", features="embedded.mat"))
     folder = open_dataset(str(ANIMALS), missing="mean", write_split=False)

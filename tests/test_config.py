@@ -123,7 +123,7 @@ def test_ranges_include_both_ends(section: str, key: str, value: float):
         ("denoiser", "reading", "C", ("A", "B"), None),
         ("denoiser", "norm", "Layer", ("layer", "batch"), "layer"),
         ("inference", "rule", "cosines", ("auto", *RULES), "cosine"),
-        ("train", "penalty", "harmonics", ("harmonic", "sparing", "none"), "harmonic"),
+        ("train", "penalty", "harmonics", ("auto", "harmonic", "sparing", "none"), "harmonic"),
         ("inference", "sampler", "dpm", ("ddim", "ddpm"), "ddpm"),
     ],
 )

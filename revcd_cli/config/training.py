@@ -25,17 +25,20 @@ class TrainConfig:
     validation_rows: float = 0.2  # share of each remaining class's photos held out as a fold's seen test
     evaluate_every: int = 5  # epochs between two validations
     # The candidates of validation: "seen", the classes with photos in trainval, as S, U and H are measured, or "table",
-    # all classes of the class table, as a model that names all of them is used
-    candidates: str = "seen"
-    penalty: str = "harmonic"  # on seen classes: "harmonic" (best H on validation) | "sparing" | "none" (the paper)
+    # all classes of the class table, as a model that names all of them is used. "auto": "table" where the penalty
+    # becomes "sparing" by "auto", else "seen"
+    candidates: str = "auto"
+    # On seen classes: "harmonic" (best H on validation) | "sparing" | "none" (the paper). "auto": "sparing" for a model
+    # that `revcd train` makes from the user's own data, else "harmonic" (benchmarks, comparisons, `tune` and `study`)
+    penalty: str = "auto"
     false_reject: float = 0.1  # share of validation's right answers that --reject may withhold
-    give_away: float = 0.02  # "sparing": share of validation's seen accuracy that the penalty may cost
+    give_away: float = 0.1  # "sparing": share of validation's seen accuracy that the penalty may cost
 
     def __post_init__(self) -> None:
         for name in ("members", "epochs", "batch_size", "evaluate_every", "validation_folds"):
             check_range(f"train.{name}", getattr(self, name), 1)
-        check_choice("train.penalty", self.penalty, ("harmonic", "sparing", "none"))
-        check_choice("train.candidates", self.candidates, ("seen", "table"))
+        check_choice("train.penalty", self.penalty, ("auto", "harmonic", "sparing", "none"))
+        check_choice("train.candidates", self.candidates, ("auto", "seen", "table"))
         check_choice("train.lr_schedule", self.lr_schedule, ("cosine", "linear"))
         check_range("train.learning_rate", self.learning_rate, 1e-8, 1)
         check_range("train.weight_decay", self.weight_decay, 0, 10)

@@ -32,6 +32,7 @@ from ..terminal.findings import print_findings
 from ..terminal.next_command import command_line
 
 if TYPE_CHECKING:
+    from ...config import Config
     from ...data.datasets.dataset import Dataset
     from ...pipeline.settings import Settings
     from ...pipeline.train.run import OnEpoch
@@ -124,7 +125,9 @@ def train(
     if isinstance(opened, FeaturedDataset):
         encoder.check_features(opened.backbone.tokens)
     if dry_run:
-        _print_settings(settings)
+        from ...pipeline.train.validation import settings_for
+
+        _print_settings(settings, settings_for(opened, settings.config))
         return
     from ...pipeline.tables.photo_check import near_copies_by_features
     from ...pipeline.train.train import check_model_output
@@ -199,8 +202,15 @@ def _introduce(dataset: Dataset) -> None:
     console.detail(f"split sha256 {dataset.split_sha256}")
 
 
-def _print_settings(settings: Settings) -> None:
-    rows = [[setting.name, str(setting.value), setting.origin] for setting in settings]
+def _print_settings(settings: Settings, used: Config) -> None:
+    """Print the settings with their origins. used: with the values that "auto" stands for on this dataset."""
+    from ...pipeline.settings import flat
+
+    values = dict(flat(used.to_dict()))
+    rows = [
+        [each.name, str(value := values[each.name]), each.origin if value == each.value else "auto, by the dataset"]
+        for each in settings
+    ]
     console.result_table(["setting", "value", "origin"], rows)
 
 
@@ -224,12 +234,21 @@ def _report(summary: TrainSummary, next_command: str) -> None:
             f"{name} {console.percent(summary.validation[name])}" for name in ("S", "U", "H", "T1", "AUSUC")
         )
         count = len(summary.validation["folds"])
+        among = "all classes of the table" if summary.candidates == "table" else "the classes with photos"
         console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}{_course(summary)}")
+        console.note(f"Validation is among {among}, with the penalty {_PENALTIES[summary.penalty]}.")
     console.note(
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
         f"Written to {summary.output} (settings and learning curves next to it)"
     )
     console.note(f"Next: {next_command}")
+
+
+_PENALTIES = {
+    "harmonic": "that has the best H",
+    "sparing": "that costs seen classes a bounded share of their photos (train.give_away)",
+    "none": "0",
+}
 
 
 def _course(summary: TrainSummary) -> str:

@@ -65,6 +65,7 @@ def read_benchmark(folder: Path, *, name: str, features: str | None = None, imag
         source=published.path,
         images_root=images_root,
         notes=[note for note in notes if note],
+        published=True,
     )
     if extracted is not None:
         return attach_features(dataset, extracted)

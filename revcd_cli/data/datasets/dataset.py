@@ -44,6 +44,7 @@ class Dataset:
     keys: tuple[str, ...] = ()  # (N,) identify rows on every machine; random splits and hashes use them
     source: str = ""  # the file with the split
     findings: tuple[Finding, ...] = ()  # about its photos, see `inspect`
+    published: bool = False  # a benchmark with a published split, whose metrics are compared with those of papers
     known_table: KnownTable | None = None  # classes that are labels of the backbone's classifier, from known.csv
 
     @functools.cached_property
@@ -132,6 +133,7 @@ def make_dataset(
     images_root: Path | None = None,
     notes: Sequence[str] = (),
     findings: Sequence[Finding] = (),
+    published: bool = False,
 ) -> Dataset:
     """Check the split and return the dataset. Raises `InputFileError`, or `LeakError` for a split that leaks."""
     check_split(split, labels, classes.names, source, lines)
@@ -147,6 +149,7 @@ def make_dataset(
         keys=tuple(keys),
         source=str(source),
         findings=tuple(findings),
+        published=published,
     )
 
 

@@ -26,6 +26,7 @@ from ..settings import save_config
 from .run import OnEpoch, TrainingRun
 from .state import state_path
 from .unit import DIVERGED, EpochInfo
+from .validation import settings_for
 
 __all__ = ["EpochInfo", "TrainSummary", "check_model_output", "config_path", "curves_path", "train"]
 
@@ -38,6 +39,8 @@ class TrainSummary:
     epochs: int  # of the final model
     rule: str  # of the final model
     validation: dict[str, Any]  # S, U, H, T1, AUSUC over the folds at that epoch, {} without validation
+    penalty: str  # kind of seen penalty, chosen in validation
+    candidates: str  # of validation: "seen" or "table"
     history: list[dict[str, Any]]  # `EpochInfo.record` of every epoch, in order
     photos: int
     seconds: float
@@ -72,38 +75,14 @@ def train(
     related = (state_path(output), config_path(output), curves_path(output))
     with files.exclusive(output, *related), torch.random.fork_rng():
         where = choose_device(device).value
-        run = TrainingRun(dataset, config, output, seed, where, on_epoch or (lambda info: None), processes)
+        settings = settings_for(dataset, config)
+        run = TrainingRun(dataset, settings, output, seed, where, on_epoch or (lambda info: None), processes)
         if run.load_saved_state(resume):
             done = sum(run.reached.values())
             note(f"Resuming after {done} epoch{'s' * (done != 1)}.")
         if run.processes > 1:
             note(f"{len(run.folds)} validation folds and the final training, {run.processes} processes.")
-        run.validate(note)
-        model = run.finish()
-        _check_weights(model)
-        # The model holds the chosen rule and shares instead of "auto".
-        model.config = replace(run.config, inference=run.inference)
-        checkpoint = Checkpoint(
-            model=model.cpu(),
-            classes=dataset.classes,
-            seen=frozenset(dataset.classes.names[c] for c in dataset.seen),
-            known=_known_labels(dataset),
-            labels=label_evidence(dataset, dataset.split),
-            backbone=dataset.backbone,
-            calibrations=run.calibrations,
-            dataset={
-                "name": dataset.name,
-                "split_sha256": dataset.split_sha256,
-                "photos": len(dataset.split.trainval),
-            },
-            metrics={
-                "validation": run.progress.best,
-                "validation_by_rule": run.progress.by_rule,
-                "attributes": run.progress.attributes,
-                "epochs": run.epochs,
-            },
-            seed=seed,
-        )
+        checkpoint = _fit(run, note)
         save_checkpoint(output, checkpoint)
         save_config(config, config_path(output))
         state_path(output).unlink(missing_ok=True)
@@ -112,10 +91,60 @@ def train(
         epochs=run.epochs,
         rule=run.progress.rule,
         validation=run.progress.best,
+        penalty=settings.train.penalty,
+        candidates=settings.train.candidates,
         history=run.progress.history,
         photos=len(dataset.split.trainval),
         seconds=time.monotonic() - started,
         sha256=files.file_sha256(output),
+    )
+
+
+def train_in_memory(
+    dataset: FeaturedDataset,
+    config: Config,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    processes: int | None = 1,
+    on_epoch: OnEpoch | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Checkpoint:
+    """Train a model as `train` does, and return it without writing a file. The parameters are those of `train`."""
+    check_features(dataset)
+    with torch.random.fork_rng():
+        settings, where = settings_for(dataset, config), choose_device(device).value
+        run = TrainingRun(dataset, settings, None, seed, where, on_epoch or (lambda info: None), processes)
+        return _fit(run, on_note or (lambda text: None))
+
+
+def _fit(run: TrainingRun, note: Callable[[str], None]) -> Checkpoint:
+    """Run the validation and the final training, from the saved state if one was loaded, and return the model."""
+    run.validate(note)
+    model, dataset = run.finish(), run.dataset
+    _check_weights(model)
+    # The model holds the chosen rule, shares, penalty and candidates instead of "auto".
+    model.config = replace(run.config, inference=run.inference)
+    return Checkpoint(
+        model=model.cpu(),
+        classes=dataset.classes,
+        seen=frozenset(dataset.classes.names[c] for c in dataset.seen),
+        known=_known_labels(dataset),
+        labels=label_evidence(dataset, dataset.split),
+        backbone=dataset.backbone,
+        calibrations=run.calibrations,
+        dataset={
+            "name": dataset.name,
+            "split_sha256": dataset.split_sha256,
+            "photos": len(dataset.split.trainval),
+        },
+        metrics={
+            "validation": run.progress.best,
+            "validation_by_rule": run.progress.by_rule,
+            "attributes": run.progress.attributes,
+            "epochs": run.epochs,
+        },
+        seed=run.seed,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...checkpoint.calibration import Calibration
-from ...config import TrainConfig
+from ...config import Config, TrainConfig
 from ...data.datasets.dataset import Dataset
 from ...data.datasets.splits import Split, validation_folds
 from ...metrics.summary import KEPT
@@ -28,6 +28,7 @@ from ..evaluate.split_scores import SplitScores
 from .candidate_numbers import fit_slope, unseen_candidates
 from .rejection import fit_rejection
 
+_MOST_CANDIDATES = 1000  # for validation among all classes of the table by "auto", so that it does not take long
 _UNIT_ROWS = 512  # training photos whose scores determine the unit of the scores
 
 
@@ -44,8 +45,26 @@ def draw_folds(dataset: Dataset, settings: TrainConfig, seed: int) -> list[Split
     )
 
 
+def settings_for(dataset: Dataset, config: Config) -> Config:
+    """Return the settings of a training with the penalty and the candidates of validation that "auto" stands for.
+
+    On a benchmark they are those of the best H. A user's model names all classes of the table and must keep its seen
+    classes, so the penalty is sparing and all classes are candidates, unless there are more than `_MOST_CANDIDATES`
+    (docs/results.md, "The penalty on small data sets").
+    """
+    train = config.train
+    is_own = train.penalty == "auto" and not dataset.published
+    penalty = "sparing" if is_own else "harmonic" if train.penalty == "auto" else train.penalty
+    all_classes = is_own and len(dataset.classes.names) <= _MOST_CANDIDATES
+    candidates = train.candidates if train.candidates != "auto" else "table" if all_classes else "seen"
+    return replace(config, train=replace(train, penalty=penalty, candidates=candidates))
+
+
 def validation_candidates(dataset: Dataset, settings: TrainConfig) -> np.ndarray:
-    """Return the classes among which the photos of the folds are classified, rows of the class table."""
+    """Return the classes among which the photos of the folds are classified, rows of the class table.
+
+    "auto" stands for those with photos in trainval; see `settings_for`.
+    """
     return np.arange(len(dataset.classes.names)) if settings.candidates == "table" else np.array(dataset.seen)
 
 
@@ -81,7 +100,7 @@ class ValidationResult:
         temperature = fit_temperature(scores, labels)
         return Calibration(
             gamma=self.gamma,
-            gamma_slope=fit_slope(self.scores, self.gamma) if self.settings.penalty == "harmonic" else 0.0,
+            gamma_slope=fit_slope(self.scores, self.gamma) if _is_harmonic(self.settings) else 0.0,
             gamma_classes=unseen_candidates(self.scores),
             temperature=temperature,
             **fit_rejection(self.scores, self.gamma, temperature, self.settings.false_reject),
@@ -130,4 +149,8 @@ def _penalty(folds: Sequence[SplitScores], settings: TrainConfig) -> float:
     curves = [curve for curve in (fold.curve() for fold in folds) if curve is not None]
     if settings.penalty == "none" or not curves:
         return 0.0
-    return harmonic_penalty(curves) if settings.penalty == "harmonic" else sparing_penalty(curves, settings.give_away)
+    return harmonic_penalty(curves) if _is_harmonic(settings) else sparing_penalty(curves, settings.give_away)
+
+
+def _is_harmonic(settings: TrainConfig) -> bool:
+    return settings.penalty in ("auto", "harmonic")

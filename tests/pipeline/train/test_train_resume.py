@@ -27,6 +27,7 @@ from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.state import state_path
 from revcd_cli.pipeline.train.train import EpochInfo, TrainSummary, train
 from revcd_cli.pipeline.train.unit import EpochResult, TrainingUnit
+from revcd_cli.pipeline.train.validation import settings_for
 from revcd_cli.system.files import file_sha256, write_checksummed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -103,7 +104,8 @@ def test_a_state_older_than_the_interruption_is_accepted(toy_model, tmp_path: Pa
 
 
 def test_a_state_saved_after_later_epochs_is_that_of_its_own_epoch(make_toy, small_config, tmp_path: Path):
-    dataset, config = make_toy(), small_config(train={"validation_classes": 0.0})
+    dataset = make_toy()
+    config = settings_for(dataset, small_config(train={"validation_classes": 0.0}))  # as `train` does
     whole = train(dataset, config, tmp_path / "whole.safetensors", device="cpu")
     output, events = tmp_path / "m.safetensors", []
 

@@ -9,11 +9,18 @@ import pytest
 import torch
 
 from revcd_cli.checkpoint.calibration import Calibration
-from revcd_cli.config import TrainConfig
+from revcd_cli.config import Config, TrainConfig
 from revcd_cli.metrics.neighbours import nearest_seen
 from revcd_cli.metrics.summary import KEPT
 from revcd_cli.pipeline.evaluate.split_scores import SplitScores
-from revcd_cli.pipeline.train.validation import ValidationResult, mean_figures, merit, own_figures, validate_scores
+from revcd_cli.pipeline.train.validation import (
+    ValidationResult,
+    mean_figures,
+    merit,
+    own_figures,
+    settings_for,
+    validate_scores,
+)
 
 SETTINGS = TrainConfig()
 NAMES = tuple("abcdef")
@@ -158,3 +165,29 @@ def test_folds_without_photos_of_seen_classes_are_judged_by_t1():
 )
 def test_validation_maximises_h_or_else_s_or_t1(figures: dict, value: float):
     assert merit(figures) == value
+
+
+def test_a_user_s_model_spares_its_seen_classes_and_a_benchmark_has_the_best_h(make_toy):
+    own, config = dataclasses.replace(make_toy(), published=False), Config()
+    assert (config.train.penalty, config.train.candidates) == ("auto", "auto")
+    chosen = settings_for(own, config).train
+    assert (chosen.penalty, chosen.candidates) == ("sparing", "table")
+    published = settings_for(dataclasses.replace(own, published=True), config).train
+    assert (published.penalty, published.candidates) == ("harmonic", "seen")
+    many = dataclasses.replace(own.classes, names=tuple(f"class {k}" for k in range(1001)))
+    few = settings_for(dataclasses.replace(own, classes=many), config).train
+    assert (few.penalty, few.candidates) == ("sparing", "seen")
+
+
+@pytest.mark.parametrize("penalty", ["harmonic", "sparing", "none"])
+def test_a_penalty_that_is_given_keeps_the_candidates_with_photos(penalty: str, make_toy):
+    config = Config.from_dict({"train": {"penalty": penalty}})
+    chosen = settings_for(make_toy(), config).train
+    assert (chosen.penalty, chosen.candidates) == (penalty, "seen")
+    table = Config.from_dict({"train": {"penalty": penalty, "candidates": "table"}})
+    assert settings_for(make_toy(), table) == table
+
+
+def test_without_a_dataset_the_penalty_is_that_of_the_best_h():
+    harmonic = validate_scores(FOLDS, dataclasses.replace(SETTINGS, penalty="harmonic"))
+    assert validate_scores(FOLDS, dataclasses.replace(SETTINGS, penalty="auto")).calibration == harmonic.calibration
