@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from .data.features.feature_set import FeatureSet
     from .data.features.files import read_features
     from .errors import RevcdError
+    from .pipeline.estimator.estimator import ZeroShotClassifier
     from .pipeline.evaluate.evaluate import evaluate
     from .pipeline.extract.extract import extract
     from .pipeline.predict.predictions import Candidate, Prediction
@@ -36,6 +37,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "RevcdError",
+    "ZeroShotClassifier",
     "__version__",
     "evaluate",
     "extract",
@@ -52,6 +54,7 @@ _MODULES = {
     "Prediction": ".pipeline.predict.predictions",
     "Predictor": ".pipeline.predict.predictor",
     "RevcdError": ".errors",
+    "ZeroShotClassifier": ".pipeline.estimator.estimator",
     "evaluate": ".pipeline.evaluate.evaluate",
     "extract": ".pipeline.extract.extract",
     "load_checkpoint": ".checkpoint.model_file",

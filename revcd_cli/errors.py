@@ -34,6 +34,18 @@ class UsageError(RevcdError):
     exit_code = 2
 
 
+class ArrayError(UsageError, ValueError):
+    """An array, a label or a description that a program gave does not fit; a `ValueError` for Python."""
+
+
+class ArrayTypeError(UsageError, TypeError):
+    """A value that a program gave is of a type that cannot be used."""
+
+
+class NotFittedError(UsageError, ValueError):
+    """An estimator was used before it was fitted."""
+
+
 class ConfigError(UsageError):
     """An unknown setting, or one with a value of the wrong type or out of range."""
 
