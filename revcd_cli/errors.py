@@ -91,7 +91,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def is_address(path: str | Path) -> bool:
-    """Return whether a path is an address such as https://... or s3://...; revcd fetches none that is given as a path.
+    """Return whether a path is an address such as https://... or s3://...; only some commands read object storage.
 
     `Path` makes one slash of two.
     """
@@ -100,7 +100,7 @@ def is_address(path: str | Path) -> bool:
 
 def why_absent(path: str | Path) -> str:
     """Return the end of a sentence on a path that does not exist."""
-    return "is an address; revcd reads files and fetches nothing." if is_address(path) else "there is no such file."
+    return "is an address; here revcd reads files." if is_address(path) else "there is no such file."
 
 
 def listed(names: Sequence[str], most: int, *, total: int | None = None, separator: str = ", ") -> str:

@@ -124,6 +124,14 @@ def read_checksummed(path: Path) -> bytes:
     return content
 
 
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove the temporary files that killed runs left in a folder for files of these names."""
+    prefixes = tuple(_temporary_prefix(folder / name) for name in names)
+    for path in folder.glob(".revcd-*.tmp"):
+        if path.name.startswith(prefixes):
+            path.unlink(missing_ok=True)
+
+
 def _temporary_prefix(target: Path) -> str:
     """Return the start of the temporary file's name: specific to the target, and short for long names too."""
     return f".revcd-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"

@@ -18,7 +18,20 @@ from ..options import (
     StrictOption,
     WeightsOption,
     WorkersOption,
-    expand_short,
+)
+from ..shard_options import (
+    AddressOption,
+    CpusOption,
+    EngineOption,
+    GpusOption,
+    ImageColumnOption,
+    KeyColumnOption,
+    ListOnlyOption,
+    PartOption,
+    ShardOptions,
+    ShardRowsOption,
+    expand_output,
+    run_to_folder,
 )
 from ..terminal import console
 from ..terminal.findings import print_findings
@@ -32,9 +45,13 @@ if TYPE_CHECKING:
 def extract(
     images: ImagesArgument,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="File to write: .parquet, .npz or .mat.", callback=expand_short
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/",
+            help="File to write: .parquet, .npz or .mat; or a folder of shards, here or in object storage.",
+            callback=expand_output,
         ),
     ],
     backbone: BackboneOption = "auto",
@@ -54,21 +71,56 @@ def extract(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming an interrupted run.")] = False,
     overwrite: OverwriteOption = False,
     strict: StrictOption = False,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
+    shard_rows: ShardRowsOption = None,
+    part: PartOption = None,
+    list_only: ListOnlyOption = False,
+    image_column: ImageColumnOption = None,
+    key_column: KeyColumnOption = None,
 ) -> None:
     """Extract image features from photos into a file.
 
     train and evaluate read this file. To resume an interrupted run, give the same command again.
 
+    Photos may be in object storage (s3://, gs://, abfs://, hdfs://). An output that ends in "/" is a folder of shards,
+    which several machines can write at the same time (--part, --engine ray); see docs/scale.md. There, Parquet files
+    with photos are inputs, too.
+
     \b
     revcd extract photos/ -o features.parquet
     revcd extract zoo.zip 'more/**/*.jpg' -o features.npz --backbone resnet50.tv_in1k
+    revcd extract s3://bucket/photos 's3://bucket/shards/*.tar' -o s3://bucket/features/ --engine ray
     """
+    options = ShardOptions(
+        engine,
+        address,
+        cpus_per_worker,
+        gpus_per_worker,
+        shard_rows,
+        part,
+        list_only,
+        image_column,
+        key_column,
+    )
+    if options.for_folder(output):
+        from ...pipeline.shards.jobs import FeatureJob
+
+        job = FeatureJob(backbone, weights, device, precision, tokens, batch_size, workers)
+        inputs = options.inputs(images, null=null)
+        code = run_to_folder(
+            job, inputs, output, options, description="Extracting", fresh=fresh or overwrite, strict=strict
+        )
+        raise typer.Exit(code)
+    file = Path(output)
     from ...pipeline.extract import extract as pipeline
 
-    with resumable(output), console.progress("Extracting") as on_progress:
+    with resumable(file), console.progress("Extracting") as on_progress:
         summary = pipeline.extract(
             images,
-            output,
+            file,
             backbone=backbone,
             weights=weights,
             batch_size=batch_size,

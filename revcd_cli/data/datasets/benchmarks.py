@@ -18,6 +18,7 @@ from ...errors import InputFileError, RevcdError, listed
 from ..classes.attributes import class_key, class_keys
 from ..features.feature_set import FeatureSet
 from ..features.files import read_features
+from ..features.shards import is_shard_folder
 from ..formats.mat_file import load_mat, mat_variables, numbers_from_one, texts
 from ..photos.class_folders import class_of_photo, list_photos, short_path
 from .dataset import Dataset, add_features, attach_features, make_dataset
@@ -49,8 +50,9 @@ def read_benchmark(folder: Path, *, name: str, features: str | None = None, imag
     """
     published = read_published_split(folder)
     given = _find_features(folder, features)
-    extracted = None if given is None or _is_of_rows(given) else read_features(given)
-    rows = _find_rows(folder, published, given if extracted is None else None, extracted, images)
+    of_rows = given if isinstance(given, Path) and _is_of_rows(given) else None
+    extracted = None if given is None or of_rows is not None else read_features(given)
+    rows = _find_rows(folder, published, of_rows, extracted, images)
     _check_rows(rows, published)
     paths, images_root = _locate_photos(rows, images)
     split, fold_note = _with_validation(published, rows.labels)
@@ -74,9 +76,9 @@ def read_benchmark(folder: Path, *, name: str, features: str | None = None, imag
     return add_features(dataset, rows.features, rows.backbone)
 
 
-def _find_features(folder: Path, features: str | None) -> Path | None:
-    if features is None:
-        return None
+def _find_features(folder: Path, features: str | None) -> Path | str | None:
+    if features is None or is_shard_folder(features):
+        return features
     own = folder / features
     return own if own.is_file() else Path(features).expanduser()
 

@@ -112,7 +112,7 @@ def _check_path(table: CsvTable, line: int, column: int, photo: str) -> None:
     if is_address(photo):
         raise InputFileError(
             table.path,
-            f'"{photo}" is an address. revcd reads files and fetches nothing.',
+            f'"{photo}" is an address. The photos of a dataset are files.',
             line=line,
             column=column + 1,
             hint="Download the photos, and write their paths relative to the dataset's folder.",

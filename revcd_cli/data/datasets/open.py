@@ -37,7 +37,7 @@ def open_dataset(
     folder = _benchmark_folder(benchmark, data_root) if benchmark else Path(name_or_dir).expanduser()
     if not folder.exists() and is_address(name_or_dir):
         raise UsageError(
-            f"{name_or_dir}: is an address; revcd reads files and fetches nothing.",
+            f"{name_or_dir}: is an address; a dataset is a folder on this machine.",
             hint="Download the dataset first. Benchmarks: revcd data list",
         )
     if not folder.exists():
@@ -68,7 +68,7 @@ def open_dataset(
     dataset = _with_known(dataset, folder, known)
     if features is None:
         return dataset
-    return attach_features(dataset, read_features(Path(features)))
+    return attach_features(dataset, read_features(features))
 
 
 def _with_known(dataset: Dataset, folder: Path, known: Path | None) -> Dataset:

@@ -52,7 +52,7 @@ def header(backbone: BackboneRecord) -> str:
     return json.dumps({"format": FORMAT, "revcd": __version__, "backbone": backbone.to_dict()}, sort_keys=True)
 
 
-def parse_header(path: Path, text: str) -> BackboneRecord:
+def parse_header(path: Path | str, text: str) -> BackboneRecord:
     """Parse the JSON of `header`. Raises `InputFileError` if it is invalid or of a newer format."""
     try:
         values = json.loads(text)
@@ -78,7 +78,7 @@ def parse_header(path: Path, text: str) -> BackboneRecord:
 EXTRACT_AGAIN = "Extract the features again: revcd extract IMAGES... -o FILE"
 
 
-def check_expansion(path: Path, claimed: int, stored: int) -> None:
+def check_expansion(path: Path | str, claimed: int, stored: int) -> None:
     """Raise `InputFileError`, before memory is allocated, if a file declares far more bytes than it stores."""
     if claimed > _MAX_EXPANSION * max(stored, 1):
         raise InputFileError(
@@ -86,7 +86,7 @@ def check_expansion(path: Path, claimed: int, stored: int) -> None:
         )
 
 
-def check_rows(path: Path, features: FeatureSet, *, unique: bool = True) -> FeatureSet:
+def check_rows(path: Path | str, features: FeatureSet, *, unique: bool = True) -> FeatureSet:
     """Return the features if all rows are valid, or raise `InputFileError` with the first invalid ones."""
     wrong = [status for status in features.status if status not in (OK, FAILED)]
     if wrong:

@@ -11,6 +11,7 @@ from .feature_set import FeatureSet, check_rows
 from .mat import read_mat, write_mat
 from .npz import read_npz, write_npz
 from .parquet import read_parquet, write_parquet
+from .shards import MANIFEST, is_shard_folder, read_feature_folder
 
 __all__ = ["SUFFIXES", "FeatureSet", "check_suffix", "read_features", "write_features"]
 
@@ -27,16 +28,21 @@ def check_suffix(path: Path) -> str:
     return suffix
 
 
-def read_features(path: Path) -> FeatureSet:
-    """Read a feature file and check shapes (before memory is allocated), types, counts, finite values and unique paths.
+def read_features(path: Path | str) -> FeatureSet:
+    """Read a feature file, or a folder of shards, and check what it holds.
 
-    A .mat file may name a photo several times, because one benchmark has several objects per photo. Raises
-    `UsageError` for an unknown suffix, and `InputFileError` for an invalid file.
+    Checked are shapes (before memory is allocated), types, counts, finite values and unique paths. A .mat file may name
+    a photo several times, because one benchmark has several objects per photo. A folder of shards may be an address in
+    object storage. Raises `UsageError` for an unknown suffix, and `InputFileError` for an invalid file.
     """
+    if is_shard_folder(str(path)):
+        return read_feature_folder(str(path))
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise InputFileError(path, f"is a folder without {MANIFEST}, so it is neither a feature file nor shards.")
     suffix = check_suffix(path)
     if not path.is_file():
-        raise InputFileError(path, "is a folder, not a feature file." if path.is_dir() else why_absent(path))
+        raise InputFileError(path, why_absent(path))
     try:
         if suffix == ".parquet":
             return check_rows(path, read_parquet(path))

@@ -10,6 +10,7 @@ checksums.
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -69,16 +70,20 @@ def write_parquet(stream: BinaryIO, blocks: Iterable[FeatureSet]) -> None:
 
 
 @contextlib.contextmanager
-def open_parquet(path: Path) -> Iterator[tuple[pq.ParquetFile, BackboneRecord]]:
-    """Open a feature file and check its schema. Corrupt data in the block raises `InputFileError`."""
+def open_parquet(path: Path | str, stream: BinaryIO | None = None) -> Iterator[tuple[pq.ParquetFile, BackboneRecord]]:
+    """Open a feature file and check its schema. Corrupt data in the block raises `InputFileError`.
+
+    stream: the open, seekable file, if it is not on this machine.
+    """
     with (
         reading(path, "is not a readable Parquet file", hint=EXTRACT_AGAIN),
-        pq.ParquetFile(path, page_checksum_verification=True) as file,
+        pq.ParquetFile(path if stream is None else stream, page_checksum_verification=True) as file,
     ):
-        yield file, _check_schema(path, file)
+        size = Path(path).stat().st_size if stream is None else stream.seek(0, io.SEEK_END)
+        yield file, _check_schema(path, file, size)
 
 
-def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:
+def _check_schema(path: Path | str, file: pq.ParquetFile, size: int) -> BackboneRecord:
     schema = file.schema_arrow
     text = (schema.metadata or {}).get(_KEY)
     if text is None:
@@ -90,7 +95,6 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:
             raise InputFileError(path, f'has no column "{name}" (or several).', hint=EXTRACT_AGAIN)
         if not schema.field(name).type.equals(kind):
             raise InputFileError(path, f'column "{name}" is {schema.field(name).type}; expected {kind}.')
-    size = path.stat().st_size
     if file.metadata.num_rows > size:
         raise InputFileError(path, f"claims {file.metadata.num_rows:,} photos in {size:,} bytes; it is damaged.")
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
@@ -100,7 +104,7 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> BackboneRecord:
     return backbone
 
 
-def read_group(path: Path, file: pq.ParquetFile, number: int, out: np.ndarray) -> pa.Table:
+def read_group(path: Path | str, file: pq.ParquetFile, number: int, out: np.ndarray) -> pa.Table:
     """Read the features of one row group into `out` (n, D), with NaN for failed photos, and return its table."""
     table = file.read_row_group(number)
     feature = table["feature"].combine_chunks()

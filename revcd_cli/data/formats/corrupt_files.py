@@ -10,7 +10,7 @@ from ...errors import InputFileError, RevcdError, brief
 
 
 @contextlib.contextmanager
-def reading(path: Path, what: str, *, hint: str | None = None) -> Iterator[None]:
+def reading(path: Path | str, what: str, *, hint: str | None = None) -> Iterator[None]:
     """Raise `InputFileError` with the message `what` for exceptions in this block.
 
     Libraries raise many types for corrupt bytes (TokenError, UnicodeDecodeError, UnboundLocalError and OverflowError

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ...errors import brief
-from .image_source import ImageSource, access_failure, failed_source, is_photo_name, natural_key
+from ...system.filesystems import RemoteReadError
+from .image_source import ImageSource, access_failure, failed_source, is_photo_name, natural_key, remote_failure
 from .images import MAX_BYTES, ImageFailure, too_large
 from .passed_over import PassedOver, is_storage_name
 from .raw_previews import is_raw_name
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
 _COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_LONGEST_MAGIC = 6  # bytes
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, OSError, ValueError)
 
 
@@ -86,13 +88,47 @@ def archive_sources(path: str, shown: str, passed: PassedOver | None = None) -> 
     are reported, but not used as paths. A repeated name gets `#2`, `#3`, ... A damaged archive ends with one failed
     source for the archive itself. passed: counts members that are no photos.
     """
-    listing = _zip_members if path.lower().endswith(".zip") else _tar_members
-    taken: dict[str, int] = {}
+
+    def members() -> Iterator[_Member]:
+        stamp = str(Path(path).stat().st_mtime_ns)
+        if path.lower().endswith(".zip"):
+            # Not closed here: photos may be read after the listing. It is closed with the last reference.
+            return _zip_members(path, stamp, passed)
+        return _tar_members(path, stamp, passed)
+
     try:
-        if not Path(path).stat().st_size:
-            yield failed_source(shown, ImageFailure("empty_file", "has no bytes"))
-            return
-        for member in listing(path, passed):
+        size = Path(path).stat().st_size
+    except OSError as error:
+        yield failed_source(shown, _archive_failure(path, error, started=False))
+        return
+    yield from _sources(members, path, shown, size)
+
+
+def stream_sources(
+    stream: BinaryIO, shown: str, size: int, stamp: str, passed: PassedOver | None = None
+) -> Iterator[ImageSource]:
+    """Yield the photos of an archive from an open, seekable stream, as `archive_sources` does from a file.
+
+    Each photo must be read before the next one is requested. stamp: changes when the archive changes.
+    """
+
+    def members() -> Iterator[_Member]:
+        if shown.lower().endswith(".zip"):
+            return _zip_members(stream, stamp, passed)
+        opener = _opener_for(stream.read(_LONGEST_MAGIC))
+        stream.seek(0)
+        return _streamed_members(opener(stream, "rb") if opener else stream, shown, stamp, passed)
+
+    yield from _sources(members, shown, shown, size)
+
+
+def _sources(members: Callable[[], Iterator[_Member]], path: str, shown: str, size: int) -> Iterator[ImageSource]:
+    taken: dict[str, int] = {}
+    if not size:
+        yield failed_source(shown, ImageFailure("empty_file", "has no bytes"))
+        return
+    try:
+        for member in members():
             name = _distinct(member.name, taken)
             if isinstance(member.content, ImageFailure):
                 yield failed_source(f"{shown}/{name}", member.content)
@@ -103,11 +139,19 @@ def archive_sources(path: str, shown: str, passed: PassedOver | None = None) -> 
 
 
 def _archive_failure(path: str, error: Exception, *, started: bool) -> ImageFailure:
+    if isinstance(error, RemoteReadError):
+        return remote_failure(error)
     # Errors of the file system have an errno; the OSError of a damaged gzip stream has none.
     if isinstance(error, OSError) and error.errno is not None:
         return access_failure(path, error, missing="vanished")
     what = "the rest of the archive" if started else "the archive"
     return ImageFailure(_damage_reason(error), f"{what} cannot be read: {brief(error)}")
+
+
+def _member_failure(error: Exception) -> ImageFailure:
+    if isinstance(error, RemoteReadError):
+        return remote_failure(error)
+    return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {brief(error)}")
 
 
 def _damage_reason(error: Exception) -> str:
@@ -142,15 +186,13 @@ def _photo_name(name: str, passed: PassedOver | None, *, is_folder: bool) -> str
     return "/".join(parts)
 
 
-def _zip_members(path: str, passed: PassedOver | None) -> Iterator[_Member]:
-    # Not closed here: photos may be read after the listing. It is closed with the last reference.
-    archive = zipfile.ZipFile(path)
-    changed = Path(path).stat().st_mtime_ns
+def _zip_members(archive_file: str | BinaryIO, stamp: str, passed: PassedOver | None) -> Iterator[_Member]:
+    archive = zipfile.ZipFile(archive_file)
     for info in sorted(archive.infolist(), key=lambda info: natural_key(info.filename)):
         name = _photo_name(info.filename, passed, is_folder=info.is_dir())
         if name is None:
             continue
-        signature = f"{info.file_size}:{info.CRC:08x}:{changed}"
+        signature = f"{info.file_size}:{info.CRC:08x}:{stamp}"
         yield _Member(name, signature, _zip_failure(info) or functools.partial(_read_zip_member, archive, info))
 
 
@@ -170,12 +212,15 @@ def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes |
     except NotImplementedError:
         return ImageFailure("unsupported_format", "is compressed by a method that Python's zipfile cannot read")
     except (*_DAMAGE, EOFError) as error:
-        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {brief(error)}")
+        return _member_failure(error)
 
 
 def _compression(path: str) -> Callable[..., BinaryIO] | None:
     with Path(path).open("rb") as stream:
-        start = stream.read(6)
+        return _opener_for(stream.read(_LONGEST_MAGIC))
+
+
+def _opener_for(start: bytes) -> Callable[..., BinaryIO] | None:
     return next((opener for magic, opener in _COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
@@ -192,18 +237,25 @@ class _Complete:
         return data
 
 
-def _tar_members(path: str, passed: PassedOver | None) -> Iterator[_Member]:
+def _tar_members(path: str, stamp: str, passed: PassedOver | None) -> Iterator[_Member]:
     opener = _compression(path)
-    changed = Path(path).stat().st_mtime_ns
     # Opened here and not by tarfile, which accepts a truncated stream as the end of the archive.
-    mode: Any = "r|" if opener else "r:"
-    with (opener or open)(path, "rb") as stream:
-        source: Any = _Complete(stream) if opener else stream
-        archive: Any = tarfile.open(None, mode, source, tarinfo=_StrictHeader)  # noqa: SIM115 (closed by _members)
-        yield from _members(path, archive, changed, passed, streamed=opener is not None)
+    if opener:
+        yield from _streamed_members(opener(path, "rb"), path, stamp, passed)
+        return
+    with Path(path).open("rb") as stream:
+        archive: Any = tarfile.open(None, "r:", stream, tarinfo=_StrictHeader)  # noqa: SIM115 (closed by _members)
+        yield from _members(path, archive, stamp, passed, streamed=False)
 
 
-def _members(path: str, archive: Any, changed: int, passed: PassedOver | None, *, streamed: bool) -> Iterator[_Member]:
+def _streamed_members(stream: BinaryIO, path: str, stamp: str, passed: PassedOver | None) -> Iterator[_Member]:
+    source: Any = _Complete(stream)
+    with stream:
+        archive: Any = tarfile.open(None, "r|", source, tarinfo=_StrictHeader)  # noqa: SIM115 (closed by _members)
+        yield from _members(path, archive, stamp, passed, streamed=True)
+
+
+def _members(path: str, archive: Any, stamp: str, passed: PassedOver | None, *, streamed: bool) -> Iterator[_Member]:
     with archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # otherwise tarfile keeps all headers
@@ -214,7 +266,7 @@ def _members(path: str, archive: Any, changed: int, passed: PassedOver | None, *
                 read = functools.partial(_read_streamed, archive, member)
             else:
                 read = functools.partial(_read_stored, path, member.offset_data, member.size)
-            yield _Member(name, f"{member.size}:{member.offset_data}:{changed}", _tar_failure(member) or read)
+            yield _Member(name, f"{member.size}:{member.offset_data}:{stamp}", _tar_failure(member) or read)
 
 
 def _tar_failure(member: tarfile.TarInfo) -> ImageFailure | None:
@@ -248,4 +300,4 @@ def _read_streamed(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes |
     except tarfile.StreamError:
         raise out_of_order from None
     except (*_DAMAGE, EOFError) as error:
-        return ImageFailure(_damage_reason(error), f"cannot be read from the archive: {brief(error)}")
+        return _member_failure(error)

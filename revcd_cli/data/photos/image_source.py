@@ -10,13 +10,13 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ...errors import is_address
+from ...errors import brief, is_address
 from .images import MAX_BYTES, PHOTO_SUFFIXES, ImageFailure, too_large
 
 # Paths are text: pathlib would change `./a.jpg` to `a.jpg`, and an empty path to the current folder.
 # ruff: noqa: PTH114, PTH116, PTH123
 
-AN_ADDRESS = "an address; revcd reads files and fetches nothing"
+AN_ADDRESS = "an address of a kind that revcd does not read"
 
 # Opening a pipe or device must not block.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -87,6 +87,16 @@ def access_failure(path: str, error: OSError, *, missing: str) -> ImageFailure:
         detail = "no such file" if missing == "not_found" else "it was there when the photos were listed"
         return ImageFailure(missing, detail)
     return ImageFailure("decode_error", f"cannot be read: {error.strerror or error}")
+
+
+def remote_failure(error: OSError) -> ImageFailure:
+    """Return the failure for an error of object storage, after all attempts."""
+    cause = error.__cause__ or error
+    if isinstance(cause, FileNotFoundError):
+        return ImageFailure("vanished", "it was there when the photos were listed")
+    if isinstance(cause, PermissionError):
+        return ImageFailure("permission", "no permission to read it")
+    return ImageFailure("remote_error", f"the network or the storage failed: {brief(cause)}")
 
 
 def is_photo_name(name: str) -> bool:

@@ -43,6 +43,8 @@ REASONS = (
     "decode_error",
     "non_finite_feature",
     "vanished",
+    "changed",
+    "remote_error",
 )
 
 MAX_PIXELS = 89_478_485  # Pillow warns of a decompression bomb above this, and raises above twice as many

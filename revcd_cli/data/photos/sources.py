@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from ...errors import RevcdError, UsageError, is_address, listed
+from ...system.filesystems import SCHEMES, check_address, is_remote
+from ..storage.objects import open_remote
 from .archives import archive_sources, is_archive_name, is_compressed_tar
 from .image_source import (
     ImageSource,
@@ -50,7 +52,7 @@ def iter_sources(
     Raises `UsageError`, before anything is read, if the only input does not exist, a pattern has no match, or standard
     input is a terminal. The iterator raises `RevcdError` if there is no photo at all.
     """
-    arguments = _arguments(inputs)
+    arguments = expand_arguments(inputs)
     listed: BinaryIO | None = stdin or getattr(sys.stdin, "buffer", None)  # None if standard input is closed
     if _STDIN in arguments and listed is None:
         raise UsageError("Standard input is closed, so a list of photos cannot be read from it.")
@@ -66,21 +68,28 @@ def iter_sources(
 
 
 def count_sources(inputs: Sequence[str], passed: PassedOver | None = None) -> int | None:
-    """Count the sources without reading photos; None for standard input and compressed tars.
+    """Count the sources without reading photos; None for standard input, compressed tars and object storage.
 
     passed: counts what is passed over, see `iter_sources`.
     """
-    arguments = _arguments(inputs)
-    if _STDIN in arguments or any(is_compressed_tar(argument) for argument in arguments):
+    arguments = expand_arguments(inputs)
+    if _STDIN in arguments or any(is_compressed_tar(argument) or is_remote(argument) for argument in arguments):
         return None
     return sum(1 for _ in iter_sources(inputs, passed=passed))
 
 
-def _arguments(inputs: Sequence[str]) -> list[str]:
+def expand_arguments(inputs: Sequence[str]) -> list[str]:
+    """Return the paths, the addresses in object storage and the "-" that the inputs name; patterns are expanded.
+
+    Raises `UsageError` for the only input if it does not exist, for a pattern without a match, and for other addresses.
+    """
     if not inputs:
         raise UsageError("No photos are given.", hint="Name files, folders, patterns, archives, or - for a list.")
     arguments = [path for given in inputs for path in ([given] if given == _STDIN else _expand(given))]
     if len(arguments) == 1 and arguments[0] != _STDIN and not os.path.lexists(arguments[0]):
+        if is_remote(arguments[0]):
+            check_address(arguments[0])
+            return arguments
         _refuse_address(inputs[0])
         raise UsageError(f"{inputs[0]}: no such file or folder.", hint="Check the path.")
     return arguments
@@ -92,6 +101,9 @@ def _expand(given: str) -> list[str]:
     path = os.path.expanduser(given)
     if os.path.lexists(path) or not any(character in path for character in "*?["):
         return [path]
+    if is_remote(given):
+        check_address(given)
+        return [given]
     _refuse_address(given)
     matches = sorted(glob.glob(path, recursive=True), key=natural_key)
     if not matches:
@@ -105,7 +117,8 @@ def _expand(given: str) -> list[str]:
 def _refuse_address(given: str) -> None:
     if is_address(given):
         raise UsageError(
-            f"{given}: is an address. revcd reads files and folders and fetches nothing.",
+            f"{given}: is an address that revcd does not read; it reads files, folders and object storage "
+            f"({', '.join(SCHEMES)}).",
             hint="Download the photos first, and name the file or folder."
             if not given.startswith("file://")
             else f"Write {given.removeprefix('file://')} instead.",
@@ -117,13 +130,17 @@ def _sources(
 ) -> Iterator[ImageSource]:
     for argument in arguments:
         if argument == _STDIN and stdin is not None:
-            for path in _listed_paths(stdin, null_separated):
-                yield from _sources_at(path, passed)
+            for path in listed_paths(stdin, null_separated):
+                yield from sources_at(path, passed)
         else:
-            yield from _sources_at(argument, passed)
+            yield from sources_at(argument, passed)
 
 
-def _sources_at(path: str, passed: PassedOver | None) -> Iterator[ImageSource]:
+def sources_at(path: str, passed: PassedOver | None) -> Iterator[ImageSource]:
+    """Yield the photos of one path: a file, a folder, an archive, or an address in object storage."""
+    if is_remote(path) and not os.path.lexists(path):
+        yield from open_remote(path, passed)
+        return
     shown = path.replace(os.sep, "/")
     try:
         mode = os.stat(path).st_mode
@@ -187,7 +204,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _listed_paths(stdin: BinaryIO, null_separated: bool) -> Iterator[str]:
+def listed_paths(stdin: BinaryIO, null_separated: bool) -> Iterator[str]:
     for number, record in enumerate(_null_records(stdin) if null_separated else stdin):
         path = record if null_separated else record.rstrip(b"\r\n")
         if number == 0:

@@ -23,6 +23,7 @@ from ...data.formats.path_encoding import encode_path
 from ...errors import UsageError, did_you_mean
 from .explanations import GeneratedAttributes
 
+SCHEMA = 1  # version of the JSON document and of the metadata of Parquet files
 COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "kind", "status", "reason")
 
 Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str, str]

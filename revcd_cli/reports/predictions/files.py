@@ -20,6 +20,7 @@ from ...pipeline.predict.predictions import (
     COLUMNS,
     NONE_OF_THESE,
     REJECTED,
+    SCHEMA,
     OutputFormat,
     Prediction,
     Row,
@@ -31,7 +32,6 @@ from ...system.files import atomic_write
 from ...version import __version__
 from .page import html_writer
 
-SCHEMA = 1  # of the JSON document
 _ROW_GROUP = 16_384  # rows of a Parquet file that are held in memory
 # Start of a cell that a spreadsheet evaluates as a formula, full-width characters included. A spreadsheet with another
 # separator than the comma, or without quoting, may start a cell inside the text.
@@ -155,20 +155,17 @@ def jsonl_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
 @contextlib.contextmanager
 def parquet_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
     """Write the rows, and the header as JSON under the key `revcd` of the file's metadata."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    text, number = pa.string(), pa.float64()
-    types = (text, pa.int32(), text, number, number, pa.bool_(), text, text, text)
-    about = _dump({"schema": SCHEMA, "revcd": __version__, **header})
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata={"revcd": about})
+    from ...pipeline.predict.prediction_table import prediction_schema, rows_table
+
+    schema = prediction_schema({"schema": SCHEMA, "revcd": __version__, **header})
     waiting: list[Row] = []
 
     with pq.ParquetWriter(stream, schema) as parquet:
 
         def flush() -> None:
-            columns = zip(*waiting, strict=True)
-            parquet.write_table(pa.table([pa.array(*pair) for pair in zip(columns, types, strict=True)], schema=schema))
+            parquet.write_table(rows_table(waiting, schema))
             waiting.clear()
 
         def write(prediction: Prediction) -> None:
