@@ -70,7 +70,7 @@ class PhotoModel:
     def of(cls, arrays: Mapping[str, np.ndarray], config: PrototypeConfig, unit: float) -> PhotoModel:
         """Return the model of arrays by the names of `ARRAYS`."""
         values = {name: np.asarray(arrays[name], np.float64) for name in ARRAYS}
-        return cls(**values, own_share=config.own_share, taken_limit=config.taken_limit, unit=unit)
+        return cls(**values, own_share=float(config.fixed().own_share), taken_limit=config.taken_limit, unit=unit)
 
     def kernel(self, s: np.ndarray) -> np.ndarray:
         """Return the covariance of classes with descriptions s (K, A), raw, and the training classes: (K, C)."""
