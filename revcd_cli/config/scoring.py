@@ -22,7 +22,7 @@ PROTOTYPE_GRID = {
 class PrototypeConfig:
     """The Gaussian process from descriptions to visual prototypes, fitted in closed form, apart from the diffusion."""
 
-    components: int = 512  # of the features, at most; 0 omits the prototypes and the rules "prototype" and "joint"
+    components: int = 1024  # of the features, at most; 0 omits the prototypes and the rules "prototype" and "joint"
     # Of the kernel, squared, in units of the median squared distance between seen descriptions. "auto", here and in the
     # next two: validation chooses one of `PROTOTYPE_GRID`
     length: Auto = AUTO
