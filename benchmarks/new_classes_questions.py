@@ -1,14 +1,16 @@
-"""Measure how well few answers describe a new class: python benchmarks/new_classes_questions.py cub|animals [DATA]
+"""Measure how well few answers describe a new class: python benchmarks/new_classes_questions.py cub|animals|time [DATA]
 
 Visual prototypes are fitted on the training classes of each validation fold; the held-out classes are the new ones.
 Their rows are described by a part of their true values, the others are imputed from the rows of the training classes.
 Printed: T1 of the held-out classes (top-1 accuracy among them, mean over classes and folds), for several ways to choose
-and to give the answers. Test photos are not read. DATA is the folder of the benchmarks, or the animals folder.
+and to give the answers. Test photos are not read. DATA is the folder of the benchmarks, or the animals folder. "time"
+prints the processor time of a step of `classes new`, from one answer to the next question, with the included model.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from revcd_cli.data.classes.levels import level_values
 from revcd_cli.data.datasets.dataset import FeaturedDataset, require_features
 from revcd_cli.data.datasets.open import open_dataset
 from revcd_cli.pipeline.extract.dataset_features import with_features
-from revcd_cli.pipeline.tables.description_space import own_units
+from revcd_cli.pipeline.tables.description_space import own_units, read_description_space
 from revcd_cli.pipeline.tables.new_class.session import NewClass
 from revcd_cli.pipeline.train.validation import draw_folds
 from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
@@ -97,7 +99,29 @@ class Fold:
         return np.stack(described), float(np.mean(counts))
 
 
+def print_step_times() -> None:
+    """Print the mean and the largest processor time of a step, and the time from reading the model to the row."""
+    started, steps = time.process_time(), []
+    known = read_description_space("animals")
+    base = known.classes.select([name for name in known.classes.names if name != "moose"])
+    true = known.classes.values[known.classes.index("moose")]
+    new = NewClass.start("moose", base, known)
+    for _ in range(QUESTIONS):
+        begin = time.process_time()
+        question = new.question()
+        assert question is not None
+        new.could_move()
+        new.give(question.column, float(true[question.column]))
+        (new.nearest(), new.verdict(), new.taken_photos())
+        steps.append(1000 * (time.process_time() - begin))
+    row, seconds = new.row(), time.process_time() - started
+    print(f"step: {np.mean(steps):.1f} ms, {max(steps):.1f} at most; to the row of {len(row)} values: {seconds:.2f} s")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["time"]:
+        print_step_times()
+        return
     dataset, config = _open(*sys.argv[1:])
     folds = [
         Fold(dataset, split.trainval, split.test_unseen, config) for split in draw_folds(dataset, config.train, SEED)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import listed
 
-WELL = 0.6  # reliability from which photos show an attribute well
+HARDLY, WELL = 0.3, 0.6  # reliability below which photos hardly show an attribute, and from which they show it well
 ALIKE = 0.5  # standard deviations within which two classes share a value
 _NAMED = 3  # classes or attributes of a sentence
 
@@ -44,12 +44,23 @@ def alike_but_seen(
     return [attributes[k] for _, k in found if apart[k] < ALIKE][:count]
 
 
-def taken_advice(new: str, seen: str, alike: list[str]) -> str:
-    """Return advice on a new class that would take photos of a seen one. alike: see `alike_but_seen`."""
-    differ = "Describe how they differ in attributes that photos show"
-    if alike:
-        differ = f"Their rows are alike in {_and(alike[:_NAMED])}, which photos show well: describe how they differ"
-    return f"{differ}, give photos of {new} (--photos {new}=DIR), or leave one of the two out (--only)."
+def visible_differences(
+    attributes: Sequence[str], apart: np.ndarray, reliability: Sequence[float | None], count: int = _NAMED
+) -> list[str]:
+    """Return attributes that photos show and in which two classes differ, the largest difference first.
+
+    apart: (A,), differences of the two classes in standard deviations; reliability: (A,), None where not measured.
+    """
+    order = np.argsort(-apart, kind="stable").tolist()
+    return [attributes[k] for k in order if apart[k] > 0 and not is_below(reliability[k], HARDLY)][:count]
+
+
+def taken_advice(new: str, seen: str, differences: list[str]) -> str:
+    """Return advice on a new class that would take photos of a seen one. differences: see `visible_differences`."""
+    raised = f"raise the differences from {seen} where photos show larger ones (now the largest: {_and(differences)})"
+    if not differences:
+        raised = f"describe differences from {seen} that photos show"
+    return f"What helps: {raised}, give photos of {new} (--photos {new}=DIR), or leave one of the two out (--only)."
 
 
 def is_below(reliability: float | None, bound: float) -> bool:

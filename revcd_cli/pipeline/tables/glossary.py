@@ -11,8 +11,8 @@ from ...checkpoint.metadata import shipped_folder
 from ...data.classes.attributes import ClassAttributes, align
 from ...data.classes.glossary import Entry, read_glossary
 from ...version import __version__
+from .advice import HARDLY
 from .description_space import DescriptionSpace, models_with
-from .suggest import HARDLY
 
 _FILE = "glossary.csv"  # beside the included models, whose attributes it explains
 _NAMED = 3  # classes with most and with least of an attribute

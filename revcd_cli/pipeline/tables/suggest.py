@@ -13,12 +13,11 @@ from ...data.classes.scale import column_findings
 from ...data.classes.similarity import OnTile, closest_pairs, nearest, similarity_order, unit_rows
 from ...data.classes.table_findings import table_findings
 from ...version import __version__
-from .advice import alike_but_seen, next_steps, pair_advice
+from .advice import HARDLY, alike_but_seen, next_steps, pair_advice
 from .description_space import DescriptionSpace, own_units, spreads, varies
 from .taken_photos import taken_findings
 
 BOUND = 0.95  # cosine above which two classes are nearly indistinguishable
-HARDLY = 0.3  # reliability below which photos hardly show an attribute
 _KEPT = 200  # pairs, classes or values listed of each kind; counts are of all
 _NAMED = 5  # attributes listed for a pair
 _MAPPED = 60  # classes in the map of similarities

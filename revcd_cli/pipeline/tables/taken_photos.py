@@ -17,7 +17,7 @@ from ...data.classes.attributes import ClassAttributes, class_key, class_positio
 from ...data.findings import WARNING, Finding
 from ...errors import CheckpointError, brief, listed
 from ...scoring.prototypes.photo_shares import ARRAYS, PhotoModel
-from .advice import alike_but_seen, taken_advice
+from .advice import taken_advice, visible_differences
 
 BOUND = 0.3  # share of a seen class's photos from which a new class is warned of
 KIND = "photos taken"  # of the findings
@@ -103,7 +103,7 @@ class SeenPhotos:
         spread = self.values.std(axis=0)
         one, other = (values[list(names).index(name)].astype(np.float64) for name in (each.new, each.seen))
         apart = np.abs(one - other) / np.where(spread > 0, spread, 1.0)
-        return taken_advice(each.new, each.seen, alike_but_seen(self.attributes, apart, self.reliability))
+        return taken_advice(each.new, each.seen, visible_differences(self.attributes, apart, self.reliability))
 
 
 def taken_findings(photos: SeenPhotos | None, table: ClassAttributes, given: Iterable[str] = ()) -> list[Finding]:

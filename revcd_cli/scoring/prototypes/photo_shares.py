@@ -24,7 +24,7 @@ ARRAYS = (
     "means", "counts",
 )  # fmt: skip
 NEAREST = 3  # seen classes that each new class is compared with
-SPREAD = 2.0  # of 1, 1.5, 2 and 3, the best on validation folds of three datasets (docs/results.md)
+SPREAD = 2.0  # of the standard deviation of margins; measured on validation folds (docs/results.md)
 
 
 class Quadratic(NamedTuple):
