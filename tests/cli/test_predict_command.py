@@ -20,7 +20,7 @@ from PIL import Image
 from revcd_cli import Predictor
 from revcd_cli.__main__ import main
 from revcd_cli.checkpoint.model_file import read_class_table
-from revcd_cli.pipeline.predict.predictions import COLUMNS, rows
+from revcd_cli.pipeline.predict.columns import COLUMNS, ORIGIN, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -110,8 +110,8 @@ def expected(photos: Path) -> list[tuple]:
 
 def test_a_csv_holds_the_predictions_of_the_python_api(written: dict[str, Path], expected: list[tuple], photos: Path):
     found = table_of(written["csv"])
-    assert tuple(found[0]) == COLUMNS
-    assert [tuple(row.values()) for row in found] == [
+    assert tuple(found[0]) == (*COLUMNS, *ORIGIN)
+    assert [tuple(row.values())[: len(COLUMNS)] for row in found] == [
         (path, str(rank), name, str(score), str(share), str(seen).lower(), kind, status, reason)
         for path, rank, name, score, share, seen, kind, status, reason in expected
     ]
@@ -141,7 +141,10 @@ def test_the_size_of_a_page_is_reported(photos: Path, tmp_path: Path, capsys: py
 
 def test_tsv_output_holds_the_best_class_of_each_photo(written: dict[str, Path], expected: list[tuple]):
     lines = [line.split("\t") for line in written["tsv"].read_text(**TEXT).splitlines()]
-    assert lines == [[row[0], row[2], str(row[3])] for row in expected if row[1] == 1]
+    assert [line[:4] for line in lines] == [
+        [row[0], row[2], str(row[3]), str(row[4])] for row in expected if row[1] == 1
+    ]
+    assert {tuple(line[4:]) for line in lines} == {(read_class_table("animals").sha256[:12],) * 2}
 
 
 def test_json_names_the_origin_of_the_predictions(written: dict[str, Path]):
@@ -191,7 +194,7 @@ def test_a_photo_that_cannot_be_read_is_a_row_and_exit_code_3_and_changes_no_oth
 ):
     assert predict(mixed, "-o", tmp_path / "a.csv") == 3
     found = table_of(tmp_path / "a.csv")
-    bad = [row for row in found if row["status"] != "ok"]
+    bad = [{name: row[name] for name in COLUMNS} for row in found if row["status"] != "ok"]
     assert bad == [
         dict.fromkeys(COLUMNS, "") | {"path": (mixed / "aa.jpg").as_posix(), "status": "failed", "reason": "truncated"}
     ]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from revcd_cli.__main__ import main
-from revcd_cli.pipeline.predict.predictions import COLUMNS
+from revcd_cli.pipeline.predict.columns import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

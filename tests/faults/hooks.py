@@ -103,13 +103,13 @@ def make_scores_nan() -> None:
 def save_often(name: str = "", sign: str = "", patience: float = 0.1) -> None:
     """Save progress after every 4 photos and every epoch; with a name, also block a photo as `block_reading` does."""
     from revcd_cli.pipeline import journal
+    from revcd_cli.pipeline.extract import decoding
     from revcd_cli.pipeline.extract import journal as feature_journal
-    from revcd_cli.pipeline.extract import stream
     from revcd_cli.pipeline.train import run as training_run
 
     journal.SHARD_ROWS = feature_journal._LEAST_ROWS = 4
     training_run.SAVE_SECONDS = -1
-    stream._JOIN_SECONDS = patience  # seconds to wait for a slow disk after an interruption
+    decoding._JOIN_SECONDS = patience  # seconds to wait for a slow disk after an interruption
     if name:
         block_reading(name, sign)
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from revcd_cli.data.formats.path_encoding import decode_path
 from revcd_cli.errors import RevcdError, UsageError
-from revcd_cli.pipeline.predict.predictions import COLUMNS, NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
+from revcd_cli.pipeline.predict.columns import COLUMNS, ORIGIN
+from revcd_cli.pipeline.predict.predictions import NO_CLASS_FITS, REJECTED, Candidate, OutputFormat, Prediction
 from revcd_cli.reports.predictions.files import open_writer
 
 HEADER = {
@@ -85,10 +86,10 @@ def read_rows(path: Path) -> list[tuple]:
         number, truth = lambda cell: float(cell) if cell else None, {"true": True, "false": False, "": None}
         return [
             (p, int(rank) if rank else None, name, number(score), number(share), truth[seen], kind, status, reason)
-            for p, rank, name, score, share, seen, kind, status, reason in read_csv(path)[1:]
+            for p, rank, name, score, share, seen, kind, status, reason, *_ in read_csv(path)[1:]
         ]
     if path.suffix == ".parquet":
-        return [tuple(row.values()) for row in pq.read_table(path).to_pylist()]
+        return [tuple(row.values())[: len(COLUMNS)] for row in pq.read_table(path).to_pylist()]
     if path.suffix == ".json":
         document = read_json(path.read_text("utf-8"))
         photos = [*document["results"], *document["failures"], *document["rejected"]]
@@ -136,7 +137,8 @@ def test_any_text_is_read_back_from_csv(name: str):
 
 def test_csv_has_the_documented_columns_and_unix_lines(tmp_path: Path):
     data = write(tmp_path / "out.csv", classified("a.jpg", "zebra")).read_bytes()
-    assert data == f"{','.join(COLUMNS)}\na.jpg,1,zebra,0.5,1.0,false,known,ok,\n".encode()
+    header = ",".join((*COLUMNS, *ORIGIN))
+    assert data == f"{header}\na.jpg,1,zebra,0.5,1.0,false,known,ok,,0123456789ab,ffffffffffff\n".encode()
 
 
 def test_numbers_have_six_significant_digits(tmp_path: Path):
@@ -155,7 +157,7 @@ def test_the_spreadsheet_form_escapes_formulas_but_not_numbers(tmp_path: Path):
     path = write(tmp_path / "out.csv", classified("-x.jpg", "=cmd()", "@a", "ox", score=-0.5), excel=True)
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     rows = read_csv(path, "utf-8-sig")
-    assert rows[0] == list(COLUMNS)
+    assert rows[0] == [*COLUMNS, *ORIGIN]
     assert [row[2] for row in rows[1:]] == ["'=cmd()", "'@a", "ox"]
     assert {row[0] for row in rows[1:]} == {"'-x.jpg"}
     assert {row[3] for row in rows[1:]} == {"-0.5"}
@@ -241,8 +243,8 @@ def test_plain_output_is_one_line_per_photo_with_the_best_class():
         writer.write(classified("a\tb\n\x1b[31m.jpg", "zebra", "ox"))
         writer.write(failed("c.jpg"))
         writer.write(rejected("d.jpg"))
-    lines = ["a\\tb\\n\\x1b[31m.jpg\tzebra\t0.5", "c.jpg\t\t", "d.jpg\tnone of these\t", ""]
-    assert stream.getvalue().decode() == "\n".join(lines)
+    lines = ["a\\tb\\n\\x1b[31m.jpg\tzebra\t0.5\t0.5", "c.jpg\t\t\t", "d.jpg\tnone of these\t\t"]
+    assert stream.getvalue().decode() == "".join(f"{line}\t0123456789ab\tffffffffffff\n" for line in lines)
 
 
 @pytest.mark.parametrize(("name", "form"), [("a.CSV", "csv"), ("b.x.jsonl", "jsonl"), ("c.html", "html")])

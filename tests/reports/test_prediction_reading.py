@@ -59,7 +59,7 @@ def test_a_table_that_a_spreadsheet_saved_with_semicolons_is_read(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("a.csv", "photo,class\n", "a.csv:1: has no column path, rank, probability, status"),
+        ("a.csv", "photo,class\n", "a.csv:1: has no column path, probability, status"),
         ("a.csv", "path,rank,class,probability,status\na.jpg,1,moose,2.5,ok\n", 'a.csv:2: probability is "2.5"'),
         ("a.csv", "path,rank,class,probability,status\na.jpg,1,moose,0.5\n", "a.csv:2: has 4 cells"),
         ("a.csv", "path,rank,class,probability,status\na.jpg,1,moose,0.5,fine\n", 'a.csv:2: status is "fine"'),

@@ -57,7 +57,9 @@ def introduce(
 def one_line(prediction: Prediction) -> str:
     """Return the answer for a photo as one line."""
     best = prediction.best
-    return f"{prediction.path}: {best.name} {best.probability:.1%}" if best else f"{prediction.path}: none of these"
+    if best is None:
+        return f"{prediction.path}: {'no box' if prediction.status == 'empty' else 'none of these'}"
+    return f"{prediction.path}: {best.name} {best.probability:.1%}"
 
 
 def rejection_note(predictor: Predictor) -> str:
@@ -75,15 +77,16 @@ def rejection_note(predictor: Predictor) -> str:
 
 def summarise(tally: Counter[str], output: Path | None, is_page: bool) -> int:
     """Print how many photos were classified, and return the exit code."""
-    rejected, failed = tally["rejected"], tally["failed"]
+    rejected, failed, empty = tally["rejected"], tally["failed"], tally["empty"]
     where = f" Written to {output}" if output else ""
     if output and is_page:  # a page holds the photos, so it may be large
         size = output.stat().st_size
         where += f" ({size / 1e6:.1f} MB, {size / tally.total() / 1e3:.1f} kB per photo)"
-    if rejected or failed or output:
+    if rejected or failed or empty or output:
         none = f"{rejected:,} none of these, " if rejected else ""
+        none += f"{empty:,} without a box of an animal, " if empty else ""
         photos = "photo" if tally["ok"] == 1 else "photos"
         console.note(f"{tally['ok']:,} {photos} classified, {none}{failed:,} failed.{where}")
     if failed:
-        return FINISHED_WITH_FAILURES if tally["ok"] or rejected else NOTHING_USABLE
+        return FINISHED_WITH_FAILURES if tally["ok"] or rejected or empty else NOTHING_USABLE
     return 0

@@ -60,14 +60,15 @@ def _print_candidates(prediction: Prediction) -> None:
 def _print_photos(predictions: list[Prediction]) -> None:
     from rich.text import Text
 
-    from ...pipeline.predict.predictions import NONE_OF_THESE, REJECTED
+    from ...pipeline.predict.predictions import EMPTY, NONE_OF_THESE, REJECTED
 
     rows: list[list[str | Text]] = []
     for prediction in predictions:
         if prediction.best is None:
-            rejected = prediction.status == REJECTED
-            answer = NONE_OF_THESE if rejected else f"failed: {console.safe(prediction.reason).replace('_', ' ')}"
-            style = charts.WARNING if rejected else charts.FAILED
+            named = {REJECTED: NONE_OF_THESE, EMPTY: "no box of an animal"}
+            reason = console.safe(prediction.reason).replace("_", " ")
+            answer = named.get(prediction.status, f"failed: {reason}")
+            style = charts.WARNING if prediction.status in named else charts.FAILED
             rows.append([prediction.path, Text(answer, style), "", "", ""])
             continue
         best, *others = prediction.candidates

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...errors import brief, is_address
+from ..parts.part import Part
 from .images import MAX_BYTES, PHOTO_SUFFIXES, ImageFailure, too_large
 
 # Paths are text: pathlib would change `./a.jpg` to `a.jpg`, and an empty path to the current folder.
@@ -34,6 +35,7 @@ class ImageSource:
     path: str
     signature: str
     reader: Callable[[], bytes | ImageFailure] = field(repr=False, compare=False)
+    part: Part | None = None  # what is classified of the file, if not the whole photo
 
     def read(self) -> bytes | ImageFailure:
         """Return the photo's bytes, at most `MAX_BYTES`, or a failure. Never blocks on a pipe."""

@@ -45,6 +45,8 @@ REASONS = (
     "vanished",
     "changed",
     "remote_error",
+    "no_box",  # a detector found nothing to classify
+    "detector_failed",
 )
 
 MAX_PIXELS = 89_478_485  # Pillow warns of a decompression bomb above this, and raises above twice as many
@@ -72,7 +74,7 @@ def _silence_libtiff() -> None:
 _silence_libtiff()
 Image.init()
 # Only these: other formats of Pillow run external programs (EPS) or are not photos.
-_FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
+FORMATS = tuple(name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF") if name in Image.OPEN)
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -128,7 +130,7 @@ def decode_rgb(
         kind = raw_kind(data)
         if kind:
             return _raw_preview(data, kind, max_pixels, least_side)
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             failure = _size_failure(*image.size, max_pixels)
             if failure:
                 return failure
@@ -136,12 +138,12 @@ def decode_rgb(
                 _shrink_jpeg(image, least_side)
             is_wide = is_wide_colour(image)
             image.load()
-            upright = _UPRIGHT.get(_orientation(image))
+            upright = _UPRIGHT.get(orientation(image))
             several = _is_first_of_several(image, data)
             loaded: Image.Image = image
             note = ""
             if is_wide and not several:
-                with Image.open(io.BytesIO(data), formats=_FORMATS) as again:
+                with Image.open(io.BytesIO(data), formats=FORMATS) as again:
                     loaded, note = scale_wide_colour(image, again)
             picture, grey_note = _to_rgb(loaded)
             note = note or grey_note
@@ -191,7 +193,8 @@ def _size_failure(width: int, height: int, max_pixels: int) -> ImageFailure | No
     return None
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1..8; 1 (upright) if there is none."""
     with contextlib.suppress(LookupError, ArithmeticError, ValueError, TypeError, SyntaxError, OSError, struct.error):
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     return 1
@@ -244,9 +247,9 @@ def _explain_unidentified(data: bytes) -> ImageFailure:
     other = other_format(data, SUPPORTED_TYPES)
     if other:
         return ImageFailure("unsupported_format", other)
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in _FORMATS:
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and "HEIF" not in FORMATS:
         return ImageFailure("unsupported_format", "a HEIC photo; to read it: pip install 'revcd[heif]' (pillow-heif)")
-    begins_like = next((name for name in _FORMATS if accepts(Image.OPEN[name], data)), None)
+    begins_like = next((name for name in FORMATS if accepts(Image.OPEN[name], data)), None)
     if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS and not begins_like:
         return ImageFailure("unsupported_format", "an AVIF photo; to read it: pip install --upgrade pillow")
     if declares_more(data):

@@ -16,9 +16,10 @@ class Answer:
     """The best class of one photo, from a file that `revcd predict` wrote."""
 
     path: str  # as the photo was given to `revcd predict`
-    status: str  # "ok", "rejected" or "failed"
+    status: str  # "ok", "rejected", "failed" or "empty": a detector found no box
     name: str | None  # of the class; None without an answer
     probability: float | None  # None if it is not known
+    is_part: bool = False  # of one box of the photo, or one frame of a video
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Selection:
 
 
 def select(answers: Sequence[Answer], *, min_probability: float = 0.0, only: Sequence[str] = ()) -> Selection:
-    """Return the answers to apply, one for each photo.
+    """Return the answers to apply, one for each photo: of several boxes or frames, that with the highest probability.
 
-    A photo is unsure if it was rejected, or if its probability is below `min_probability` or unknown while there is
-    such a bound. only: names of classes; photos of other classes, and unsure ones, are left out. Raises `UsageError`
-    for a name that is not the answer for any photo, and for a photo with two different answers.
+    A photo is unsure if it was rejected or has no box, or if its probability is below `min_probability` or unknown
+    while there is such a bound. only: names of classes; photos of other classes, and unsure ones, are left out. Raises
+    `UsageError` for a name that is not the answer for any photo, and for a photo with two different answers.
     """
     unique = _one_per_photo(answers)
     kept = [_without_doubt(answer, min_probability) for answer in unique if answer.status != FAILED]
@@ -68,7 +69,10 @@ def _one_per_photo(answers: Sequence[Answer]) -> list[Answer]:
     first: dict[str, Answer] = {}
     for answer in answers:
         known = first.setdefault(answer.path, answer)
-        if known != answer:
+        if known.is_part and answer.is_part:
+            if (answer.probability or 0) > (known.probability or 0):
+                first[answer.path] = answer
+        elif known != answer:
             raise UsageError(
                 f"{answer.path}: has two answers, {known.name or known.status} and {answer.name or answer.status}.",
                 hint="Keep one of them, or classify the photos again: revcd predict PHOTOS -o ANSWERS",

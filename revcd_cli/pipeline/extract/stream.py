@@ -1,23 +1,19 @@
 """Compute the image features of a stream of photos, in order and with bounded memory.
 
-One thread reads the bytes of the photos in order, because a compressed archive can only be read sequentially. Several
-threads decode (Pillow releases the interpreter lock meanwhile). If there are many photos, several more run the
-backbone, each on its own batch. A bounded queue limits the read-ahead. Results are yielded in the order of the photos.
+Threads read and decode (`decoding`). If there are many photos, several more run the backbone, each on its own batch.
+Results are yielded in the order of the photos.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
-import os
-import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -27,16 +23,15 @@ import torch
 from torch import Tensor
 
 from ...backbones.backbone import Backbone
-from ...data.photos.images import MAX_BYTES, ImageFailure, decode_rgb
+from ...data.parts.part import Part
+from ...data.photos.details import PhotoDetails
+from ...data.photos.images import ImageFailure
 from ...data.photos.sources import ImageSource
 from ...system import probes
 from ...system.threads import stream_pool
+from .decoding import Decoded, Kept, decoded, is_out_of_memory
 
-THUMBNAIL_SIDE = 320  # pixels; whole photos of the read-ahead could take gigabytes
-_MAX_WORKERS = 16
 _BATCH_SIZES, _BATCH_SIZES_ON_CPU = (32, 64, 128, 256, 512), (4, 8, 16)
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")  # the last: cuDNN and cuBLAS
-_JOIN_SECONDS = 2.0  # that the reading thread has to end when the stream is closed
 
 _KINDS = {
     "pages": "hold several pictures, of which only the first is read",
@@ -60,18 +55,8 @@ class ExtractedPhoto:
     detail: str = ""  # the failure in words
     signature: str = ""  # size and modification time of the source when it was listed
     image: PIL.Image.Image | None = None  # RGB, at most THUMBNAIL_SIDE on each side, if requested
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """A decoded photo: its input tensor for the backbone, or its failure."""
-
-    source: ImageSource
-    sha256: str
-    tensor: Tensor | None = None  # (3, H, W) uint8
-    failure: ImageFailure | None = None
-    image: PIL.Image.Image | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)  # what was decided, by kind
+    part: Part | None = None  # what this is of the file, if not the whole photo
+    details: PhotoDetails | None = None  # if requested
 
 
 def stream_features(
@@ -81,6 +66,7 @@ def stream_features(
     batch_size: int | None = None,
     workers: int | None = None,
     keep_image: bool = False,
+    keep_details: bool = False,
     group_size: int | None = None,
     on_note: OnNote | None = None,
 ) -> Generator[ExtractedPhoto, None, None]:
@@ -88,19 +74,20 @@ def stream_features(
 
     batch_size: photos in one forward pass; halved for the rest of the run when memory runs out.
     workers: threads that decode. keep_image: add a small RGB copy of each photo.
+    keep_details: add what the file says about the photo (`read_details`).
     group_size: no batch crosses a multiple of this number of sources. Each group then has the same batches, and
     bit-identical features, independent of earlier groups.
     Closing the iterator early ends the threads. Errors of the listing and of the backbone are raised here.
     """
     forward = _Forward(backbone, on_note)
     size = batch_size or default_batch_size(backbone)
-    with contextlib.closing(_decoded(backbone, sources, size, workers, keep_image)) as photos:
+    with contextlib.closing(decoded(backbone, sources, size, workers, Kept(keep_image, keep_details))) as photos:
         yield from _computed(forward, in_batches(_note_first(photos, on_note), size, group_size), backbone.streams)
     if backbone.graph_problem and on_note is not None:
         on_note(f"Computed without a CUDA graph, which is slower: its capture failed ({backbone.graph_problem}).")
 
 
-def _computed(forward: _Forward, batches: Iterator[list[_Decoded]], streams: int) -> Iterator[ExtractedPhoto]:
+def _computed(forward: _Forward, batches: Iterator[list[Decoded]], streams: int) -> Iterator[ExtractedPhoto]:
     """Compute the batches, several concurrently, and yield their photos in order."""
     if streams == 1:
         for batch in batches:
@@ -153,7 +140,7 @@ def capture_graph(backbone: Backbone, size: int) -> None:
         for _ in range(backbone.warm_up):
             backbone(images)
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):  # the stream then tries smaller batches
+        if not is_out_of_memory(error):  # the stream then tries smaller batches
             raise
 
 
@@ -161,7 +148,7 @@ def _blank(backbone: Backbone, size: int) -> Tensor:
     return backbone.batch(list(torch.zeros(size, *backbone.record.preprocessing["input_size"], dtype=torch.uint8)))
 
 
-def _note_first(photos: Iterator[_Decoded], on_note: OnNote | None) -> Iterator[_Decoded]:
+def _note_first(photos: Iterator[Decoded], on_note: OnNote | None) -> Iterator[Decoded]:
     """Yield the photos unchanged; note the first photo of each kind of decision, and their numbers at the end."""
     counts: Counter[str] = Counter()
     for photo in photos:
@@ -196,7 +183,7 @@ class _Forward:
         self.most: int | None = None  # largest batch, set when memory ran out
         self._lock = threading.Lock()  # guards `most`
 
-    def __call__(self, batch: list[_Decoded]) -> list[ExtractedPhoto]:
+    def __call__(self, batch: list[Decoded]) -> list[ExtractedPhoto]:
         features = iter(self._features([photo.tensor for photo in batch if photo.tensor is not None]))
         return [_finished(photo, None if photo.tensor is None else next(features)) for photo in batch]
 
@@ -208,7 +195,7 @@ class _Forward:
             try:
                 features += map(_finite, self.backbone(self.backbone.batch(part)).numpy())
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self.backbone.release_graph()
                 if len(part) == 1:
@@ -229,114 +216,11 @@ def _finite(feature: np.ndarray) -> np.ndarray | ImageFailure:
     return feature
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return known or any(words in str(error) for words in _OUT_OF_MEMORY)
-
-
-def _finished(photo: _Decoded, feature: np.ndarray | ImageFailure | None) -> ExtractedPhoto:
+def _finished(photo: Decoded, feature: np.ndarray | ImageFailure | None) -> ExtractedPhoto:
     source, failure = photo.source, photo.failure
     if isinstance(feature, ImageFailure):
         failure, feature = feature, None
+    about = (source.signature, photo.image, source.part, photo.details)
     if failure is not None:
-        return ExtractedPhoto(
-            source.path, photo.sha256, None, "failed", failure.reason, failure.detail, source.signature, photo.image
-        )
-    return ExtractedPhoto(source.path, photo.sha256, feature, signature=source.signature, image=photo.image)
-
-
-def _decoded(
-    backbone: Backbone, sources: Iterable[ImageSource], batch_size: int, workers: int | None, keep_image: bool
-) -> Generator[_Decoded, None, None]:
-    """Yield the decoded photos in order; threads work ahead by at most a batch and one photo for each thread.
-
-    At most `MAX_BYTES` of photos are read and not yet decoded, besides the photo that is being read.
-    """
-    workers = max(1, min(os.cpu_count() or 1 if workers is None else workers, _MAX_WORKERS))
-    ahead: queue.Queue[Future[_Decoded] | BaseException | None] = queue.Queue(maxsize=min(batch_size, 256) + workers)
-    budget, stopped = _ByteBudget(MAX_BYTES), threading.Event()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="revcd-decode")
-
-    def read_all() -> None:
-        last: BaseException | None = None
-        try:
-            for source in sources:
-                if stopped.is_set():
-                    break
-                data = source.read()
-                size = 0 if isinstance(data, ImageFailure) else len(data)
-                budget.take(size)
-                decoded = pool.submit(_decode, backbone, source, data, keep_image)
-                budget.give_after(decoded, size)
-                ahead.put(decoded)
-        except BaseException as error:
-            last = error
-        finally:
-            close = getattr(sources, "close", None)  # a generator holds its archive open
-            if close is not None:
-                close()
-            ahead.put(last)
-
-    # A daemon, because a read from a pipe or a network folder may hang and must not keep the process alive.
-    reader = threading.Thread(target=read_all, name="revcd-read", daemon=True)
-    reader.start()
-    try:
-        while (item := ahead.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item.result()
-    finally:
-        stopped.set()
-        _drain(ahead, reader)
-        pool.shutdown(cancel_futures=True)
-
-
-class _ByteBudget:
-    """Limits the bytes that are read and not yet decoded. A photo larger than the limit waits until none is held."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.held, self.changed = limit, 0, threading.Condition()
-
-    def take(self, size: int) -> None:
-        with self.changed:
-            self.changed.wait_for(lambda: not self.held or self.held + size <= self.limit)
-            self.held += size
-
-    def give_after(self, decoded: Future[_Decoded], size: int) -> None:
-        decoded.add_done_callback(lambda _: self.give(size))
-
-    def give(self, size: int) -> None:
-        with self.changed:
-            self.held -= size
-            self.changed.notify()
-
-
-def _drain(ahead: queue.Queue, reader: threading.Thread) -> None:
-    """Empty the queue until the reader, which may be blocked because it is full, has ended."""
-    attempts = round(_JOIN_SECONDS / 0.02)
-    while reader.is_alive() and attempts:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                ahead.get_nowait()
-        reader.join(0.02)
-        attempts -= 1
-
-
-def _decode(backbone: Backbone, source: ImageSource, data: bytes | ImageFailure, keep_image: bool) -> _Decoded:
-    if isinstance(data, ImageFailure):
-        return _Decoded(source, "", failure=data)
-    sha256 = hashlib.sha256(data).hexdigest()
-    image = decode_rgb(data, least_side=backbone.least_side)
-    if isinstance(image, ImageFailure):
-        return _Decoded(source, sha256, failure=image)
-    try:
-        tensor = backbone.transform(image)
-        if keep_image:
-            image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        return _Decoded(source, sha256, failure=ImageFailure("out_of_memory", "not enough memory to resize the photo"))
-    return _Decoded(
-        source, sha256, tensor=tensor, image=image if keep_image else None, notes=image.info.get("notes", {})
-    )
+        return ExtractedPhoto(source.path, photo.sha256, None, "failed", failure.reason, failure.detail, *about)
+    return ExtractedPhoto(source.path, photo.sha256, feature, "ok", "", "", *about)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ...data.parts.part import Box, Part
+from ...data.photos.details import PhotoDetails
 from ...errors import InputFileError, UsageError
 from ...system.files import checksummed, read_checksummed
 from .. import journal
@@ -92,11 +94,13 @@ def _to_json(prediction: Prediction) -> dict[str, Any]:
         "candidates": [(c.name, c.score, c.probability, c.kind) for c in prediction.candidates],
         "thumbnail": None if thumbnail is None else base64.b64encode(thumbnail).decode("ascii"),
         "drawn": None if drawn is None else [drawn.mean, drawn.spread],
+        "part": None if prediction.part is None else asdict(prediction.part),
+        "details": None if prediction.details is None else asdict(prediction.details),
     }
 
 
 def _from_json(values: dict[str, Any]) -> Prediction:
-    drawn, thumbnail = values["drawn"], values["thumbnail"]
+    drawn, thumbnail, part, details = (values[name] for name in ("drawn", "thumbnail", "part", "details"))
     return Prediction(
         path=values["path"],
         signature=values["signature"],
@@ -106,4 +110,6 @@ def _from_json(values: dict[str, Any]) -> Prediction:
         candidates=tuple(Candidate(*each) for each in values["candidates"]),
         thumbnail=None if thumbnail is None else base64.b64decode(thumbnail),
         drawn=None if drawn is None else GeneratedAttributes(tuple(drawn[0]), tuple(drawn[1])),
+        part=None if part is None else Part(None if part["box"] is None else Box(**part["box"]), part["time"]),
+        details=None if details is None else PhotoDetails(**details),
     )

@@ -17,6 +17,7 @@ class PredictOptions:
     min_probability: float = 0.0
     explain: bool = False  # generate the attributes of each photo
     thumbnails: bool = False  # keep a small JPEG of each photo
+    details: bool = False  # read what each file says about the photo
     batch_size: int | None = None  # photos in one forward pass of the backbone
     workers: int | None = None  # threads that decode
 

@@ -7,11 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
+from ...data.parts.part import Part
+from ...data.photos.details import PhotoDetails
 from ...data.photos.images import ImageFailure
 from ..extract.stream import ExtractedPhoto
 from .explanations import GeneratedAttributes
 from .given_photos import OTHERS
-from .predictions import FAILED, NO_CLASS_FITS, REJECTED, Candidate, Prediction
+from .predictions import EMPTY, FAILED, NO_BOX, NO_CLASS_FITS, REJECTED, Candidate, Prediction
 
 _THUMBNAIL_QUALITY = 70  # JPEG quality; a page of 5,000 photos of 320 pixels stays below 100 MB
 _NOT_FINITE = ImageFailure("non_finite_feature", "the model's scores for it are not finite")
@@ -27,6 +29,8 @@ class Scored(NamedTuple):
 
 class _About(TypedDict):
     thumbnail: bytes | None
+    part: Part | None
+    details: PhotoDetails | None
     signature: str
 
 
@@ -49,8 +53,10 @@ class Bounds:
 
 def prediction_of(photo: ExtractedPhoto, scored: Scored | None, bounds: Bounds, *, has_others: bool) -> Prediction:
     """Return the prediction of a photo. scored: None if it has no feature; has_others: see `given_photos.OTHERS`."""
-    about = _About(thumbnail=_jpeg(photo), signature=photo.signature)
+    about = _About(thumbnail=_jpeg(photo), part=photo.part, details=photo.details, signature=photo.signature)
     if scored is None:
+        if photo.reason == NO_BOX:
+            return Prediction(photo.path, EMPTY, photo.reason, photo.detail, **about)
         return Prediction(photo.path, photo.status, photo.reason, photo.detail, **about)
     best = scored.candidates[0]
     if not all(math.isfinite(candidate.score) for candidate in scored.candidates):

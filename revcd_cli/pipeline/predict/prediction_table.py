@@ -8,21 +8,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from .predictions import COLUMNS, Row
+from .columns import ORIGIN, PLAIN, TYPES, Layout
 
-_TEXT, _NUMBER = pa.string(), pa.float64()
-_TYPES = (_TEXT, pa.int32(), _TEXT, _NUMBER, _NUMBER, pa.bool_(), _TEXT, _TEXT, _TEXT)
+_KINDS = {"int": pa.int32(), "float": pa.float64(), "bool": pa.bool_()}
 
 
-def prediction_schema(header: Mapping[str, Any]) -> pa.Schema:
+def prediction_schema(header: Mapping[str, Any], layout: Layout = PLAIN) -> pa.Schema:
     """Return the schema of predictions; its metadata holds the header as JSON under the key `revcd`."""
     about = json.dumps(header, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
-    return pa.schema(list(zip(COLUMNS, _TYPES, strict=True)), metadata={"revcd": about})
+    names = (*layout.columns, *ORIGIN)
+    types = [_KINDS[TYPES[name]] if name in TYPES else pa.string() for name in names]
+    return pa.schema(list(zip(names, types, strict=True)), metadata={"revcd": about})
 
 
-def rows_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
-    """Return a table of the rows of `predictions.rows`."""
+def rows_table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    """Return a table of rows of `Layout.rows`, each followed by the values of `columns.origin`."""
     if not rows:
         return schema.empty_table()
     columns = zip(*rows, strict=True)
-    return pa.table([pa.array(*pair) for pair in zip(columns, _TYPES, strict=True)], schema=schema)
+    return pa.table([pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema=schema)

@@ -1,8 +1,8 @@
-"""Predictions and their rows in output files: one row for each photo and rank, in order.
+"""Predictions, and the formats in which they are printed or written.
 
 Rules of all formats:
-- Columns: path, rank, class, score, probability, seen, kind, status, reason. A photo that could not be read or was
-  rejected has one row, with its reason and no class.
+- Tables have the columns of `columns.Layout`, a row for each photo and rank, in order. A photo that could not be read,
+  was rejected or has no box has one row, with its reason and no class.
 - Numbers have 6 significant digits, the precision of float32, in Python's shortest notation. A value that is not finite
   is an empty cell, or null.
 - Text is UTF-8. A file name that is not valid UTF-8 is encoded by `data.formats.path_encoding`, which can decode it.
@@ -13,23 +13,22 @@ Rules of all formats:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from ...data.classes.kinds import PHOTOS
-from ...data.formats.path_encoding import encode_path
+from ...data.parts.part import Part
+from ...data.photos.details import PhotoDetails
 from ...errors import UsageError, did_you_mean
 from .explanations import GeneratedAttributes
 
 SCHEMA = 1  # version of the JSON document and of the metadata of Parquet files
-COLUMNS = ("path", "rank", "class", "score", "probability", "seen", "kind", "status", "reason")
-
-Row = tuple[str, "int | None", str, "float | None", "float | None", "bool | None", str, str, str]
 # Status, reason and displayed name of a photo that is rejected because no class fits.
 REJECTED, NO_CLASS_FITS, NONE_OF_THESE = "rejected", "no_class_fits", "none of these"
 FAILED = "failed"  # status of a photo that could not be read
+EMPTY, NO_BOX = "empty", "no_box"  # status and reason of a photo in which a detector found nothing to classify
 Write = Callable[["Prediction"], None]
 
 
@@ -53,12 +52,14 @@ class Prediction:
     """The prediction for one photo: its candidates, best first, or the reason why there are none."""
 
     path: str
-    status: str = "ok"  # "ok" | "failed" | "rejected": no class fits
-    reason: str = ""  # one of `images.REASONS` if failed, "no_class_fits" if rejected
+    status: str = "ok"  # "ok" | "failed" | "rejected": no class fits | "empty": a detector found no box
+    reason: str = ""  # one of `images.REASONS` if failed, "no_class_fits" if rejected, "no_box" if empty
     detail: str = ""  # the reason in words, unless ok
     candidates: tuple[Candidate, ...] = ()
     thumbnail: bytes | None = None  # JPEG, for the HTML page
     drawn: GeneratedAttributes | None = None  # attributes generated from the photo, if explanations were requested
+    part: Part | None = None  # what was classified of the file, if not the whole photo
+    details: PhotoDetails | None = None  # what the file says about the photo, if requested
     signature: str = field(default="", repr=False, compare=False)  # of the source; see `ImageSource`
 
     @property
@@ -77,6 +78,8 @@ class OutputFormat(str, Enum):
     jsonl = "jsonl"
     parquet = "parquet"
     html = "html"
+    megadetector = "megadetector"
+    timelapse = "timelapse"
 
     @classmethod
     def named(cls, name: str) -> OutputFormat:
@@ -92,24 +95,13 @@ class OutputFormat(str, Enum):
     def of(cls, path: Path) -> OutputFormat:
         """Return the format of a file by its suffix, or raise `UsageError`."""
         suffix = path.suffix.lower().removeprefix(".")
-        known = [form.value for form in cls if form is not cls.table]
+        known = [form.value for form in cls if form not in (cls.table, cls.megadetector, cls.timelapse)]
         if suffix not in known:
             raise UsageError(
                 f'{path}: "{path.suffix}" is not the suffix of a format{did_you_mean(suffix, known)}.',
                 hint=f"End the name in {', '.join(f'.{name}' for name in known)}, or give --format.",
             )
         return cls(suffix)
-
-
-def rows(prediction: Prediction) -> Iterator[Row]:
-    """Yield the rows of one photo; the values are in the order of `COLUMNS`."""
-    path, status, reason = encode_path(prediction.path), prediction.status, prediction.reason
-    if not prediction.candidates:
-        yield path, None, "", None, None, None, "", status, reason
-    for rank, candidate in enumerate(prediction.candidates, 1):
-        score, probability = rounded(candidate.score), rounded(candidate.probability)
-        name, seen, kind = encode_path(candidate.name), candidate.seen, candidate.kind
-        yield path, rank, name, score, probability, seen, kind, status, reason
 
 
 def rounded(value: float) -> float | None:

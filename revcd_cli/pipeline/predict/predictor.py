@@ -20,6 +20,7 @@ from ...errors import UsageError
 from ...scoring.joint import rank
 from ...scoring.rows import draw_rows, score_rows
 from ...system.device import choose_device
+from ..extract.listing import SourceList
 from ..extract.stream import ExtractedPhoto, in_batches, stream_features
 from .candidates import CandidateClasses, candidate_classes
 from .explanations import CandidateDescriptions, GeneratedAttributes
@@ -160,7 +161,7 @@ class Predictor:
 
     def stream(
         self,
-        images: Images | FeatureSet,
+        images: Images | FeatureSet | SourceList,
         *,
         classes: str | Path | ClassAttributes | CandidateClasses | None = None,
         top_k: int = 5,
@@ -172,6 +173,7 @@ class Predictor:
         workers: int | None = None,
         null_separated: bool = False,
         thumbnails: bool = False,
+        details: bool = False,
         passed: PassedOver | None = None,
         on_progress: OnProgress | None = None,
         on_note: OnNote | None = None,
@@ -179,16 +181,20 @@ class Predictor:
         """Yield one prediction for each photo, in order; that of an unreadable photo has a reason and no candidates.
 
         images: files, folders, globs, zip or tar archives, or "-" for a list on standard input; encoded photos as
-        bytes, PIL images or uint8 arrays (H, W, 3); or features of the model's backbone, as `read_features` returns.
+        bytes, PIL images or uint8 arrays (H, W, 3); features of the model's backbone, as `read_features` returns; or
+        the boxes of a detector (`read_boxes`) or frames of videos (`VideoFrames`).
         classes: a CSV file, a table, or None for the classes of the model. seed: of the noise, which depends on it and
         on the bytes of the photo only; None uses that of the model. reject: where no class fits, by the threshold of
         the model, the prediction has the status "rejected" and no candidates. Raises `UsageError` if the model has no
         threshold. min_probability: a photo whose best class has a smaller probability is rejected, too.
         passed: counts files in folders and archives that are no photos; filled if there is `on_progress`.
+        details: read what each file says about the photo (`Prediction.details`): capture time, camera, size, position.
         explain: also generate the attributes of each classified photo (`Prediction.drawn`); this does not change the
         predictions.
         """
-        options = PredictOptions(top_k, seed, reject, min_probability, explain, thumbnails, batch_size, workers)
+        options = PredictOptions(
+            top_k, seed, reject, min_probability, explain, thumbnails, details, batch_size, workers
+        )
         candidates = self.candidates(classes)
         photos: Generator[ExtractedPhoto, None, None]
         total: int | None
@@ -196,13 +202,19 @@ class Predictor:
             total, at_once = len(images), ROWS_AT_ONCE
             photos = feature_photos(images, self.checkpoint.backbone)
         else:
-            total, at_once = count_given(images, passed) if on_progress else None, batch_size or PHOTOS_AT_ONCE
+            at_once = batch_size or PHOTOS_AT_ONCE
+            if isinstance(images, SourceList):
+                total, sources = images.count(passed), images()
+            else:
+                total = count_given(images, passed) if on_progress else None
+                sources = given_sources(images, null_separated=null_separated)
             photos = stream_features(
                 self.backbone,
-                given_sources(images, null_separated=null_separated),
+                sources,
                 batch_size=batch_size,
                 workers=workers,
                 keep_image=thumbnails,
+                keep_details=details,
                 on_note=on_note,
             )
         failed = 0

@@ -13,9 +13,8 @@ from typing import Any
 from ...data.features.feature_set import FeatureSet
 from ...data.photos.image_source import ImageSource
 from ...data.photos.passed_over import PassedOver
-from ...data.photos.sources import count_sources
 from ...version import __version__
-from ..extract.listing import Listing
+from ..extract.listing import SourceList
 from ..extract.stream import ExtractedPhoto, default_batch_size, stream_features
 from .candidates import CandidateClasses
 from .feature_photos import ROWS_AT_ONCE, feature_photos, row_sources
@@ -36,7 +35,7 @@ class ResumablePrediction:
     def __init__(
         self,
         predictor: Predictor,
-        given: Listing | FeatureSet,
+        given: SourceList | FeatureSet,
         output: Path,
         candidates: CandidateClasses,
         options: PredictOptions,
@@ -46,7 +45,7 @@ class ResumablePrediction:
     ) -> None:
         """given: the photos of a command line, or features of the model's backbone. fresh: start over."""
         self.predictor, self.given, self.candidates = predictor, given, candidates
-        is_photos = isinstance(given, Listing)
+        is_photos = not isinstance(given, FeatureSet)
         self.options, self._note = options, on_note
         self.journal = PredictionJournal(output, self._settings(), rereads=is_photos)
         self.journal.start(on_note or (lambda text: None), fresh=fresh)
@@ -62,7 +61,7 @@ class ResumablePrediction:
         passed: counts files that are no photos, as in `Predictor.stream`.
         """
         tell = on_progress or (lambda done, total, failed: None)
-        total = len(self.given) if isinstance(self.given, FeatureSet) else count_sources(self.given.inputs, passed)
+        total = len(self.given) if isinstance(self.given, FeatureSet) else self.given.count(passed)
         journal = self.journal
         if not journal.is_empty:
             journal.survey(self._listing())
@@ -108,6 +107,7 @@ class ResumablePrediction:
             batch_size=self.options.batch_size,
             workers=self.options.workers,
             keep_image=self.options.thumbnails,
+            keep_details=self.options.details,
             group_size=self.journal.shard_rows,
             on_note=self._note,
         )

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
-import io
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...data.formats.path_encoding import encode_path
+from ...data.parts.megadetector import BoxList
 from ...errors import RevcdError, UsageError
+from ...pipeline.predict.columns import ORIGIN, PLAIN, Layout, origin
 from ...pipeline.predict.explanations import CandidateDescriptions
 from ...pipeline.predict.predictions import (
-    COLUMNS,
+    EMPTY,
+    FAILED,
     NONE_OF_THESE,
     REJECTED,
     SCHEMA,
     OutputFormat,
     Prediction,
-    Row,
     Write,
     rounded,
-    rows,
 )
 from ...system.files import atomic_write
 from ...version import __version__
+from .camera_traps import megadetector_writer, timelapse_writer
+from .encoding import csv_line, dump
 from .page import html_writer
 
 _ROW_GROUP = 16_384  # rows of a Parquet file that are held in memory
@@ -40,14 +40,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 @contextlib.contextmanager
-def csv_writer(stream: BinaryIO, header: dict[str, Any], *, excel: bool = False) -> Iterator[Write]:
+def csv_writer(stream: BinaryIO, header: dict[str, Any], *, excel: bool = False, layout: Layout) -> Iterator[Write]:
     """Write the rows as CSV with a header line. excel: as for `open_writer`."""
     stream.write(b"\xef\xbb\xbf" if excel else b"")
-    stream.write(_csv_line(COLUMNS))
+    stream.write(csv_line((*layout.columns, *ORIGIN)))
+    made_by = origin(header)
 
     def write(prediction: Prediction) -> None:
-        for row in rows(prediction):
-            stream.write(_csv_line([_csv_cell(value, excel) for value in row]))
+        for row in layout.rows(prediction):
+            stream.write(csv_line([_csv_cell(value, excel) for value in (*row, *made_by)]))
 
     yield write
 
@@ -58,25 +59,21 @@ def _csv_cell(value: object, excel: bool) -> object:
     return _FORMULA.sub(r"\1'", value) if excel and isinstance(value, str) else value
 
 
-def _csv_line(cells: Any) -> bytes:
-    # csv quotes a carriage return in a cell only if its line terminator contains one, so it is added and removed.
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
-    return f"{line.getvalue()[:-2]}\n".encode()
-
-
 @contextlib.contextmanager
 def tsv_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """Write a line `path<TAB>class<TAB>score` of the best class per photo, with control characters as escapes.
+    """Write a line for each photo: path, best class, score, probability, and the digests of model and class table.
 
-    The class of a failed photo is empty; that of a rejected photo is "none of these".
+    They are separated by tabs; control characters are written as escapes. The class of a failed photo is empty; that of
+    a rejected photo is "none of these".
     """
+    made_by = origin(header)
 
     def write(prediction: Prediction) -> None:
         best = prediction.best
         instead = NONE_OF_THESE if prediction.status == REJECTED else ""
-        cells = (best.name, str(rounded(best.score))) if best else (instead, "")
-        line = "\t".join(_CONTROL.sub(_escape, cell) for cell in map(encode_path, (prediction.path, *cells)))
+        cells = (best.name, str(rounded(best.score)), str(rounded(best.probability))) if best else (instead, "", "")
+        texts = map(encode_path, (prediction.path, *cells, *made_by))
+        line = "\t".join(_CONTROL.sub(_escape, text) for text in texts)
         stream.write(f"{line}\n".encode())
         stream.flush()
 
@@ -85,10 +82,6 @@ def tsv_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
-
-
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
 
 
 def _candidates(prediction: Prediction) -> list[dict[str, Any]]:
@@ -106,36 +99,36 @@ def _candidates(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def json_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
+def json_writer(stream: BinaryIO, header: dict[str, Any], *, layout: Layout) -> Iterator[Write]:
     """Write one JSON document. Results are streamed; only photos without a prediction are kept in memory."""
     for name, value in {"schema": SCHEMA, "revcd": __version__, **header}.items():
-        stream.write((b",\n " if name != "schema" else b"{\n ") + _dump(name) + b": " + _dump(value))
+        stream.write((b",\n " if name != "schema" else b"{\n ") + dump(name) + b": " + dump(value))
     stream.write(b',\n "results": [')
-    failures: list[dict[str, str]] = []
-    rejected: list[dict[str, str]] = []
+    names = {REJECTED: "rejected", FAILED: "failures"} | ({EMPTY: "empty"} if layout.boxes else {})
+    unanswered: dict[str, list[dict[str, Any]]] = {name: [] for name in names.values()}
     classified = 0
 
     def write(prediction: Prediction) -> None:
         nonlocal classified
-        shared = {"path": encode_path(prediction.path), "status": prediction.status}
+        shared = {"path": encode_path(prediction.path), "status": prediction.status, **layout.more(prediction)}
         if not prediction.candidates:
-            unanswered = rejected if prediction.status == REJECTED else failures
-            unanswered.append({**shared, "reason": prediction.reason, "detail": prediction.detail})
+            about = {"reason": prediction.reason, "detail": prediction.detail}
+            unanswered[names[prediction.status]].append({**shared, **about})
             return
-        stream.write((b",\n  " if classified else b"\n  ") + _dump({**shared, "candidates": _candidates(prediction)}))
+        stream.write((b",\n  " if classified else b"\n  ") + dump({**shared, "candidates": _candidates(prediction)}))
         classified += 1
 
     yield write
-    counts = {"classified": classified, "rejected": len(rejected), "failed": len(failures)}
-    for name, unanswered in (("rejected", rejected), ("failures", failures)):
-        stream.write(b"\n ],\n " + _dump(name) + b": [" + b",".join(b"\n  " + _dump(each) for each in unanswered))
-    stream.write(b'\n ],\n "summary": ' + _dump({"photos": sum(counts.values()), **counts}) + b"\n}\n")
+    counts = {"classified": classified, **{status: len(unanswered[name]) for status, name in names.items()}}
+    for name, photos in unanswered.items():
+        stream.write(b"\n ],\n " + dump(name) + b": [" + b",".join(b"\n  " + dump(each) for each in photos))
+    stream.write(b'\n ],\n "summary": ' + dump({"photos": sum(counts.values()), **counts}) + b"\n}\n")
 
 
 @contextlib.contextmanager
-def jsonl_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
-    """Write one JSON object per line and photo. "model" holds the first 12 digits of the model's sha256."""
-    model = str(header.get("model", {}).get("sha256", ""))[:12]
+def jsonl_writer(stream: BinaryIO, header: dict[str, Any], *, layout: Layout) -> Iterator[Write]:
+    """Write one JSON object per line and photo. "model" and "table" hold the first 12 digits of their sha256."""
+    made_by = dict(zip(ORIGIN, origin(header), strict=True))
 
     def write(prediction: Prediction) -> None:
         line = {
@@ -143,24 +136,26 @@ def jsonl_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
             "status": prediction.status,
             "reason": prediction.reason,
             "detail": prediction.detail,
-            "model": model,
+            **layout.more(prediction),
+            **made_by,
             "candidates": _candidates(prediction),
         }
-        stream.write(_dump(line) + b"\n")
+        stream.write(dump(line) + b"\n")
         stream.flush()
 
     yield write
 
 
 @contextlib.contextmanager
-def parquet_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
+def parquet_writer(stream: BinaryIO, header: dict[str, Any], *, layout: Layout) -> Iterator[Write]:
     """Write the rows, and the header as JSON under the key `revcd` of the file's metadata."""
     import pyarrow.parquet as pq
 
     from ...pipeline.predict.prediction_table import prediction_schema, rows_table
 
-    schema = prediction_schema({"schema": SCHEMA, "revcd": __version__, **header})
-    waiting: list[Row] = []
+    made_by = origin(header)
+    schema = prediction_schema({"schema": SCHEMA, "revcd": __version__, **header}, layout)
+    waiting: list[tuple[Any, ...]] = []
 
     with pq.ParquetWriter(stream, schema) as parquet:
 
@@ -169,23 +164,13 @@ def parquet_writer(stream: BinaryIO, header: dict[str, Any]) -> Iterator[Write]:
             waiting.clear()
 
         def write(prediction: Prediction) -> None:
-            waiting.extend(rows(prediction))
+            waiting.extend((*row, *made_by) for row in layout.rows(prediction))
             if len(waiting) >= _ROW_GROUP:
                 flush()
 
         yield write
         if waiting:
             flush()
-
-
-WRITERS = {
-    OutputFormat.tsv: tsv_writer,
-    OutputFormat.csv: csv_writer,
-    OutputFormat.json: json_writer,
-    OutputFormat.jsonl: jsonl_writer,
-    OutputFormat.parquet: parquet_writer,
-    OutputFormat.html: html_writer,
-}
 
 
 @dataclass(frozen=True)
@@ -202,7 +187,10 @@ def open_writer(
     header: dict[str, Any],
     *,
     excel: bool = False,
+    layout: Layout = PLAIN,
     descriptions: CandidateDescriptions | None = None,
+    boxes: BoxList | None = None,
+    root: str = "",
 ) -> Iterator[Writer]:
     """Yield a `Writer` to a file, or to a binary stream such as `sys.stdout.buffer`.
 
@@ -210,15 +198,26 @@ def open_writer(
     and `settings`. JSON, JSON lines, Parquet and HTML contain it.
     excel: write CSV for spreadsheets: with a byte-order mark, and an apostrophe before text that would be evaluated as
     a formula.
+    layout: the columns of CSV and Parquet, and what JSON says about each photo.
     descriptions: class descriptions for the HTML page, which compares generated attributes with them.
+    boxes: those that were classified, for the format "megadetector". root: the folder of the photos, to which this
+    format and "timelapse" give paths.
     """
     if excel and output_format is not OutputFormat.csv:
         raise UsageError(f"--excel requires CSV output, not {output_format.value}.")
     if output_format is OutputFormat.table:
         raise UsageError("A table is for the terminal, not for a file.", hint="Choose csv, json, jsonl, tsv or html.")
-    write_to = functools.partial(csv_writer, excel=True) if excel else WRITERS[output_format]
-    if output_format is OutputFormat.html:
-        write_to = functools.partial(html_writer, descriptions=descriptions)
+    writers: dict[OutputFormat, Callable[..., contextlib.AbstractContextManager[Write]]] = {
+        OutputFormat.tsv: tsv_writer,
+        OutputFormat.csv: functools.partial(csv_writer, excel=excel, layout=layout),
+        OutputFormat.json: functools.partial(json_writer, layout=layout),
+        OutputFormat.jsonl: functools.partial(jsonl_writer, layout=layout),
+        OutputFormat.parquet: functools.partial(parquet_writer, layout=layout),
+        OutputFormat.html: functools.partial(html_writer, descriptions=descriptions),
+        OutputFormat.megadetector: functools.partial(megadetector_writer, boxes=boxes, root=root),
+        OutputFormat.timelapse: functools.partial(timelapse_writer, root=root, details=layout.details),
+    }
+    write_to = writers[output_format]
     with contextlib.ExitStack() as stack:
         if isinstance(target, Path):
             opened = _written_through(target) if output_format is OutputFormat.jsonl else atomic_write(target)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...pipeline.predict.explanations import CandidateDescriptions
-from ...pipeline.predict.predictions import REJECTED, Prediction, Write, rounded
+from ...pipeline.predict.predictions import EMPTY, REJECTED, Prediction, Write, rounded
 from ...version import __version__
 from ..pages import page_bytes, page_environment
 
@@ -39,6 +39,8 @@ def html_writer(
 
     def write(prediction: Prediction) -> None:
         nonlocal size
+        if prediction.status == EMPTY:  # nothing was classified
+            return
         photos[prediction.status] += 1
         classes = [numbers.setdefault((each.name, each.kind), len(numbers)) for each in prediction.candidates]
         if classes:

@@ -15,16 +15,17 @@ from ...data.formats.path_encoding import decode_path
 from ...errors import InputFileError, UsageError, brief
 from ...pipeline.apply.answers import Answer
 
-NEEDED = ("path", "rank", "class", "probability", "status")
+NEEDED = ("path", "class", "probability", "status")
+OPTIONAL = ("rank", "box", "time")  # without ranks, a file of --wide has one row for each photo
+_LISTS = ("results", "rejected", "failures")  # of a JSON document; "empty" only with boxes
 _HINT = "Write it with: revcd predict PHOTOS -o answers.csv"
-_STATUSES = ("ok", "rejected", "failed")
+_STATUSES = ("ok", "rejected", "failed", "empty")
 # The apostrophe that `--excel` writes before text that a spreadsheet would evaluate; see `files`.
 _GUARD = re.compile("(^|[,;|\t\r\n])'(?=[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20])|^'(?=[\t\r\n])")
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """Return the best class of each photo, in order; other ranks are left out.
-
+    """Return the best class of each photo, box or frame, in order; other ranks are left out.
     Raises `UsageError` for another suffix, and `InputFileError` for a file that `revcd predict` did not write.
     """
     read = _READERS.get(path.suffix.lower())
@@ -74,7 +75,8 @@ def _from_parquet(path: Path) -> Iterator[Answer]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow.names)
-            for batch in file.iter_batches(columns=list(NEEDED)):
+            names = [name for name in file.schema_arrow.names if name in (*NEEDED, *OPTIONAL)]
+            for batch in file.iter_batches(columns=names):
                 for row in batch.to_pylist():
                     yield from _of_row(path, row)
     except pa.ArrowException as error:
@@ -83,12 +85,10 @@ def _from_parquet(path: Path) -> Iterator[Answer]:
 
 def _from_json(path: Path) -> Iterator[Answer]:
     document = _parse(path, path.read_text("utf-8"))
-    if not isinstance(document, dict) or not all(
-        isinstance(document.get(name), list) for name in ("results", "rejected", "failures")
-    ):
+    if not isinstance(document, dict) or not all(isinstance(document.get(name), list) for name in _LISTS):
         raise InputFileError(path, "is not a document of revcd predict.", hint=_HINT)
-    for name in ("results", "rejected", "failures"):
-        for photo in document[name]:
+    for name in (*_LISTS, "empty"):
+        for photo in document.get(name) or ():
             yield _of_photo(path, photo)
 
 
@@ -110,7 +110,12 @@ def _of_photo(path: Path, photo: Any, *, line: int | None = None) -> Answer:
     """Return the answer of one photo of a JSON form."""
     try:
         best = photo["candidates"][0] if photo.get("candidates") else {"rank": None, "class": "", "probability": None}
-        row = {"path": photo["path"], "status": photo["status"], **best}
+        row = {
+            "path": photo["path"],
+            "status": photo["status"],
+            **{name: photo.get(name) for name in ("box", "time")},
+            **best,
+        }
         (answer,) = _of_row(path, row, line=line)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise InputFileError(path, "has an entry that is not a prediction.", line=line, hint=_HINT) from error
@@ -122,7 +127,7 @@ def _of_row(path: Path, row: Mapping[str, Any], *, line: int | None = None) -> I
     if row["status"] not in _STATUSES:
         raise InputFileError(path, f'status is "{row["status"]}"; it must be one of {", ".join(_STATUSES)}.', line=line)
     is_ok = row["status"] == "ok"
-    if is_ok and str(row["rank"]) != "1":
+    if is_ok and str(row.get("rank", 1)) != "1":
         return
     if not isinstance(row["path"], str) or not row["path"] or (is_ok and not row["class"]):
         raise InputFileError(path, f"has an empty {'class' if row['path'] else 'path'}.", line=line)
@@ -131,6 +136,7 @@ def _of_row(path: Path, row: Mapping[str, Any], *, line: int | None = None) -> I
         row["status"],
         str(row["class"]) if is_ok else None,
         _probability(path, row["probability"], line) if is_ok else None,
+        is_part=any(row.get(name) not in (None, "") for name in ("box", "time")),
     )
 
 

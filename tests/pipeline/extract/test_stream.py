@@ -12,7 +12,7 @@ from PIL import Image
 
 from revcd_cli.data.photos.image_source import ImageSource
 from revcd_cli.data.photos.images import decode_rgb
-from revcd_cli.pipeline.extract import stream
+from revcd_cli.pipeline.extract import decoding
 from revcd_cli.pipeline.extract.stream import stream_features
 from tests.makers.pictures import animated, encoded
 
@@ -55,8 +55,8 @@ def test_the_bytes_that_are_read_and_not_decoded_stay_below_the_limit(limit: int
             held -= len(data)
         return picture
 
-    monkeypatch.setattr(stream, "MAX_BYTES", limit)
-    monkeypatch.setattr(stream, "decode_rgb", decode)
+    monkeypatch.setattr(decoding, "MAX_BYTES", limit)
+    monkeypatch.setattr(decoding, "decode_rgb", decode)
     photos = (ImageSource(f"{number}.jpg", "", read) for number in range(60))
     assert len(list(stream_features(Colour(), photos, batch_size=16, workers=4))) == 60
     assert most <= max(limit, len(PADDED)) + len(PADDED)  # and the one that is being read

@@ -26,26 +26,37 @@ from ...options import (
 from ...terminal import console
 from ...terminal.prediction_messages import FINISHED_WITH_FAILURES, introduce, rejection_note
 from .options import (
+    BoxConfidenceOption,
+    BoxesOption,
     ClassesOption,
+    EveryOption,
+    ExifOption,
     FeaturesToClassify,
     FormatOption,
     FreshOption,
     NoiseSeedOption,
     OnlyOption,
     PhotosToClassify,
+    WideOption,
 )
-from .output import output_format
+from .output import check_columns, output_format
 from .run import Run
 
 if TYPE_CHECKING:
     from ....data.classes.attributes import ClassAttributes
     from ....data.features.feature_set import FeatureSet
+    from ....data.parts.megadetector import BoxList
+    from ....data.parts.video import VideoFrames
+    from ....pipeline.extract.listing import SourceList
     from ....pipeline.predict.candidates import CandidateClasses
 
 
 def predict(
     images: PhotosToClassify = None,
     features: FeaturesToClassify = None,
+    boxes: BoxesOption = None,
+    box_confidence: BoxConfidenceOption = None,
+    every: EveryOption = None,
     model: ModelOption = "animals",
     classes: ClassesOption = None,
     missing: MissingOption = "error",
@@ -63,6 +74,8 @@ def predict(
         float,
         typer.Option(min=0, max=1, metavar="P", help='Report "none of these" if the best probability is below P.'),
     ] = 0.0,
+    wide: WideOption = False,
+    exif: ExifOption = False,
     excel: Annotated[
         bool, typer.Option("--excel", help="Write CSV for spreadsheets: byte-order mark, no formulas.")
     ] = False,
@@ -95,6 +108,11 @@ def predict(
     With --features, photos are classified by features that revcd extract wrote, without reading the photos again, for
     example after a table was changed. The features must be those of the model's backbone.
 
+    With --boxes, each box of an animal that MegaDetector found is classified: a square around it with a margin of
+    10 % on each side. A photo without such a box has a row that says so (status empty). With --every, frames of videos
+    are classified. --format megadetector and --format timelapse write files that MegaDetector's tools and
+    Timelapse read.
+
     With -o report.html, write a page of photos by class. For each photo it compares the attributes that the model
     generates from the photo with the class descriptions; this takes a little longer.
 
@@ -105,16 +123,29 @@ def predict(
     revcd predict photo.jpg
     revcd predict photos/ --classes mine.csv -o predictions.csv
     revcd predict photos/ -o report.html
+    revcd predict photos/ --boxes md.json --format megadetector -o classified.json
     revcd predict --features features.parquet --only moose,deer,wolf -o predictions.csv
     """
-    if bool(images) == (features is not None):
-        raise typer.BadParameter("give the photos, IMAGES, or their features, --features FILE; not both.")
+    _check_inputs(images, features, boxes, every)
     if fresh and output is None:
         raise typer.BadParameter("--fresh requires an output, -o FILE.")
+    if exif and features is not None:
+        raise typer.BadParameter("--exif reads the photos; with --features they are not read.")
     form = output_format(output, format_name, overwrite, excel)
-    given = _given(images, features, null)
+    check_columns(form, wide=wide, exif=exif)
+    given: list[str] | FeatureSet | SourceList
+    known = None
+    if boxes is not None:
+        given = _read_boxes(boxes, images, box_confidence)
+    elif every is not None:
+        given = _read_videos(images or [], every)
+    elif images:
+        given = _check_images(images, null)
+    else:
+        given = known = _read_features(features or Path())
     table = _read_table(classes, missing, model)
     from ....pipeline.journal import kept_precision, unfinished_settings
+    from ....pipeline.predict.columns import Layout
     from ....pipeline.predict.given_photos import photos_of_arguments
     from ....pipeline.predict.only import read_names, restrict
     from ....pipeline.predict.options import PredictOptions
@@ -143,14 +174,19 @@ def predict(
         console.warn(warning)
     if table is not None:
         _warn_of_taken_photos(candidates, model)
-    introduce(predictor, candidates, batch_size, None if isinstance(given, list) else given)
+    introduce(predictor, candidates, batch_size, known)
     if reject:
         console.note(rejection_note(predictor))
     if top_k > len(candidates.names):
         console.note(f"All {len(candidates.names)} classes are reported; --top-k is {top_k}.")
     is_page = form.value == "html"
-    options = PredictOptions(top_k, seed, reject, min_probability, is_page, is_page, batch_size, workers)
-    run = Run(predictor, given, candidates, options, form, excel, null)
+    if wide:
+        top_k = max(top_k, 2)  # for the runner-up
+    options = PredictOptions(
+        top_k, seed, reject, min_probability, is_page, is_page, exif, batch_size=batch_size, workers=workers
+    )
+    layout = Layout(wide=wide, boxes=boxes is not None, frames=every is not None, details=exif)
+    run = Run(predictor, given, candidates, options, form, excel, null, layout, _root(images))
     code = run.to_file(output, overwrite, fresh) if output else run.to_stdout()
     if not code and strict and run.passed.formats:
         code = FINISHED_WITH_FAILURES
@@ -158,16 +194,56 @@ def predict(
         raise typer.Exit(code)
 
 
-def _given(images: list[str] | None, features: Path | None, null: bool) -> list[str] | FeatureSet:
-    """Return the photos or the features to classify. Wrong paths are reported before the model is loaded."""
-    if images:
-        from ....data.photos.sources import iter_sources
+def _check_inputs(images: list[str] | None, features: Path | None, boxes: Path | None, every: str | None) -> None:
+    if boxes is not None:
+        if features is not None or every is not None:
+            raise typer.BadParameter("--boxes classifies boxes of photos; leave out --features and --every.")
+        if len(images or []) > 1 or not all(Path(folder).is_dir() for folder in images or []):
+            raise typer.BadParameter("with --boxes, IMAGES is the one folder that the detector searched.")
+    elif bool(images) == (features is not None):
+        raise typer.BadParameter("give the photos, IMAGES, or their features, --features FILE; not both.")
+    if every is not None and features is not None:
+        raise typer.BadParameter("--every reads videos; leave out --features.")
 
-        iter_sources(images, null_separated=null)
-        return images
+
+def _read_boxes(path: Path, images: list[str] | None, least: float | None) -> BoxList:
+    from ....data.parts.megadetector import read_boxes
+
+    boxes = read_boxes(path, images[0] if images else "", least)
+    console.note(
+        f"{len(boxes.photos):,} photos in {path}; boxes of animals with a confidence of {boxes.least:g} or more"
+    )
+    if unlisted := boxes.unlisted():
+        console.warn(f"{unlisted:,} photos in {boxes.root} are not in {path}, so they are not classified.")
+    return boxes
+
+
+def _read_videos(given: list[str], every: str) -> VideoFrames:
+    from ....data.parts.video import VideoFrames, parse_every
+
+    frames = VideoFrames(given, parse_every(every))
+    console.note(f"{len(frames.videos):,} videos, a frame every {frames.every:g} s; photos are not read")
+    return frames
+
+
+def _root(images: list[str] | None) -> str:
+    """Return the folder to which other programs' formats give paths: the only argument, if it is a folder."""
+    is_folder = images is not None and len(images) == 1 and Path(images[0]).is_dir()
+    return Path(images[0]).as_posix() if images and is_folder else ""
+
+
+def _check_images(images: list[str], null: bool) -> list[str]:
+    """Return the arguments; wrong paths are reported before the model is loaded."""
+    from ....data.photos.sources import iter_sources
+
+    iter_sources(images, null_separated=null)
+    return images
+
+
+def _read_features(path: Path) -> FeatureSet:
     from ....data.features.files import read_features
 
-    return read_features(Path(features or ""))
+    return read_features(path)
 
 
 def _read_table(path: Path | None, missing: str, model: str) -> ClassAttributes | None:

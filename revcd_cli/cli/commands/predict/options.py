@@ -23,7 +23,7 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="table, tsv, csv, json, jsonl, parquet or html.",
+        help="table, tsv, csv, json, jsonl, parquet, html, megadetector (its JSON) or timelapse (its CSV).",
         show_default="by the suffix; table on a terminal, tsv in a pipe",
     ),
 ]
@@ -58,3 +58,35 @@ NoiseSeedOption = Annotated[
     typer.Option(min=0, metavar="N", help="Random seed of the diffusion noise.", show_default="the model's"),
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming an interrupted run.")]
+WideOption = Annotated[
+    bool, typer.Option("--wide", help="CSV and Parquet: one row for each photo, with the runner-up.")
+]
+ExifOption = Annotated[
+    bool,
+    typer.Option(
+        "--exif",
+        help="Add capture time, camera, width, height and GPS position of each photo to CSV, Parquet and JSON.",
+    ),
+]
+BoxesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="JSON",
+        help="Classify each box of an animal in the output of MegaDetector. IMAGES is the folder that it searched.",
+        callback=expand,
+    ),
+]
+BoxConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="P",
+        help="Least confidence of a box.",
+        show_default="the detector's typical one, else 0.2",
+    ),
+]
+EveryOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Classify frames of the videos in IMAGES, one every 1s, 500ms, 1min, ..."),
+]

@@ -13,7 +13,6 @@ import typer
 if TYPE_CHECKING:
     from ....config import BackboneRecord
     from ....pipeline.predict.candidates import CandidateClasses
-    from ....pipeline.predict.explanations import CandidateDescriptions
     from ....pipeline.predict.options import PredictOptions
     from ....pipeline.predict.predictions import OutputFormat, Write
     from ....pipeline.predict.predictor import Predictor
@@ -36,10 +35,18 @@ def output_format(output: Path | None, name: str | None, overwrite: bool, excel:
     else:
         form = OutputFormat.table if sys.stdout.isatty() else OutputFormat.tsv
     if output is not None and form is OutputFormat.table:
-        raise typer.BadParameter("a table is for the terminal; choose csv, json, jsonl, tsv, parquet or html.")
+        raise typer.BadParameter("a table is for the terminal; choose another format.")
     if excel and form is not OutputFormat.csv:
         raise typer.BadParameter("--excel requires CSV output.")
     return form
+
+
+def check_columns(form: OutputFormat, *, wide: bool, exif: bool) -> None:
+    """Raise an error for columns that the format does not have."""
+    if wide and form.value not in ("csv", "parquet"):
+        raise typer.BadParameter("--wide requires CSV or Parquet output; JSON has one entry for each photo anyway.")
+    if exif and form.value not in ("csv", "parquet", "json", "jsonl", "timelapse"):
+        raise typer.BadParameter(f"--exif requires CSV, Parquet, JSON or timelapse output, not {form.value}.")
 
 
 @contextlib.contextmanager
@@ -47,11 +54,9 @@ def open_output(
     output: Path | None,
     form: OutputFormat,
     header: dict[str, Any],
-    *,
-    excel: bool,
-    descriptions: CandidateDescriptions | None,
+    **more: Any,
 ) -> Iterator[Write]:
-    """Yield the function that prints or writes a prediction."""
+    """Yield the function that prints or writes a prediction. more: parameters of `open_writer`."""
     from ....pipeline.predict.predictions import OutputFormat
     from ....reports.predictions.files import open_writer
     from ...terminal.prediction_tables import PredictionTables
@@ -60,7 +65,7 @@ def open_output(
         with PredictionTables() as tables:
             yield tables.write
         return
-    with open_writer(output or sys.stdout.buffer, form, header, excel=excel, descriptions=descriptions) as writer:
+    with open_writer(output or sys.stdout.buffer, form, header, **more) as writer:
         yield writer.write
 
 

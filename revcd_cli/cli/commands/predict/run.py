@@ -19,7 +19,9 @@ from .output import open_output, origin
 if TYPE_CHECKING:
     from ....data.features.feature_set import FeatureSet
     from ....data.photos.passed_over import PassedOver
+    from ....pipeline.extract.listing import SourceList
     from ....pipeline.predict.candidates import CandidateClasses
+    from ....pipeline.predict.columns import Layout
     from ....pipeline.predict.options import PredictOptions
     from ....pipeline.predict.predictions import OutputFormat, Prediction
     from ....pipeline.predict.predictor import Predictor
@@ -30,12 +32,14 @@ class Run:
     """What is classified, and how; `to_file` and `to_stdout` return the exit code."""
 
     predictor: Predictor
-    given: list[str] | FeatureSet  # the arguments, or features
+    given: list[str] | FeatureSet | SourceList  # the arguments, features, boxes or frames
     candidates: CandidateClasses
     options: PredictOptions
     form: OutputFormat
     excel: bool
     null: bool  # a list on standard input is separated by NUL
+    layout: Layout
+    root: str  # folder to which the formats of other programs give paths
 
     @cached_property
     def passed(self) -> PassedOver:
@@ -81,10 +85,24 @@ class Run:
         """Write each prediction; return how many have each status."""
         tally: Counter[str] = Counter()
         first = next(predictions)  # raises an error if there is no photo, before an existing output is replaced
-        record = self.predictor.backbone.record if isinstance(self.given, list) else self.given.backbone
+        from ....data.features.feature_set import FeatureSet
+        from ....data.parts.megadetector import BoxList
+
+        given = self.given
+        record = given.backbone if isinstance(given, FeatureSet) else self.predictor.backbone.record
         header = origin(self.predictor, record, self.candidates, self.options)
         descriptions = self.predictor.descriptions(self.candidates) if self.options.explain else None
-        with open_output(output, self.form, header, excel=self.excel, descriptions=descriptions) as write:
+        opened = open_output(
+            output,
+            self.form,
+            header,
+            excel=self.excel,
+            layout=self.layout,
+            descriptions=descriptions,
+            boxes=given if isinstance(given, BoxList) else None,
+            root=self.root,
+        )
+        with opened as write:
             for prediction in itertools.chain([first], predictions):
                 tally[prediction.status] += 1
                 if prediction.status == "failed":
