@@ -146,7 +146,11 @@ def run_to_folder(
 
 
 def _engine(options: ShardOptions) -> Engine | None:
-    return None
+    if options.engine == "local":
+        return None
+    from ..pipeline.shards.ray_engine import RayEngine
+
+    return RayEngine(options.address, cpus=options.cpus_per_worker or 2, gpus=options.gpus_per_worker or 0)
 
 
 def _report(summary: ShardSummary) -> None:

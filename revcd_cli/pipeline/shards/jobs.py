@@ -39,6 +39,9 @@ class Job(Protocol):
     def workers(self) -> int | None:
         """Threads that decode photos."""
 
+    def with_workers(self, workers: int) -> Job:
+        """Return the job with this number of threads that decode photos; it does not change the rows."""
+
     def pinned(self, earlier: Mapping[str, Any]) -> Job:
         """Return the job with every automatic choice made, as the settings of an earlier run say, or now."""
 
@@ -65,6 +68,10 @@ class FeatureJob:
     workers: int | None = None
     record: BackboneRecord | None = None
     kind: ClassVar[str] = "features"
+
+    def with_workers(self, workers: int) -> FeatureJob:
+        """See `Job`."""
+        return replace(self, workers=workers)
 
     def pinned(self, earlier: Mapping[str, Any]) -> FeatureJob:
         """See `Job`."""
