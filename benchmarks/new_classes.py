@@ -149,7 +149,7 @@ class Fold:
 def main() -> None:
     name, *rest = sys.argv[1:]
     values = dict(each.split("=") for each in rest if "=" in each)
-    settings = PrototypeConfig(**{key: float(value) for key, value in values.items()})
+    settings = PrototypeConfig(**{key: float(value) for key, value in values.items()}).fixed()
     dataset = open_data(name)
     folds = [Fold(dataset, split, settings) for split in draw_folds(dataset, TRAIN, SEED)]
     print(f"{name}: {len(folds)} folds of {int((folds[0].own < 0).sum())} new classes; {settings}")
