@@ -15,15 +15,16 @@ import pyarrow as pa
 
 from ...config import BackboneRecord
 from ...data.features.feature_set import FAILED, FeatureSet
-from ...data.features.parquet import open_parquet, read_group, to_table, write_tables
+from ...data.features.parquet import open_parquet, read_group, write_tables
+from ...data.features.shards import DIGEST
 from ...data.formats.path_encoding import decode_path
 from ...errors import InputFileError
 from .. import journal
+from .photo_table import photo_table
 from .stream import ExtractedPhoto
 
 _SHARD_VALUES = 2**23  # feature values in a shard; a few copies of a shard are in memory
 _LEAST_ROWS = 16  # fewer would make the batches too small
-_DIGEST = b"revcd.settings"
 _COLUMNS = ("path", "status", "reason", "sha256", "signature", "detail")
 
 
@@ -59,18 +60,8 @@ class FeatureJournal(journal.Journal[FeatureShard, ExtractedPhoto]):
         self.shards = 0  # their number, known when every photo has its row
 
     def _write_items(self, stream: BinaryIO, items: Sequence[ExtractedPhoto]) -> None:
-        missing = np.full(self.backbone.feature_dim, np.nan, dtype=np.float32)
-        block = FeatureSet(
-            paths=tuple(photo.path for photo in items),
-            features=np.stack([missing if photo.feature is None else photo.feature for photo in items]),
-            status=tuple(photo.status for photo in items),
-            reason=tuple(photo.reason for photo in items),
-            sha256=tuple(photo.sha256 for photo in items),
-            backbone=self.backbone,
-        )
-        extra = {"signature": [p.signature for p in items], "detail": [p.detail for p in items]}
-        table = to_table(block, extra)
-        table = table.replace_schema_metadata({**table.schema.metadata, _DIGEST: self.digest.encode()})
+        table = photo_table(items, self.backbone, ("signature", "detail"))
+        table = table.replace_schema_metadata({**table.schema.metadata, DIGEST: self.digest.encode()})
         write_tables(stream, [table])
 
     def load(self, number: int) -> FeatureShard:
@@ -78,7 +69,7 @@ class FeatureJournal(journal.Journal[FeatureShard, ExtractedPhoto]):
         if not path.is_file():
             raise InputFileError(path, "is missing.")
         with open_parquet(path) as (file, backbone):
-            digest = file.schema_arrow.metadata.get(_DIGEST, b"").decode()
+            digest = file.schema_arrow.metadata.get(DIGEST, b"").decode()
             if digest != self.digest or backbone != self.backbone or file.metadata.num_row_groups != 1:
                 raise InputFileError(path, "is not a shard of this run.")
             names = file.schema_arrow.names

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...backbones.backbone import Backbone, load_recorded
 from ...checkpoint.calibration import Calibration
+from ...checkpoint.class_photos import ClassPhotos
 from ...checkpoint.model_file import Checkpoint, load_checkpoint
 from ...config import InferenceConfig
 from ...data.classes.attributes import ClassAttributes, read_attribute_csv
@@ -136,6 +137,10 @@ class Predictor:
         kept = self.checkpoint.photos
         checkpoint = replace(self.checkpoint, photos=kept.with_others(added) if kept else added)
         return Predictor(checkpoint, self._backbone, inference=self._chosen)
+
+    def knowing(self, photos: ClassPhotos | None) -> Predictor:
+        """Return a predictor with these photos of classes, as `with_photos` computed them, instead of its own."""
+        return Predictor(replace(self.checkpoint, photos=photos), self._backbone, inference=self._chosen)
 
     @property
     def backbone(self) -> Backbone:

@@ -13,7 +13,6 @@ from ...options import (
     MissingOption,
     ModelOption,
     NullOption,
-    OutputOption,
     OverwriteOption,
     PhotosOption,
     PrecisionOption,
@@ -23,8 +22,21 @@ from ...options import (
     WeightsOption,
     WorkersOption,
 )
+from ...shard_options import (
+    AddressOption,
+    CpusOption,
+    EngineOption,
+    GpusOption,
+    ImageColumnOption,
+    KeyColumnOption,
+    ListOnlyOption,
+    PartOption,
+    ShardOptions,
+    ShardRowsOption,
+)
 from ...terminal import console
 from ...terminal.prediction_messages import FINISHED_WITH_FAILURES, introduce, rejection_note
+from .folder import check_folder_options, to_folder
 from .options import (
     BoxConfidenceOption,
     BoxesOption,
@@ -32,6 +44,7 @@ from .options import (
     EveryOption,
     ExifOption,
     FeaturesToClassify,
+    FileOrFolderOption,
     FormatOption,
     FreshOption,
     NoiseSeedOption,
@@ -64,7 +77,7 @@ def predict(
     only: OnlyOption = None,
     photos: PhotosOption = None,
     top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes to report per photo.")] = 5,
-    output: OutputOption = None,
+    output: FileOrFolderOption = None,
     format_name: FormatOption = None,
     reject: Annotated[
         bool,
@@ -90,6 +103,15 @@ def predict(
     fresh: FreshOption = False,
     overwrite: OverwriteOption = False,
     strict: StrictOption = False,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
+    shard_rows: ShardRowsOption = None,
+    part: PartOption = None,
+    list_only: ListOnlyOption = False,
+    image_column: ImageColumnOption = None,
+    key_column: KeyColumnOption = None,
 ) -> None:
     """Classify photos, also into classes without training photos.
 
@@ -116,6 +138,9 @@ def predict(
     With -o report.html, write a page of photos by class. For each photo it compares the attributes that the model
     generates from the photo with the class descriptions; this takes a little longer.
 
+    Photos may be in object storage (s3://, gs://, abfs://, hdfs://). An output that ends in "/" is a folder of shards,
+    which several machines can write at the same time (--part, --engine ray); see docs/scale.md.
+
     To resume an interrupted run with -o, give the same command again. If its model, classes or settings were others,
     all photos are classified again, and this is said.
 
@@ -131,7 +156,15 @@ def predict(
         raise typer.BadParameter("--fresh requires an output, -o FILE.")
     if exif and features is not None:
         raise typer.BadParameter("--exif reads the photos; with --features they are not read.")
-    form = output_format(output, format_name, overwrite, excel)
+    sharding = ShardOptions(
+        engine, address, cpus_per_worker, gpus_per_worker, shard_rows, part, list_only, image_column, key_column
+    )
+    folder = output if sharding.for_folder(output) else None
+    file = Path(output) if output is not None and folder is None else None
+    if folder is not None:
+        check_folder_options(format_name, features, excel or boxes is not None or every is not None)
+        format_name = "parquet"
+    form = output_format(file, format_name, overwrite, excel)
     check_columns(form, wide=wide, exif=exif)
     given: list[str] | FeatureSet | SourceList
     known = None
@@ -139,10 +172,12 @@ def predict(
         given = _read_boxes(boxes, images, box_confidence)
     elif every is not None:
         given = _read_videos(images or [], every)
+    elif folder is not None:
+        given = list(images or ())
     elif images:
         given = _check_images(images, null)
     else:
-        given = known = _read_features(features or Path())
+        given = known = _read_features(features or "")
     table = _read_table(classes, missing, model)
     from ....pipeline.journal import kept_precision, unfinished_settings
     from ....pipeline.predict.columns import Layout
@@ -151,15 +186,15 @@ def predict(
     from ....pipeline.predict.options import PredictOptions
     from ....pipeline.predict.predictor import Predictor
 
-    if output is not None and not fresh:
-        precision = kept_precision(unfinished_settings(output), precision, device)
+    if file is not None and not fresh:
+        precision = kept_precision(unfinished_settings(file), precision, device)
     predictor = Predictor.from_checkpoint(
         model,
         weights=weights,
         device=device,
         precision=precision,
         rule=rule,
-        with_backbone=features is None or bool(photos),
+        with_backbone=(features is None and folder is None) or bool(photos),
     )
     if photos:
         predictor = predictor.with_photos(
@@ -174,7 +209,8 @@ def predict(
         console.warn(warning)
     if table is not None:
         _warn_of_taken_photos(candidates, model)
-    introduce(predictor, candidates, batch_size, known)
+    if folder is None:
+        introduce(predictor, candidates, batch_size, known)
     if reject:
         console.note(rejection_note(predictor))
     if top_k > len(candidates.names):
@@ -186,15 +222,35 @@ def predict(
         top_k, seed, reject, min_probability, is_page, is_page, exif, batch_size=batch_size, workers=workers
     )
     layout = Layout(wide=wide, boxes=boxes is not None, frames=every is not None, details=exif)
+    if folder is not None:
+        code = to_folder(
+            predictor,
+            candidates,
+            options,
+            layout,
+            folder,
+            sharding,
+            images=images,
+            features=features,
+            null=null,
+            fresh=fresh or overwrite,
+            strict=strict,
+            model=model,
+            weights=weights,
+            device=device,
+            precision=precision,
+            rule=rule,
+        )
+        raise typer.Exit(code)
     run = Run(predictor, given, candidates, options, form, excel, null, layout, _root(images))
-    code = run.to_file(output, overwrite, fresh) if output else run.to_stdout()
+    code = run.to_file(file, overwrite, fresh) if file else run.to_stdout()
     if not code and strict and run.passed.formats:
         code = FINISHED_WITH_FAILURES
     if code:
         raise typer.Exit(code)
 
 
-def _check_inputs(images: list[str] | None, features: Path | None, boxes: Path | None, every: str | None) -> None:
+def _check_inputs(images: list[str] | None, features: str | None, boxes: Path | None, every: str | None) -> None:
     if boxes is not None:
         if features is not None or every is not None:
             raise typer.BadParameter("--boxes classifies boxes of photos; leave out --features and --every.")
@@ -240,7 +296,7 @@ def _check_images(images: list[str], null: bool) -> list[str]:
     return images
 
 
-def _read_features(path: Path) -> FeatureSet:
+def _read_features(path: str) -> FeatureSet:
     from ....data.features.files import read_features
 
     return read_features(path)

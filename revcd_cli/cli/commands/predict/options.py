@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ...options import expand
+from ...shard_options import expand_output
 
 ClassesOption = Annotated[
     Path | None,
@@ -36,12 +37,22 @@ PhotosToClassify = Annotated[
     ),
 ]
 FeaturesToClassify = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--features",
-        metavar="FILE",
-        help="Classify the photos of a feature file (.parquet, .npz or .mat of revcd extract) instead of IMAGES.",
-        callback=expand,
+        metavar="FILE|FOLDER/",
+        help="Classify photos by features of revcd extract (.parquet, .npz, .mat or a folder of shards), not IMAGES.",
+        callback=expand_output,
+    ),
+]
+FileOrFolderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|FOLDER/",
+        help="File to write, or a folder of shards (Parquet), here or in object storage.",
+        callback=expand_output,
     ),
 ]
 OnlyOption = Annotated[
