@@ -1,27 +1,102 @@
-"""Predict the classes of photos such that an interrupted run can be resumed, with the same predictions in the end."""
+"""Predict the classes of photos such that an interrupted run can be resumed, with the same predictions in the end.
+
+The journal of such a run has shards of predictions in JSON; see `pipeline.journal`.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from collections import deque
-from collections.abc import Generator, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...data.features.feature_set import FeatureSet
+from ...data.parts.part import Box, Part
+from ...data.photos.details import PhotoDetails
 from ...data.photos.image_source import ImageSource
 from ...data.photos.passed_over import PassedOver
+from ...errors import InputFileError, UsageError
+from ...system.files import checksummed, read_checksummed
 from ...version import __version__
+from .. import journal
 from ..extract.listing import SourceList
 from ..extract.stream import ExtractedPhoto, default_batch_size, stream_features
 from .candidates import CandidateClasses
+from .explanations import GeneratedAttributes
 from .feature_photos import ROWS_AT_ONCE, feature_photos, row_sources
-from .journal import PredictionJournal
 from .options import PredictOptions
-from .predictions import FAILED, Prediction
+from .predictions import FAILED, Candidate, Prediction
 from .predictor import PHOTOS_AT_ONCE, OnNote, OnProgress, Predictor
+
+FORMAT = 1  # of a shard
+_FEATURE_FACTOR = 4  # rows of a feature file take less time than photos, so a shard has more of them
+
+
+@dataclass(frozen=True)
+class PredictionShard(journal.Shard):
+    """The predictions for consecutive photos of the listing. rereads: photos that failed are read again."""
+
+    predictions: tuple[Prediction, ...]
+    signatures: tuple[str, ...]
+    rereads: bool
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(each.path for each in self.predictions)
+
+    def failure(self, row: int) -> str | None:
+        each = self.predictions[row]
+        return each.reason if self.rereads and each.status == FAILED else None
+
+    def failures(self) -> list[tuple[str, str, str]]:
+        return [(each.path, each.reason, each.detail) for each in self.predictions if each.status == FAILED]
+
+
+class PredictionJournal(journal.Journal[PredictionShard, Prediction]):
+    """The shards of an output of predictions."""
+
+    suffix = ".json"
+
+    def __init__(self, output: Path, settings: dict[str, Any], *, rereads: bool = True) -> None:
+        """rereads: False for photos of a feature file, whose failures do not change."""
+        rows = journal.SHARD_ROWS if rereads else _FEATURE_FACTOR * journal.SHARD_ROWS
+        super().__init__(output, {"format": FORMAT, **settings}, rows)
+        self.rereads = rereads
+        self.resumes = False  # `start` sets it: there is an interrupted run with these settings
+
+    def start(self, note: Callable[[str], None], *, fresh: bool) -> None:
+        """Start or resume. Shards with other settings are removed, with a note; `fresh` removes all."""
+        try:
+            changed = [] if fresh else self.changes()
+        except UsageError:
+            changed = ["its manifest cannot be read"]
+        if changed:
+            lines = "\n".join(f"  {change}" for change in changed)
+            note(f"{self.folder} is of an interrupted run with other settings and is not used:\n{lines}")
+        self.resumes = not fresh and not changed and (self.folder / "manifest.json").exists()
+        self.open(fresh=fresh or bool(changed))
+
+    def _write_items(self, stream: BinaryIO, items: Sequence[Prediction]) -> None:
+        content = {"settings": self.digest, "photos": list(map(_to_json, items))}
+        stream.write(checksummed(json.dumps(content).encode()))
+
+    def load(self, number: int) -> PredictionShard:
+        path = self.path(number)
+        if not path.is_file():
+            raise InputFileError(path, "is missing.")
+        try:
+            content = json.loads(read_checksummed(path))
+            if content["settings"] != self.digest:
+                raise InputFileError(path, "is not a shard of this run.")
+            predictions = tuple(map(_from_json, content["photos"]))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise InputFileError(path, "is damaged.") from error
+        return PredictionShard(predictions, tuple(each.signature for each in predictions), self.rereads)
 
 
 class ResumablePrediction:
@@ -62,11 +137,11 @@ class ResumablePrediction:
         """
         tell = on_progress or (lambda done, total, failed: None)
         total = len(self.given) if isinstance(self.given, FeatureSet) else self.given.count(passed)
-        journal = self.journal
-        if not journal.is_empty:
-            journal.survey(self._listing())
+        kept = self.journal
+        if not kept.is_empty:
+            kept.survey(self._listing())
             if self._note is not None:
-                self._note(f"Resuming from {journal.folder}: {journal.reused:,} photos are finished.")
+                self._note(f"Resuming from {kept.folder}: {kept.reused:,} photos are finished.")
         failed = 0
         for done, prediction in enumerate(self._predictions(), 1):
             failed += prediction.status == FAILED
@@ -78,24 +153,24 @@ class ResumablePrediction:
         self.journal.remove()
 
     def _predictions(self) -> Iterator[Prediction]:
-        journal, numbers = self.journal, deque[int]()
-        size, given = journal.shard_rows, self.options.batch_size
+        kept, numbers = self.journal, deque[int]()
+        size, given = kept.shard_rows, self.options.batch_size
         at_once = ROWS_AT_ONCE if isinstance(self.given, FeatureSet) else given or PHOTOS_AT_ONCE
         photos = self._photos(numbers)
         computed = self.predictor.classify(photos, self.candidates, self.options, at_once=at_once, group_size=size)
         for number in count():
-            if number in journal.finished:
-                yield from journal.load(number).predictions
+            if number in kept.finished:
+                yield from kept.load(number).predictions
                 continue
             shard: list[Prediction] = []
             for prediction in islice(computed, size):
                 if not shard:
-                    journal.begin()
+                    kept.begin()
                 shard.append(prediction)
                 yield prediction
             if not shard:
                 return
-            journal.write(numbers.popleft(), shard)
+            kept.write(numbers.popleft(), shard)
 
     def _photos(self, numbers: deque[int]) -> Generator[ExtractedPhoto, None, None]:
         sources = self.journal.unfinished(self._listing(), numbers)
@@ -153,3 +228,35 @@ def _candidates_digest(candidates: CandidateClasses) -> str:
         digest.update(repr((photos.names, photos.counts)).encode())
         digest.update(photos.means.contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _to_json(prediction: Prediction) -> dict[str, Any]:
+    drawn, thumbnail = prediction.drawn, prediction.thumbnail
+    return {
+        "path": prediction.path,
+        "signature": prediction.signature,
+        "status": prediction.status,
+        "reason": prediction.reason,
+        "detail": prediction.detail,
+        "candidates": [(c.name, c.score, c.probability, c.kind) for c in prediction.candidates],
+        "thumbnail": None if thumbnail is None else base64.b64encode(thumbnail).decode("ascii"),
+        "drawn": None if drawn is None else [drawn.mean, drawn.spread],
+        "part": None if prediction.part is None else asdict(prediction.part),
+        "details": None if prediction.details is None else asdict(prediction.details),
+    }
+
+
+def _from_json(values: dict[str, Any]) -> Prediction:
+    drawn, thumbnail, part, details = (values[name] for name in ("drawn", "thumbnail", "part", "details"))
+    return Prediction(
+        path=values["path"],
+        signature=values["signature"],
+        status=values["status"],
+        reason=values["reason"],
+        detail=values["detail"],
+        candidates=tuple(Candidate(*each) for each in values["candidates"]),
+        thumbnail=None if thumbnail is None else base64.b64decode(thumbnail),
+        drawn=None if drawn is None else GeneratedAttributes(tuple(drawn[0]), tuple(drawn[1])),
+        part=None if part is None else Part(None if part["box"] is None else Box(**part["box"]), part["time"]),
+        details=None if details is None else PhotoDetails(**details),
+    )
