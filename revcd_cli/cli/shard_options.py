@@ -150,7 +150,8 @@ def _engine(options: ShardOptions) -> Engine | None:
         return None
     from ..pipeline.shards.ray_engine import RayEngine
 
-    return RayEngine(options.address, cpus=options.cpus_per_worker or 2, gpus=options.gpus_per_worker or 0)
+    cpus, gpus = options.cpus_per_worker or 2, options.gpus_per_worker or 0
+    return RayEngine(options.address, cpus=cpus, gpus=gpus, on_note=console.note)
 
 
 def _report(summary: ShardSummary) -> None:

@@ -124,15 +124,24 @@ class StorageFolder:
             repeated(lambda: self._filesystem.delete_file(f"{self._path}/{name}"))
 
     @contextlib.contextmanager
-    def lock(self, name: str, written: Iterable[str] = ()) -> Iterator[None]:
+    def lock(self, name: str, written: Iterable[str] = (), *, wait: bool = False) -> Iterator[None]:
         """Hold a lock on a name in a local folder, see `files.exclusive`. In object storage, nothing is locked.
 
-        written: files that only the holder writes; what a killed run left of them is removed.
+        written: files that only the holder writes; what a killed run left of them is removed. wait: until another run
+        releases the lock. Raises `OutputInUse` otherwise.
         """
         if self.is_remote:
             yield
             return
-        with files.exclusive(self.local / name):
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(files.exclusive(self.local / name))
+                    break
+                except files.OutputInUse:
+                    if not wait:
+                        raise
+                    files.wait_until_free(self.local / name)
             files.remove_leftovers(self.local, written)
             yield
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from ...version import __version__
 from .compute import Work, enter
 from .engine import MAX_CRASHES, Outcome, outcome_of
 from .jobs import Job, OnPhoto
+
+OnNote = Callable[[str], None]
 
 _MAX_LOSSES = 30  # attempts of one shard that ended with their node
 _WAIT = 2.0  # seconds, after which the size of the cluster is looked up again
@@ -40,13 +42,16 @@ class RayEngine:
     cpus, gpus: of each worker. The decoders of a worker have as many threads as it has CPUs.
     """
 
-    def __init__(self, address: str | None = None, *, cpus: int = 2, gpus: float = 0) -> None:
+    def __init__(
+        self, address: str | None = None, *, cpus: int = 2, gpus: float = 0, on_note: OnNote | None = None
+    ) -> None:
         try:
             import ray
         except ImportError as error:
             raise UsageError("Ray is not installed.", hint="Run: pip install 'revcd[ray]'") from error
         self._ray: Any = ray
         self._address, self._cpus, self._gpus = address, cpus, gpus
+        self._note = on_note or (lambda text: None)
 
     def pin(self, job: Job, earlier: Mapping[str, Any]) -> Job:
         """See `Engine`. The choices are made by a worker: the machine of this process may have other hardware."""
@@ -117,10 +122,14 @@ class RayEngine:
                 f"{self._address or 'this machine'}: Ray cannot be reached or started ({brief(error)}).",
                 hint="Check --address; on a node of the cluster it is auto.",
             ) from error
-        if self._address is None and not self._workers():
-            needed = f"{self._cpus} CPUs" + (f" and {self._gpus:g} GPUs" if self._gpus else "")
-            self._ray.shutdown()
-            raise UsageError(f"This machine does not have the {needed} of one worker.", hint="See --cpus-per-worker.")
+        if self._workers():
+            return
+        needed = f"{self._cpus} CPUs" + (f" and {self._gpus:g} GPUs" if self._gpus else "")
+        if self._address is not None:
+            self._note(f"No node of the cluster has {needed} for a worker at present; waiting until one joins.")
+            return
+        self._ray.shutdown()
+        raise UsageError(f"This machine does not have the {needed} of one worker.", hint="See --cpus-per-worker.")
 
     def _remote(self, function: Any) -> Any:
         # max_calls=0: with GPUs, Ray would end the process after each task, and the model would be loaded each time.

@@ -103,7 +103,7 @@ def run_shards(
     note = on_note or (lambda text: None)
     engine, folder = engine or LocalEngine(), StorageFolder(output)
     passed = PassedOver()
-    with folder.lock(MANIFEST):
+    with folder.lock(MANIFEST, wait=True):  # another part may be listing the inputs
         if fresh:
             remove_all(folder)
         contract, job = _agree(job, inputs, folder, engine, part, list_only, note, passed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from revcd_cli.errors import InputFileError, RevcdError, UsageError
 from revcd_cli.pipeline.extract.extract import extract
 from revcd_cli.pipeline.shards.marks import Marks
 from revcd_cli.pipeline.shards.run import Progress, parse_part
+from revcd_cli.system.files import OutputInUse, exclusive
 from revcd_cli.system.storage_folder import StorageFolder
 from tests.makers.noise_photos import extract_shards, make_photos, pack, parts, save_noise, tiny_job
 from tests.makers.toy import TINY_BACKBONE
@@ -76,6 +78,30 @@ def test_the_parts_of_an_array_job_together_give_the_same_bytes(
         counts.append((summary.assigned, summary.tally.photos))
     assert parts(tmp_path / "f") == parts(whole)
     assert counts == [(1, 8), (2, 14), (1, 8)]
+
+
+def test_a_part_waits_while_another_one_lists_the_inputs(weights: Path, photos: Path, tmp_path: Path):
+    (tmp_path / "f").mkdir()
+    release, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with exclusive(tmp_path / "f" / "_manifest.json"):
+            held.set()
+            release.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(60)
+    threading.Timer(0.5, release.set).start()
+    summary = extract_shards(weights, [str(photos)], tmp_path / "f", part=(1, 2))
+    holder.join(60)
+    assert release.is_set() and summary.tally.photos == 16
+
+
+def test_a_second_run_of_the_same_part_is_refused(weights: Path, photos: Path, tmp_path: Path):
+    with exclusive(tmp_path / "f" / "_part-1-of-2"), pytest.raises(OutputInUse):
+        extract_shards(weights, [str(photos)], tmp_path / "f", part=(1, 2))
+    assert extract_shards(weights, [str(photos)], tmp_path / "f", part=(2, 2)).assigned == 2
 
 
 def test_more_parts_than_shards_leave_some_without_work(weights: Path, photos: Path, tmp_path: Path):
