@@ -84,7 +84,7 @@ class InferenceConfig:
     network_share: float = 0.0  # prototype and joint: weight of the class network in the scores of the prototypes
     # joint and evidence: weight of the prototypes for a class with photos given after the training, or the weight of
     # other classes if that is larger; "auto" chooses it as well
-    photo_share: float = 0.9
+    photo_share: float = 1.0
     label_share: float = 0.5  # weight of the classifier's log probability in the score of a known class
     samples: int = 16  # cosine: vectors drawn per photo, whose cosines are averaged. The paper draws one
     steps: int = 1  # cosine: denoising steps, 1..T. One step gives the posterior mean at t = T

@@ -165,7 +165,7 @@ class VisualPrototypes(nn.Module):
             return scores
         rows = torch.nonzero((kinds.own >= 0) & (self.counts[kinds.own] > 0))[:, 0]
         means, variances = (part[kinds.own[rows]] for part in self.own_photos())
-        by_photos = self._log_ratio(photos, *_after_photos(means, variances, kinds.select(rows)))
+        by_photos = self._log_ratio(photos, *_after_photos(means, variances, kinds.select(rows), by_description=False))
         return scores.index_copy(1, rows, torch.lerp(scores[:, rows], by_photos, share))
 
     def candidates(self, s: Tensor, kinds: CandidateKinds | None = None) -> tuple[Tensor, Tensor]:
@@ -180,7 +180,7 @@ class VisualPrototypes(nn.Module):
         if kinds.described is not None:
             described = kinds.described.unsqueeze(-1)
             means, variances = torch.where(described, means, 0), torch.where(described, variances, self.between)
-        means, variances = _after_photos(means, variances, kinds)
+        means, variances = _after_photos(means, variances, kinds, by_description=True)
         if kinds.broad is not None:
             variances = variances + torch.where(kinds.broad.unsqueeze(-1), self.between, 0)
         return means, variances
@@ -240,11 +240,22 @@ def updated(means: Tensor, variances: Tensor, photos: Tensor, counts: Tensor) ->
     return shares * means + (1 - shares) * photos, shares * variances
 
 
-def _after_photos(means: Tensor, variances: Tensor, kinds: CandidateKinds) -> tuple[Tensor, Tensor]:
-    """Return the Gaussians of mean photos (K, P) after the photos that were given for the candidates."""
+def _after_photos(
+    means: Tensor, variances: Tensor, kinds: CandidateKinds, by_description: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the Gaussians of mean photos (K, P) after the photos that were given for the candidates.
+
+    The covariance of a class's own photos differs from that of all classes and is not known, so the mean of k photos
+    has the variance (1 + 1/k) / k instead of 1/k where the Gaussian is that of a description: they count as
+    k^2 / (k + 1). Elsewhere they count as k: there the Gaussian is wide, or has photos of the class already.
+    """
     if kinds.photos is None or kinds.counts is None:
         return means, variances
-    return updated(means, variances, kinds.photos.to(means), kinds.counts.to(means))
+    counts = kinds.counts.to(means)
+    if by_description:
+        fewer = counts.square() / (counts + 1)
+        counts = fewer if kinds.described is None else torch.where(kinds.described, fewer, counts)
+    return updated(means, variances, kinds.photos.to(means), counts)
 
 
 def _principal(x: Tensor, components: int) -> Tensor:

@@ -62,9 +62,10 @@ def test_a_described_class_keeps_its_description_and_its_photos_update_it(predic
     row = candidates.names.index(name)
     means, variances = prototypes.candidates(candidates.prototypes, candidates.scoring_kinds(given.checkpoint.model))
     prior_means, prior_variances = prototypes.posterior(candidates.prototypes)
-    precision = 1 / prior_variances[row] + 4
+    number = 16 / 5  # four photos, whose mean has the variance (1 + 1/4) / 4
+    precision = 1 / prior_variances[row] + number
     torch.testing.assert_close(variances[row], 1 / precision)
-    mean = (prior_means[row] / prior_variances[row] + 4 * given.checkpoint.photos.means[0]) / precision
+    mean = (prior_means[row] / prior_variances[row] + number * given.checkpoint.photos.means[0]) / precision
     torch.testing.assert_close(means[row], mean)
     others = torch.arange(len(means)) != row
     torch.testing.assert_close(means[others], prior_means[others])
