@@ -210,8 +210,9 @@ class ZeroShotClassifier:
         """Return calibrated scores (N, C) in float64, larger is better, in the order of `classes_`."""
         self._check_fitted()
         x = feature_array(X, self.n_features_in_, getattr(self, "feature_names_in_", None))
-        checkpoint, candidates = self.checkpoint_, self._candidates()
+        checkpoint = self.checkpoint_
         model = checkpoint.model.to(choose_device(self.device).value)
+        candidates = self._candidates().limited(model, self._rule)
         scores = score_rows(
             model,
             x,
@@ -220,7 +221,8 @@ class ZeroShotClassifier:
             seed=checkpoint.seed,
             kinds=candidates.scoring_kinds(model),
         )
-        calibrated: np.ndarray = checkpoint.calibration_for(self._rule).apply(scores, candidates.seen).double().numpy()
+        calibration = checkpoint.calibration_for(self._rule)
+        calibrated: np.ndarray = calibration.apply(scores, candidates.seen, candidates.limits).double().numpy()
         return calibrated
 
 

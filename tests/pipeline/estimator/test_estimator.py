@@ -179,6 +179,7 @@ def test_a_fitted_classifier_can_be_pickled(fitted: ZeroShotClassifier):
     assert np.array_equal(copy.predict_proba(X), fitted.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_it_works_without_scikit_learn():
     program = """
 import sys
@@ -205,5 +206,6 @@ def test_an_unfitted_classifier_says_so():
         ZeroShotClassifier().predict(X)
 
 
+@pytest.mark.slow
 def test_the_example_of_its_documentation_runs():
     assert doctest.testmod(estimator_module).failed == 0
