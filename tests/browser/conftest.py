@@ -60,7 +60,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             "request",
             lambda request: (
                 None
-                if request.url.split("#")[0] == address or request.url.startswith("data:")
+                if request.url.split("#")[0] == address or request.url.startswith(("data:", "blob:"))
                 else complaints.append(f"request: {request.url}")
             ),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from pathlib import Path
 
@@ -225,3 +226,105 @@ def test_the_printed_page_has_every_candidate_and_no_controls(page_file: Path, o
     page.emulate_media(media="print")
     assert page.locator("#p1 li:visible").all_inner_texts() == ["ox\n90.0", "yak\n8.0", f"{HOSTILE}\n2.0"]
     assert page.locator(".tools").is_hidden()
+
+
+def test_the_overview_counts_photos_by_class_and_unsure_ones_first(page_file: Path, open_page):
+    for scripts in (True, False):
+        page = open_page(page_file, scripts=scripts)
+        totals = page.locator(".totals div").all_inner_texts()
+        numbers = {name: int(value) for value, name in (sorted(each.split("\n")) for each in totals)}
+        assert numbers == {
+            "photos": 6,
+            "classified": 4,
+            "unsure, below 50 %": 1,
+            "none of these": 1,
+            "failed": 1,
+            "classes named": 3,
+        }
+        rows = [row.inner_text().split("\t") for row in page.locator(".overview tbody tr").all()]
+        assert [(row[0].split("\n")[0].removesuffix(" described"), row[1], row[-1]) for row in rows] == [
+            ("ox", "2", "–"),
+            (HOSTILE, "1", "–"),
+            ("yak", "1", "1"),
+        ]
+        assert page.locator(".overview").bounding_box()["y"] < page.locator("#p1").bounding_box()["y"]
+
+
+def test_a_class_of_the_overview_shows_its_photos(page_file: Path, open_page):
+    page = open_page(page_file)
+    page.locator(".overview").get_by_role("button", name="ox").click()
+    assert set(paths_on_page(page)) == {PHOTOS[0].path, PHOTOS[3].path}
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_cards_are_alike_wide_whatever_the_size_of_their_group(page_file: Path, open_page, grouped: bool):
+    for viewport in (PHONE, {"width": 1280, "height": 800}):
+        page = open_page(page_file, viewport=viewport)
+        page.evaluate(f"tools.elements.grouped.checked = {str(grouped).lower()}; apply()")
+        widths = {round(card.bounding_box()["width"]) for card in page.locator("article:visible").all()}
+        assert max(widths) - min(widths) <= 2 and min(widths) > 150
+
+
+def saved(page, name: str) -> str:
+    """Return the text of the file that a button saves."""
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=name).click()
+    return Path(waiting.value.path()).read_text("utf-8")
+
+
+def test_selected_photos_are_saved_as_paths_and_as_csv(page_file: Path, open_page):
+    page = open_page(page_file)
+    assert page.locator(".actions").is_hidden()
+    for number in (1, 3, 5):
+        page.locator(f"#p{number} .pick").check()
+    assert page.locator(".actions [role=status]").inner_text() == "3 selected"
+    assert saved(page, "Save paths").splitlines() == [PHOTOS[k].path for k in (0, 2, 4)]
+    rows = list(csv.reader(io.StringIO(saved(page, "Save CSV"))))
+    assert rows == [
+        ["path", "class", "probability", "kind"],
+        [PHOTOS[0].path, "ox", "0.9", "photos"],
+        [PHOTOS[2].path, HOSTILE, "0.6", "described"],
+        [PHOTOS[4].path, "", "", "failed"],
+    ]
+    control(page, "text").fill("zoo")
+    page.get_by_role("button", name="Select none").click()
+    assert page.locator(".actions").is_hidden()
+    page.locator("#p4 .pick").check()
+    page.get_by_role("button", name="Select all shown").click()
+    assert saved(page, "Save paths").splitlines() == [PHOTOS[k].path for k in (3, 4, 5)]
+
+
+def test_the_keyboard_selects_the_focused_photo_and_labels_are_read_aloud(page_file: Path, open_page):
+    page = open_page(page_file)
+    page.locator("#p1 h3 a").focus()
+    page.keyboard.press("x")
+    assert page.get_by_role("checkbox", name=f"Select {PHOTOS[0].path}").is_checked()
+    assert focused_path(page) == PHOTOS[0].path
+    page.keyboard.press("x")
+    assert page.locator(".actions").is_hidden()
+
+
+def test_wrong_photos_are_saved_with_their_right_class(page_file: Path, open_page):
+    page = open_page(page_file)
+    for number in (1, 4):
+        page.locator(f"#p{number} .pick").check()
+    names = page.locator("#names option").evaluate_all("options => options.map(each => each.value)")
+    assert names == sorted(("ox", "yak", HOSTILE))
+    page.get_by_label("Right class of the selected photos").fill("yak")
+    page.get_by_role("button", name="Mark as wrong").click()
+    assert page.locator("#p4 .mark").inner_text() == "wrong; right: yak"
+    page.get_by_role("button", name="Select none").click()
+    page.locator("#p3 h3 a").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Wrong? Right class").fill('a "new" class')
+    dialog.get_by_role("button", name="Mark", exact=True).click()
+    assert dialog.get_by_role("status").last.inner_text() == "Marked."
+    page.keyboard.press("Escape")
+    page.locator("#p1 .pick").check()
+    page.get_by_role("button", name="Not wrong").click()
+    assert "2 marked as wrong" in page.locator(".actions [role=status]").inner_text()
+    assert list(csv.reader(io.StringIO(saved(page, "Save corrections.csv")))) == [
+        ["path", "class", "split"],
+        [PHOTOS[2].path, 'a "new" class', "trainval"],
+        [PHOTOS[3].path, "yak", "trainval"],
+    ]

@@ -190,6 +190,14 @@ def check(
 @app.command("update")
 def update(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder with images.csv.", callback=expand)],
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Add only the photos of this list (path,class,split), such as corrections.csv of a predictions page.",
+            callback=expand,
+        ),
+    ] = None,
     images: ImageRootOption = None,
     missing: MissingOption = "error",
     seed: SeedOption = 0,
@@ -200,12 +208,20 @@ def update(
     A new photo of a seen class is for training or testing, drawn like the split of a folder without images.csv. A new
     photo of a class that is only tested as unseen is in test_unseen.
 
+    With --add, only the photos of a list are added, with the class and part that it names: a predictions page saves
+    corrections.csv for photos that were marked as wrong.
+
     
     revcd data update my-animals/ --dry-run
+    revcd data update my-animals/ --add corrections.csv
     """
+    from ...pipeline.tables.add_list import add_list
     from ...pipeline.tables.update import update_list
 
-    report = update_list(dataset, images=images, seed=seed, missing=missing, dry_run=dry_run)
+    if add is None:
+        report = update_list(dataset, images=images, seed=seed, missing=missing, dry_run=dry_run)
+    else:
+        report = add_list(dataset, add, images=images, missing=missing, dry_run=dry_run)
     print_findings(finding for finding in report.findings if finding.kind != "unlisted photos")
     if report.left_out:
         folders = sorted({Path(photo).parent.name for photo in report.left_out})

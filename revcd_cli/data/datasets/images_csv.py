@@ -36,7 +36,7 @@ def read_images_csv(
     with_photos: look for the photos on the disk, see `locate_photos`; otherwise they may be absent.
     """
     table = open_csv(path, example=EXAMPLE)
-    columns = _columns(table)
+    columns = list_columns(table)
     rows = {class_key(name): row for row, name in enumerate(classes.names)}
     found: dict[str, tuple[int, str]] = {}
     labels: list[int] = []
@@ -90,7 +90,7 @@ def read_images_csv(
     )
 
 
-def _columns(table: CsvTable) -> tuple[int, int, int]:
+def list_columns(table: CsvTable) -> tuple[int, int, int]:
     """Return the positions of the columns path, class and split."""
     header = [name.casefold() for name in table.header]
     for name in ("path", "class", "split"):

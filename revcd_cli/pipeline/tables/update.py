@@ -48,12 +48,7 @@ def update_list(
     dry_run: only say what would be added. Raises `UsageError` without `images.csv`, and `InputFileError` for invalid
     files.
     """
-    path = folder / IMAGES_FILE
-    if not path.is_file():
-        raise UsageError(
-            f"{folder}: has no {IMAGES_FILE}, so there is nothing to update.",
-            hint=f"revcd train --dataset {folder} writes it.",
-        )
+    path = list_of(folder)
     classes = read_attribute_csv(folder / TABLE_FILE, missing=missing)
     root = images or folder
     dataset = read_images_csv(path, classes, images_root=root)
@@ -64,7 +59,7 @@ def update_list(
     labels = np.array([label for _, label in labelled if label is not None], dtype=np.int64)
     parts = _parts(dataset, root, new, labels, seed)
     if new and not dry_run:
-        _append(
+        append_lines(
             path, [(photo, classes.names[label], part) for photo, label, part in zip(new, labels, parts, strict=True)]
         )
     had = set(dataset.labels.tolist())
@@ -76,6 +71,17 @@ def update_list(
         tuple(photo for photo, label in labelled if label is None),
         dataset.findings,
     )
+
+
+def list_of(folder: Path) -> Path:
+    """Return the list of a dataset folder. Raises `UsageError` if there is none."""
+    path = folder / IMAGES_FILE
+    if not path.is_file():
+        raise UsageError(
+            f"{folder}: has no {IMAGES_FILE}, so there is nothing to update.",
+            hint=f"revcd train --dataset {folder} writes it.",
+        )
+    return path
 
 
 def _parts(dataset: Dataset, root: Path, new: list[str], labels: np.ndarray, seed: int) -> list[str]:
@@ -103,7 +109,7 @@ def _allowed(part: str) -> tuple[str, ...]:
     return ("test_unseen",) if part == "test_unseen" else ("trainval", "test_seen")
 
 
-def _append(path: Path, lines: list[tuple[str, str, str]]) -> None:
+def append_lines(path: Path, lines: list[tuple[str, str, str]]) -> None:
     """Add lines to a list in its encoding, separator and order of columns; other columns stay empty."""
     table = open_csv(path, example=EXAMPLE)
     header = [name.casefold() for name in table.header]

@@ -14,6 +14,8 @@ from ...pipeline.predict.predictions import EMPTY, REJECTED, Prediction, Write, 
 from ...version import __version__
 from ..pages import page_bytes, page_environment
 
+UNSURE_BELOW = 0.5  # probability of the best class: less likely right than wrong, if probabilities are calibrated
+MOST_CLASSES = 8  # in the overview, before those that open on demand
 LEVELS = 1000  # steps of an attribute's range; generated values are stored as integers, which are short
 
 
@@ -30,6 +32,7 @@ def html_writer(
     numbers: dict[tuple[str, str], int] = {}  # of the candidate classes (name, kind), in order of appearance
     photos: Counter[str] = Counter()  # by status
     answers: Counter[int] = Counter()  # by number of the first class
+    unsure: Counter[int] = Counter()  # of these, with a probability below `UNSURE_BELOW`
     size = 0
 
     def add(part: str) -> int:
@@ -45,17 +48,33 @@ def html_writer(
         classes = [numbers.setdefault((each.name, each.kind), len(numbers)) for each in prediction.candidates]
         if classes:
             answers[classes[0]] += 1
+            unsure[classes[0]] += prediction.candidates[0].probability < UNSURE_BELOW
         size += add(parts.card(prediction, photos.total(), classes, _levels(prediction, descriptions)))
 
     add(parts.head(header, __version__))
     yield write
     data = {
         "classes": [_class(*each, answers[number], descriptions) for each, number in numbers.items()],
+        "names": sorted({*(name for name, _ in numbers), *(descriptions.rows if descriptions else ())}),
         "levels": LEVELS,
         "rule": (header.get("settings") or {}).get("rule"),
         **(_scale(descriptions) if descriptions else {}),
     }
-    add(parts.tail(data, photos["ok"], photos[REJECTED], photos["failed"], size / max(1, photos.total())))
+    named: list[dict[str, Any]] = [
+        {"name": name, "kind": kind, "number": number, "photos": answers[number], "unsure": unsure[number]}
+        for (name, kind), number in numbers.items()
+        if answers[number]
+    ]
+    counts = {
+        "photos": photos.total(),
+        "classified": photos["ok"],
+        "unsure": unsure.total(),
+        "unsure_below": UNSURE_BELOW,
+        "rejected": photos[REJECTED],
+        "failed": photos["failed"],
+        "classes": sorted(named, key=lambda each: (-each["photos"], each["name"])),
+    }
+    add(parts.tail(data, counts, MOST_CLASSES, size / max(1, photos.total())))
 
 
 def _levels(prediction: Prediction, descriptions: CandidateDescriptions | None) -> dict[str, str]:

@@ -4,6 +4,7 @@ const {names, cosines, bound, pairs} = JSON.parse(document.getElementById("data"
 const canvas = document.querySelector("canvas"), readout = document.getElementById("readout");
 if (canvas) {
   const holder = canvas.parentElement, labels = [...holder.querySelectorAll("li")], pen = canvas.getContext("2d");
+  const LEAST = 15, LARGEST = 4096; // side of a cell with a readable label; of a canvas that phones draw, in pixels
   const key = (a, b) => Math.min(a, b) * n + Math.max(a, b), apart = new Map(pairs.map(([a, b, text]) => [key(a, b), text]));
   let cell = 0, here = pairs.length ? [...pairs[0].slice(0, 2)] : [0, 1];
   function draw() {
@@ -13,10 +14,12 @@ if (canvas) {
     holder.classList.remove("tight");
     holder.style.setProperty("--cell", "14px");
     const beside = holder.querySelector("ol").offsetWidth + 8, fits = Math.floor((within - beside) / n);
-    holder.classList.toggle("tight", fits < 10);
-    cell = Math.max(2, Math.min(30, fits < 10 ? Math.floor(within / n) : fits));
+    const scrolls = !wide && fits < LEAST && n * LEAST <= LARGEST; // labels stay readable, and the map scrolls sideways
+    holder.classList.toggle("tight", fits < 10 && !scrolls);
+    holder.classList.toggle("scrolls", scrolls);
+    cell = scrolls ? LEAST : Math.max(2, Math.min(30, fits < 10 ? Math.floor(within / n) : fits));
     holder.style.setProperty("--cell", `${cell}px`);
-    const size = cell * n, scale = devicePixelRatio || 1;
+    const size = cell * n, scale = Math.min(devicePixelRatio || 1, LARGEST / size);
     canvas.width = canvas.height = size * scale;
     canvas.style.width = canvas.style.height = `${size}px`;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
@@ -59,6 +62,8 @@ if (canvas) {
     if (!step) return;
     event.preventDefault();
     show(here[0] + step[0], here[1] + step[1]);
+    holder.scrollLeft = Math.min(holder.scrollLeft, cell * here[1]);
+    holder.scrollLeft = Math.max(holder.scrollLeft, cell * (here[1] + 1) + canvas.offsetLeft - holder.clientWidth);
   });
   addEventListener("resize", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -65,6 +65,14 @@ tools.querySelector(".more").addEventListener("click", event => {
   button.setAttribute("aria-expanded", button.getAttribute("aria-expanded") !== "true");
 });
 nothing.querySelector(".clear").addEventListener("click", reset);
+document.querySelector(".overview").addEventListener("click", event => {
+  const jump = event.target.closest(".jump");
+  if (!jump) return;
+  tools.reset();
+  tools.elements.class.value = jump.dataset.class;
+  apply();
+  document.querySelector(".bar").scrollIntoView({block: "start"});
+});
 tools.hidden = false;
 apply();
 main.classList.add("ready");

@@ -30,7 +30,8 @@ function groupOf(item) {
   if (!groups.has(key)) {
     const title = item.best || (item.kind === "rejected" ? "None of these" : "Failed");
     const count = make("span", {className: "count"}), grid = make("div", {className: "cards"});
-    const head = make("summary", {className: item.kind}, make("h2", {}, make("bdi", {textContent: title})), count);
+    const meta = make("span", {className: "meta"}, count);
+    const head = make("summary", {className: item.kind}, make("h2", {}, make("bdi", {textContent: title})), meta);
     if (["known", "described"].includes(item.kind)) count.before(make("span", {className: "badge", textContent: item.kind}));
     const box = make("details", {className: "group", open: true}, head, grid);
     groups.set(key, {box, count, grid, title, last: item.numbers.length ? 0 : 1, all: 0});

@@ -1,7 +1,7 @@
 // Keyboard: "/" moves to the search field, arrows move between photos. Enter and Escape work as in any link and dialog.
-/* global current, shown, step, tools, viewer, visit */
+/* global current, shown, step, togglePick, tools, viewer, visit */
 const SIDEWAYS = {ArrowLeft: -1, ArrowRight: 1}, UPWARDS = {ArrowUp: -1, ArrowDown: 1};
-const hasOwnKeys = element => element.matches("input[type=search], select");
+const hasOwnKeys = element => element.matches("input:not([type=checkbox]), select");
 
 const reachable = () => shown.filter(card => card.closest("details")?.open ?? true);
 
@@ -39,6 +39,7 @@ document.addEventListener("keydown", event => {
     tools.elements.text.focus();
     tools.elements.text.select();
   }
+  if (event.key === "x" && document.activeElement.closest("article")) togglePick(document.activeElement.closest("article"));
   if (!sideways && !upwards) return;
   const list = reachable(), from = list.indexOf(document.activeElement.closest("article"));
   if (!list.length || (from < 0 && document.activeElement !== document.body)) return;

@@ -1,5 +1,5 @@
 // Shows one photo in a dialog, with copies of the parts of its card.
-/* global current, fillWhy, itemOf, main, shown, visit */
+/* global current, fillWhy, itemOf, main, showMark, shown, visit */
 const viewer = document.querySelector(".viewer"), title = viewer.querySelector("h2"), place = viewer.querySelector(".place");
 const steps = [...viewer.querySelectorAll("[data-step]")];
 
@@ -13,12 +13,13 @@ function view(card) {
   place.textContent = `${(position + 1).toLocaleString("en")} of ${shown.length.toLocaleString("en")}`;
   for (const button of steps) button.disabled = !shown[position + Number(button.dataset.step)];
   const parts = ["figure", "ol", ".detail", ".path"].map(part => card.querySelector(part)).filter(Boolean);
-  viewer.querySelector(".photo").replaceChildren(...parts.map(part => part.cloneNode(true)));
+  viewer.querySelector(".copied").replaceChildren(...parts.map(part => part.cloneNode(true)));
   const picture = viewer.querySelector("figure img");
   if (picture) Object.assign(picture, {loading: "eager", alt: item.best ? `Photo, classified as ${item.best}` : "Photo"});
   fillWhy(viewer.querySelector(".why"), item);
   viewer.querySelector(".sides").scrollTop = 0;
   visit(card);
+  showMark(card);
   if (!viewer.open) viewer.showModal();
   title.focus({preventScroll: true});
   history.replaceState(null, "", `#${card.id}`);
@@ -47,5 +48,8 @@ main.addEventListener("click", event => {
   event.preventDefault();
   view(link.closest("article"));
 });
-const asked = /^#p\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
-if (asked) view(asked);
+function viewAsked() { // after all scripts
+  const asked = /^#p\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
+  if (asked) view(asked);
+}
+addEventListener("DOMContentLoaded", viewAsked);
