@@ -82,7 +82,7 @@ def _filesystem(scheme: str, authority: str) -> tuple[Any, str]:
         if scheme == "s3":
             return _s3(authority), authority
         return fs.FileSystem.from_uri(f"{scheme}://{authority}/")
-    except (OSError, ValueError, NotImplementedError) as error:
+    except (OSError, ValueError, NotImplementedError, ImportError) as error:  # ImportError: pyarrow without it
         raise RevcdError(
             f"{scheme}://{authority}: cannot be opened ({brief(error)}).",
             hint="Check the credentials in the environment, and that this pyarrow supports the scheme.",

@@ -127,20 +127,21 @@ def result_table(
 
 
 @contextlib.contextmanager
-def progress(description: str, *, unit: str = "photos") -> Iterator[OnProgress]:
+def progress(description: str, *, unit: str = "photos", status: Callable[[], str] = lambda: "") -> Iterator[OnProgress]:
     """Show a progress bar on stderr and yield the function `(done, total or None, failed)` that updates it.
 
+    status: called at each update; its text is shown beside the bar.
     Nothing is shown with `--quiet`, or where stderr is not a terminal.
     """
     if streams.settings.quiet or not sys.stderr.isatty():
         yield lambda done, total, failed: None
         return
     with _progress_display(unit) as display:
-        task = display.add_task(safe(description), total=None, failures="")
+        task = display.add_task(safe(description), total=None, status="", failures="")
 
         def on_progress(done: int, total: int | None, failed: int) -> None:
             failures = f"{failed:,} failed" if failed else ""
-            display.update(task, completed=done, total=total, failures=failures)
+            display.update(task, completed=done, total=total, status=status(), failures=failures)
 
         _displays.append(display)
         try:
@@ -197,6 +198,7 @@ def _progress_display(unit: str) -> Progress:
         RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}", markup=False),
         TextColumn("{task.fields[failures]}", style="red", markup=False),
         console=console,
         transient=True,

@@ -19,12 +19,13 @@ _DETAIL_SECONDS = 60.0  # between the lines that `-v` prints where there is no t
 @contextlib.contextmanager
 def shard_progress(description: str) -> Iterator[Callable[[Progress], None]]:
     """Yield the function that shows a state: as a bar on a terminal, as a line each minute elsewhere with `-v`."""
-    started = time.monotonic()
-    with console.progress(description, unit="photos") as on_progress:
-        told = started
+    told = started = time.monotonic()
+    shards = ""
+    with console.progress(description, status=lambda: shards) as on_progress:
 
         def show(state: Progress) -> None:
-            nonlocal told
+            nonlocal told, shards
+            shards = f"{state.finished:,}/{state.shards:,} shards"
             on_progress(state.photos, expected_photos(state), state.failed)
             if not sys.stderr.isatty() and streams.settings.verbosity and time.monotonic() - told > _DETAIL_SECONDS:
                 told = time.monotonic()
