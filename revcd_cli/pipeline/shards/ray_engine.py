@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -52,6 +54,7 @@ class RayEngine:
         self._ray: Any = ray
         self._address, self._cpus, self._gpus = address, cpus, gpus
         self._note = on_note or (lambda text: None)
+        self._has_started = False
 
     def pin(self, job: Job, earlier: Mapping[str, Any]) -> Job:
         """See `Engine`. The choices are made by a worker: the machine of this process may have other hardware."""
@@ -88,7 +91,7 @@ class RayEngine:
             for reference in running:
                 with contextlib.suppress(Exception):
                     self._ray.cancel(reference, force=True)
-            self._ray.shutdown()
+            self._stop()
 
     def _outcome(self, reference: Any, shard: Shard, crashes: Counter[int], losses: Counter[int]) -> Outcome | None:
         """Return the outcome of a task that ended, None if it is to be repeated."""
@@ -115,6 +118,7 @@ class RayEngine:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
         if self._address is not None:
             options.pop("include_dashboard")
+        on_termination = signal.getsignal(signal.SIGTERM)
         try:
             self._ray.init(address=self._address or "local", **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -122,14 +126,23 @@ class RayEngine:
                 f"{self._address or 'this machine'}: Ray cannot be reached or started ({brief(error)}).",
                 hint="Check --address; on a node of the cluster it is auto.",
             ) from error
+        self._has_started = True
+        if threading.current_thread() is threading.main_thread():  # Ray's own handler would exit with another code
+            signal.signal(signal.SIGTERM, on_termination)
         if self._workers():
             return
         needed = f"{self._cpus} CPUs" + (f" and {self._gpus:g} GPUs" if self._gpus else "")
         if self._address is not None:
             self._note(f"No node of the cluster has {needed} for a worker at present; waiting until one joins.")
             return
-        self._ray.shutdown()
+        self._stop()
         raise UsageError(f"This machine does not have the {needed} of one worker.", hint="See --cpus-per-worker.")
+
+    def _stop(self) -> None:
+        """Disconnect, unless the program was connected before."""
+        if self._has_started:
+            self._ray.shutdown()
+            self._has_started = False
 
     def _remote(self, function: Any) -> Any:
         # max_calls=0: with GPUs, Ray would end the process after each task, and the model would be loaded each time.

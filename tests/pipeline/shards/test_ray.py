@@ -164,4 +164,4 @@ def test_a_worker_of_another_version_ends_the_run(
         engine = ray_engine.RayEngine(cluster.address, cpus=1)
         with pytest.raises(RevcdError, match=r"A worker has revcd .*, and this is 0\.0\.1"):
             extract_shards(weights, [str(local[0])], tmp_path / "f", job=job, engine=engine)
-    engine._ray.shutdown()
+    engine._stop()
