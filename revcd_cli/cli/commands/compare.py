@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..costs import print_estimates
 from ..terminal import charts, console
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ...data.datasets.dataset import FeaturedDataset
+    from ...data.datasets.dataset import Dataset, FeaturedDataset
     from ...pipeline.compare.compare import MethodResult
 
 
@@ -88,6 +89,30 @@ def plan_comparison(
     if output is not None:
         check_output_folder(output, COMPARISON_FILES, overwrite=overwrite)
     return ComparisonPlan(resolve_settings(file, assignments).config, methods, seeds, whole_table, output)
+
+
+def estimate_comparison(
+    plan: ComparisonPlan, opened: Dataset, backbone: str, weights: Path | None, device: str, precision: str
+) -> None:
+    """Print how long the comparison would take."""
+    from ...pipeline.compare.compare import is_seeded
+    from ...pipeline.compare.generative import TRAINED
+    from ...pipeline.costs import comparison_estimate
+
+    print_estimates(
+        opened,
+        lambda dataset: comparison_estimate(dataset, plan.config, plan.methods, plan.seeds, device=device),
+        backbone=backbone,
+        weights=weights,
+        device=device,
+        precision=precision,
+        tokens=plan.config.encoder.tokens == "spatial",
+    )
+    others = [method for method in plan.methods if method not in TRAINED]
+    if others:
+        seeded = ", ".join(method for method in others if is_seeded(method))
+        more = f" ({plan.seeds} times: {seeded})" if seeded else ""
+        console.note(f"Not timed, because their grids differ: {', '.join(others)}{more}.")
 
 
 def compare(plan: ComparisonPlan, dataset: FeaturedDataset, *, device: str, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..opening import exit_if_photos_lack, open_with_features, open_with_model
+from ..opening import exit_if_photos_lack, open_dataset, open_with_features, open_with_model
 from ..options import (
     BackboneOption,
     DataRootOption,
@@ -25,7 +25,16 @@ from ..options import (
     expand_short,
 )
 from ..terminal import charts, console
-from .compare import BaselinesOption, MethodsOption, SeedsOption, WholeTableOption, compare, plan_comparison, refuse
+from .compare import (
+    BaselinesOption,
+    MethodsOption,
+    SeedsOption,
+    WholeTableOption,
+    compare,
+    estimate_comparison,
+    plan_comparison,
+    refuse,
+)
 from .train import ConfigOption, SetOption
 
 if TYPE_CHECKING:
@@ -72,6 +81,9 @@ def evaluate(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --baselines or --method: estimate the time; do not train.")
+    ] = False,
     per_class: Annotated[bool, typer.Option("--per-class", help="Print the accuracy of each class too.")] = False,
     output_format: Annotated[
         str, typer.Option("--format", metavar="NAME", help="Output on stdout: table or json.")
@@ -111,13 +123,26 @@ def evaluate(
         )
     else:
         refuse(
-            {"--config": config, "--set": assignments, "--known": known},
-            "requires --baselines or --method; a trained model has its own settings.",
+            {"--config": config, "--set": assignments, "--known": known, "--dry-run": dry_run},
+            "requires --baselines or --method; a trained model has its own settings, and is measured at once.",
         )
     if comparing:
         plan = plan_comparison(
             methods, seeds, config, assignments or [], output, whole_table=whole_table, overwrite=overwrite
         )
+        if dry_run:
+            unread = open_dataset(
+                dataset,
+                features=features,
+                images=images,
+                data_root=data_root,
+                missing=missing,
+                rescale_rows=rescale_rows,
+                write_split=False,
+                known=known,
+            )
+            estimate_comparison(plan, unread, backbone, weights, device, precision)
+            return
         opened = open_with_features(
             dataset,
             features=features,

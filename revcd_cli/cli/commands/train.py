@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..costs import print_estimates
 from ..opening import exit_if_photos_lack, extract_features, open_dataset
 from ..options import (
     BackboneOption,
@@ -82,7 +83,7 @@ def train(
     precision: PrecisionOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted training.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the data and print all settings; do not train.")
+        bool, typer.Option("--dry-run", help="Check the data, print all settings and estimate the time; do not train.")
     ] = False,
     log_dir: Annotated[
         Path | None,
@@ -128,6 +129,7 @@ def train(
         from ...pipeline.train.validation import settings_for
 
         _print_settings(settings, settings_for(opened, settings.config))
+        _print_costs(opened, settings, seed, backbone, weights, device, precision)
         return
     from ...pipeline.tables.photo_check import near_copies_by_features
     from ...pipeline.train.train import check_model_output
@@ -212,6 +214,22 @@ def _print_settings(settings: Settings, used: Config) -> None:
         for each in settings
     ]
     console.result_table(["setting", "value", "origin"], rows)
+
+
+def _print_costs(
+    opened: Dataset, settings: Settings, seed: int, backbone: str, weights: Path | None, device: str, precision: str
+) -> None:
+    from ...pipeline.costs import training_estimate
+
+    print_estimates(
+        opened,
+        lambda dataset: [training_estimate(dataset, settings.config, seed=seed, device=device)],
+        backbone=backbone,
+        weights=weights,
+        device=device,
+        precision=precision,
+        tokens=settings.config.encoder.tokens == "spatial",
+    )
 
 
 def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..opening import open_with_features
+from ...errors import RevcdError
+from ..costs import print_estimates
+from ..opening import open_dataset, open_with_features
 from ..options import (
     BackboneOption,
     DataRootOption,
@@ -59,7 +61,9 @@ def tune(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier search, or add trials to it.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the search space and exit.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the search space, estimate the time, and exit.")
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Search for better settings on validation data.
@@ -79,6 +83,30 @@ def tune(
     settings = resolve_settings(config, assignments or [])
     if dry_run:
         _print_space(settings.config)
+        try:
+            opened = open_dataset(
+                dataset,
+                features=features,
+                images=images,
+                data_root=data_root,
+                missing=missing,
+                seed=seed,
+                write_split=False,
+            )
+        except RevcdError as error:
+            console.note(f"The time cannot be estimated: {error.message}")
+            return
+        from ...pipeline.costs import search_estimate
+
+        print_estimates(
+            opened,
+            lambda found: [search_estimate(found, settings.config, trials, seed=seed, device=device)],
+            backbone=backbone,
+            weights=weights,
+            device=device,
+            precision=precision,
+            tokens=settings.config.encoder.tokens == "spatial",
+        )
         return
     from ...pipeline.tune.tune import check_optuna, check_tune_output
     from ...pipeline.tune.tune import tune as run

@@ -65,7 +65,7 @@ class MethodUnit(TrainingUnit):
         """Skip the sampled attributes: a comparison does not use them."""
 
 
-class _MethodRun(TrainingRun):
+class MethodRun(TrainingRun):
     """A training of any method; it saves nothing."""
 
     def __init__(
@@ -115,7 +115,7 @@ def fit_trained(
     if method != "revcd":
         config = single_network(config)
     with torch.random.fork_rng():
-        run = _MethodRun(dataset, config, method, seed, device, processes)
+        run = MethodRun(dataset, config, method, seed, device, processes)
         run.validate(on_note or (lambda text: None), ahead=final)
         model = run.finish() if final else None
     progress = run.progress
