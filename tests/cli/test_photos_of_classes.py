@@ -43,6 +43,11 @@ def test_a_class_of_photos_takes_the_photos_that_look_like_it(trained, lines, ow
     assert answers[1] == plain[1]  # the other photo, and its score
 
 
+def answer(printed: list[str]) -> list[list[str]]:
+    """Return the lines of a pipe without the digests of model and table."""
+    return [line.split("\t")[:-2] for line in printed]
+
+
 def test_a_model_keeps_the_photos_lists_them_and_drops_them_again(trained, lines, own: Path, tmp_path: Path):
     photo, model, without = (
         trained.folder / "striped" / "6.png",
@@ -55,10 +60,10 @@ def test_a_model_keeps_the_photos_lists_them_and_drops_them_again(trained, lines
     assert any("photos given" in line and "tiger striped (4)" in line for line in shown)
     given, _ = lines("predict", photo, "--model", trained.model, "--photos", own)
     kept, _ = lines("predict", photo, "--model", model)
-    assert kept == given
+    assert answer(kept) == answer(given)
     lines("models", "adapt", model, "--remove", "tiger_striped", "-o", without)
     before, _ = lines("predict", photo, "--model", trained.model)
-    assert lines("predict", photo, "--model", without)[0] == before
+    assert answer(lines("predict", photo, "--model", without)[0]) == answer(before)
 
 
 def test_wrong_uses_are_explained(trained, lines, own: Path, tmp_path: Path):

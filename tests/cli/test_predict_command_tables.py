@@ -39,6 +39,13 @@ def written(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def without_digests(path: Path) -> list[str]:
+    """Return the lines of a CSV file without the digests of model and table, its last columns."""
+    lines = path.read_text(**TEXT).splitlines()
+    assert lines[0].endswith(",model,table"), lines[0]
+    return [line.rsplit(",", 2)[0] for line in lines]
+
+
 def predict(*arguments: object) -> int:
     return main(["predict", *map(str, arguments)])
 
@@ -48,21 +55,21 @@ def table_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_the_table_of_the_model_gives_the_same_bytes_as_no_table(
+def test_the_table_of_the_model_gives_the_same_answers_as_no_table(
     written: Path, own_table: Path, photos: Path, tmp_path: Path
 ):
     assert predict(photos, "--classes", own_table, "-o", tmp_path / "a.csv", "-q") == 0
-    assert (tmp_path / "a.csv").read_bytes() == written.read_bytes()
+    assert without_digests(tmp_path / "a.csv") == without_digests(written)
 
 
-def test_permuted_columns_give_the_same_bytes(written: Path, own_table: Path, photos: Path, tmp_path: Path):
+def test_permuted_columns_give_the_same_answers(written: Path, own_table: Path, photos: Path, tmp_path: Path):
     lines = [line.split(",") for line in own_table.read_text(**TEXT).splitlines()]
     order = [0, *(1 + np.random.default_rng(0).permutation(len(lines[0]) - 1))]
     permuted = "\n".join(",".join(cells[k] for k in order) for cells in lines)
     assert lines[0] != permuted.splitlines()[0].split(",")
     (tmp_path / "permuted.csv").write_text(permuted, **TEXT)
     assert predict(photos, "--classes", tmp_path / "permuted.csv", "-o", tmp_path / "a.csv", "-q") == 0
-    assert (tmp_path / "a.csv").read_bytes() == written.read_bytes()
+    assert without_digests(tmp_path / "a.csv") == without_digests(written)
 
 
 def test_permuted_rows_give_the_same_answers(written: Path, own_table: Path, photos: Path, tmp_path: Path):

@@ -113,7 +113,7 @@ def test_every_format_marks_rejected_photos(predict, strict: Path, tmp_path: Pat
     document = json.loads(predict("--reject", "--format", "json"))
     assert {each["path"] for each in document["rejected"]} == rejected and document["failures"] == []
     plain = [line.split("\t") for line in predict("--reject", "--format", "tsv").splitlines()]
-    assert {path for path, name, _ in plain if name == "none of these"} == rejected
+    assert {path for path, name, *_ in plain if name == "none of these"} == rejected
     table = [line.split("\t") for line in predict("--reject", "--format", "table").splitlines()]
     assert sum(cells[1] == "none of these" for cells in table) == 3
     page = predict("--reject", "--format", "html")

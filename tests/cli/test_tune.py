@@ -51,9 +51,15 @@ def test_a_search_prints_its_best_trials_and_writes_settings_that_train_reads(
     settings = resolve_settings(output).config.to_dict()
     trained = read_metadata(model)["config"]
     assert settings["inference"]["rule"] == "auto"
+    chosen = {
+        "inference": ("rule", "prototype_share", "network_share", "photo_share"),
+        "prototypes": ("length", "noise", "own_share"),
+        "train": ("penalty", "candidates"),
+    }
     for document in (settings, trained):
-        for name in ("rule", "prototype_share"):  # chosen by validation
-            del document["inference"][name]
+        for section, names in chosen.items():  # training replaces their "auto"
+            for name in names:
+                del document[section][name]
     assert trained == settings
 
 

@@ -19,8 +19,13 @@ OTHER_WORD = {
 }  # fmt: skip
 
 
-def other(value: Any) -> Any:
+OTHER_THAN_AUTO = {"penalty": "none", "candidates": "table", "length": 0.7, "noise": 0.7, "own_share": 0.7}
+
+
+def other(name: str, value: Any) -> Any:
     """Return another value that the same setting accepts."""
+    if name in OTHER_THAN_AUTO:
+        return OTHER_THAN_AUTO[name]
     if isinstance(value, bool):
         return not value
     if isinstance(value, str):
@@ -32,7 +37,7 @@ def all_other() -> Config:
     """Return a configuration in which no setting has its default."""
     document = Config().to_dict()
     return Config.from_dict(
-        {section: {key: other(value) for key, value in values.items()} for section, values in document.items()}
+        {section: {key: other(key, value) for key, value in values.items()} for section, values in document.items()}
     )
 
 
