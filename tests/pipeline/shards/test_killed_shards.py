@@ -20,11 +20,12 @@ PHOTOS, ROWS = 30, 8  # 4 shards
 ROOT = Path(__file__).parents[3]
 RUN = """
 import json, sys
+from pathlib import Path
 from tests.makers.noise_photos import extract_shards
 from tests.makers.shard_jobs import WatchedJob
 
 weights, photos, output, folder = sys.argv[1:]
-job = WatchedJob("{backbone}", weights, "cpu", "float32", batch_size=4, folder=folder)
+job = WatchedJob("{backbone}", Path(weights), "cpu", "float32", batch_size=4, folder=folder)
 summary = extract_shards(None, [photos], output, job=job)
 print(json.dumps(summary.lost), summary.exit_code)
 """

@@ -34,12 +34,13 @@ ROOT = Path(__file__).parents[3]
 
 DRIVER = """
 import os, signal, sys
+from pathlib import Path
 from tests.makers.noise_photos import extract_shards
 from tests.makers.shard_jobs import WatchedJob
 from revcd_cli.pipeline.shards.ray_engine import RayEngine
 
 weights, photos, output, folder, address = sys.argv[1:]
-job = WatchedJob(backbone="{backbone}", weights=weights, device="cpu", precision="float32", batch_size=4, folder=folder)
+job = WatchedJob("{backbone}", Path(weights), "cpu", "float32", batch_size=4, folder=folder)
 die = lambda state: os.kill(os.getpid(), signal.SIGKILL) if state.finished == 3 else None
 extract_shards(None, [photos], output, job=job, engine=RayEngine(address, cpus=1), on_progress=die)
 """
