@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...backbones.classifier import Classifier, load_classifier, why_no_classifier
+from ...backbones.labels import LabelSet
 from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.known import KnownClasses, KnownTable
 from ...errors import InputFileError, UsageError
@@ -47,27 +48,8 @@ def with_known_classes(
 
 
 def resolve(table: KnownTable, classifier: Classifier, names: tuple[str, ...]) -> KnownClasses:
-    """Return the known classes of a file with their weights. names: of the classes in the class table.
-
-    Raises `InputFileError` for a label that does not exist, and for one that stands for two classes.
-    """
-    owner: dict[int, tuple[int, int]] = {}
-    of_class: dict[int, list[int]] = {}
-    for each in table.labels:
-        try:
-            index = classifier.labels.find(each.label)
-        except UsageError as error:
-            raise InputFileError(table.path, error.message, line=each.line, column=table.label_column) from error
-        row, line = owner.setdefault(index, (each.row, each.line))
-        if row != each.row or line != each.line:
-            raise InputFileError(
-                table.path,
-                f'the label {classifier.labels.title(index)} is on line {line} (class "{names[row]}") and on line '
-                f'{each.line} (class "{names[each.row]}").',
-                line=each.line,
-                column=table.label_column,
-            )
-        of_class.setdefault(each.row, []).append(index)
+    """Return the known classes of a file with their weights; names and errors are those of `find_labels`."""
+    of_class = find_labels(table, classifier.labels, names)
     rows = table.rows
     pairs = [(row, index) for row in rows.tolist() for index in of_class[row]]
     return KnownClasses(
@@ -78,3 +60,28 @@ def resolve(table: KnownTable, classifier: Classifier, names: tuple[str, ...]) -
         label_weights=classifier.weights[[index for _, index in pairs]],
         label_bias=classifier.bias[[index for _, index in pairs]],
     )
+
+
+def find_labels(table: KnownTable, labels: LabelSet, names: tuple[str, ...]) -> dict[int, list[int]]:
+    """Return the labels of each class of a file, by its row of the class table. names: (C,), of the classes there.
+
+    Raises `InputFileError` for a label that does not exist, and for one that stands for two classes.
+    """
+    owner: dict[int, tuple[int, int]] = {}
+    of_class: dict[int, list[int]] = {}
+    for each in table.labels:
+        try:
+            index = labels.find(each.label)
+        except UsageError as error:
+            raise InputFileError(table.path, error.message, line=each.line, column=table.label_column) from error
+        row, line = owner.setdefault(index, (each.row, each.line))
+        if row != each.row or line != each.line:
+            raise InputFileError(
+                table.path,
+                f'the label {labels.title(index)} is on line {line} (class "{names[row]}") and on line '
+                f'{each.line} (class "{names[each.row]}").',
+                line=each.line,
+                column=table.label_column,
+            )
+        of_class.setdefault(each.row, []).append(index)
+    return of_class

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ...backbones.labels import IMAGENET, label_set
 from ...checkpoint.model_file import load_checkpoint, read_class_table
 from ...data.classes.attributes import ClassAttributes
 from ...data.classes.completion import read_complete_csv
@@ -22,6 +23,7 @@ from ...data.datasets.registry import SPLITS_FILE, find_benchmark
 from ...data.features.files import SUFFIXES, read_features
 from ...data.findings import ERROR, NOTE, RANKS, WARNING, Finding, of_rank
 from ...errors import InputFileError, UsageError
+from ..known_classes.resolve import find_labels
 from .describe import compare_with_model, counted, describe_table, identical_rows, span
 from .photo_check import OnProgress, photo_findings
 from .taken_photos import read_seen_photos, taken_findings
@@ -162,6 +164,21 @@ def _known_facts(dataset: Dataset) -> dict[str, Any]:
     return {"known_classes": len(rows) - with_photos, "known_classes_with_photos": with_photos}
 
 
+def _label_error(dataset: Dataset) -> InputFileError | None:
+    """Return the error about the first label of `known.csv` that training would refuse.
+
+    The labels are ImageNet's 1,000 unless the features are those of a backbone that may have others.
+    """
+    tag = dataset.backbone.tag if isinstance(dataset, FeaturedDataset) else "embedded"
+    if dataset.known_table is None or not (tag == "embedded" or tag.endswith("in1k")):
+        return None
+    try:
+        find_labels(dataset.known_table, label_set(IMAGENET), dataset.classes.names)
+    except InputFileError as error:
+        return error
+    return None
+
+
 def _check_dataset(
     source: str,
     data_root: Path | None,
@@ -197,6 +214,7 @@ def _check_dataset(
         facts["backbone"] = dataset.backbone.tag
     else:
         findings += photo_findings(dataset, on_progress)
+    error = error or _label_error(dataset)
     if error is None:
         findings += [Finding(NOTE, "reader", note) for note in dataset.notes]
     return CheckReport(source, "dataset", facts, error, _ranked(findings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +212,18 @@ def test_the_real_cub_is_also_read_by_its_splits_file(shared_data: Path):
     report = check_input(str(source), features="vgg19.mat")
     assert report.error is None
     assert (report.facts["seen_classes"], report.facts["unseen_classes"], report.facts["width"]) == (150, 50, 4096)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (("zebra,zebra", "fox,zebrra"), 'known.csv:3:2: imagenet-1k has no label "zebrra" .did you mean "zebra"'),
+        (("zebra,zebra", "fox,n02391049"), "known.csv:3:2: the label n02391049 zebra is on line 2"),
+    ],
+)
+def test_labels_of_known_classes_that_do_not_exist_are_an_error_with_their_line(
+    labels: tuple[str, ...], says: str, folder: Path
+):
+    (folder / "known.csv").write_text("\n".join(["class,label", *labels]))
+    report = check_input(str(folder))
+    assert report.error is not None and re.search(says, str(report.error)) and report.exit_code(strict=False) == 4
