@@ -37,7 +37,10 @@ def print_estimates(
         note=console.detail,
     )
     if found is None:
-        console.note("The time cannot be estimated, because the dataset has neither features nor photos here.")
+        console.note(
+            "The time cannot be estimated: the dataset has neither features nor photos here, or the weights of the backbone "
+            "would be downloaded first, and a dry run opens no connection."
+        )
         return
     featured, extraction = found
     parts = [*([extraction] if extraction else []), *estimate(featured)]

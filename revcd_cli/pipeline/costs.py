@@ -16,7 +16,9 @@ import torch
 from ..backbones.backbone import load_backbone
 from ..config import Config
 from ..data.datasets.dataset import Dataset, FeaturedDataset, add_features, attach_features
+from ..errors import WeightsError
 from ..system.device import choose_device
+from ..system.offline import offline
 from .compare.generative import TRAINED, MethodRun, single_network
 from .extract import feature_cache
 from .extract.feature_cache import cache_name, photos_of, read_cached
@@ -60,13 +62,18 @@ def stand_in_features(
 ) -> tuple[FeaturedDataset, Estimate | None] | None:
     """Return the dataset with its features, or with random ones and how long it would take to extract the true ones.
 
-    The time of a training does not depend on the values of features. None if there are neither features nor photos.
+    The time of a training does not depend on the values of features. Opens no connection. None if there are neither
+    features nor photos, or if the weights of the backbone would have to be downloaded.
     """
     if isinstance(dataset, FeaturedDataset):
         return with_known_classes(dataset, weights=weights), None
     if dataset.images_root is None or not len(dataset.paths):
         return None
-    model = load_backbone(backbone, weights=weights, device=device, precision=precision, tokens=tokens)
+    try:
+        with offline():
+            model = load_backbone(backbone, weights=weights, device=device, precision=precision, tokens=tokens)
+    except WeightsError:
+        return None
     photos = functools.partial(photos_of, dataset.images_root, dataset.paths)
     name = cache_name(dataset.name, dataset.images_root, photos, model.record)
     found = read_cached(feature_cache.features_cache() / name, photos, note)

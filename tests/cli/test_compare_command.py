@@ -97,7 +97,7 @@ def test_all_methods_are_printed_and_written(toy: list[str], tmp_path: Path, cap
     for each in (each for each in document["differences"] if each["other"] == "revcd"):
         apart = ", ".join(name for name, value in each["metrics"].items() if value["apart"])
         assert differences[each["method"]]["told apart by"] == (apart or "not to be told apart")
-    assert "5 seen and 2 unseen candidates" in printed.err
+    assert "5 seen and 3 unseen candidates" in printed.err  # all classes of the table
     assert document["dataset"]["features_sha256"][:12] in printed.err
     with (report / "comparison.csv").open(newline="", encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == len(document["results"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import stat
@@ -182,8 +183,8 @@ def strict_json(workspace: Workspace, run: Run) -> None:
 
 def short_floats(workspace: Workspace, run: Run) -> None:
     """Assert that every number is written with the fewest digits."""
-    for line in workspace.answers.read_text("utf-8").splitlines()[1:]:
-        for cell in line.rsplit(",", 6)[1:3]:
+    for row in csv.DictReader(workspace.answers.read_text("utf-8").splitlines()):
+        for cell in (row["score"], row["probability"]):
             assert repr(float(cell)) == cell
             assert len(cell.lstrip("-0.").replace(".", "")) <= 6 or "e" in cell
 
@@ -200,7 +201,7 @@ FAULTS: Sequence[Fault] = (
         two_onto_old,
         -9,
         then=next_run_tidies,
-        leaves=(".revcd-*.tmp", ".*.lock", "answers.csv"),
+        leaves=(".revcd-*.tmp", ".*.lock", "answers.csv", "answers.csv.partial", "answers.csv.partial/*"),
         process=killed_before_its_end,
     ),
     Fault(
@@ -229,6 +230,7 @@ FAULTS: Sequence[Fault] = (
         1,
         says=("cannot be written (File too large)",),
         then=unchanged,
+        leaves=("answers.csv.partial", "answers.csv.partial/*"),  # what was finished, for the next run
         process=Process(limits={"RLIMIT_FSIZE": 4096}),
     ),
     Fault(90, "a link as output", onto_link, 0, OK, then=link_is_kept),
