@@ -38,8 +38,8 @@ def print_estimates(
     )
     if found is None:
         console.note(
-            "The time cannot be estimated: the dataset has neither features nor photos here, or the weights of the backbone "
-            "would be downloaded first, and a dry run opens no connection."
+            "The time cannot be estimated: the dataset has neither features nor photos here, or the weights of the "
+            "backbone would be downloaded first, and a dry run opens no connection."
         )
         return
     featured, extraction = found
