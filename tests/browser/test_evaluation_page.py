@@ -98,20 +98,27 @@ def test_hostile_names_are_shown_literally(page_file: Path, open_page):
 
 
 def test_hovering_over_the_curve_shows_the_values_there(page_file: Path, open_page):
+    from playwright.sync_api import expect  # present where `open_page` is
+
     page, report = open_page(page_file), scores_of(ANSWERS, SEEN, NAMES).report(0.0)
     readout = {name: page.locator(f"#point [data-of={name}]") for name in ("gamma", "S", "U", "H")}
+
+    def shows(**texts: str) -> None:
+        """Wait until the page shows these values: it handles events after the test has sent them."""
+        for name, text in texts.items():
+            expect(readout[name]).to_have_text(text)
+
     own = [f"{100 * share:.1f} %" for share in (report.acc_seen, report.acc_unseen, report.harmonic_mean)]
-    assert [readout[name].inner_text() for name in "SUH"] == own and readout["gamma"].inner_text() == "0"
+    shows(**dict(zip("SUH", own, strict=True)), gamma="0")
     plot = page.locator("#su").bounding_box()
     page.mouse.move(plot["x"] + plot["width"] * 44 / 440, plot["y"] + plot["height"] * 10 / 424)  # S 0, U 100
-    assert readout["S"].inner_text() == "0.0 %" and readout["H"].inner_text() == "0.0 %"
-    assert readout["U"].inner_text() == f"{100 * report.acc_zsl:.1f} %"
+    shows(S="0.0 %", H="0.0 %", U=f"{100 * report.acc_zsl:.1f} %")
+    page.mouse.move(0, 0)  # away from the plot, which may be scrolled under the pointer by the focus
     page.locator("#gamma").focus()
     page.keyboard.press("Home")
-    assert readout["U"].inner_text() == "0.0 %"
-    assert readout["S"].inner_text() == f"{100 * report.acc_seen_alone:.1f} %"
+    shows(U="0.0 %", S=f"{100 * report.acc_seen_alone:.1f} %")
     page.locator("#own").click()
-    assert [readout[name].inner_text() for name in "SUH"] == own
+    shows(**dict(zip("SUH", own, strict=True)))
 
 
 def test_every_cell_of_the_confusion_matrix_is_drawn_and_its_values_shown(page_file: Path, open_page):
