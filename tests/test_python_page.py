@@ -60,7 +60,8 @@ def test_a_type_checker_knows_the_public_names(tmp_path: Path):
     options = ["--strict", "--no-error-summary", "--hide-error-context", "--cache-dir", str(ROOT / ".mypy_cache")]
     command = [sys.executable, "-m", "mypy", *options, "--config-file", str(ROOT / "pyproject.toml"), str(program)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = [line.removeprefix(f"{program}:") for line in done.stdout.splitlines() if line.startswith(str(program))]
+    # mypy may repeat, from its cache, the messages of an earlier run with the same text in another folder.
+    said = [line.partition(f"{program.name}:")[2] for line in done.stdout.splitlines() if f"{program.name}:" in line]
     errors = {int(line.split(":")[0]) for line in said if " error: " in line}
     wrong = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
     assert errors == wrong, done.stdout
