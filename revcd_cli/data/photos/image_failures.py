@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .tiff_tags import BITS, COMPRESSION, SAMPLES, is_whole, read_directories
+from .tiff_tags import BITS, COMPRESSION, SAMPLES, Tags, is_whole, read_directories
 
 _NOT_PHOTOS = (
     ((b"version https://git-lfs",), "a Git LFS pointer, not the photo itself; run: git lfs pull"),
@@ -69,8 +69,7 @@ def _tiff_variant(data: bytes) -> str | None:
     if not directories or not is_whole(data, directories[0]):
         return None
     tags = directories[0]
-    bits, samples = tags.get(BITS, (1,)), tags.get(SAMPLES, (1,))[0]
-    compression = tags.get(COMPRESSION, (1,))[0]
+    bits, samples, compression = tags.get(BITS) or (1,), _first(tags, SAMPLES), _first(tags, COMPRESSION)
     named = _TIFF_COMPRESSIONS.get(compression, f"unknown ({compression})")
     depths = "/".join(map(str, dict.fromkeys(bits)))
     return (
@@ -86,7 +85,12 @@ def has_unusual_compression(data: bytes) -> bool:
     directories = read_directories(data)
     if not directories or not is_whole(data, directories[0]):
         return False
-    return directories[0].get(COMPRESSION, (1,))[0] not in _USUAL_COMPRESSIONS
+    return _first(directories[0], COMPRESSION) not in _USUAL_COMPRESSIONS
+
+
+def _first(tags: Tags, tag: int) -> int:
+    """Return the first value of a tag, 1 if it is missing or its entry is damaged and has no values."""
+    return (tags.get(tag) or (1,))[0]
 
 
 def _jpeg_variant(data: bytes) -> str | None:

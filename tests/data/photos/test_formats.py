@@ -194,6 +194,14 @@ def test_a_lossless_or_12_bit_jpeg_is_unsupported():
         assert isinstance(failure, ImageFailure) and failure.reason == "unsupported_format", failure
 
 
+@pytest.mark.parametrize("tag", [258, 259, 277])  # bits, compression, samples
+def test_a_tiff_with_a_tag_of_another_type_is_a_failure_and_no_crash(tag: int):
+    data = bytearray(colour_tiff(np.full((8, 8, 3), 4000, np.uint16), "<"))
+    entry = data.index(struct.pack("<HH", tag, 3))
+    data[entry : entry + 8] = struct.pack("<HHI", tag, 2, 1)  # text
+    assert isinstance(decode_rgb(bytes(data)), Image.Image | ImageFailure)
+
+
 def test_a_damaged_tiff_stays_corrupt_or_truncated():
     zipped = encoded(photo(), "TIFF", compression="tiff_adobe_deflate")
     assert decode_rgb(patched(zipped, 40, b"\xff" * 60)).reason == "corrupt"
