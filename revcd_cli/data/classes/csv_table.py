@@ -183,7 +183,8 @@ def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
         return data.decode(encoding).removeprefix("\ufeff"), [f"is read as {encoding[:6].upper()} text"]
     except UnicodeDecodeError as error:
         # utf-8-sig counts from the end of the byte-order mark.
-        offset = error.start + (len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0)
+        has_mark = encoding is None and data.startswith(codecs.BOM_UTF8)
+        offset = error.start + (len(codecs.BOM_UTF8) if has_mark else 0)
         name = (encoding or "utf-8")[:6].upper().rstrip("-")
         raise InputFileError(
             path,

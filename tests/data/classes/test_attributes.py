@@ -78,6 +78,8 @@ FAULTS = [  # fault number, content, line, column, text in the message
     (49, b"class,a\nzebra,1\ncaf\xe9,1\n", 3, None, "byte at offset 19 (0xe9)"),
     (49, b"\xef\xbb\xbfclass,a\ncaf\xe9,1\n", 2, None, "byte at offset 14 (0xe9)"),
     (49, "class,a\nzebra,1\n".encode("utf-16")[:-1], 2, None, "not UTF-16"),
+    # The mark of UTF-8 before text in UTF-16: the offset counts all bytes of the file.
+    (49, b"\xef\xbb\xbf" + "lass,a\nzebra,1\n".encode("utf-16-be"), 2, None, "not UTF-16"),
     (53, "class,a,b\nzebra,1\n", 2, 3, '"b" is missing'),
     (53, "class,a,b\nzebra,1,2,3\n", 2, 4, "too long"),
     (53, "class,a,b\nzebra,1,\n", 2, 3, '"b" of class "zebra" is empty'),
