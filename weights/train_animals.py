@@ -37,7 +37,7 @@ LEFT_OUT = "moose"  # described only, so that the example of the README shows a 
 # (prototypes alone, six classes with photos treated as known).
 SETTINGS = Config.from_dict(
     {
-        "prototypes": {"components": 256, "noise": 0.3, "relevance": 1.0},
+        "prototypes": {"components": 256, "length": 2.0, "noise": 0.3, "own_share": 0.1, "relevance": 1.0},
         "inference": {"rule": "joint", "prototype_share": 0.8},
         "train": {"candidates": "table", "penalty": "sparing", "give_away": 0.08},
     }

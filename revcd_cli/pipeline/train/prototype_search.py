@@ -38,13 +38,13 @@ def choose_prototypes(
     settings = config.prototypes
     if not settings.searched or not folds:
         return replace(config, prototypes=settings.fixed())
-    with one_thread(), torch.inference_mode():
+    with one_thread(), torch.no_grad():  # no inference mode, because `fit_relevance` computes gradients
         fitted = [FittedFold(dataset, config, split, seed, device) for split in folds]
-        tried = list(_grid(settings))
-        merits = []
-        for one in tried:
-            merits.append(validate_scores([fold.scores(one) for fold in fitted], config.train).merit)
-    return replace(config, prototypes=tried[merits.index(max(merits))])
+
+        def merit(one: PrototypeConfig) -> float:
+            return validate_scores([fold.scores(one) for fold in fitted], config.train).merit
+
+        return replace(config, prototypes=max(_grid(settings), key=merit))
 
 
 def _grid(settings: PrototypeConfig) -> list[PrototypeConfig]:
@@ -65,7 +65,8 @@ class FittedFold:
         trained = [names[c] for c in classes]
         self.frame, self.kinds = split_frame(dataset, split, candidates), class_kinds(dataset, split)
         self.own = torch.from_numpy(class_positions([names[c] for c in candidates], trained)).to(device)
-        self.known, self.candidates = rows.prototypes.to(device), self._table(dataset, candidates).to(device)
+        self.known = rows.prototypes.to(device)
+        self.candidates = torch.from_numpy(dataset.classes.values[candidates]).to(device)
         features, tokens = dataset.features, max(dataset.backbone.tokens, 1)
         self.process = VisualPrototypes(
             config.prototypes, features.shape[1], self.known.shape[1], len(self.known), tokens
@@ -99,7 +100,3 @@ class FittedFold:
             for photos, evidence in zip((self.seen, self.unseen), self.evidence, strict=True)
         )
         return replace(self.frame, scores_seen=seen, scores_unseen=unseen)
-
-    @staticmethod
-    def _table(dataset: FeaturedDataset, classes: np.ndarray) -> Tensor:
-        return torch.from_numpy(dataset.classes.values[classes])

@@ -75,6 +75,19 @@ def test_a_fold_that_is_fitted_again_has_the_scores_of_one_fitted_with_these_set
     torch.testing.assert_close(refitted.scores(other).scores_unseen, direct.scores(other).scores_unseen)
 
 
+def test_the_weights_of_attributes_may_be_learned_too(
+    dataset: FeaturedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROTOTYPE_GRID, "length", (2.0, 0.5))
+    config = replace(SEARCHED, prototypes=replace(SEARCHED.prototypes, relevance=1.0, noise=0.2, own_share=0.1))
+    folds = draw_folds(dataset, config.train, 0)
+    plain = replace(config, prototypes=replace(config.prototypes, relevance=0.0))
+    fitted = [FittedFold(dataset, each, folds[0], 0, CPU) for each in (config, plain)]
+    one, other = (fold.scores(fold.process.config).scores_unseen for fold in fitted)
+    assert not torch.allclose(one, other)
+    assert choose_prototypes(dataset, config, folds, 0, CPU).prototypes.length in (2.0, 0.5)
+
+
 def test_numbers_that_are_set_are_kept(dataset: FeaturedDataset) -> None:
     config = replace(SEARCHED, prototypes=replace(SEARCHED.prototypes, noise=0.7, length=3.0))
     chosen = choose_prototypes(dataset, config, draw_folds(dataset, config.train, 0), 0, CPU).prototypes
