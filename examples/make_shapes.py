@@ -15,6 +15,7 @@ import random
 import sys
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 COLOURS = {"red": (210, 50, 45), "green": (60, 160, 75), "blue": (55, 90, 200), "yellow": (235, 200, 60)}
@@ -23,7 +24,7 @@ PATTERNS = ("plain", "striped", "dotted")
 ATTRIBUTES = (*COLOURS, "round", "corners", "pointed", "striped", "dotted")
 
 UNSEEN = ("red striped triangle", "green plain star", "blue dotted circle", "yellow striped square")
-NEW = ("red dotted star", "blue striped circle")  # not in the table; the tutorial adds them
+NEW = ("yellow dotted star", "blue striped circle")  # not in the table; the tutorial adds them
 PHOTOS, TEST_PHOTOS, SIZE = 10, 3, 160  # pictures per class, test pictures of a seen class, side in pixels
 
 
@@ -46,7 +47,8 @@ def describe(name: str) -> list[float]:
 def draw(name: str, chance: random.Random) -> Image.Image:
     """Return a picture of a class: random position, rotation and background, slightly blurred."""
     colour, pattern, shape = name.split()
-    ground = Image.effect_noise((SIZE, SIZE), chance.uniform(10, 40))
+    noise = np.random.default_rng(chance.getrandbits(64))  # `Image.effect_noise` has no seed
+    ground = Image.fromarray(noise.normal(128, chance.uniform(10, 40), (SIZE, SIZE)).clip(0, 255).astype(np.uint8))
     dark, light = sorted(tuple(chance.randint(*span) for _ in range(3)) for span in ((20, 110), (120, 235)))
     picture = Image.merge(
         "RGB", [ground.point(lambda v, a=a, b=b: a + (b - a) * v // 255) for a, b in zip(dark, light, strict=True)]

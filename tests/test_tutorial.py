@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import runpy
 import shlex
@@ -68,6 +69,12 @@ def test_the_tutorial_covers_every_step_from_photos_to_a_report(printed: dict[st
         assert name in used
 
 
+def test_a_picture_is_the_same_whenever_it_is_drawn():
+    draw = runpy.run_path(str(ROOT / "examples" / "make_shapes.py"))["draw"]
+    first, second = (draw("red striped star", random.Random("any")).tobytes() for _ in range(2))
+    assert first == second
+
+
 def test_the_files_are_as_the_text_describes(printed: dict[str, str]):
     folder = Path(printed["folder"])
     table = (folder / "shapes" / "attributes.csv").read_text("utf-8")
@@ -102,7 +109,7 @@ def test_a_moose_is_named_after_it_was_described_in_words(printed: dict[str, str
 def test_an_added_class_is_predicted_and_a_cat_is_rejected(printed: dict[str, str]):
     own = [line for line in COMMANDS if line.startswith("revcd predict") and "--model" in line]
     before, *after = [line for line in own if "-o" not in line]
-    new = {"blue-striped-circle.jpg": "blue striped circle", "red-dotted-star.jpg": "red dotted star"}
+    new = {"blue-striped-circle.jpg": "blue striped circle", "yellow-dotted-star.jpg": "yellow dotted star"}
     assert not set(answers(printed, before).values()) & set(new.values())
     for line in after:
         if "--reject" not in line:
