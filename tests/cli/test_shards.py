@@ -37,6 +37,7 @@ def test_the_rows_are_those_of_a_single_file(trained: Trained, tmp_path: Path, m
     assert about[0] == about[1]
 
 
+@pytest.mark.slow
 def test_a_folder_of_features_gives_the_rows_of_its_photos(
     trained: Trained, tmp_path: Path, s3: S3Server, capsys: pytest.CaptureFixture
 ):
@@ -58,6 +59,7 @@ def test_a_folder_of_features_gives_the_rows_of_its_photos(
     assert "1 of 5 parts are missing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_read_a_folder_of_features(trained: Trained, dataset_copy: Path, tmp_path: Path):
     # Paths in the folder begin with that of the data set; both commands match them to images.csv.
     assert run("extract", dataset_copy, "-o", f"{tmp_path}/f/", "--backbone", "embedded", "--shard-rows", "8") == 0

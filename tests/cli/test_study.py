@@ -59,6 +59,7 @@ def test_invalid_weights_are_usage_errors(text: str, tmp_path: Path):
     assert main(["study", "cls-weight", "--dataset", "cub", "-o", str(tmp_path / "o"), "--weights", text]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "split"), [([], "validation"), (["--test"], "test")])
 def test_the_sweep_prints_the_rows_that_it_writes(options, split, animals: Path, tmp_path: Path, capsys):
     output = tmp_path / "study"
@@ -78,6 +79,7 @@ def test_the_sweep_prints_the_rows_that_it_writes(options, split, animals: Path,
     assert (output / "cls_weight.svg").read_bytes() == again
 
 
+@pytest.mark.slow
 def test_the_denoising_chain_of_a_trained_model_is_drawn(animals: Path, tmp_path: Path, capsys):
     model, output = tmp_path / "toy.safetensors", tmp_path / "study"
     assert main(["train", *data_options(animals), "-o", str(model), *SMALL]) == 0

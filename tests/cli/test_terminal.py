@@ -49,6 +49,7 @@ def commands(trained, table: Path) -> dict[str, list[object]]:
     }
 
 
+@pytest.mark.slow
 def test_no_line_is_longer_than_the_terminal_is_wide(trained, table: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(trained.folder)  # a path on its own line is not shortened, so it must be short here
     for name, command in commands(trained, table).items():

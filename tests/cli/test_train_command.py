@@ -86,6 +86,7 @@ def test_features_are_extracted_once_and_the_same_seed_gives_the_same_bytes(
     assert hashes[0] == file_sha256(trained.model) != hashes[1]
 
 
+@pytest.mark.slow
 def test_features_extracted_before_or_during_training_give_the_same_model(trained, tmp_path: Path):
     features = tmp_path / "f.parquet"
     assert main(["extract", str(trained.folder), "-o", str(features), "--backbone", "embedded", "-q"]) == 0
@@ -150,6 +151,7 @@ def test_a_dry_run_prints_every_setting_with_its_origin_and_trains_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
 
+@pytest.mark.slow
 def test_the_model_is_named_after_the_data_set_unless_another_name_is_given(
     trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -22,6 +22,7 @@ def tune(folder: Path, output: Path, *options: object) -> int:
     return main(["tune", *data_options(folder), "-o", str(output), *SMALL, *map(str, options)])
 
 
+@pytest.mark.slow
 def test_a_search_prints_its_best_trials_and_writes_settings_that_train_reads(
     animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
@@ -63,6 +64,7 @@ def test_a_search_prints_its_best_trials_and_writes_settings_that_train_reads(
     assert trained == settings
 
 
+@pytest.mark.slow
 def test_an_earlier_search_is_resumed_only_with_resume(animals: Path, tmp_path: Path, capsys):
     output = tmp_path / "tuned.toml"
     assert tune(animals, output, "--trials", 1, "-q") == 0

@@ -87,6 +87,7 @@ def test_fitting_on_the_device_equals_fitting_on_the_cpu(scaling: str):
         assert isinstance(ours, DeviceTensor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["evidence", "prototype", "joint", "cosine"])
 def test_every_rule_scores_on_the_device(rule: str):
     one = fitted_on_the_device()

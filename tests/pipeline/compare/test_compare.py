@@ -178,6 +178,7 @@ def test_every_method_has_all_metrics(results: list[MethodResult]):
     assert {rules[name] for name in ("revcd-cosine", "cvae", "gan")} == {"cosine"}
 
 
+@pytest.mark.slow
 def test_no_method_exceeds_the_bounds(make_toy, small_config):
     dataset, config = make_toy(10, 4), small_config(train={"epochs": 6, "evaluate_every": 6})
     figures = {each.method: each.test for each in compare_methods(dataset, config, (0,), DEFAULT_METHODS, device="cpu")}
@@ -215,6 +216,7 @@ def test_spatial_tokens_enter_a_baseline_as_their_mean(make_toy):
     np.testing.assert_allclose(rows.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", TRAINED)
 def test_every_trained_method_learns_its_training_classes(make_toy, small_config, method: str):
     train = {"epochs": 8, "evaluate_every": 8, "penalty": "none", "validation_folds": 1}

@@ -46,6 +46,7 @@ def test_rows_from_a_bucket_are_those_of_files(s3: S3Server, photos: Path, weigh
     assert stored(s3).keys() == parts(tmp_path / "f").keys()
 
 
+@pytest.mark.slow
 def test_failures_that_a_repetition_cures_leave_no_trace(s3: S3Server, photos: Path, weights: Path, tmp_path: Path):
     s3.objects["bucket/a.tar"] = pack(photos, tmp_path / "a.tar").read_bytes()
     inputs = ["s3://bucket/photos", "s3://bucket/a.tar"]
@@ -93,6 +94,7 @@ def test_a_part_that_cannot_be_written_ends_the_run_and_the_rest_follows_later(
     assert extract_shards(weights, ["s3://bucket/photos"], OUT).reused == 8
 
 
+@pytest.mark.slow
 def test_the_parts_of_an_array_job_need_a_listing_in_the_bucket(
     s3: S3Server, photos: Path, weights: Path, tmp_path: Path
 ):

@@ -66,6 +66,7 @@ def test_the_preset_of_the_paper_for_a_dataset(make_toy, name: str, preset: str)
     assert paper_preset(dataclasses.replace(make_toy(), name=name)) == preset
 
 
+@pytest.mark.slow
 def test_steps_and_baselines_have_validation_metrics_without_test_photos(make_toy, paper: Config, tmp_path: Path):
     dataset = make_toy()
     features = dataset.features.copy()
@@ -92,6 +93,7 @@ def test_steps_and_baselines_have_validation_metrics_without_test_photos(make_to
     assert set(read["rows"][0]) == {"name", "overrides", "validation", "runs"}
 
 
+@pytest.mark.slow
 def test_with_test_photos_a_step_has_the_metrics_of_a_comparison_with_its_settings(make_toy, paper: Config):
     quick = [*SMALL, "inference.samples=1"]
     results = study_ladder(make_toy(), paper, (1,), assignments=quick, baselines=("eszsl",), test=True, device="cpu")

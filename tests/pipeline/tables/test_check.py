@@ -199,6 +199,7 @@ def test_a_missing_benchmark_says_where_its_files_belong(tmp_path: Path, monkeyp
     assert str(tmp_path / "AWA2") in (caught.value.hint or "")
 
 
+@pytest.mark.slow
 def test_the_real_animals_are_refused_for_their_four_empty_cells(shared_data: Path):
     report = check_input(str(shared_data / "animals"))
     assert report.error is not None and report.facts["empty_cells"] == 4
@@ -207,6 +208,7 @@ def test_the_real_animals_are_refused_for_their_four_empty_cells(shared_data: Pa
     assert filled.facts["photos"] == {"trainval": 3087, "test_seen": 1010, "test_unseen": 1043}
 
 
+@pytest.mark.slow
 def test_the_real_cub_is_also_read_by_its_splits_file(shared_data: Path):
     source = shared_data / "xlsa17" / "CUB" / "att_splits.mat"
     report = check_input(str(source), features="vgg19.mat")

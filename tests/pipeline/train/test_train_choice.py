@@ -25,6 +25,8 @@ from revcd_cli.pipeline.train.validation import ValidationResult, validate_score
 from revcd_cli.scoring.model import ZeroShotModel
 from revcd_cli.scoring.rows import score_rows
 
+pytestmark = pytest.mark.slow
+
 Key = tuple[int, Choice]  # of an epoch
 
 

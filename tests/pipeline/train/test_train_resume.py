@@ -65,6 +65,7 @@ def without_seconds(summary: TrainSummary) -> dict[str, Any]:
     return dataclasses.asdict(dataclasses.replace(summary, seconds=0, output=Path()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, RANDOM], ids=["plain", "dropout, batch norm, mixup and two networks"])
 def test_a_training_interrupted_after_any_epoch_ends_with_the_same_bytes(
     make_toy, small_config, tmp_path: Path, settings: dict

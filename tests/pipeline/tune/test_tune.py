@@ -80,6 +80,7 @@ def test_a_seed_repeats_a_search_and_another_seed_tries_other_settings(searched,
     assert len({json.dumps(settings) for settings in one.values()}) > TRIALS // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 4, TRIALS + 1])
 def test_an_interrupted_search_resumes_to_the_same_result(stop: int, searched, make_toy, config, tmp_path: Path):
     reported: list[TrialResult] = []
@@ -109,6 +110,7 @@ def test_an_interrupted_search_resumes_to_the_same_result(stop: int, searched, m
     assert output.read_bytes() == searched.output.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_resumed_search_may_have_more_trials(searched, make_toy, config, tmp_path: Path):
     output, reported = tmp_path / "tuned.toml", []
     tune(make_toy(), config, output, trials=3, device="cpu")
@@ -146,6 +148,7 @@ def test_later_stages_have_more_folds_and_epochs(searched):
     assert searched.best.folds == 2  # all of them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, 0.0], ids=str)
 def test_the_search_does_not_depend_on_test_photos(value: float, searched, make_toy, config, tmp_path: Path):
     dataset = make_toy()
@@ -157,6 +160,7 @@ def test_the_search_does_not_depend_on_test_photos(value: float, searched, make_
     assert found.output.read_bytes() == searched.output.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_search_does_not_depend_on_descriptions_of_unseen_classes(searched, make_toy, config, tmp_path: Path):
     dataset = make_toy()
     values = dataset.classes.values.copy()
@@ -225,6 +229,7 @@ def test_the_budget_ends_the_search_with_the_best_so_far(
         assert summary.best.stage == LAST
 
 
+@pytest.mark.slow
 def test_a_larger_budget_continues_a_search(make_toy, config, tmp_path: Path):
     output = tmp_path / "tuned.toml"
     few = tune(make_toy(), config, output, trials=3, budget=1e-6, device="cpu")
