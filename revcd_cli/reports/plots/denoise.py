@@ -21,7 +21,7 @@ Limits = tuple[tuple[float, float], tuple[float, float]]
 
 _MASSES = (0.9, 0.7, 0.5, 0.25)  # shares of the samples that the contours hold
 _GRID = 120  # points along each axis at which a density is computed
-_MAX_NAMED = 12  # classes that are named in the picture
+_MAX_NAMED = 12  # classes that are named in the picture: all, or the unseen ones, or none if these are more
 
 
 def plot_denoise(
@@ -52,7 +52,7 @@ def plot_denoise(
         figure.supxlabel(f"first principal component of the descriptions ({explained[0]:.0%})", fontsize=11)
         figure.supylabel(f"second component ({explained[1]:.0%})", fontsize=11)
         _legend(figure, samples, title)
-        named = shown if len(shown) <= _MAX_NAMED else shown[~is_seen][:_MAX_NAMED]
+        named = next((some for some in (shown, shown[~is_seen]) if len(some) <= _MAX_NAMED), shown[:0])
         last = panels[len(samples.times) - 1]
         _name(last, [names[label] for label in named], prototypes[named], prototypes[shown])
         return png_and_svg(figure)
@@ -131,6 +131,7 @@ def _name(panel: Axes, names: Sequence[str], places: np.ndarray, marks: np.ndarr
             parse_math=False,
             zorder=4,
         )
+        text.set_in_layout(False)  # a name beside a panel would move the panels, and the marks away from the names
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
