@@ -8,7 +8,6 @@ from pathlib import Path
 from ...errors import InputFileError, UsageError, why_absent
 from ...system import files
 from .feature_set import FeatureSet, check_rows
-from .mat import read_mat, write_mat
 from .npz import read_npz, write_npz
 from .parquet import read_parquet, write_parquet
 from .shards import MANIFEST, is_shard_folder, read_feature_folder
@@ -48,6 +47,8 @@ def read_features(path: Path | str) -> FeatureSet:
             return check_rows(path, read_parquet(path))
         if suffix == ".npz":
             return check_rows(path, read_npz(path))
+        from .mat import read_mat  # imports scipy, in 0.4 s
+
         return check_rows(path, read_mat(path), unique=False)
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror or error}).") from error
@@ -66,4 +67,6 @@ def write_features(path: Path, blocks: Iterable[FeatureSet]) -> None:
         elif suffix == ".npz":
             write_npz(stream, blocks)
         else:
+            from .mat import write_mat
+
             write_mat(path, stream, blocks)

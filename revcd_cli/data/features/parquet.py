@@ -108,13 +108,14 @@ def read_group(path: Path | str, file: pq.ParquetFile, number: int, out: np.ndar
     """Read the features of one row group into `out` (n, D), with NaN for failed photos, and return its table."""
     table = file.read_row_group(number)
     feature = table["feature"].combine_chunks()
-    present = np.asarray(feature.is_valid())
+    present = np.array(feature.is_valid().to_pylist(), dtype=bool)
     values = feature.flatten()  # of the rows that are not null
-    ok = np.array(table["status"]) != FAILED
+    ok = np.array([status != FAILED for status in table["status"].to_pylist()], dtype=bool)
     if values.null_count or any(table[name].null_count for name in _TEXT) or not present[ok].all():
         raise InputFileError(path, "has missing values; only the features of failed photos may be missing.")
     out[:] = np.nan
-    out[present] = values.to_numpy().reshape(-1, out.shape[1])
+    # DLPack, because `to_numpy` imports pandas, in 0.3 s, where it is installed.
+    out[present] = np.from_dlpack(values).reshape(-1, out.shape[1])
     out[~ok] = np.nan
     return table
 

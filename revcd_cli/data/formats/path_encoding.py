@@ -16,6 +16,8 @@ _BACKSLASH = "dc5c"
 
 def encode_path(path: str) -> str:
     """Return the path as valid Unicode; `decode_path` is the inverse."""
+    if path.isascii() and "\\" not in path:
+        return path
     return _SURROGATE.sub(lambda match: "\\u" + (_BACKSLASH if match[0] == "\\" else f"{ord(match[0]):04x}"), path)
 
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+from collections.abc import Iterable
 from typing import Any
 
 
-def csv_line(cells: Any) -> bytes:
-    """Return a line of a CSV file; cells with separators or line ends are quoted."""
+class _Lines(list[str]):
+    """What `csv.writer` writes: a line at a time, without its end."""
+
+    def write(self, line: str) -> None:
+        self.append(line[:-2])
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Return a line of a CSV file for each row; cells with separators or line ends are quoted."""
     # csv quotes a carriage return in a cell only if its line terminator contains one, so it is added and removed.
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
-    return f"{line.getvalue()[:-2]}\n".encode()
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def csv_line(cells: Iterable[Any]) -> bytes:
+    """Return one line of a CSV file, as `csv_lines`."""
+    return csv_lines([cells])
 
 
 def dump(value: Any) -> bytes:

@@ -29,7 +29,7 @@ from ...pipeline.predict.predictions import (
 from ...system.files import atomic_write
 from ...version import __version__
 from .camera_traps import megadetector_writer, timelapse_writer
-from .encoding import csv_line, dump
+from .encoding import csv_line, csv_lines, dump
 from .page import html_writer
 
 _ROW_GROUP = 16_384  # rows of a Parquet file that are held in memory
@@ -47,16 +47,14 @@ def csv_writer(stream: BinaryIO, header: dict[str, Any], *, excel: bool = False,
     made_by = origin(header)
 
     def write(prediction: Prediction) -> None:
-        for row in layout.rows(prediction):
-            stream.write(csv_line([_csv_cell(value, excel) for value in (*row, *made_by)]))
+        stream.write(csv_lines(_csv_cells((*row, *made_by), excel) for row in layout.rows(prediction)))
 
     yield write
 
 
-def _csv_cell(value: object, excel: bool) -> object:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _FORMULA.sub(r"\1'", value) if excel and isinstance(value, str) else value
+def _csv_cells(row: tuple[object, ...], excel: bool) -> list[object]:
+    cells = ["true" if value is True else "false" if value is False else value for value in row]
+    return [_FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell for cell in cells] if excel else cells
 
 
 @contextlib.contextmanager
