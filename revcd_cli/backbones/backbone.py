@@ -22,6 +22,7 @@ from ..system.threads import stream_count, use_threads
 from .cuda_graph import EAGER_CALLS, GraphedForward
 from .preprocess import Preprocessing
 from .program.cache import load_program, program_file, save_program
+from .program.onednn import lacks_bfloat16
 from .program.steps import PreparedProgram, Program, rounding_cosine
 from .source import AUTO, EMBEDDED, WeightsSource, decide_source
 from .weights import check_weights_file, load_weights, read_state_dict
@@ -159,6 +160,8 @@ def _load(
 ) -> Backbone:
     chosen_device = choose_device(device)  # first, so that a mistyped option is reported before any download
     chosen_precision = choose_precision(precision, chosen_device.value)
+    if chosen_precision.value == torch.bfloat16 and lacks_bfloat16(chosen_device.value):
+        chosen_precision = _without_bfloat16(precision)
     source = decide_source(tag, weights)
     check_weights_file(source.path)  # before it is read: it may be missing, or a pipe that blocks
     sha256 = file_sha256(source.path)
@@ -182,6 +185,13 @@ def _load(
     size = f"{record.tokens} tokens of {n_channels}-d" if tokens else f"{n_channels}-d"
     note = f"backbone {name}{size}): {source.why}"
     return Backbone(network, record, note, device=chosen_device, precision=chosen_precision, threads=use_threads())
+
+
+def _without_bfloat16(precision: str) -> Chosen[torch.dtype]:
+    """Return float32 for "auto", on a CPU without bfloat16; raise `UsageError` for bfloat16."""
+    if precision != "auto":
+        raise UsageError("This CPU has no instructions for bfloat16.", hint="Use float32 or auto.")
+    return Chosen(torch.float32, "float32 (this CPU has no instructions for bfloat16)")
 
 
 def _build(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +90,30 @@ def test_no_other_module_uses_private_operators_of_torch():
 def test_other_types_are_computed_by_torch(dtype: torch.dtype):
     assert not has_onednn(CPU, dtype)
     assert not has_onednn(torch.device("meta"), torch.float32)
+
+
+AS_ON_A_CPU_WITHOUT_BFLOAT16 = """
+import torch
+from revcd_cli.backbones.backbone import load_backbone
+from revcd_cli.backbones.program.onednn import lacks_bfloat16
+from revcd_cli.errors import UsageError
+
+if lacks_bfloat16(torch.device("cpu")):
+    print(load_backbone("embedded").record.precision, load_backbone("embedded", precision="float32").record.precision)
+    try:
+        load_backbone("embedded", precision="bfloat16")
+    except UsageError as error:
+        print(error.message)
+"""
+
+
+@pytest.mark.slow
+@needs_onednn
+def test_a_cpu_without_bfloat16_computes_in_float32_and_refuses_bfloat16(tmp_path: Path):
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", AS_ON_A_CPU_WITHOUT_BFLOAT16]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    if not run.stdout:
+        pytest.skip("oneDNN computes in bfloat16 without the instructions that ONEDNN_MAX_CPU_ISA forbids")
+    assert run.stdout.splitlines() == ["float32 float32", "This CPU has no instructions for bfloat16."]

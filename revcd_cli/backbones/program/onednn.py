@@ -7,6 +7,7 @@ tests/backbones/test_onednn.py compares both.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +24,23 @@ _FUSED = ("relu", "hardtanh", "swish", "hardswish", "sigmoid")  # activations th
 def has_onednn(device: torch.device, dtype: torch.dtype) -> bool:
     """Return whether oneDNN can compute convolutions of that type on that device."""
     known = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
-    return known and device.type == "cpu" and dtype in (torch.float32, torch.bfloat16)
+    known = known and device.type == "cpu" and dtype in (torch.float32, torch.bfloat16)
+    return known and _lays_out_weights(dtype)
+
+
+def lacks_bfloat16(device: torch.device) -> bool:
+    """Return whether the device is a CPU without instructions for bfloat16, which would be slower than float32."""
+    return has_onednn(device, torch.float32) and not has_onednn(device, torch.bfloat16)
+
+
+@functools.cache
+def _lays_out_weights(dtype: torch.dtype) -> bool:
+    try:
+        weight = torch.zeros(16, 16, 1, 1, dtype=dtype)
+        torch.ops.mkldnn._reorder_convolution_weight(weight, [0, 0], [1, 1], [1, 1], 1, [1, 16, 8, 8])
+    except RuntimeError:  # bfloat16 without AVX-512
+        return False
+    return True
 
 
 def onednn_convolution(
