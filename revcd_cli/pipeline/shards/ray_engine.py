@@ -23,6 +23,7 @@ from ...version import __version__
 from .compute import Work, enter
 from .engine import MAX_CRASHES, Outcome, outcome_of
 from .jobs import Job, OnPhoto
+from .ray_address import check_cluster
 
 OnNote = Callable[[str], None]
 
@@ -117,6 +118,7 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report the use of a new cluster to its makers
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
         if self._address is not None:
+            check_cluster(self._address)
             options.pop("include_dashboard")
         on_termination = signal.getsignal(signal.SIGTERM)
         try:

@@ -77,6 +77,11 @@ def cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
+def at(cluster: Any) -> str:
+    """Return the address of a cluster on this machine."""
+    return "127.0.0.1:" + cluster.address.rpartition(":")[2]
+
+
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> tuple[Path, dict[str, bytes]]:
     """Return the folder of the photos, and the parts of a local run."""
@@ -95,7 +100,7 @@ def test_all_nodes_work_and_the_bytes_are_those_of_a_local_run(
     cluster: Any, local: tuple[Path, dict[str, bytes]], job: WatchedJob, weights: Path, tmp_path: Path
 ):
     photos, expected = local
-    engine = ray_engine.RayEngine(cluster.address, cpus=1)
+    engine = ray_engine.RayEngine(at(cluster), cpus=1)
     slow = WatchedJob(**{**vars(job), "seconds": 0.7})  # so that both nodes have started before the work is done
     summary = extract_shards(weights, [str(photos)], tmp_path / "f", job=slow, engine=engine)
     assert parts(tmp_path / "f") == expected
@@ -118,7 +123,7 @@ def test_a_killed_worker_and_a_removed_node_change_nothing(
             removed.append(state.finished)
             cluster.remove_node(third, allow_graceful=False)
 
-    engine = ray_engine.RayEngine(cluster.address, cpus=1)
+    engine = ray_engine.RayEngine(at(cluster), cpus=1)
     slow = WatchedJob(**{**vars(job), "seconds": 0.5})
     summary = extract_shards(weights, [str(photos)], tmp_path / "f", job=slow, engine=engine, on_progress=remove)
     assert parts(tmp_path / "f") == expected and removed
@@ -131,7 +136,7 @@ def test_a_shard_that_kills_its_workers_is_named_and_the_rest_is_finished(
 ):
     photos, expected = local
     order_kill(tmp_path, 24, always=True)
-    engine = ray_engine.RayEngine(cluster.address, cpus=1)
+    engine = ray_engine.RayEngine(at(cluster), cpus=1)
     summary = extract_shards(weights, [str(photos)], tmp_path / "f", job=job, engine=engine)
     assert list(summary.lost) == [3] and "crashed 3 times" in summary.lost[3]
     assert (summary.exit_code, summary.tally.photos) == (3, PHOTOS - ROWS)
@@ -145,14 +150,14 @@ def test_a_killed_driver_leaves_parts_from_which_the_same_command_goes_on(
 ):
     photos, expected = local
     command = [sys.executable, "-c", DRIVER.format(backbone=TINY_BACKBONE), str(weights), str(photos)]
-    command += [f"{tmp_path}/f/", str(tmp_path), cluster.address]
+    command += [f"{tmp_path}/f/", str(tmp_path), at(cluster)]
     killed = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=LIMIT, check=False
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     there = len(parts(tmp_path / "f"))
     assert there >= 3
-    engine = ray_engine.RayEngine(cluster.address, cpus=1)
+    engine = ray_engine.RayEngine(at(cluster), cpus=1)
     summary = extract_shards(weights, [str(photos)], tmp_path / "f", job=job, engine=engine)
     assert summary.reused >= 3 * ROWS - 4 and parts(tmp_path / "f") == expected
 
@@ -162,7 +167,7 @@ def test_a_worker_of_another_version_ends_the_run(
 ):
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemError):
         patch.setattr(ray_engine, "__version__", "0.0.1")
-        engine = ray_engine.RayEngine(cluster.address, cpus=1)
+        engine = ray_engine.RayEngine(at(cluster), cpus=1)
         with pytest.raises(RevcdError, match=r"A worker has revcd .*, and this is 0\.0\.1"):
             extract_shards(weights, [str(local[0])], tmp_path / "f", job=job, engine=engine)
     engine._stop()
