@@ -6,7 +6,9 @@ import fnmatch
 import functools
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
 from ...errors import RevcdError, UsageError, brief
@@ -21,6 +23,7 @@ from .prefetch import prefetched
 from .reference import ARCHIVE, PHOTO, TABLE, Reference, change_of, changed, stamp_of
 
 _WILD = "*?["
+_FOLDERS_AHEAD = 8  # listings of folders at a time
 
 
 def kind_of(path: str) -> str:
@@ -33,25 +36,33 @@ def kind_of(path: str) -> str:
 def remote_references(address: str, passed: PassedOver | None = None) -> Iterator[Reference]:
     """Yield what an address names: an object, the photos below a folder, or what a pattern (`*`, `?`, `**`) matches.
 
-    Folders are listed one at a time, in natural order, by the rules of local folders; passed counts what is passed
-    over. Raises `UsageError` if there is nothing at the address, and `RevcdError` if it cannot be listed.
+    The order and the rules are those of local folders; passed counts what is passed over. The next few folders are
+    listed ahead, because each takes at least one request. Raises `UsageError` if there is nothing at the address, and
+    `RevcdError` if it cannot be listed.
     """
     filesystem, path = open_filesystem(address)
     prefix = address[: address.index("://") + 3]
     if not path.strip("/"):
         raise UsageError(f"{address}: names no folder.")
-    walk = _Walk(filesystem, prefix, path, address, PassedOver() if passed is None else passed)
-    is_pattern = any(character in path for character in _WILD)
+    pool = ThreadPoolExecutor(_FOLDERS_AHEAD, thread_name_prefix="revcd-listing")
+    try:
+        walk = _Walk(filesystem, prefix, path, address, PassedOver() if passed is None else passed, pool)
+        yield from _named(walk, path, address)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _named(walk: _Walk, path: str, address: str) -> Iterator[Reference]:
     info = walk.info(path)
     if walk.is_file(info):
         yield walk.reference(info)
     elif walk.is_folder(info):
-        yield from walk.folder(path)
-    elif is_pattern:
+        yield from walk.photos(walk.entries(path))
+    elif any(character in path for character in _WILD):
         parts = path.split("/")
         fixed = next(place for place, part in enumerate(parts) if any(character in part for character in _WILD))
         found = False
-        for reference in walk.matches("/".join(parts[:fixed]), parts[fixed:]):
+        for reference in walk.matches(walk.entries("/".join(parts[:fixed])), parts[fixed:]):
             found = True
             yield reference
         if not found:
@@ -65,10 +76,12 @@ def remote_references(address: str, passed: PassedOver | None = None) -> Iterato
 class _Walk:
     """A listing of one address."""
 
-    def __init__(self, filesystem: Any, prefix: str, path: str, address: str, passed: PassedOver) -> None:
+    def __init__(
+        self, filesystem: Any, prefix: str, path: str, address: str, passed: PassedOver, pool: ThreadPoolExecutor
+    ) -> None:
         from pyarrow import fs
 
-        self._fs, self._filesystem, self._passed = fs, filesystem, passed
+        self._fs, self._filesystem, self._passed, self._pool = fs, filesystem, passed, pool
         # hdfs has its authority in the address only, others have the bucket in the path.
         given = address.removeprefix(prefix).rstrip("/")
         self._prefix = prefix + given[: len(given) - len(path.lstrip("/"))]
@@ -87,37 +100,56 @@ class _Walk:
         shown = self._prefix + info.path.lstrip("/")
         return Reference(kind_of(info.path), shown, info.size, stamp_of(info))
 
-    def folder(self, path: str) -> Iterator[Reference]:
-        for info in self._entries(path):
+    def photos(self, entries: Iterable[Any]) -> Iterator[Reference]:
+        """Yield the photos among the entries of a folder, and in its subfolders."""
+        for info, inside in self._opened(entries, self._is_entered):
             if is_storage_name(info.base_name):
                 self._passed.storage[info.base_name] += 1
             elif self.is_folder(info):
-                yield from self.folder(info.path)
+                yield from self.photos(inside)
             elif is_photo_name(info.base_name):
                 yield Reference(PHOTO, self._prefix + info.path.lstrip("/"), info.size, stamp_of(info))
             else:
                 self._passed.add_file(info.base_name, is_raw=is_raw_name(info.base_name))
 
-    def matches(self, path: str, parts: Sequence[str]) -> Iterator[Reference]:
+    def matches(self, entries: Sequence[Any], parts: Sequence[str]) -> Iterator[Reference]:
         """Yield the files below a folder that a pattern matches, and the photos in folders that it matches."""
         part, rest = parts[0], list(parts[1:])
         if part == "**":  # no folder, or one more
             while rest[:1] == ["**"]:
                 rest = rest[1:]
-            yield from self.matches(path, rest) if rest else self.folder(path)
             if not rest:
+                yield from self.photos(entries)
                 return
-        for info in self._entries(path):
-            if part == "**":
-                if self.is_folder(info) and not is_storage_name(info.base_name):
-                    yield from self.matches(info.path, parts)
-            elif fnmatch.fnmatchcase(info.base_name, part):
-                if rest:
-                    yield from self.matches(info.path, rest) if self.is_folder(info) else ()
-                else:
-                    yield from self.folder(info.path) if self.is_folder(info) else (self.reference(info),)
+            yield from self.matches(entries, rest)
+            for _, inside in self._opened(filter(self._is_entered, entries), self._is_entered):
+                yield from self.matches(inside, parts)
+            return
+        matching = [info for info in entries if fnmatch.fnmatchcase(info.base_name, part)]
+        for info, inside in self._opened(matching, self.is_folder):
+            if rest:
+                yield from self.matches(inside, rest) if self.is_folder(info) else ()
+            else:
+                yield from self.photos(inside) if self.is_folder(info) else (self.reference(info),)
 
-    def _entries(self, path: str) -> list[Any]:
+    def _is_entered(self, info: Any) -> bool:
+        return self.is_folder(info) and not is_storage_name(info.base_name)
+
+    def _opened(self, infos: Iterable[Any], is_opened: Callable[[Any], bool]) -> Iterator[tuple[Any, list[Any]]]:
+        """Yield each info with the entries of its folder if it is opened, listed ahead, or else with none."""
+        infos = list(infos)
+        folders = (self._pool.submit(self.entries, info.path) for info in infos if is_opened(info))
+        coming = deque(itertools.islice(folders, _FOLDERS_AHEAD))
+        for info in infos:
+            if not is_opened(info):
+                yield info, []
+                continue
+            found = coming.popleft().result()
+            coming.extend(itertools.islice(folders, 1))
+            yield info, found
+
+    def entries(self, path: str) -> list[Any]:
+        """Return what is in a folder, in natural order."""
         found = self._call(lambda: self._filesystem.get_file_info(self._fs.FileSelector(path)))
         # A "file" without a name, or of the folder's own name, marks an empty folder.
         named = [info for info in found if info.base_name and info.path.rstrip("/") != path.rstrip("/")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from pyarrow import fs
 from revcd_cli.data.photos.image_source import ImageSource
 from revcd_cli.data.photos.passed_over import PassedOver
 from revcd_cli.data.photos.sources import iter_sources
-from revcd_cli.data.storage import prefetch
+from revcd_cli.data.storage import objects, prefetch
 from revcd_cli.data.storage.objects import remote_references
-from revcd_cli.errors import UsageError
+from revcd_cli.errors import RevcdError, UsageError
 from revcd_cli.system import filesystems
 from revcd_cli.system.filesystems import RemoteReadError, check_address, is_remote, open_filesystem, repeated
 from revcd_cli.system.remote_file import RemoteFile
@@ -75,6 +76,33 @@ def test_a_listing_of_several_pages_is_complete(s3: S3Server, monkeypatch: pytes
         s3.objects[f"bucket/many/{number}.jpg"] = b"x"
     names = [each.path.rpartition("/")[2] for each in remote_references("s3://bucket/many/")]
     assert names == [f"{number}.jpg" for number in range(40)]
+
+
+def test_the_next_folders_are_listed_before_they_are_reached(s3: S3Server):
+    for number in range(30):
+        s3.objects[f"bucket/many/{number}/{number}.jpg"] = b"x"
+    s3.requests.clear()
+    list(remote_references("s3://bucket/many/29"))
+    alone = s3.requests["GET", "bucket"]  # for a folder without subfolders
+    s3.requests.clear()
+    references = remote_references("s3://bucket/many")
+    first = next(references)
+    for _ in range(1000):
+        if s3.requests["GET", "bucket"] >= alone + objects._FOLDERS_AHEAD:
+            break
+        time.sleep(0.01)
+    assert s3.requests["GET", "bucket"] in range(alone + objects._FOLDERS_AHEAD, alone + objects._FOLDERS_AHEAD + 2)
+    names = [each.path.rpartition("/")[2] for each in (first, *references)]
+    assert names == [f"{number}.jpg" for number in range(30)]
+
+
+def test_a_folder_that_cannot_be_listed_is_told_when_it_is_reached(s3: S3Server):
+    for number in range(4):
+        s3.objects[f"bucket/many/{number}/{number}.jpg"] = b"x"
+    s3.fault = lambda method, key, count: (method, key) == ("GET", "bucket") and count > 3
+    references = remote_references("s3://bucket/many")
+    with pytest.raises(RevcdError, match="s3://bucket/many: cannot be listed"):
+        list(references)
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/nothing", "s3://bucket/t/*.tiff"])
