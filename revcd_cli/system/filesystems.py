@@ -20,6 +20,7 @@ from .offline import is_offline
 
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 ATTEMPTS = 5
+CONNECTIONS = 64  # of one process to S3
 FIRST_DELAY = 0.25  # seconds before the second attempt; doubled for each later one
 
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)})://([^/]*)(?:/(.*))?", re.DOTALL)
@@ -90,8 +91,11 @@ def _filesystem(scheme: str, authority: str) -> tuple[Any, str]:
 
 
 def _s3(bucket: str) -> Any:
+    import pyarrow as pa
     from pyarrow import fs
 
+    # pyarrow keeps as many connections as it has threads for input and output, at least 25, and takes no other number.
+    pa.set_io_thread_count(max(pa.io_thread_count(), CONNECTIONS))
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     # `repeated` repeats calls, so the SDK's own repetition would only multiply the time until a failure is reported.

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from ...system.filesystems import CONNECTIONS
 from ..photos.image_source import ImageSource
 from ..photos.images import MAX_BYTES, ImageFailure
 
-AHEAD = 32  # requests at a time; enough for 1,000 photos/s at a latency of 30 ms
+AHEAD = CONNECTIONS  # photos at a time. Each takes two requests: some 1,000 photos/s at a latency of 30 ms
 _UNKNOWN_SIZE = 1 << 20
 
 

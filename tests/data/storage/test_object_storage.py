@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import time
@@ -192,6 +193,23 @@ def test_reading_ahead_is_bounded_in_number_and_bytes_and_keeps_the_order():
                 held.discard(int(each.path))
         assert found == [bytes([number]) for number in range(len(sizes))]
         assert most[0] <= bound + 1  # the one that the consumer holds
+
+
+def test_as_many_objects_are_on_their_way_as_are_read_ahead(s3: S3Server):
+    meeting = threading.Barrier(prefetch.AHEAD)
+
+    def fault(method: str, key: str, count: int) -> bool:
+        """Answer when all requests are there, and with an error if that takes too long."""
+        if method == "HEAD" and key.startswith("bucket/many/"):
+            with contextlib.suppress(threading.BrokenBarrierError):
+                meeting.wait(20)
+        return meeting.broken
+
+    for number in range(prefetch.AHEAD):
+        s3.objects[f"bucket/many/{number}.jpg"] = b"x"
+    references = list(remote_references("s3://bucket/many"))
+    s3.fault = fault
+    assert [source.read() for source in objects.remote_photos(references)] == [b"x"] * prefetch.AHEAD
 
 
 def test_any_file_system_of_pyarrow_will_do(tmp_path: Path):
