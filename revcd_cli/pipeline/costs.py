@@ -20,8 +20,7 @@ from ..errors import WeightsError
 from ..system.device import choose_device
 from ..system.offline import offline
 from .compare.generative import TRAINED, MethodRun, single_network
-from .extract import feature_cache
-from .extract.feature_cache import cache_name, photos_of, read_cached
+from .extract.feature_cache import find_cached, photos_of
 from .extract.stream import stream_features
 from .known_classes.resolve import with_known_classes
 from .train.run import TrainingRun
@@ -75,8 +74,7 @@ def stand_in_features(
     except WeightsError:
         return None
     photos = functools.partial(photos_of, dataset.images_root, dataset.paths)
-    name = cache_name(dataset.name, dataset.images_root, photos, model.record)
-    found = read_cached(feature_cache.features_cache() / name, photos, note)
+    _, found = find_cached(dataset.name, dataset.images_root, photos, model.record, precision, note)
     if found is not None:
         return with_known_classes(attach_features(dataset, found), weights=weights), None
     count = len(dataset.paths)

@@ -20,7 +20,7 @@ from ...system.files import OutputInUse, wait_until_free
 from ..known_classes.resolve import with_known_classes
 from . import feature_cache
 from .extract import OnProgress, extract_sources
-from .feature_cache import cache_name, photos_of, read_cached, remember_photos, writable_cache
+from .feature_cache import find_cached, photos_of, read_cached, remember_photos, writable_cache
 
 
 def with_features(
@@ -43,7 +43,7 @@ def with_features(
         load = functools.partial(
             load_backbone, backbone, weights=weights, device=device, precision=precision, tokens=tokens
         )
-        dataset = _extracted(dataset, load, on_progress, on_note, on_detail)
+        dataset = _extracted(dataset, load, precision, on_progress, on_note, on_detail)
     return with_known_classes(dataset, weights=weights, on_note=on_note)
 
 
@@ -62,12 +62,13 @@ def with_recorded_features(
     if isinstance(dataset, FeaturedDataset):
         return dataset
     load = functools.partial(load_recorded, checkpoint.backbone, weights=weights, device=device, precision=precision)
-    return _extracted(dataset, load, on_progress, on_note, on_detail)
+    return _extracted(dataset, load, precision, on_progress, on_note, on_detail)
 
 
 def _extracted(
     dataset: Dataset,
     load: Callable[[], Backbone],
+    precision: str,
     on_progress: OnProgress | None,
     on_note: Callable[[str], None] | None,
     on_detail: Callable[[str], None] | None,
@@ -83,8 +84,7 @@ def _extracted(
     note = on_note or (lambda text: None)
     model = load()
     photos = functools.partial(photos_of, dataset.images_root, dataset.paths)
-    name = cache_name(dataset.name, dataset.images_root, photos, model.record)
-    found = read_cached(feature_cache.features_cache() / name, photos, note)
+    name, found = find_cached(dataset.name, dataset.images_root, photos, model.record, precision, note)
     if found is not None:
         note(f"Features of {model.record.tag} are cached: {feature_cache.features_cache() / name}")
         return attach_features(dataset, found)

@@ -4,6 +4,9 @@ The name of a file is a digest of the backbone and of the photos' paths, sizes a
 were swapped have equal ones, so the file `NAME.photos` beside it holds a digest that includes the inodes and the times
 of the last change of the files. If it differs, the sha256 of each photo is compared with the one stored with its
 feature. Features are therefore used only for photos with the bytes that they were computed from.
+
+Features in a precision that was asked for are stored under a name of their own, which ends in the precision. With the
+precision "auto", those of any precision under the common name are used.
 """
 
 from __future__ import annotations
@@ -45,8 +48,23 @@ def photos_of(folder: Path, paths: Sequence[str]) -> Iterator[ImageSource]:
         yield photo if photo.signature else failed_source(path, ImageFailure("not_found", "no such file"))
 
 
-def cache_name(dataset: str, folder: Path, photos: Listing, record: BackboneRecord) -> str:
-    """Return the name of the file that holds the features of these photos by this backbone."""
+def find_cached(
+    dataset: str, folder: Path, photos: Listing, record: BackboneRecord, precision: str, note: OnNote
+) -> tuple[str, FeatureSet | None]:
+    """Return the features of these photos by this backbone with their file's name; None if they must be extracted.
+
+    precision: as it was asked for; unless it is "auto", only features in the precision of the record are returned.
+    """
+    common = _common_name(dataset, folder, photos, record)
+    own = f"{common.removesuffix('.parquet')}-{record.precision}.parquet"
+    for name in (common, own):
+        found = read_cached(features_cache() / name, photos, note)
+        if found is not None and (precision == "auto" or found.backbone.precision == record.precision):
+            return name, found
+    return common if precision == "auto" else own, None
+
+
+def _common_name(dataset: str, folder: Path, photos: Listing, record: BackboneRecord) -> str:
     kind = dataclasses.replace(record, precision="")  # features agree closely enough in all precisions
     digest = hashlib.sha256(json.dumps([str(folder.resolve()), kind.to_dict()], sort_keys=True).encode())
     for photo in photos():

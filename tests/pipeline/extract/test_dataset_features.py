@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from revcd_cli.backbones.backbone import load_backbone
+from revcd_cli.backbones.program.onednn import lacks_bfloat16
 from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.data.datasets.dataset import Dataset
 from revcd_cli.data.datasets.open import open_dataset
@@ -95,6 +96,21 @@ def test_features_are_extracted_once_with_progress_and_then_read_from_the_cache(
     assert f"are cached: {file}" in said
     assert [path.name for path in cache.glob("*.parquet")] == [file.name] and file.read_bytes() == before
     np.testing.assert_array_equal(again.features, first.features)
+
+
+@pytest.mark.skipif(lacks_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16")
+@pytest.mark.parametrize("first", ["auto", "float32", "bfloat16"])
+def test_features_in_a_precision_that_was_asked_for_are_in_this_precision(folder: Path, first: str):
+    extracted(folder, precision=first)
+    for precision in ("bfloat16", "float32", "bf16"):
+        dataset, _ = extracted(folder, precision=precision)
+        backbone = load_backbone("embedded", precision=precision)
+        images = [backbone.transform(decode_rgb((folder / path).read_bytes())) for path in dataset.paths]
+        assert dataset.backbone == backbone.record
+        np.testing.assert_allclose(dataset.features, backbone(torch.stack(images)).numpy(), atol=1e-4)
+    for precision in ("float32", "bfloat16", "auto"):
+        _, said = extracted(folder, precision=precision)
+        assert "are cached" in said
 
 
 def set_times(path: Path, other: os.stat_result) -> None:
@@ -200,12 +216,16 @@ def test_features_of_two_backbones_are_cached_apart(folder: Path, cache: Path, o
     assert len(list(cache.glob("*.parquet"))) == 2
 
 
-def test_cached_features_of_another_precision_are_used(folder: Path):
-    first, _ = extracted(folder)
-    again, said = extracted(folder, precision="bfloat16")
+@pytest.mark.skipif(lacks_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16")
+def test_automatic_precision_takes_cached_features_of_any_precision(folder: Path, cache: Path):
+    first, _ = extracted(folder, precision="auto")
+    (common,) = cache.glob("*.parquet")
+    rounded, _ = extracted(folder, precision="bfloat16")
+    (cache / f"{common.stem}-bfloat16.parquet").replace(common)  # as a machine may have chosen where it is faster
+    again, said = extracted(folder, precision="auto")
     assert "are cached" in said
-    np.testing.assert_array_equal(again.features, first.features)
-    assert again.backbone.precision == "float32"
+    np.testing.assert_array_equal(again.features, rounded.features)
+    assert (first.backbone.precision, again.backbone.precision) == ("float32", "bfloat16")
 
 
 def test_other_photos_of_the_same_names_get_their_own_features(folder: Path, tmp_path: Path, cache: Path):
