@@ -2,13 +2,16 @@
 
 sources: the embedded backbone on files, and on the same photos in a bucket with and without latency: loose objects, a
 tar and a Parquet file. The bucket is a small S3 server in a process of its own on this machine (tests/makers).
+reading: the same sources, listed and read, but not decoded.
 workers: one process with all CPUs, two parts at a time with half of them each, and a Ray cluster of two workers; with
-the start. growth: time and memory for growing numbers of shards, with timm's smallest network.
+the start. growth: time and memory for growing numbers of shards, with timm's smallest network. listing: what the
+listing costs for each photo.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -18,8 +21,10 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from common import (
@@ -30,13 +35,13 @@ from common import (
     print_header,
     print_row,
     random_weights,
-    speed_up,
     time_in_rounds,
     with_range,
 )
 
 LATENCY = 0.03  # seconds
 SHARDS = (4, 40, 400)
+LISTED = 200_000  # photos
 SERVER = """
 import sys, threading
 from pathlib import Path
@@ -58,42 +63,46 @@ def main() -> None:
     parser.add_argument("photos", nargs="?", default=str(ANIMALS / "images"))
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="sources,workers,growth")
+    parser.add_argument("--only", default="sources,reading,workers,growth,listing")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         photos = link_photos(Path(arguments.photos), arguments.count, Path(place) / "data" / "photos")
         sections = arguments.only.split(",")
-        if "sources" in sections:
-            measure_sources(photos, arguments.count, arguments.rounds)
+        if "sources" in sections or "reading" in sections:
+            measure_sources(photos, arguments.count, arguments.rounds, sections)
         if "workers" in sections:
             measure_workers(photos, arguments.count, Path(place))
         if "growth" in sections:
             measure_growth(Path(arguments.photos), Path(place))
+        if "listing" in sections:
+            measure_listing(Path(place))
 
 
-def measure_sources(photos: Path, count: int, rounds: int) -> None:
+def measure_sources(photos: Path, count: int, rounds: int, sections: list[str]) -> None:
     """Print photos/s from each source, and its share of the rate from files."""
     pack(photos)
+    sources = {"files": (str(photos), 0.0)}
+    for latency in (0.0, LATENCY):
+        label = f", {1000 * latency:.0f} ms" if latency else ""
+        sources[f"objects{label}"] = ("s3://bucket/photos", latency)
+        sources[f"tar{label}"] = ("s3://bucket/photos.tar", latency)
+        sources[f"Parquet{label}"] = ("s3://bucket/photos.parquet", latency)
     with bucket(photos.parent) as set_latency, tempfile.TemporaryDirectory() as place:
-        runs: dict[str, Callable[[], object]] = {}
+        for section, work in (("sources", extract), ("reading", read)):
+            if section not in sections:
+                continue
 
-        def add(name: str, given: str, latency: float) -> None:
-            def run() -> None:
+            def run(name: str, work: Callable[[list[str], str], int] = work) -> None:
+                given, latency = sources[name]
                 set_latency(latency)
-                extract([given], f"{place}/{name}/")
+                done = work([given], f"{place}/{name}/")
+                assert done == count, f"{name}: {done} photos"
 
-            runs[name] = run
-
-        add("files", str(photos), 0)
-        for latency in (0.0, LATENCY):
-            label = f", {1000 * latency:.0f} ms" if latency else ""
-            add(f"objects{label}", "s3://bucket/photos", latency)
-            add(f"tar{label}", "s3://bucket/photos.tar", latency)
-            add(f"Parquet{label}", "s3://bucket/photos.parquet", latency)
-        seconds = time_in_rounds(runs, rounds, time.monotonic)
-    print_header("source", "photos/s", "share of the rate from files")
-    for name, each in seconds.items():
-        print_row(name, with_range([count / s for s in each], 1), speed_up(seconds["files"], each))
+            seconds = time_in_rounds({name: partial(run, name) for name in sources}, rounds, time.monotonic)
+            print_header(section, "photos/s", "share of the rate from files")
+            for name, each in seconds.items():
+                shares = [whole / part for whole, part in zip(seconds["files"], each, strict=True)]
+                print_row(name, with_range([count / s for s in each], 1), with_range(shares))
 
 
 def measure_workers(photos: Path, count: int, place: Path) -> None:
@@ -129,6 +138,40 @@ def measure_growth(folder: Path, place: Path) -> None:
         print_row(shards, found["photos"], f"{1000 * found['seconds'] / found['photos']:.1f}", f"{found['peak']:.0f}")
 
 
+def measure_listing(place: Path) -> None:
+    """Print processor time and size of the listing of loose objects, and the memory to find repeated paths."""
+    from revcd_cli.data.storage.listing import _unique
+    from revcd_cli.data.storage.reference import Reference
+    from revcd_cli.pipeline.shards.contract import LISTING, Contract, read_shards, write_listing
+    from revcd_cli.system.storage_folder import StorageFolder
+
+    def references(names: Iterable[str]) -> Iterator[Reference]:
+        for number, name in enumerate(names):
+            yield Reference(
+                "photo", f"s3://museum/photos/{name}.jpg", 90_000 + number * 7919 % 20_000, "1790000000000000"
+            )
+
+    million = LISTED / 1e6
+    print_header("names of photos", "write, CPU s per million", "read, CPU s per million", "bytes", "unique, bytes")
+    for kind, names in (
+        ("regular", [f"{number // 1000:06d}/{number:09d}" for number in range(LISTED)]),
+        ("random", [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(LISTED)]),
+    ):
+        folder, started = StorageFolder(f"{place}/listing-{kind}/"), time.process_time()
+        sha256, shards, photos = write_listing(folder, references(names), 4096)
+        written, started = time.process_time() - started, time.process_time()
+        for _ in read_shards(folder, Contract("features", {}, sha256, shards, photos, None)):
+            pass
+        read_again, size = time.process_time() - started, folder.sizes()[LISTING]
+        tracemalloc.start()
+        for _ in _unique(references(names)):
+            pass
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        each = [f"{value:.1f}" for value in (written / million, read_again / million, size / LISTED, held / LISTED)]
+        print_row(kind, *each)
+
+
 def extract(inputs: list[str], output: str, shard_rows: int = 64, **options: object) -> int:
     """Extract to a new folder of shards in this process, and return the number of photos."""
     from revcd_cli.pipeline.shards.jobs import FeatureJob
@@ -136,6 +179,16 @@ def extract(inputs: list[str], output: str, shard_rows: int = 64, **options: obj
 
     job = FeatureJob(**{"backbone": "embedded", "precision": "float32", "batch_size": 8, **options})
     return run_shards(job, Inputs(inputs, shard_rows=shard_rows), output, fresh=True).tally.photos
+
+
+def read(inputs: list[str], _: str, shard_rows: int = 64) -> int:
+    """List the inputs and read the bytes of all photos; return their number."""
+    from revcd_cli.data.storage.image_table import ImageColumns
+    from revcd_cli.data.storage.listing import list_inputs, open_shard, shards_of
+
+    columns = ImageColumns()
+    shards = shards_of(list_inputs(inputs, columns=columns, shard_rows=shard_rows), shard_rows)
+    return sum(isinstance(source.read(), bytes) for shard in shards for source in open_shard(shard, columns))
 
 
 def pack(photos: Path) -> None:
@@ -149,7 +202,9 @@ def pack(photos: Path) -> None:
             member = tarfile.TarInfo(path.relative_to(photos).as_posix())
             member.size = path.stat().st_size
             tar.addfile(member, io.BytesIO(path.read_bytes()))
-    pq.write_table(pa.table({"image": [path.read_bytes() for path in files]}), photos.with_suffix(".parquet"))
+    pq.write_table(
+        pa.table({"image": [path.read_bytes() for path in files]}), photos.with_suffix(".parquet"), row_group_size=32
+    )
 
 
 @contextmanager
