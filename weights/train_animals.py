@@ -31,15 +31,15 @@ HERE = Path(__file__).parent
 ROWS = HERE / "rows"
 SEED = 0
 LEFT_OUT = "moose"  # described only, so that the example of the README shows a class without photos
-# Components, noise, relevance, rule and share were chosen on validation of the first edition of animals (three seeds). The
-# model is used with all its classes as candidates, so validation classifies among them. There the penalty with the best H
-# costs 11 points of seen accuracy and the sparing one 7 to 8, for which unseen classes gain 20 and known classes 9
-# (prototypes alone, six classes with photos treated as known).
+# Components, length, noise and relevance: validation on all its classes, prototypes alone, 4 folds, seed 0, 72 settings of
+# components 256 and 512, length 1, 2, 4, noise 0.1 to 0.5, own_share 0, 0.1, 0.3 and relevance 0 and 1. H and AUSUC at the best
+# penalty: 70.3 and 63.2 with these, 68.2 and 59.8 with the earlier ones (relevance 1). The penalty may take 15 % of the
+# seen accuracy: almost the best H (S, U and H of harmonic: 78.3, 64.5, 70.3), with a bounded loss.
 SETTINGS = Config.from_dict(
     {
-        "prototypes": {"components": 256, "length": 2.0, "noise": 0.3, "own_share": 0.1, "relevance": 1.0},
-        "inference": {"rule": "joint", "prototype_share": 0.8},
-        "train": {"candidates": "table", "penalty": "sparing", "give_away": 0.08},
+        "prototypes": {"components": 256, "length": 2.0, "noise": 0.3, "own_share": 0.1, "relevance": 0.0},
+        "class_network": {"width": 0},
+        "train": {"candidates": "table", "penalty": "sparing", "give_away": 0.15},
     }
 )
 

@@ -88,3 +88,10 @@ def test_nothing_is_said_of_a_class_with_photos_or_if_its_neighbour_is_left_out(
     for options in (("--photos", f"crimson={red}"), ("--only", "crimson,green,striped")):
         text = said(capsys, "predict", red, "--classes", table, "--model", model, *options)
         assert "photos of red" not in text
+
+
+def test_predict_says_nothing_of_rows_that_are_those_of_the_model(trained, tmp_path: Path, capsys):
+    model = with_penalty(trained.model, tmp_path, PENALTY)
+    red, own = trained.folder / "red" / "6.png", trained.folder / "attributes.csv"
+    assert "would be named" in said(capsys, "data", "check", own, "--model", model)
+    assert "would be named" not in said(capsys, "predict", red, "--classes", own, "--model", model)

@@ -43,7 +43,7 @@ class SeenPhotos:
     """What a model knows of the photos of its seen classes, and its seen penalty.
 
     trained: classes of the training in its order. seen, known: keys of those with photos and of the known ones without.
-    attributes, values: of the model's table; reliability: of each attribute in photos, None if not measured.
+    names, attributes, values: the model's table; reliability: of each attribute in photos, None if not measured.
     """
 
     model: PhotoModel
@@ -51,6 +51,7 @@ class SeenPhotos:
     trained: tuple[str, ...]
     seen: frozenset[str]
     known: frozenset[str]
+    names: tuple[str, ...]
     attributes: tuple[str, ...]
     values: np.ndarray
     reliability: tuple[float | None, ...]
@@ -77,6 +78,12 @@ class SeenPhotos:
             for k, (row, place) in enumerate(zip(new.tolist(), most.tolist(), strict=True))
         ]
         return sorted(found, key=lambda each: -each.share)
+
+    def unchanged(self, names: Sequence[str], values: np.ndarray) -> list[str]:
+        """Return those of the names that the model's own table has, with the same values (K, A)."""
+        own, spread = class_positions(names, self.names), self.values.std(axis=0)
+        differ = np.abs(values.astype(np.float64) - self.values[own]) > 1e-3 * spread
+        return [name for name, row, differs in zip(names, own, differ.any(axis=1), strict=True) if row >= 0 and not differs]
 
     def findings(
         self, names: Sequence[str], values: np.ndarray, given: Iterable[str] = (), about: str | None = None
@@ -141,6 +148,7 @@ def read_seen_photos(name_or_path: str | Path) -> SeenPhotos | None:
         trained=trained,
         seen=frozenset(map(class_key, seen)),
         known=frozenset(map(class_key, known)),
+        names=tuple(table.names),
         attributes=table.attributes,
         values=table.values.astype(np.float64),
         reliability=tuple(measured.get(name) for name in table.attributes),

@@ -313,11 +313,12 @@ def _read_table(path: Path | None, missing: str, model: str) -> ClassAttributes 
 
 
 def _warn_of_taken_photos(candidates: CandidateClasses, model: str) -> None:
-    """Warn of described classes that would take many photos of a class that the model has photos of."""
+    """Warn of new or changed rows that would take many photos of a class that the model has photos of."""
     from ....pipeline.tables.taken_photos import read_seen_photos
 
     photos = read_seen_photos(model)
     given = candidates.photos.names if candidates.photos else ()
     if photos is not None:
-        for finding in photos.findings(candidates.names, candidates.prototypes.numpy(), given):
+        values = candidates.prototypes.numpy()
+        for finding in photos.findings(candidates.names, values, [*given, *photos.unchanged(candidates.names, values)]):
             console.warn(finding.sentence)
