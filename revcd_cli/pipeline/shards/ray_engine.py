@@ -129,6 +129,7 @@ class RayEngine:
                 hint="Check --address; on a node of the cluster it is auto.",
             ) from error
         self._has_started = True
+        _keep_silent(self._ray)
         if threading.current_thread() is threading.main_thread():  # Ray's own handler would exit with another code
             signal.signal(signal.SIGTERM, on_termination)
         if self._workers():
@@ -176,6 +177,16 @@ class RayEngine:
             ) from error
         except self._ray.exceptions.RayError as error:
             raise RevcdError(f"A Ray worker ended while it loaded the model: {brief(error)}.") from error
+
+
+def _keep_silent(ray: Any) -> None:
+    """Keep Ray from printing to standard output that workers were lost. Runs repeat their shards, and tell of the rest.
+
+    Ray has no option for it; where the function has another name, it prints.
+    """
+    with contextlib.suppress(AttributeError):
+        if callable(ray._private.worker.print_to_stdstream):
+            ray._private.worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _pinned(job: Job, earlier: Mapping[str, Any], offline: bool, version: str) -> Job | _Refusal:
