@@ -83,7 +83,9 @@ class SeenPhotos:
         """Return those of the names that the model's own table has, with the same values (K, A)."""
         own, spread = class_positions(names, self.names), self.values.std(axis=0)
         differ = np.abs(values.astype(np.float64) - self.values[own]) > 1e-3 * spread
-        return [name for name, row, differs in zip(names, own, differ.any(axis=1), strict=True) if row >= 0 and not differs]
+        return [
+            name for name, row, differs in zip(names, own, differ.any(axis=1), strict=True) if row >= 0 and not differs
+        ]
 
     def findings(
         self, names: Sequence[str], values: np.ndarray, given: Iterable[str] = (), about: str | None = None
