@@ -26,13 +26,15 @@ def open_dataset(
     seed: int = 0,
     write_split: bool = True,
     known: Path | None = None,
+    is_trained: bool = False,
 ) -> Dataset:
     """Open and check a dataset, and print its notes and warnings.
 
     The parameters are those of `data.datasets.open.open_dataset`; rescale_rows converts rows of the class table that
-    are on another scale. Raises `InputFileError` for errors.
+    are on another scale. is_trained: there is a model, so the warning of few training photos is left out. Raises
+    `InputFileError` for errors.
     """
-    from ..data.datasets.inspect import inspect_dataset, rescaled
+    from ..data.datasets.inspect import FEW_PHOTOS, inspect_dataset, rescaled
     from ..data.datasets.open import open_dataset as read
     from ..data.findings import WARNING, raise_first_error
 
@@ -52,7 +54,7 @@ def open_dataset(
         opened, findings = rescaled(opened)
         print_findings(findings)
     findings = inspect_dataset(opened, column_rank=WARNING)
-    print_findings(findings)
+    print_findings(finding for finding in findings if not (is_trained and finding.kind == FEW_PHOTOS))
     raise_first_error(findings, opened.classes.source)
     return opened
 
@@ -156,7 +158,13 @@ def open_with_model(
     from ..pipeline.evaluate.evaluate import refuse_leaks
 
     opened = open_dataset(
-        dataset, features=features, images=images, data_root=data_root, missing=missing, rescale_rows=rescale_rows
+        dataset,
+        features=features,
+        images=images,
+        data_root=data_root,
+        missing=missing,
+        rescale_rows=rescale_rows,
+        is_trained=True,
     )
     checkpoint = load_checkpoint(model or f"{opened.name}.safetensors")
     if missing == "impute" and len(opened.classes.attributes) < len(checkpoint.classes.attributes):

@@ -37,7 +37,7 @@ def test_each_form_of_answers_sorts_alike(form: str, answers: Path, capsys: pyte
     ]
     printed = capsys.readouterr()
     assert sorted(printed.out.splitlines()[1:]) == ["grizzly bear\t1", "moose\t1", "raccoon\t1", "unsure\t1"]
-    assert "1 photos that could not be classified are left out" in printed.err
+    assert "left out: 1 photo that could not be classified" in printed.err
     assert "Undo: revcd apply --undo other.undo.jsonl" in printed.err
 
 

@@ -48,6 +48,8 @@ def test_evaluation_prints_s_u_h_and_t1(trained, capsys: pytest.CaptureFixture[s
     assert all(rows[name][:2] == [f"{100 * metrics[key]:.1f}", "8"] for name, key in beside.items())
     assert rows["seen alone"][0] == f"{100 * metrics['acc_seen_alone']:.1f}"
     assert "4 seen and 2 unseen candidates (1 without test photos)" in printed.err  # "plain" has no photos
+    few = "fewer than 10 photos to train on"
+    assert few in trained.said and few not in printed.err
     assert "all classes of the table as candidates" in printed.out
     assert evaluate(trained, "--split-classes") == 0
     printed = capsys.readouterr()

@@ -31,12 +31,15 @@ def settings_of(trained) -> Path:
 
 
 def test_training_prints_the_data_the_loss_and_the_validation_on_stderr(trained):
-    assert "4 seen and 2 unseen classes, 6 attributes, 24 photos to train on, 8 + 8 to test" in trained.said
+    assert "4 seen and 2 unseen classes, 6 attributes, 24 photos to train on, " in trained.said
+    assert "24 photos to train on, 8 of seen and 8 of unseen classes to test" in trained.said
     figures = r"S [\d.]+  U [\d.]+  H [\d.]+  T1 [\d.]+  AUSUC [\d.]+"
     for fold in (1, 2):
         assert re.search(rf"fold {fold}/2 +epoch +2/2   loss \d\.\d{{4}}   {figures}", trained.said)
     assert re.search(f"Validation, mean of 2 folds: {figures}; rule (evidence|prototype|joint|cosine)", trained.said)
     assert re.search(r"final +epoch +\d/\d   loss \d\.\d{4}", trained.said)
+    assert "S and U: accuracy on seen and unseen classes" in trained.said
+    assert not re.search("fold 1/2 +epoch +1/2", trained.said)  # one line for each fold, unless -v is given
     assert "Trained on 24 photos" in trained.said
     assert f"Next: revcd evaluate --dataset {trained.folder} --model {trained.model}" in trained.said
 
@@ -117,7 +120,7 @@ def test_a_missing_split_is_drawn_and_written_once(
     (dataset_copy / "images.csv").unlink()
     shutil.rmtree(dataset_copy / "blue")
     assert train(trained, dataset_copy, tmp_path / "a.safetensors", "--seed", 3) == 0
-    assert "shapes has no images.csv: of 32 photos" in capsys.readouterr().err
+    assert "shapes has no images.csv, so the split is drawn (seed" in capsys.readouterr().err
     with (dataset_copy / "images.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 4 * PHOTOS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 FINISHED_WITH_FAILURES, NOTHING_USABLE = 3, 1
 _NAMED = 10  # failures that are named one by one
+_SHOWN = 20  # rows of a dry run on a terminal
 
 AnswersArgument = Annotated[
     Path | None,
@@ -146,16 +148,20 @@ def apply(
 
 def _say_what_is_left_out(selection: Selection) -> None:
     if selection.failed:
-        console.note(f"{selection.failed:,} photos that could not be classified are left out")
+        console.note(f"left out: {console.photo_count(selection.failed)} that could not be classified")
     if selection.others:
-        console.note(f"{selection.others:,} photos of other classes, or unsure ones, are left out")
+        console.note(f"left out: {console.photo_count(selection.others)} of other classes, or unsure")
 
 
 def _print_plan(plan: Plan) -> None:
     rows = [["sort", str(each.photo), str(each.target)] for each in plan.placements]
     rows += [["xmp", each.keyword, str(each.path)] for each in plan.sidecars]
-    console.result_table(["what", "from", "to"], rows, elided=("from", "to"))
-    console.note(f"{len(plan.placements):,} photos to sort, {len(plan.sidecars):,} sidecars; nothing was written")
+    shown = rows[:_SHOWN] if sys.stdout.isatty() else rows
+    console.result_table(["what", "from", "to"], shown, elided=("from", "to"))
+    if len(shown) < len(rows):
+        console.note(f"and {len(rows) - len(shown):,} more; printed into a pipe or a file, the list is complete")
+    console.note(f"{console.photo_count(len(plan.placements))} to sort, {len(plan.sidecars):,} sidecars to write")
+    console.note("Nothing was written (--dry-run).")
 
 
 def _finish(applied: Applied, undo_path: Path) -> None:
@@ -169,7 +175,7 @@ def _finish(applied: Applied, undo_path: Path) -> None:
     if applied.unchanged:
         sidecars += f", {applied.unchanged:,} had the keyword already"
     done = applied.placed.total() + applied.written + applied.unchanged
-    console.note(f"{applied.placed.total():,} photos sorted{sidecars}, {len(applied.failures):,} failed")
+    console.note(f"{console.photo_count(applied.placed.total())} sorted{sidecars}, {len(applied.failures):,} failed")
     if undo_path.exists():
         console.note(f"Undo: revcd apply --undo {_quoted(undo_path)}")
     if applied.failures:

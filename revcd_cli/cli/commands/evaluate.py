@@ -268,7 +268,7 @@ def _print(report: GZSLReport, document: dict[str, Any], per_class: bool) -> Non
     known = f" and {report.known_classes} known to the backbone" if report.known_classes else ""
     untested = f" ({report.untested_classes} without test photos)" if report.untested_classes else ""
     if not report.unseen_classes:
-        console.note("No candidate is an unseen class, so S, U and H are not defined; see seen alone.")
+        console.note('No candidate is an unseen class, so S, U and H are not defined; see "seen alone".')
     console.note(
         f"dataset {document['dataset']['name']}, model {document['model']['name']}, rule {document['rule']}, "
         f"{report.seen_classes} seen and {report.unseen_classes} unseen candidates{untested}{known}, "

@@ -148,7 +148,7 @@ def _report(summary: ExtractSummary, images: list[str]) -> None:
     print_findings(summary.passed.findings())
     reused = f", {summary.reused:,} from the interrupted run" if summary.reused else ""
     console.note(
-        f"{summary.done:,} photos extracted, {summary.failed:,} failed{reused}; {summary.seconds:.1f} s "
+        f"{console.photo_count(summary.done)} extracted, {summary.failed:,} failed{reused}; {summary.seconds:.1f} s "
         f"({summary.rate:.1f} photos/s). Written to {summary.output}"
     )
     if summary.done:

@@ -199,7 +199,7 @@ def _introduce(dataset: Dataset) -> None:
     console.note(
         f"dataset {dataset.name}: {len(dataset.seen)} seen and {len(dataset.unseen)} unseen classes, "
         f"{len(dataset.classes.attributes)} attributes, {len(split.trainval):,} photos to train on, "
-        f"{len(split.test_seen):,} + {len(split.test_unseen):,} to test"
+        f"{len(split.test_seen):,} of seen and {len(split.test_unseen):,} of unseen classes to test"
     )
     console.detail(f"split sha256 {dataset.split_sha256}")
 
@@ -236,11 +236,11 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
     on_progress(info.done, info.planned, 0)
     figures = ""
     if info.validation is not None:
-        shown = (f"{name} {console.percent(value)}" for name, value in info.validation.items())
+        shown = [f"{name} {console.percent(info.validation[name])}" for name in _FIGURES]
         figures = f"   {'  '.join(shown)}   (rule {info.rule}, this fold's penalty)"
     phase = f"fold {info.fold}/{info.folds}" if info.fold else info.phase
     line = f"{phase:<10} epoch {info.epoch:>3}/{info.epochs}   loss {info.loss:.4f}{figures}"
-    if info.validation is not None or info.epoch == info.epochs:
+    if info.epoch == info.epochs:
         console.note(line)
     else:
         console.detail(line)
@@ -248,13 +248,15 @@ def _show_epoch(info: EpochInfo, on_progress: console.OnProgress) -> None:
 
 def _report(summary: TrainSummary, next_command: str) -> None:
     if summary.validation:
-        shown = "  ".join(
-            f"{name} {console.percent(summary.validation[name])}" for name in ("S", "U", "H", "T1", "AUSUC")
-        )
+        shown = "  ".join(f"{name} {console.percent(summary.validation[name])}" for name in _FIGURES)
         count = len(summary.validation["folds"])
         among = "all classes of the table" if summary.candidates == "table" else "the classes with photos"
         console.note(f"Validation, mean of {count} folds: {shown}; rule {summary.rule}{_course(summary)}")
-        console.note(f"Validation is among {among}, with the penalty {_PENALTIES[summary.penalty]}.")
+        console.note(
+            f"S and U: accuracy on seen and unseen classes in percent, among {among}; H: their harmonic mean; "
+            "T1: unseen classes among themselves; AUSUC: area under U over S, for all seen penalties."
+        )
+        console.note(f"The seen penalty of the model is {_PENALTIES[summary.penalty]}.")
     console.note(
         f"Trained on {summary.photos:,} photos for {summary.epochs} epochs in {summary.seconds:.0f} s. "
         f"Written to {summary.output} (settings and learning curves next to it)"
@@ -262,10 +264,11 @@ def _report(summary: TrainSummary, next_command: str) -> None:
     console.note(f"Next: {next_command}")
 
 
+_FIGURES = ("S", "U", "H", "T1", "AUSUC")
 _PENALTIES = {
-    "harmonic": "that has the best H",
-    "sparing": "that costs seen classes a bounded share of their photos (train.give_away)",
-    "none": "0",
+    "harmonic": "the one with the best H in validation",
+    "sparing": "the largest that costs seen classes at most a share of their photos (train.give_away)",
+    "none": "0 (train.penalty=none)",
 }
 
 

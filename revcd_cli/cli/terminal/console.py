@@ -217,6 +217,11 @@ def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
 
+def photo_count(number: int) -> str:
+    """Return "1 photo", "1,234 photos" and so on."""
+    return f"{number:,} photo{'' if number == 1 else 's'}"
+
+
 def percent(share: float | None) -> str:
     """Return a share of 1 in percent, or "-" for None."""
     return "-" if share is None else f"{100 * share:.1f}"

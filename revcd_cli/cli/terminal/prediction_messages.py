@@ -85,8 +85,7 @@ def summarise(tally: Counter[str], output: Path | None, is_page: bool) -> int:
     if rejected or failed or empty or output:
         none = f"{rejected:,} none of these, " if rejected else ""
         none += f"{empty:,} without a box of an animal, " if empty else ""
-        photos = "photo" if tally["ok"] == 1 else "photos"
-        console.note(f"{tally['ok']:,} {photos} classified, {none}{failed:,} failed.{where}")
+        console.note(f"{console.photo_count(tally['ok'])} classified, {none}{failed:,} failed.{where}")
     if failed:
         return FINISHED_WITH_FAILURES if tally["ok"] or rejected or empty else NOTHING_USABLE
     return 0

@@ -117,9 +117,10 @@ def _split(
     split = Split(trainval, np.setdiff1d(test_seen, trainval), np.empty(0, dtype=np.int64))
     unseen = len(classes.names) - len(set(labels.tolist()))
     kept = "; photos with equal bytes are in one part" if copies else ""
+    without = f" Classes without photos are unseen ({unseen})." if unseen else ""
     notes.append(
-        f"{root.name} has no {IMAGES_FILE}: of {len(paths):,} photos {len(trainval):,} train and "
-        f"{len(split.test_seen):,} test (seed {seed}{kept}); {unseen} classes without photos are unseen."
+        f"{root.name} has no {IMAGES_FILE}, so the split is drawn (seed {seed}{kept}): {len(trainval):,} photos for "
+        f"training, {len(split.test_seen):,} for testing.{without}"
     )
     return split, copy_findings(copies, paths, labels, split, classes.names)
 

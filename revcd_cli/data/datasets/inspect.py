@@ -15,7 +15,8 @@ from ..findings import ERROR, NOTE, WARNING, Finding
 from .dataset import REPAIR, Dataset
 from .splits import photos_lost
 
-_FEW_PHOTOS = 10  # of a seen class; training balances classes, but overfits to so few photos
+FEW_PHOTOS = "few photos"  # kind of a finding
+_ENOUGH = 10  # of a seen class; training balances classes, but overfits to so few photos
 _NAMED = 5  # names that a sentence lists
 
 AnyDataset = TypeVar("AnyDataset", bound=Dataset)
@@ -68,10 +69,10 @@ def _photo_counts(dataset: Dataset) -> list[Finding]:
     findings = []
     names, split = dataset.classes.names, dataset.split
     to_train = np.bincount(dataset.labels[split.trainval], minlength=len(names))
-    few = tuple(names[row] for row in dataset.seen if to_train[row] < _FEW_PHOTOS)
+    few = tuple(names[row] for row in dataset.seen if to_train[row] < _ENOUGH)
     if few:
-        text = f"Seen classes with fewer than {_FEW_PHOTOS} photos to train on ({len(few):,}): {listed(few, _NAMED)}."
-        findings.append(Finding(WARNING, "few photos", text, items=few))
+        text = f"Seen classes with fewer than {_ENOUGH} photos to train on ({len(few):,}): {listed(few, _NAMED)}."
+        findings.append(Finding(WARNING, FEW_PHOTOS, text, items=few))
     if not len(split.test_unseen):
         findings.append(
             Finding(WARNING, "no unseen photos", "No unseen class has photos, so U and H cannot be measured.")

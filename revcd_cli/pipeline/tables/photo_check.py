@@ -14,7 +14,7 @@ from ...data.photos.copies import identical_files
 from ...data.photos.near_copies import BOUND, describe_photos, mirrored, near_pairs
 from ...errors import listed
 
-_NAMED = 3  # pairs that a sentence lists
+_NAMED = 1  # pairs that a sentence lists; two paths and their parts fill lines of a terminal
 _MOST_ITEMS = 1000  # pairs that a finding holds
 _ALIKE = 0.95  # cosine of the features of near copies
 _MOST_COMPARED = 200_000_000  # pairs of photos; some seconds
@@ -79,7 +79,7 @@ def _near_findings(dataset: Dataset, pairs: list[tuple[int, int]]) -> list[Findi
         across_parts = "trainval" in (part_of[one], part_of[other]) and part_of[one] != part_of[other]
         kind = "parts" if across_parts else "classes" if dataset.labels[one] != dataset.labels[other] else ""
         sorted_pairs[kind].append(f"{dataset.paths[one]} ({part_of[one]}) ~ {dataset.paths[other]} ({part_of[other]})")
-    words = "look the same (another size, compression or brightness, or mirrored)"
+    words = "look the same (also in another size, format or brightness, or mirrored)"
     ranks = (
         (
             "parts",

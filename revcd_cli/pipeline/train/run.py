@@ -202,7 +202,7 @@ class TrainingRun:
             return
         if names := self.given.prototypes.searched:
             chosen = ", ".join(f"{name} {getattr(self.config.prototypes, name):g}" for name in names)
-            note(f"Visual prototypes: {chosen}, by validation.")
+            note(f"Settings of the visual prototypes, chosen in validation: {chosen}.")
         units = self.fold_units
         self._train([*units, self.final_unit] if ahead and self.processes > 1 else units)
         self.decide()

@@ -37,7 +37,7 @@ def shown_fact(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {shown_fact(inner)}" for name, inner in value.items()) or "none"
     if isinstance(value, list):
-        return " to ".join(map(shown_fact, value)) or "none"
+        return " to ".join(dict.fromkeys(map(shown_fact, value))) or "none"  # one number if both ends are equal
     if isinstance(value, float):
         return f"{value:g}"
     return f"{value:,}" if isinstance(value, int) else str(value or "unknown")
