@@ -124,22 +124,28 @@ def check_input(
 
 def _check_table(path: Path, model: str | None, missing: str, rescale: bool) -> CheckReport:
     reference = None if model is None else read_class_table(model)
-    table, error = _despite_holes(lambda how: read_complete_csv(path, missing=how, reference=reference), missing)
+    table, holes = _despite_holes(lambda how: read_complete_csv(path, missing=how, reference=reference), missing)
     facts = describe_table(table)
+
+    def report(error: InputFileError | None, findings: Iterable[Finding]) -> CheckReport:
+        kept = [each for each in findings if holes is None or each.kind != "empty cells"]  # they were not to be filled
+        return CheckReport(str(path), "class table", facts, error, _ranked(kept))
+
     if model is None:
-        return CheckReport(str(path), "class table", facts, error, _ranked(_own_findings(table, rescale)))
+        return report(holes, _own_findings(table, rescale))
     checkpoint = load_checkpoint(model)
     try:
         more_facts, aligned = compare_with_model(table, checkpoint)
     except InputFileError as mismatch:
-        return CheckReport(str(path), "class table", facts, error or mismatch, _ranked(_own_findings(table, rescale)))
+        return report(holes or mismatch, _own_findings(table, rescale))
+    facts |= more_facts
     findings = []
     if rescale:
         aligned, notes = rescale_rows(aligned, checkpoint.classes)
         findings = [Finding(NOTE, "rescaled", note) for note in notes]
     findings += table_findings(aligned, checkpoint.classes)
     findings += taken_findings(read_seen_photos(model), aligned, checkpoint.photos.names if checkpoint.photos else ())
-    return CheckReport(str(path), "class table", facts | more_facts, error, _ranked(findings))
+    return report(holes, findings)
 
 
 def _own_findings(table: ClassAttributes, rescale: bool) -> list[Finding]:

@@ -82,6 +82,7 @@ def test_empty_cells_are_counted_and_refused_unless_filled(tmp_path: Path):
     path.write_text("class,stripes,hooves\nzebra,,2\nfox,1,\nbat,2,1\n")
     refused, filled = check_input(str(path)), check_input(str(path), missing="mean")
     assert refused.facts["empty_cells"] == filled.facts["empty_cells"] == 2
+    assert any("were filled" in note for note in filled.notes) and not refused.notes
     assert refused.error is not None and "holes.csv:2:2" in refused.error.message
     assert filled.error is None
 
