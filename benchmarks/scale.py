@@ -2,10 +2,11 @@
 
 sources: the embedded backbone on files, and on the same photos in a bucket with and without latency: loose objects, a
 tar and a Parquet file. The bucket is a small S3 server in a process of its own on this machine (tests/makers).
-reading: the same sources, listed and read, but not decoded.
+reading: the same sources, listed and read, but not decoded. With --pace, the reader sleeps for 1/RATE s after each
+photo: whether latency is hidden can so be measured beside other programs.
 workers: one process with all CPUs, two parts at a time with half of them each, and a Ray cluster of two workers; with
-the start. growth: time and memory for growing numbers of shards, with timm's smallest network. listing: what the
-listing costs for each photo.
+the start. growth: processor time and memory for growing numbers of shards, with timm's smallest network.
+listing: what the listing costs for each photo.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import itertools
 import json
 import os
 import resource
@@ -64,12 +66,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="sources,reading,workers,growth,listing")
+    parser.add_argument("--pace", type=float, metavar="RATE", help="photos/s of the reader")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         photos = link_photos(Path(arguments.photos), arguments.count, Path(place) / "data" / "photos")
         sections = arguments.only.split(",")
         if "sources" in sections or "reading" in sections:
-            measure_sources(photos, arguments.count, arguments.rounds, sections)
+            measure_sources(photos, arguments.count, arguments.rounds, sections, arguments.pace)
         if "workers" in sections:
             measure_workers(photos, arguments.count, Path(place))
         if "growth" in sections:
@@ -78,7 +81,7 @@ def main() -> None:
             measure_listing(Path(place))
 
 
-def measure_sources(photos: Path, count: int, rounds: int, sections: list[str]) -> None:
+def measure_sources(photos: Path, count: int, rounds: int, sections: list[str], pace: float | None) -> None:
     """Print photos/s from each source, and its share of the rate from files."""
     pack(photos)
     sources = {"files": (str(photos), 0.0)}
@@ -88,7 +91,7 @@ def measure_sources(photos: Path, count: int, rounds: int, sections: list[str]) 
         sources[f"tar{label}"] = ("s3://bucket/photos.tar", latency)
         sources[f"Parquet{label}"] = ("s3://bucket/photos.parquet", latency)
     with bucket(photos.parent) as set_latency, tempfile.TemporaryDirectory() as place:
-        for section, work in (("sources", extract), ("reading", read)):
+        for section, work in (("sources", extract), ("reading", partial(read, pace=pace))):
             if section not in sections:
                 continue
 
@@ -129,7 +132,7 @@ def measure_workers(photos: Path, count: int, place: Path) -> None:
 def measure_growth(folder: Path, place: Path) -> None:
     """Print time and memory for growing numbers of shards of 25 photos, each in a process of its own."""
     weights = random_weights(TINY_NETWORK, place / "weights.safetensors")
-    print_header("shards", "photos", "ms per photo", "peak MB")
+    print_header("shards", "photos", "processor ms per photo", "peak MB")
     for shards in SHARDS:
         photos = link_photos(folder, 25 * shards, place / str(shards))
         command = [sys.executable, __file__, "--run", str(photos), str(weights), f"{place}/out-{shards}/"]
@@ -181,14 +184,18 @@ def extract(inputs: list[str], output: str, shard_rows: int = 64, **options: obj
     return run_shards(job, Inputs(inputs, shard_rows=shard_rows), output, fresh=True).tally.photos
 
 
-def read(inputs: list[str], _: str, shard_rows: int = 64) -> int:
+def read(inputs: list[str], _: str, shard_rows: int = 64, pace: float | None = None) -> int:
     """List the inputs and read the bytes of all photos; return their number."""
     from revcd_cli.data.storage.image_table import ImageColumns
     from revcd_cli.data.storage.listing import list_inputs, open_shard, shards_of
 
     columns = ImageColumns()
     shards = shards_of(list_inputs(inputs, columns=columns, shard_rows=shard_rows), shard_rows)
-    return sum(isinstance(source.read(), bytes) for shard in shards for source in open_shard(shard, columns))
+    count = 0
+    for source in itertools.chain.from_iterable(open_shard(shard, columns) for shard in shards):
+        count += isinstance(source.read(), bytes)
+        time.sleep(1 / pace if pace else 0)
+    return count
 
 
 def pack(photos: Path) -> None:
@@ -229,11 +236,11 @@ def bucket(folder: Path) -> Iterator[Callable[[float], None]]:
 
 
 def run_alone(photos: str, weights: str, output: str) -> None:
-    """Extract in this process; print the number of photos, the seconds and the peak in MB as JSON."""
-    started = time.perf_counter()
+    """Extract in this process; print the number of photos, the processor time and the peak in MB as JSON."""
+    started = time.process_time()
     count = extract([photos], output, 25, backbone=TINY_NETWORK, weights=Path(weights))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"photos": count, "seconds": time.perf_counter() - started, "peak": peak}))
+    print(json.dumps({"photos": count, "seconds": time.process_time() - started, "peak": peak}))
 
 
 if __name__ == "__main__":
