@@ -24,7 +24,7 @@ import tarfile
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,8 @@ from common import (
     time_in_rounds,
     with_range,
 )
+
+Work = Callable[[list[str], str], int]  # inputs and output to the number of photos
 
 LATENCY = 0.03  # seconds
 SHARDS = (4, 40, 400)
@@ -66,13 +68,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="sources,reading,workers,growth,listing")
+    parser.add_argument("--shard-rows", type=int, default=4096, help="photos in a shard of sources and reading")
     parser.add_argument("--pace", type=float, metavar="RATE", help="photos/s of the reader")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         photos = link_photos(Path(arguments.photos), arguments.count, Path(place) / "data" / "photos")
         sections = arguments.only.split(",")
         if "sources" in sections or "reading" in sections:
-            measure_sources(photos, arguments.count, arguments.rounds, sections, arguments.pace)
+            work: dict[str, Work] = {
+                "sources": partial(extract, shard_rows=arguments.shard_rows),
+                "reading": partial(read, shard_rows=arguments.shard_rows, pace=arguments.pace),
+            }
+            work = {section: each for section, each in work.items() if section in sections}
+            measure_sources(photos, arguments.count, arguments.rounds, work)
         if "workers" in sections:
             measure_workers(photos, arguments.count, Path(place))
         if "growth" in sections:
@@ -81,7 +89,7 @@ def main() -> None:
             measure_listing(Path(place))
 
 
-def measure_sources(photos: Path, count: int, rounds: int, sections: list[str], pace: float | None) -> None:
+def measure_sources(photos: Path, count: int, rounds: int, sections: Mapping[str, Work]) -> None:
     """Print photos/s from each source, and its share of the rate from files."""
     pack(photos)
     sources = {"files": (str(photos), 0.0)}
@@ -91,11 +99,9 @@ def measure_sources(photos: Path, count: int, rounds: int, sections: list[str], 
         sources[f"tar{label}"] = ("s3://bucket/photos.tar", latency)
         sources[f"Parquet{label}"] = ("s3://bucket/photos.parquet", latency)
     with bucket(photos.parent) as set_latency, tempfile.TemporaryDirectory() as place:
-        for section, work in (("sources", extract), ("reading", partial(read, pace=pace))):
-            if section not in sections:
-                continue
+        for section, work in sections.items():
 
-            def run(name: str, work: Callable[[list[str], str], int] = work) -> None:
+            def run(name: str, work: Work = work) -> None:
                 given, latency = sources[name]
                 set_latency(latency)
                 done = work([given], f"{place}/{name}/")
@@ -175,7 +181,7 @@ def measure_listing(place: Path) -> None:
         print_row(kind, *each)
 
 
-def extract(inputs: list[str], output: str, shard_rows: int = 64, **options: object) -> int:
+def extract(inputs: list[str], output: str, *, shard_rows: int, **options: object) -> int:
     """Extract to a new folder of shards in this process, and return the number of photos."""
     from revcd_cli.pipeline.shards.jobs import FeatureJob
     from revcd_cli.pipeline.shards.run import Inputs, run_shards
@@ -184,7 +190,7 @@ def extract(inputs: list[str], output: str, shard_rows: int = 64, **options: obj
     return run_shards(job, Inputs(inputs, shard_rows=shard_rows), output, fresh=True).tally.photos
 
 
-def read(inputs: list[str], _: str, shard_rows: int = 64, pace: float | None = None) -> int:
+def read(inputs: list[str], _: str, *, shard_rows: int, pace: float | None) -> int:
     """List the inputs and read the bytes of all photos; return their number."""
     from revcd_cli.data.storage.image_table import ImageColumns
     from revcd_cli.data.storage.listing import list_inputs, open_shard, shards_of
@@ -238,7 +244,7 @@ def bucket(folder: Path) -> Iterator[Callable[[float], None]]:
 def run_alone(photos: str, weights: str, output: str) -> None:
     """Extract in this process; print the number of photos, the processor time and the peak in MB as JSON."""
     started = time.process_time()
-    count = extract([photos], output, 25, backbone=TINY_NETWORK, weights=Path(weights))
+    count = extract([photos], output, shard_rows=25, backbone=TINY_NETWORK, weights=Path(weights))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"photos": count, "seconds": time.process_time() - started, "peak": peak}))
 
