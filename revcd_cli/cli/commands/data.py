@@ -153,7 +153,7 @@ def check(
     from ...errors import InputFileError
     from ...pipeline.tables.check import check_input
 
-    with console.progress("Comparing photos") as on_progress:
+    with console.progress("Checking") as on_progress:
         report = check_input(
             source,
             model=model,
