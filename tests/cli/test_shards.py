@@ -26,6 +26,7 @@ def run(*arguments: str | Path) -> int:
     return main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--wide", "--exif")])
 def test_the_rows_are_those_of_a_single_file(trained: Trained, tmp_path: Path, more: tuple[str, ...]):
     options = ("--model", trained.model, "--batch-size", "8", "--precision", "float32", "--top-k", "3", *more)

@@ -93,6 +93,7 @@ def test_bars_show_their_length_without_colours(setting: dict[str, str], trained
             assert abs(len(found[1]) - 12 * int(found[3]) / 100) < 1
 
 
+@pytest.mark.slow
 def test_an_ascii_terminal_gets_ascii_without_escaped_characters(trained, table: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(trained.folder)
     for command in commands(trained, table).values():

@@ -81,6 +81,7 @@ def blinded(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, features=features)
 
 
+@pytest.mark.slow
 def test_all_methods_are_validated_on_the_same_folds_and_trained_on_the_same_rows(
     make_toy, config: Config, monkeypatch: pytest.MonkeyPatch
 ):

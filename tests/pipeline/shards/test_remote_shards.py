@@ -83,6 +83,7 @@ def test_an_object_that_was_replaced_since_the_listing_is_a_failure(s3: S3Server
     assert summary.tally.reasons == {"changed": 1, "vanished": 1, "empty_file": 1}
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_be_written_ends_the_run_and_the_rest_follows_later(
     s3: S3Server, photos: Path, weights: Path
 ):

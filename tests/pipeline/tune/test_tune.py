@@ -70,6 +70,7 @@ def read_record(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_a_search_and_another_seed_tries_other_settings(searched, make_toy, config, tmp_path: Path):
     again = tune(make_toy(), config, tmp_path / "tuned.toml", trials=TRIALS, device="cpu")
     assert without_seconds(again.results) == without_seconds(searched.results)
