@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -156,7 +155,7 @@ def _say_what_is_left_out(selection: Selection) -> None:
 def _print_plan(plan: Plan) -> None:
     rows = [["sort", str(each.photo), str(each.target)] for each in plan.placements]
     rows += [["xmp", each.keyword, str(each.path)] for each in plan.sidecars]
-    shown = rows[:_SHOWN] if sys.stdout.isatty() else rows
+    shown = console.shortened(rows, _SHOWN)
     console.result_table(["what", "from", "to"], shown, elided=("from", "to"))
     if len(shown) < len(rows):
         console.note(f"and {len(rows) - len(shown):,} more; printed into a pipe or a file, the list is complete")

@@ -12,7 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import RevcdError
 from . import streams, tables
@@ -27,6 +27,7 @@ _UNSAFE_BUT_NEWLINE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u206
 
 _LEAST_VALUE_WIDTH, _MOST_VALUE_WIDTH = 20, 100  # characters of a line in the second column of `result_pairs`
 
+Row = TypeVar("Row")
 OnProgress = Callable[[int, "int | None", int], None]
 
 _displays: list[Progress] = []  # the progress bar that is on the terminal, if there is one
@@ -97,6 +98,11 @@ def result_pairs(pairs: Iterable[tuple[str, object]]) -> None:
 
 def _broken(line: str, room: int) -> list[str]:
     return textwrap.wrap(safe(line), room, break_on_hyphens=False, break_long_words=False) or [""]
+
+
+def shortened(rows: list[Row], most: int) -> list[Row]:
+    """Return the rows to print: at most this number on a terminal, and all of them in a pipe or a file."""
+    return rows[:most] if sys.stdout.isatty() else rows
 
 
 def result_table(

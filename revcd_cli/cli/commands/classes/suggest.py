@@ -97,7 +97,7 @@ def _introduce(document: dict[str, Any], classes: ClassAttributes) -> None:
 def _print_pairs(document: dict[str, Any]) -> None:
     """Print the pairs above the bound, or the most similar ones if there is none."""
     above = [pair for pair in document["pairs"] if pair["above"]]
-    pairs = _on_terminal(above) or document["pairs"][:_NEAREST]
+    pairs = console.shortened(above, _SHOWN) or document["pairs"][:_NEAREST]
     if pairs:
         rows = [
             [*pair["classes"], _cosine(pair), f"{pair['differ']:,}", _apart(pair, document["hardly"])] for pair in pairs
@@ -114,12 +114,6 @@ def _print_pairs(document: dict[str, Any]) -> None:
         rest = f"; {total - len(pairs):,} of them are not shown" if total > len(pairs) else ""
         found = "1 pair of classes has" if total == 1 else f"{total:,} pairs of classes have"
         console.note(f"{found} a cosine above {bound}{rest}.")
-
-
-def _on_terminal(rows: list[Any]) -> list[Any]:
-    import sys
-
-    return rows[:_SHOWN] if sys.stdout.isatty() else rows
 
 
 def _cosine(pair: dict[str, Any]) -> Text:
@@ -161,7 +155,7 @@ def _print_attributes(document: dict[str, Any]) -> None:
             style = charts.WARNING if hardly else ""
             rows.append([name, charts.bar_cell(reliability, figure, style), ", ".join(remarks)])
     if rows:
-        shown = _on_terminal(rows)
+        shown = console.shortened(rows, _SHOWN)
         console.result_table(("attribute", "visibility", "remark"), shown, right=("visibility",))
         if len(rows) > len(shown):
             console.note(f"{len(rows) - len(shown):,} more attributes help little; -o PAGE.html or --json lists all.")
@@ -170,7 +164,7 @@ def _print_attributes(document: dict[str, Any]) -> None:
 def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the groups of similar classes, values out of range, classes far from seen ones, and the next steps."""
     lines = [("group", f"{len(group)} similar classes: {listed(group, _SHOWN)}") for group in document["groups"]]
-    lines = _on_terminal(lines)
+    lines = console.shortened(lines, _SHOWN)
     odd = document["out_of_range"]
     for each in odd["values"][:3]:
         low, high = each["range"]
