@@ -35,7 +35,7 @@ from revcd_cli.pipeline.train.validation import draw_folds, validate_scores
 from revcd_cli.scoring.calibration import calibrated
 from revcd_cli.scoring.candidate_kinds import CandidateKinds
 from revcd_cli.scoring.model import ZeroShotModel
-from revcd_cli.scoring.prototypes.photo_shares import ARRAYS, PhotoModel
+from revcd_cli.scoring.prototypes.photo_shares import PhotoModel
 from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
 TRAIN, SEED = Config().train, 0
@@ -202,7 +202,8 @@ def shares(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
 
 def _shares(fold: Fold, scores: SplitScores, gamma: float, kind: str) -> list[tuple[float, float]]:
     """Return the expected and the real share of each new class and the seen classes that it resembles most."""
-    model = PhotoModel.of({name: fold.model.state_dict()[name].numpy() for name in ARRAYS}, fold.model.config, 1.0)
+    state = {name: value.numpy() for name, value in fold.model.named_buffers()}
+    model = PhotoModel.of(state, fold.model.config, 1.0)
     seen = torch.nonzero(scores.seen)[:, 0]
     rows = fold.rows[fold.candidates]
     new = rows[~scores.seen] if kind == "held-out" else fold.edited_copies()

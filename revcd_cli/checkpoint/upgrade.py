@@ -61,7 +61,9 @@ def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def mark_older_training(path: Path, document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with the value of `loss.rec_rows` by which files without this setting were trained.
+    """Return the document with the values by which files without some settings were trained.
+
+    These are `loss.rec_rows` and `prototypes.whitening`.
 
     Raises `CheckpointError` for a model with two heads that uses the clean head without a photo: older versions did,
     and no loss had trained it.
@@ -69,9 +71,10 @@ def mark_older_training(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     config = document.get("config")
     if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
         return document  # refused later, as any wrong metadata is
+    config = config | {"prototypes": {"whitening": 0.0} | config.get("prototypes", {})}
     loss, inference = config.get("loss", {}), config.get("inference", {})
     if "rec_rows" in loss:
-        return document
+        return document | {"config": config}
     unconditional = inference.get("rule", "auto") != "prototype" and (
         inference.get("rule", "auto") != "cosine" or inference.get("guidance_scale", 1.0) != 1
     )

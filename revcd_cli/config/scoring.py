@@ -12,7 +12,8 @@ RULES = ("evidence", "prototype", "joint", "cosine")
 Auto = float | str  # a number, or `AUTO`: validation chooses it
 # The settings of the prototypes that validation may choose, with the values to try. Without validation: the first.
 PROTOTYPE_GRID = {
-    "length": (2.0, 1.0, 4.0, 8.0),
+    "whitening": (0.0, 0.1),
+    "length": (2.0, 4.0, 8.0, 16.0, 32.0),
     "noise": (0.2, 0.05, 0.1, 0.5),
     "own_share": (0.1, 0.0, 0.3, 1.0),
 }
@@ -23,8 +24,11 @@ class PrototypeConfig:
     """The Gaussian process from descriptions to visual prototypes, fitted in closed form, apart from the diffusion."""
 
     components: int = 1024  # of the features, at most; 0 omits the prototypes and the rules "prototype" and "joint"
-    # Of the kernel, squared, in units of the median squared distance between seen descriptions. "auto", here and in the
-    # next two: validation chooses one of `PROTOTYPE_GRID`
+    # Of descriptions in the kernel: share of the seen classes' covariance in the matrix that is inverted, the rest is a
+    # multiple of the identity; 0: descriptions as they are. "auto", here and in the next three: validation chooses one
+    # of `PROTOTYPE_GRID`
+    whitening: Auto = AUTO
+    # Of the kernel, squared, in units of the median squared distance between seen descriptions
     length: Auto = AUTO
     # Variance of a class's mean photo that its description does not explain, relative to the variance that it explains
     noise: Auto = AUTO
@@ -39,6 +43,7 @@ class PrototypeConfig:
 
     def __post_init__(self) -> None:
         check_range("prototypes.components", self.components, 0)
+        check_range_or_auto("prototypes.whitening", self.whitening, 0, 1)
         check_range_or_auto("prototypes.length", self.length, 1e-3)
         check_range_or_auto("prototypes.noise", self.noise, 1e-6)
         check_range_or_auto("prototypes.own_share", self.own_share, 0, 1)

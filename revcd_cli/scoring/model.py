@@ -26,7 +26,7 @@ from .class_network import ClassNetwork
 from .cosine import cosine_scores
 from .evidence import evidence_scores
 from .joint import joint_scores
-from .prototypes.photo_shares import ARRAYS, PhotoModel
+from .prototypes.photo_shares import PhotoModel
 from .prototypes.visual_prototypes import VisualPrototypes
 
 
@@ -99,7 +99,7 @@ class ZeroShotModel(nn.Module):
         prototypes = self.prototypes
         if prototypes is None or prototypes.config.taken_limit >= 1 or rule not in ("prototype", "joint"):
             return None
-        state = {name: value.double().cpu().numpy() for name, value in prototypes.named_buffers() if name in ARRAYS}
+        state = {name: value.double().cpu().numpy() for name, value in prototypes.named_buffers()}
         photos = PhotoModel.of(state, prototypes.config, float(self.prototype_unit))
         kinds, s = kinds.to(prototypes.centre.device), s.to(prototypes.centre)
         seen = (kinds.own >= 0) & (prototypes.counts[kinds.own] > 0)

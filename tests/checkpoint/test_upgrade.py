@@ -46,7 +46,7 @@ def test_every_tensor_of_format_4_has_its_value_under_its_present_name(name: str
 def test_mean_photos_of_an_earlier_model_are_those_that_its_weights_were_computed_from(kept: Path):
     prototypes = load_checkpoint(kept).model.prototypes
     assert prototypes is not None
-    assert prototypes.config.own_share == 0
+    assert prototypes.config.own_share == prototypes.config.whitening == 0
     torch.testing.assert_close(prototypes.inverse @ prototypes.means, prototypes.weights, rtol=1e-3, atol=1e-5)
 
 

@@ -29,7 +29,8 @@ SMALL = {
     "diffusion": {"timesteps": 50},
     "encoder": {"n_tokens": 4, "width": 16, "heads": 2, "feedforward": 32},
     "denoiser": {"width": 32, "time_width": 16},
-    "prototypes": {"components": 16, "length": 2.0, "noise": 0.2, "own_share": 0.1},  # the search has its own tests
+    # The search for the settings of the prototypes has its own tests.
+    "prototypes": {"components": 16, "whitening": 0.0, "length": 2.0, "noise": 0.2, "own_share": 0.1},
     "class_network": {"width": 16, "epochs": 5},
     "train": {"epochs": 4, "evaluate_every": 2, "batch_size": 16, "learning_rate": 0.01, "validation_folds": 2},
 }

@@ -16,7 +16,7 @@ from ...config import Config
 from ...data.classes.attributes import ClassAttributes, class_key, class_positions
 from ...data.findings import WARNING, Finding
 from ...errors import CheckpointError, brief, listed
-from ...scoring.prototypes.photo_shares import ARRAYS, PhotoModel
+from ...scoring.prototypes.photo_shares import ARRAYS, OPTIONAL, PhotoModel
 from .advice import taken_advice, visible_differences
 
 BOUND = 0.3  # share of a seen class's photos from which a new class is warned of
@@ -131,9 +131,11 @@ def read_seen_photos(name_or_path: str | Path) -> SeenPhotos | None:
     document, table = read_metadata(path), read_class_table(path)
     try:
         with safe_open(path, framework="numpy") as opened:
-            if not {_PREFIX + name for name in ARRAYS} <= set(opened.keys()):
+            names = opened.keys()
+            stored = {name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)}
+            if not stored.issuperset(ARRAYS):
                 return None
-            arrays = {name: opened.get_tensor(_PREFIX + name) for name in ARRAYS}
+            arrays = {name: opened.get_tensor(_PREFIX + name) for name in stored.intersection((*ARRAYS, OPTIONAL))}
             unit = float(opened.get_tensor("model.prototype_unit"))
         config = Config.from_dict(document["config"])
         seen, known = set(document["classes"]["seen"]), set(document["classes"].get("known", ()))

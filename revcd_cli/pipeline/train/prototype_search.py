@@ -48,7 +48,7 @@ def choose_prototypes(
 
 
 def _grid(settings: PrototypeConfig) -> list[PrototypeConfig]:
-    """Return the combinations to try, those that differ only in own_share next to each other."""
+    """Return the combinations to try, those that differ only in own_share, the last of the grid, next to each other."""
     names = settings.searched
     values = itertools.product(*(PROTOTYPE_GRID[name] for name in names))
     start = settings.fixed()
@@ -79,7 +79,9 @@ class FittedFold:
         self.seen, self.unseen = components(split.test_seen), components(split.test_unseen)
         unit_rows = score_unit_rows(split)
         self.unit = components(unit_rows) if len(unit_rows) else self.process.photo_components(rows.features.to(device))
-        self.current: tuple[float | str, ...] = ()
+        self.fitted: tuple[float | str, ...] = ()
+        self.by_description: list[Tensor] = []  # scores of seen and unseen test photos
+        self.by_photos: list[Tensor] = []  # the same with classes of the training by their own photos alone
         labels, share = label_evidence(dataset, split), config.inference.label_share
         named = [trained[k] if k >= 0 else names[c] for k, c in zip(self.own.tolist(), candidates, strict=True)]
         self.evidence: list[Tensor | float] = [0.0, 0.0]  # of the classifier, for known candidates
@@ -89,14 +91,23 @@ class FittedFold:
 
     def scores(self, settings: PrototypeConfig) -> SplitScores:
         """Return the scores of the fold's test photos with these settings, in units of their spread."""
-        if self.current != (settings.length, settings.noise):
+        process = settings.whitening, settings.length, settings.noise
+        if self.fitted != process:
             self.process.refit(settings, self.known, self.kinds)
-            self.current = (settings.length, settings.noise)
-        self.process.config = settings
-        kinds = self.process.kinds(self.own)
-        unit = score_unit(self.process.score_components(self.unit, self.known))
-        seen, unseen = (
-            (self.process.score_components(photos, self.candidates, kinds) / unit).cpu() + evidence
-            for photos, evidence in zip((self.seen, self.unseen), self.evidence, strict=True)
+            unit = score_unit(self.process.score_components(self.unit, self.known))
+            self.by_description, self.by_photos = (self._parts(settings, share, unit) for share in (0.0, 1.0))
+            self.fitted = process
+        seen, unseen = (  # scores are linear in own_share
+            torch.lerp(one, other, float(settings.own_share)) + evidence
+            for one, other, evidence in zip(self.by_description, self.by_photos, self.evidence, strict=True)
         )
         return replace(self.frame, scores_seen=seen, scores_unseen=unseen)
+
+    def _parts(self, settings: PrototypeConfig, own_share: float, unit: float) -> list[Tensor]:
+        """Return the scores of seen and of unseen test photos with another own_share, in units of their spread."""
+        self.process.config = replace(settings, own_share=own_share)
+        kinds = self.process.kinds(self.own)
+        return [
+            (self.process.score_components(photos, self.candidates, kinds) / unit).cpu()
+            for photos in (self.seen, self.unseen)
+        ]

@@ -1,8 +1,10 @@
-"""The kernel between class descriptions, and the relevance of each attribute in it (leave-one-class-out fit).
+"""The kernel between class descriptions, their whitening, and the relevance of each attribute in the kernel.
 
-Some attributes are visible in photos ("stripes"), some are not ("nocturnal"). Their weights maximise the leave-one-out
-likelihood of the seen classes' mean photos, with a log-normal prior around 1: automatic relevance determination.
-Symbols: C seen classes, K classes, A attributes, P components of features.
+Whitening counts attributes that vary together less. It helps for sentence embeddings, whose leading directions are
+large and say little. Some attributes are visible in photos ("stripes"), some are not ("nocturnal"). Their weights
+maximise the leave-one-out likelihood of the seen classes' mean photos, with a log-normal prior around 1: automatic
+relevance determination.
+Symbols: C seen classes, K classes, A attributes, R = min(C, A), P components of features.
 """
 
 from __future__ import annotations
@@ -14,9 +16,28 @@ from torch.nn import functional as F
 STEPS, LEARNING_RATE = 150, 0.05  # of Adam; 500 steps give the same weights
 
 
-def directions(centred: Tensor, relevance: Tensor) -> Tensor:
-    """Return weighted descriptions, scaled to unit length: (K, A). centred: (K, A), minus the seen classes' mean."""
-    return F.normalize(centred * relevance, dim=-1)
+def directions(centred: Tensor, relevance: Tensor, whitening: Tensor | None = None) -> Tensor:
+    """Return whitened and weighted descriptions, scaled to unit length: (K, A).
+
+    centred: (K, A), minus the seen classes' mean; relevance: (A,); whitening: (R, A) of `fit_whitening`.
+    """
+    if whitening is not None:
+        centred = centred - centred @ whitening.T @ whitening
+    found: Tensor = F.normalize(centred * relevance, dim=-1)
+    return found
+
+
+def fit_whitening(centred: Tensor, share: float) -> Tensor:
+    """Return V (R, A), with which s - Vᵀ V s is proportional to M^(-1/2) s.
+
+    M = share * covariance + (1 - share) * mean variance * identity, with the covariance of the seen classes'
+    descriptions centred (C, A), minus their mean. share: from 0 to 1; at 1, a thousandth is left of the identity.
+    """
+    _, singular, axes = torch.linalg.svd(centred, full_matrices=False)
+    variances = singular.square() / len(centred)
+    rest = max(1 - share, 1e-3) * variances.sum().clamp(min=1e-300) / centred.shape[1]
+    shrinking: Tensor = 1 - (rest / (share * variances + rest)).sqrt()  # of each axis
+    return shrinking.sqrt().unsqueeze(-1) * axes
 
 
 def kernel_length(support: Tensor, factor: float) -> Tensor:
@@ -46,13 +67,21 @@ def left_out_residuals(inverse: Tensor, means: Tensor) -> Tensor:
 
 
 def fit_relevance(
-    centred: Tensor, means: Tensor, between: Tensor, *, spread: float, length: float, noise: Tensor
+    centred: Tensor,
+    means: Tensor,
+    between: Tensor,
+    *,
+    spread: float,
+    length: float,
+    noise: Tensor,
+    whitening: Tensor | None = None,
 ) -> Tensor:
     """Return the factor of each attribute in the kernel, the square root of its weight: (A,); all 1 if `spread` is 0.
 
     centred: (C, A) descriptions of the seen classes minus their mean; means: (C, P) their mean photos, and between:
     (P,) the variance of these, in components in which photos of one class have variance 1. spread: prior standard
-    deviation of the logarithm of a weight; length: of the kernel, see `PrototypeConfig`; noise: (C,), of each class.
+    deviation of the logarithm of a weight; length: of the kernel, see `PrototypeConfig`; noise: (C,), of each class;
+    whitening: as for `directions`.
     """
     if spread == 0 or len(centred) < 3:  # two classes are too few to leave one out
         return torch.ones_like(centred[0])
@@ -60,7 +89,7 @@ def fit_relevance(
         log_weights = torch.zeros_like(centred[0], requires_grad=True)
         optimizer = torch.optim.Adam([log_weights], lr=LEARNING_RATE)
         for _ in range(STEPS):
-            support = directions(centred, (log_weights / 2).exp())
+            support = directions(centred, (log_weights / 2).exp(), whitening)
             kernel = class_kernel(support, support, kernel_length(support.detach(), length))
             residuals = left_out_residuals(torch.linalg.inv(kernel + noise.diag()), means)
             loss = (residuals.square() / (1 + between)).sum() / 2 + log_weights.square().sum() / (2 * spread**2)

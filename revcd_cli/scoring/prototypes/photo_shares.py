@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ ARRAYS = (
     "between", "centre", "relevance", "support", "length", "described_noise", "explained", "inverse", "weights",
     "means", "counts",
 )  # fmt: skip
+OPTIONAL = "whitening"  # in files of models with `prototypes.whitening` above 0
 NEAREST = 3  # seen classes that each new class is compared with
 SPREAD = 2.0  # of the standard deviation of margins; measured on validation folds (docs/results.md)
 
@@ -62,19 +63,25 @@ class PhotoModel:
     weights: np.ndarray
     means: np.ndarray
     counts: np.ndarray
+    whitening: np.ndarray | None
     own_share: float
     taken_limit: float
     unit: float
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray], config: PrototypeConfig, unit: float) -> PhotoModel:
-        """Return the model of arrays by the names of `ARRAYS`."""
-        values = {name: np.asarray(arrays[name], np.float64) for name in ARRAYS}
+        """Return the model of arrays by the names of `ARRAYS`, and of `OPTIONAL` if the model has it."""
+        values: dict[str, Any] = {name: np.asarray(arrays[name], np.float64) for name in ARRAYS}
+        axes = arrays.get(OPTIONAL)
+        values[OPTIONAL] = None if axes is None else np.asarray(axes, np.float64)
         return cls(**values, own_share=float(config.fixed().own_share), taken_limit=config.taken_limit, unit=unit)
 
     def kernel(self, s: np.ndarray) -> np.ndarray:
         """Return the covariance of classes with descriptions s (K, A), raw, and the training classes: (K, C)."""
-        x = (s.astype(np.float64) - self.centre) * self.relevance
+        x = s.astype(np.float64) - self.centre
+        if self.whitening is not None:
+            x = x - x @ self.whitening.T @ self.whitening
+        x = x * self.relevance
         x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
         lengths = (x**2).sum(1)[:, None] + (self.support**2).sum(1)
         found: np.ndarray = np.exp(-np.maximum(lengths - 2 * x @ self.support.T, 0) / self.length)

@@ -22,7 +22,7 @@ from ...config import PrototypeConfig
 from ...core.precision import in_double
 from ...core.precondition import class_means, roots, roots_in_double
 from ..candidate_kinds import CandidateKinds
-from .class_kernel import class_kernel, directions, fit_relevance, kernel_length
+from .class_kernel import class_kernel, directions, fit_relevance, fit_whitening, kernel_length
 from .class_noise import PHOTOS, fit_class_noise
 
 
@@ -39,6 +39,7 @@ class VisualPrototypes(nn.Module):
     between: Tensor
     centre: Tensor
     relevance: Tensor
+    whitening: Tensor | None
     support: Tensor
     length: Tensor
     noise: Tensor
@@ -62,6 +63,8 @@ class VisualPrototypes(nn.Module):
         self.register_buffer("between", torch.zeros(components))
         self.register_buffer("centre", torch.zeros(n_attributes))
         self.register_buffer("relevance", torch.ones(n_attributes))  # of each attribute in a direction
+        axes = torch.zeros(min(n_classes, n_attributes), n_attributes) if float(config.whitening) > 0 else None
+        self.register_buffer("whitening", axes)
         self.register_buffer("support", torch.zeros(n_classes, n_attributes))  # the seen classes' directions
         self.register_buffer("length", torch.ones(()))  # of the kernel, squared
         self.register_buffer("noise", torch.full((n_classes,), float(config.noise)))  # of each seen class
@@ -117,7 +120,9 @@ class VisualPrototypes(nn.Module):
 
     @torch.no_grad()
     def refit(self, config: PrototypeConfig, s: Tensor, kinds: Tensor | None = None) -> None:
-        """Fit the process again with other settings of length, noise, own_share and relevance, on the same photos.
+        """Fit the process again with other settings of whitening, length, noise, own_share and relevance.
+
+        The photos are the same.
 
         s: (C, A) raw descriptions of the seen classes; kinds: as for `fit`.
         """
@@ -130,8 +135,11 @@ class VisualPrototypes(nn.Module):
         """Fit the process from descriptions s (C, A) to mean photos (C, P), with the noise of each class (C,)."""
         config, centre, noise = self.config, s.mean(0), noise.to(s)
         between, described_noise, factor = self.between.to(s), float(config.noise), float(config.length)
-        relevance = fit_relevance(s - centre, means, between, spread=config.relevance, length=factor, noise=noise)
-        support = directions(s - centre, relevance)
+        whitening = fit_whitening(s - centre, float(config.whitening)) if float(config.whitening) > 0 else None
+        relevance = fit_relevance(
+            s - centre, means, between, spread=config.relevance, length=factor, noise=noise, whitening=whitening
+        )
+        support = directions(s - centre, relevance, whitening)
         length = kernel_length(support, factor)
         kernel = class_kernel(support, support, length)
         if kinds is not None:
@@ -139,6 +147,7 @@ class VisualPrototypes(nn.Module):
         inverse = torch.linalg.inv(kernel + noise.diag())
         self.centre.copy_(centre)
         self.relevance.copy_(relevance)
+        self.whitening = None if whitening is None else whitening.to(self.centre)
         self.support.copy_(support)
         self.length.copy_(length)
         self.noise.copy_(noise)
@@ -208,7 +217,8 @@ class VisualPrototypes(nn.Module):
 
         s: (K, A) raw. The variance is that of f plus the noise of a class without photos.
         """
-        kernel = class_kernel(directions(s - self.centre, self.relevance), self.support, self.length)  # (K, C)
+        points = directions(s - self.centre, self.relevance, self.whitening)
+        kernel = class_kernel(points, self.support, self.length)  # (K, C)
         unknown = (1 - ((kernel @ self.inverse) * kernel).sum(-1)).clamp(min=0)
         unknown = unknown + self.described_noise
         return kernel @ self.weights, (self.explained * unknown).unsqueeze(-1) * self.between

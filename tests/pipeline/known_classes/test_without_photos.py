@@ -26,7 +26,7 @@ KNOWN = "class,label\ntabby cat,tabby\ntabby cat,tiger cat\nzebra,zebra\ntiger,2
 CONFIG = Config.from_dict(
     {
         "train": {"epochs": 1},
-        "prototypes": {"components": 16, "length": 2.0, "noise": 0.2, "own_share": 0.1},
+        "prototypes": {"components": 16, "whitening": 0.0, "length": 2.0, "noise": 0.2, "own_share": 0.1},
         "class_network": {"width": 0},
         "encoder": {"width": 16, "heads": 2, "feedforward": 16},
         "denoiser": {"width": 16, "time_width": 8},

@@ -36,7 +36,7 @@ VARIED = {  # uses everything that draws random numbers or keeps counters
     "precondition": {"kind": "standardise+whiten"},
     "encoder": {"dropout": 0.2},
     "denoiser": {"dropout": 0.2, "norm": "batch"},
-    "prototypes": {"components": 2, "length": 2.0, "noise": 0.2, "own_share": 0.1},
+    "prototypes": {"components": 2, "whitening": 0.0, "length": 2.0, "noise": 0.2, "own_share": 0.1},
     "train": {"mixup": 0.3, "epochs": 4, "evaluate_every": 1},
 }
 

@@ -20,6 +20,7 @@ from revcd_cli.pipeline.train.prototype_search import FittedFold, choose_prototy
 from revcd_cli.pipeline.train.run import TrainingRun
 from revcd_cli.pipeline.train.train import train
 from revcd_cli.pipeline.train.validation import draw_folds, validate_scores
+from revcd_cli.scoring.calibration import score_unit
 from tests.makers.toy import SMALL
 
 CPU = torch.device("cpu")
@@ -37,6 +38,7 @@ def dataset(make_toy: Callable[..., FeaturedDataset]) -> FeaturedDataset:
 def test_the_settings_with_the_best_h_of_all_combinations_are_chosen(
     dataset: FeaturedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(PROTOTYPE_GRID, "whitening", (0.0, 0.5))
     monkeypatch.setitem(PROTOTYPE_GRID, "length", (2.0, 0.05))
     monkeypatch.setitem(PROTOTYPE_GRID, "noise", (0.2, 5.0))
     monkeypatch.setitem(PROTOTYPE_GRID, "own_share", (0.1, 1.0))
@@ -56,7 +58,8 @@ def test_the_settings_with_the_best_h_of_all_combinations_are_chosen(
         return validate_scores(scores, config.train).merit
 
     tried = [
-        replace(SEARCHED.prototypes, length=length, noise=noise, own_share=share)
+        replace(SEARCHED.prototypes, whitening=whitening, length=length, noise=noise, own_share=share)
+        for whitening in (0.0, 0.5)
         for length in (2.0, 0.05)
         for noise in (0.2, 5.0)
         for share in (0.1, 1.0)
@@ -66,13 +69,23 @@ def test_the_settings_with_the_best_h_of_all_combinations_are_chosen(
     assert merit(chosen) == pytest.approx(max(merits), abs=1e-6)
 
 
-def test_a_fold_that_is_fitted_again_has_the_scores_of_one_fitted_with_these_settings(dataset: FeaturedDataset) -> None:
+@pytest.mark.parametrize("whitening", [0.0, 0.3])
+def test_a_fold_that_is_fitted_again_has_the_scores_of_one_fitted_with_these_settings(
+    dataset: FeaturedDataset, whitening: float
+) -> None:
     split = draw_folds(dataset, SEARCHED.train, 0)[0]
-    other = replace(SEARCHED.prototypes, length=0.7, noise=0.9, own_share=0.4)
+    other = replace(SEARCHED.prototypes, whitening=whitening, length=0.7, noise=0.9, own_share=0.4)
     refitted = FittedFold(dataset, SEARCHED, split, 0, CPU)
     refitted.scores(SEARCHED.prototypes.fixed())
     direct = FittedFold(dataset, replace(SEARCHED, prototypes=other), split, 0, CPU)
-    torch.testing.assert_close(refitted.scores(other).scores_unseen, direct.scores(other).scores_unseen)
+    one, two = refitted.scores(other), direct.scores(other)
+    torch.testing.assert_close(one.scores_seen, two.scores_seen)
+    torch.testing.assert_close(one.scores_unseen, two.scores_unseen)
+    model = direct.process
+    model.config = other
+    unit = score_unit(model.score_components(direct.unit, direct.known))
+    plain = model.score_components(direct.seen, direct.candidates, model.kinds(direct.own)) / unit
+    torch.testing.assert_close(one.scores_seen, plain.cpu())
 
 
 def test_the_weights_of_attributes_may_be_learned_too(

@@ -10,6 +10,7 @@ from revcd_cli.scoring.prototypes.class_kernel import (
     class_kernel,
     directions,
     fit_relevance,
+    fit_whitening,
     kernel_length,
     left_out_residuals,
 )
@@ -112,6 +113,26 @@ def test_equal_descriptions_and_constant_attributes_give_finite_weights() -> Non
 
     assert relevance.isfinite().all()
     torch.testing.assert_close(relevance[4], torch.ones(()).double())  # a constant attribute keeps the prior weight
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9, 1.0])
+@pytest.mark.parametrize("classes", [4, CLASSES])  # fewer classes than attributes, and more
+def test_whitening_is_the_inverse_root_of_the_shrunk_covariance(classes: int, share: float) -> None:
+    s = random(classes, ATTRIBUTES) @ random(ATTRIBUTES, ATTRIBUTES, seed=2)
+    s = s - s.mean(0)
+    covariance = s.T @ s / classes
+    rest = max(1 - share, 1e-3) * covariance.trace() / ATTRIBUTES
+    values, vectors = torch.linalg.eigh(share * covariance + rest * torch.eye(ATTRIBUTES).double())
+    ones, new = torch.ones(ATTRIBUTES).double(), random(5, ATTRIBUTES, seed=3)
+    expected = directions(new @ vectors / values.sqrt() @ vectors.T, ones)
+
+    torch.testing.assert_close(directions(new, ones, fit_whitening(s, share)), expected)
+
+
+def test_whitening_of_equal_descriptions_changes_nothing() -> None:
+    ones, new = torch.ones(ATTRIBUTES).double(), random(5, ATTRIBUTES)
+    whitening = fit_whitening(torch.zeros(CLASSES, ATTRIBUTES).double(), 0.5)
+    torch.testing.assert_close(directions(new, ones, whitening), directions(new, ones))
 
 
 def test_the_centre_of_all_descriptions_has_equal_similarity_to_all() -> None:

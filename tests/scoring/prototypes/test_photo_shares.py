@@ -8,26 +8,31 @@ import torch
 
 from revcd_cli.config import PrototypeConfig
 from revcd_cli.scoring.candidate_kinds import CandidateKinds
-from revcd_cli.scoring.prototypes.photo_shares import ARRAYS, PhotoModel
+from revcd_cli.scoring.prototypes.photo_shares import PhotoModel
 from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes, updated
 
 FEATURES, ATTRIBUTES, CLASSES, DRAWS = 6, 4, 5, 200_000
 
 
-def fitted(own_share: float = 0.1, taken_limit: float = 1.0) -> tuple[VisualPrototypes, np.ndarray]:
+def fitted(
+    own_share: float = 0.1, taken_limit: float = 1.0, whitening: float = 0.0
+) -> tuple[VisualPrototypes, np.ndarray]:
     """Prototypes of random photos, and the descriptions of their classes."""
     generator = torch.Generator().manual_seed(0)
     s = torch.randn(CLASSES, ATTRIBUTES, generator=generator, dtype=torch.float64)
     x = torch.rand(60, FEATURES, generator=generator, dtype=torch.float64)
     prototypes = VisualPrototypes(
-        PrototypeConfig(own_share=own_share, taken_limit=taken_limit), FEATURES, ATTRIBUTES, CLASSES
+        PrototypeConfig(own_share=own_share, taken_limit=taken_limit, whitening=whitening),
+        FEATURES,
+        ATTRIBUTES,
+        CLASSES,
     ).double()
     prototypes.fit(x, torch.arange(60) * 7 % 11 % CLASSES, s, noise=torch.full((CLASSES,), 0.2).double())
     return prototypes, s.numpy()
 
 
 def arrays(prototypes: VisualPrototypes, unit: float = 1.0) -> PhotoModel:
-    state = {name: prototypes.state_dict()[name].numpy() for name in ARRAYS}
+    state = {name: value.numpy() for name, value in prototypes.named_buffers()}
     return PhotoModel.of(state, prototypes.config, unit)
 
 
@@ -35,8 +40,9 @@ def new_rows(count: int = 3) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(count, ATTRIBUTES))
 
 
-def test_means_and_variances_are_those_of_the_prototypes():
-    prototypes, _ = fitted()
+@pytest.mark.parametrize("whitening", [0.0, 0.4])
+def test_means_and_variances_are_those_of_the_prototypes(whitening: float):
+    prototypes, _ = fitted(whitening=whitening)
     for ours, theirs in (
         (arrays(prototypes).posterior(new_rows()), prototypes.posterior(torch.from_numpy(new_rows()))),
         (arrays(prototypes).own_photos(), updated(*prototypes.left_out(), prototypes.means, prototypes.counts)),
