@@ -23,8 +23,7 @@ def directions(centred: Tensor, relevance: Tensor, whitening: Tensor | None = No
     """
     if whitening is not None:
         centred = centred - centred @ whitening.T @ whitening
-    found: Tensor = F.normalize(centred * relevance, dim=-1)
-    return found
+    return F.normalize(centred * relevance, dim=-1)
 
 
 def fit_whitening(centred: Tensor, share: float) -> Tensor:
@@ -36,8 +35,9 @@ def fit_whitening(centred: Tensor, share: float) -> Tensor:
     _, singular, axes = torch.linalg.svd(centred, full_matrices=False)
     variances = singular.square() / len(centred)
     rest = max(1 - share, 1e-3) * variances.sum().clamp(min=1e-300) / centred.shape[1]
-    shrinking: Tensor = 1 - (rest / (share * variances + rest)).sqrt()  # of each axis
-    return shrinking.sqrt().unsqueeze(-1) * axes
+    shrinking = 1 - (rest / (share * variances + rest)).sqrt()  # of each axis
+    found: Tensor = shrinking.sqrt().unsqueeze(-1) * axes
+    return found
 
 
 def kernel_length(support: Tensor, factor: float) -> Tensor:
