@@ -3,8 +3,9 @@
 Visual prototypes alone, with the default settings or those given as KEY=VALUE, on validation folds: the held-out
 classes are the new ones, and the seen penalty is the best for the folds. Test photos are not read. Tables: photos
 (given for the new classes), neighbours (photos that the most similar seen class keeps), shares (their closed form, and
-real photos), limits (of the penalty, by these shares), number (the penalty for fewer new classes), settings (chosen on
-some folds, measured on the others). Features of the embedded backbone.
+real photos), limits (of the penalty, by these shares), sparing (the same with the penalty of `revcd train` for a user's
+data, and all classes of the table as candidates), number (the penalty for fewer new classes), settings (chosen on some
+folds, measured on the others). Features of the embedded backbone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from common import ANIMALS, print_header, print_row
 from torch import Tensor
 
-from revcd_cli.config import Config, PrototypeConfig
+from revcd_cli.config import Config, PrototypeConfig, TrainConfig
 from revcd_cli.core.precondition import class_means
 from revcd_cli.data.datasets.dataset import FeaturedDataset, require_features
 from revcd_cli.data.datasets.open import open_dataset
@@ -45,10 +46,12 @@ EDITED = 0.1  # share of the values that an edited copy of a row takes from anot
 class Fold:
     """The prototypes of a fold's training classes, and its candidates: these and the held-out classes."""
 
-    def __init__(self, dataset: FeaturedDataset, split: Split, settings: PrototypeConfig) -> None:
+    def __init__(
+        self, dataset: FeaturedDataset, split: Split, settings: PrototypeConfig, whole_table: bool = False
+    ) -> None:
         self.dataset, self.split = dataset, split
         trained, labels = np.unique(dataset.labels[split.trainval], return_inverse=True)
-        self.candidates = np.array(dataset.seen)
+        self.candidates = np.arange(len(dataset.classes.names)) if whole_table else np.array(dataset.seen)
         own = np.full(len(dataset.classes.names), -1)
         own[trained] = np.arange(len(trained))
         self.own = torch.from_numpy(own[self.candidates])
@@ -222,13 +225,23 @@ def _shares(fold: Fold, scores: SplitScores, gamma: float, kind: str) -> list[tu
 
 
 def limits(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
+    print_limits(folds, settings, TRAIN, (1.0, 0.5, 0.4, 0.3, 0.2, 0.1))
+
+
+def sparing(folds: Sequence[Fold], settings: PrototypeConfig) -> None:
+    some = [Fold(fold.dataset, fold.split, settings, whole_table=True) for fold in folds]
+    print_limits(some, settings, dataclasses.replace(TRAIN, penalty="sparing"), (1.0, 0.5, 0.3, 0.2, 0.1, 0.05))
+
+
+def print_limits(folds: Sequence[Fold], settings: PrototypeConfig, train: TrainConfig, tried: Sequence[float]) -> None:
     plain = [fold.scores() for fold in folds]
-    gamma, whole = validate_scores(plain, TRAIN).gamma, int((folds[0].own < 0).sum())
-    alone = gamma + fit_slope(plain, gamma) * math.log(max(1 / whole, 0.1))  # as `Calibration.penalty`
+    gamma, whole = validate_scores(plain, train).gamma, int((folds[0].own < 0).sum())
+    slope = 0.0 if train.penalty == "sparing" else fit_slope(plain, gamma)
+    alone = gamma + slope * math.log(max(1 / whole, 0.1))  # as `Calibration.penalty`
     print_header(
         "taken_limit", "S", "U", "H", "kept next to new classes", "next to a single one", "next to edited copies"
     )
-    for limit in (1.0, 0.5, 0.4, 0.3, 0.2, 0.1):
+    for limit in tried:
         some = [fold.refitted(dataclasses.replace(settings, taken_limit=limit)) for fold in folds]
         reports = [fold.limited(scores).report(gamma) for fold, scores in zip(some, plain, strict=True)]
         figures = [
@@ -280,6 +293,7 @@ TABLES: dict[str, Callable[[Sequence[Fold], PrototypeConfig], None]] = {
     "neighbours": neighbours,
     "shares": shares,
     "limits": limits,
+    "sparing": sparing,
     "number": number,
     "settings": settings_of,
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OLDEST_FORMAT = 4
+_OLDER_PROTOTYPES = {"whitening": 0.0, "taken_limit": 1.0}
 _UNITS = ("evidence_units", "prototype_unit", "cosine_units")
 
 
@@ -63,7 +64,7 @@ def upgrade_document(path: Path, document: dict[str, Any]) -> dict[str, Any]:
 def mark_older_training(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     """Return the document with the values by which files without some settings were trained.
 
-    These are `loss.rec_rows` and `prototypes.whitening`.
+    These are `loss.rec_rows`, `prototypes.whitening` and `prototypes.taken_limit`.
 
     Raises `CheckpointError` for a model with two heads that uses the clean head without a photo: older versions did,
     and no loss had trained it.
@@ -71,7 +72,7 @@ def mark_older_training(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     config = document.get("config")
     if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
         return document  # refused later, as any wrong metadata is
-    config = config | {"prototypes": {"whitening": 0.0} | config.get("prototypes", {})}
+    config = config | {"prototypes": _OLDER_PROTOTYPES | config.get("prototypes", {})}
     loss, inference = config.get("loss", {}), config.get("inference", {})
     if "rec_rows" in loss:
         return document | {"config": config}

@@ -4,6 +4,7 @@ Each section is a frozen dataclass of plain JSON values; `Config` holds them all
 else, and nothing derived is stored. May import `errors`.
 """
 
+from .checks import AUTO
 from .config import Config
 from .method import DenoiserConfig, DiffusionConfig, EncoderConfig, LossConfig, PreconditionConfig
 from .record import BackboneRecord
@@ -12,6 +13,7 @@ from .simulation import SimulationConfig
 from .training import TrainConfig
 
 __all__ = [
+    "AUTO",
     "PROTOTYPE_GRID",
     "RULES",
     "BackboneRecord",

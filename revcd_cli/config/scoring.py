@@ -35,8 +35,8 @@ class PrototypeConfig:
     # Weight of a seen class's own photos in its score, the rest is that of the process; 0: like a class without photos
     own_share: Auto = AUTO
     # Largest share of a seen class's photos that a described class may be expected to take because of the seen penalty,
-    # which is lowered for this seen class otherwise; 1: no limit
-    taken_limit: float = 1.0
+    # which is lowered for this seen class otherwise; 1: no limit. "auto": 0.1 with the sparing penalty, else 1
+    taken_limit: Auto = AUTO
     relevance: float = 0.0  # prior standard deviation of the logarithm of an attribute's weight; 0: all weights are 1
     within_shrinkage: float = 0.8  # of the covariance of photos around their class's mean, towards a scaled identity
     between_shrinkage: float = 0.3  # of the covariance of the classes' means
@@ -47,7 +47,7 @@ class PrototypeConfig:
         check_range_or_auto("prototypes.length", self.length, 1e-3)
         check_range_or_auto("prototypes.noise", self.noise, 1e-6)
         check_range_or_auto("prototypes.own_share", self.own_share, 0, 1)
-        check_range("prototypes.taken_limit", self.taken_limit, 0.01, 1)
+        check_range_or_auto("prototypes.taken_limit", self.taken_limit, 0.01, 1)
         check_range("prototypes.relevance", self.relevance, 0, 10)
         check_range("prototypes.within_shrinkage", self.within_shrinkage, 0, 1)
         check_range("prototypes.between_shrinkage", self.between_shrinkage, 0, 1)
@@ -60,6 +60,7 @@ class PrototypeConfig:
     def fixed(self) -> PrototypeConfig:
         """Return the settings with usual numbers in place of "auto"."""
         usual = {name: values[0] for name, values in PROTOTYPE_GRID.items() if getattr(self, name) == AUTO}
+        usual |= {"taken_limit": 1.0} if self.taken_limit == AUTO else {}
         return dataclasses.replace(self, **usual)  # type: ignore[arg-type]
 
 

@@ -97,7 +97,7 @@ class ZeroShotModel(nn.Module):
         s: (C, A) raw descriptions; rule: that scores them. None without a limit, and for rules without prototypes.
         """
         prototypes = self.prototypes
-        if prototypes is None or prototypes.config.taken_limit >= 1 or rule not in ("prototype", "joint"):
+        if prototypes is None or float(prototypes.config.taken_limit) >= 1 or rule not in ("prototype", "joint"):
             return None
         state = {name: value.double().cpu().numpy() for name, value in prototypes.named_buffers()}
         photos = PhotoModel.of(state, prototypes.config, float(self.prototype_unit))

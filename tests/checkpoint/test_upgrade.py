@@ -47,6 +47,7 @@ def test_mean_photos_of_an_earlier_model_are_those_that_its_weights_were_compute
     prototypes = load_checkpoint(kept).model.prototypes
     assert prototypes is not None
     assert prototypes.config.own_share == prototypes.config.whitening == 0
+    assert prototypes.config.taken_limit == 1
     torch.testing.assert_close(prototypes.inverse @ prototypes.means, prototypes.weights, rtol=1e-3, atol=1e-5)
 
 

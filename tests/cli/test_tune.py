@@ -54,7 +54,7 @@ def test_a_search_prints_its_best_trials_and_writes_settings_that_train_reads(
     assert settings["inference"]["rule"] == "auto"
     chosen = {
         "inference": ("rule", "prototype_share", "network_share", "photo_share"),
-        "prototypes": ("whitening", "length", "noise", "own_share"),
+        "prototypes": ("whitening", "length", "noise", "own_share", "taken_limit"),
         "train": ("penalty", "candidates"),
     }
     for document in (settings, trained):

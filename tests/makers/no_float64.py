@@ -49,7 +49,7 @@ def on_device(module: nn.Module) -> nn.Module:
     """
     for part in module.modules():
         for name, buffer in part._buffers.items():
-            part._buffers[name] = _moved(buffer)
+            part._buffers[name] = None if buffer is None else _moved(buffer)
         for name, parameter in part._parameters.items():
             if parameter is not None:
                 part._parameters[name] = nn.Parameter(_moved(parameter.data), requires_grad=False)

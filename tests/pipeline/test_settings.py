@@ -20,7 +20,7 @@ OTHER_WORD = {
 
 
 OTHER_THAN_AUTO = {"penalty": "none", "candidates": "table", "whitening": 0.7, "length": 0.7}
-OTHER_THAN_AUTO |= {"noise": 0.7, "own_share": 0.7}
+OTHER_THAN_AUTO |= {"noise": 0.7, "own_share": 0.7, "taken_limit": 0.7}
 
 
 def other(name: str, value: Any) -> Any:

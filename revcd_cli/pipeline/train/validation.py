@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...checkpoint.calibration import Calibration
-from ...config import Config, TrainConfig
+from ...config import AUTO, Config, TrainConfig
 from ...data.datasets.dataset import Dataset
 from ...data.datasets.splits import Split, validation_folds
 from ...metrics.summary import KEPT
@@ -29,6 +29,7 @@ from .candidate_numbers import fit_slope, unseen_candidates
 from .rejection import fit_rejection
 
 _MOST_CANDIDATES = 1000  # for validation among all classes of the table by "auto", so that it does not take long
+_TAKEN_LIMIT = 0.1  # of the sparing penalty (docs/results.md, "A new class: photos, its neighbour, and the penalty")
 _UNIT_ROWS = 512  # training photos whose scores determine the unit of the scores
 
 
@@ -46,18 +47,24 @@ def draw_folds(dataset: Dataset, settings: TrainConfig, seed: int) -> list[Split
 
 
 def settings_for(dataset: Dataset, config: Config) -> Config:
-    """Return the settings of a training with the penalty and the candidates of validation that "auto" stands for.
+    """Return the settings of a training with the penalty, its limit, and the candidates that "auto" stands for.
 
     On a benchmark they are those of the best H. A user's model names all classes of the table and must keep its seen
-    classes, so the penalty is sparing and all classes are candidates, unless there are more than `_MOST_CANDIDATES`
-    (docs/results.md, "The penalty on small data sets").
+    classes, so the penalty is sparing and limited, and all classes are candidates of validation, unless there are more
+    than `_MOST_CANDIDATES` (docs/results.md, "The penalty on small data sets").
     """
     train = config.train
     is_own = train.penalty == "auto" and not dataset.published
     penalty = "sparing" if is_own else "harmonic" if train.penalty == "auto" else train.penalty
     all_classes = is_own and len(dataset.classes.names) <= _MOST_CANDIDATES
     candidates = train.candidates if train.candidates != "auto" else "table" if all_classes else "seen"
-    return replace(config, train=replace(train, penalty=penalty, candidates=candidates))
+    limit = config.prototypes.taken_limit
+    limit = limit if limit != AUTO else _TAKEN_LIMIT if penalty == "sparing" else 1.0
+    return replace(
+        config,
+        train=replace(train, penalty=penalty, candidates=candidates),
+        prototypes=replace(config.prototypes, taken_limit=limit),
+    )
 
 
 def validation_candidates(dataset: Dataset, settings: TrainConfig) -> np.ndarray:

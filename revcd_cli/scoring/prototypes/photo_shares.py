@@ -74,7 +74,8 @@ class PhotoModel:
         values: dict[str, Any] = {name: np.asarray(arrays[name], np.float64) for name in ARRAYS}
         axes = arrays.get(OPTIONAL)
         values[OPTIONAL] = None if axes is None else np.asarray(axes, np.float64)
-        return cls(**values, own_share=float(config.fixed().own_share), taken_limit=config.taken_limit, unit=unit)
+        config = config.fixed()
+        return cls(**values, own_share=float(config.own_share), taken_limit=float(config.taken_limit), unit=unit)
 
     def kernel(self, s: np.ndarray) -> np.ndarray:
         """Return the covariance of classes with descriptions s (K, A), raw, and the training classes: (K, C)."""

@@ -167,16 +167,21 @@ def test_validation_maximises_h_or_else_s_or_t1(figures: dict, value: float):
     assert merit(figures) == value
 
 
+def auto_of(config: Config) -> tuple[object, ...]:
+    """Return the settings that `settings_for` replaces."""
+    return config.train.penalty, config.train.candidates, config.prototypes.taken_limit
+
+
 def test_a_user_s_model_spares_its_seen_classes_and_a_benchmark_has_the_best_h(make_toy):
     own, config = dataclasses.replace(make_toy(), published=False), Config()
     assert (config.train.penalty, config.train.candidates) == ("auto", "auto")
-    chosen = settings_for(own, config).train
-    assert (chosen.penalty, chosen.candidates) == ("sparing", "table")
-    published = settings_for(dataclasses.replace(own, published=True), config).train
-    assert (published.penalty, published.candidates) == ("harmonic", "seen")
+    assert auto_of(settings_for(own, config)) == ("sparing", "table", 0.1)
+    published = settings_for(dataclasses.replace(own, published=True), config)
+    assert auto_of(published) == ("harmonic", "seen", 1)
     many = dataclasses.replace(own.classes, names=tuple(f"class {k}" for k in range(1001)))
-    few = settings_for(dataclasses.replace(own, classes=many), config).train
-    assert (few.penalty, few.candidates) == ("sparing", "seen")
+    assert auto_of(settings_for(dataclasses.replace(own, classes=many), config)) == ("sparing", "seen", 0.1)
+    given = Config.from_dict({"prototypes": {"taken_limit": 0.4}})
+    assert auto_of(settings_for(own, given)) == ("sparing", "table", 0.4)
 
 
 @pytest.mark.parametrize("penalty", ["harmonic", "sparing", "none"])
@@ -185,7 +190,7 @@ def test_a_penalty_that_is_given_keeps_the_candidates_with_photos(penalty: str, 
     chosen = settings_for(make_toy(), config).train
     assert (chosen.penalty, chosen.candidates) == (penalty, "seen")
     table = Config.from_dict({"train": {"penalty": penalty, "candidates": "table"}})
-    assert settings_for(make_toy(), table) == table
+    assert auto_of(settings_for(make_toy(), table))[:2] == (penalty, "table")
 
 
 def test_without_a_dataset_the_penalty_is_that_of_the_best_h():
