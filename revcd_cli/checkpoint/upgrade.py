@@ -72,7 +72,8 @@ def mark_older_training(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     config = document.get("config")
     if not isinstance(config, dict) or not all(isinstance(section, dict) for section in config.values()):
         return document  # refused later, as any wrong metadata is
-    config = config | {"prototypes": _OLDER_PROTOTYPES | config.get("prototypes", {})}
+    if "prototypes" in config:
+        config = config | {"prototypes": _OLDER_PROTOTYPES | config["prototypes"]}
     loss, inference = config.get("loss", {}), config.get("inference", {})
     if "rec_rows" in loss:
         return document | {"config": config}

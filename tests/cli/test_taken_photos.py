@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from revcd_cli.__main__ import main
+from revcd_cli.checkpoint.metadata import read_metadata
 from tests.makers.model_files import rewrite
 
 PENALTY = 100.0  # on seen classes, in units of the scores: a described class takes every photo
@@ -15,10 +16,11 @@ TEXT = "crimson: about 100 of 100 photos of red would be named crimson."
 ADVICE = "give photos of crimson (--photos crimson=DIR), or leave one of the two out (--only)."
 
 
-def with_penalty(source: Path, folder: Path, penalty: float) -> str:
-    """Write the model with another seen penalty for every rule."""
+def with_penalty(source: Path, folder: Path, penalty: float, limit: float = 1.0) -> str:
+    """Write the model with another seen penalty for every rule, and another limit of it."""
 
     def change(document: dict) -> None:
+        document["config"]["prototypes"]["taken_limit"] = limit
         for calibration in document["calibrations"].values():
             calibration["gamma"] = penalty
 
@@ -72,6 +74,18 @@ def test_the_warned_of_class_does_take_the_photos(model: str, table: Path, train
     assert main(["predict", *map(str, photos), "--classes", str(table), "--model", model, "--format", "tsv"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[1] for line in lines] == ["crimson", "crimson"]
+
+
+def test_a_model_of_a_user_s_data_limits_the_penalty_and_leaves_the_photos_to_their_class(
+    table: Path, trained, tmp_path: Path, capsys
+):
+    assert read_metadata(trained.model)["config"]["prototypes"]["taken_limit"] == 0.1
+    model = with_penalty(trained.model, tmp_path, PENALTY, limit=0.1)
+    photo = str(trained.folder / "red" / "6.png")
+    assert "would be named" not in said(capsys, "data", "check", table, "--model", model)
+    capsys.readouterr()
+    assert main(["predict", photo, "--classes", str(table), "--model", model, "--format", "tsv"]) == 0
+    assert capsys.readouterr().out.split("\t")[1] == "red"
 
 
 def test_nothing_is_said_where_the_penalty_leaves_the_photos_to_their_class(
