@@ -44,7 +44,7 @@ EXEM_GRID: tuple[GridSetting, ...] = tuple(
         ("l2", "roots"),
         DESCRIPTIONS,
         ("standardised", "euclidean"),
-        (1.0, 2.0, 0.5),
+        (1.0, 2.0, 0.5, 4.0),
         (0.1, 0.01, 0.5),
     )
 )
