@@ -35,6 +35,7 @@ BATCH = SMALL | {
     "denoiser": {"width": 8, "time_width": 4, "norm": "batch", "reading": "B"},
     "diffusion": {"timesteps": 20, "objective": "both"},
     "precondition": {"kind": "whiten"},
+    "prototypes": {"components": 4, "whitening": 0.4},
 }
 
 ENSEMBLE = SMALL | {

@@ -147,7 +147,8 @@ class VisualPrototypes(nn.Module):
         inverse = torch.linalg.inv(kernel + noise.diag())
         self.centre.copy_(centre)
         self.relevance.copy_(relevance)
-        self.whitening = None if whitening is None else whitening.to(self.centre)
+        # In the memory layout of a model file, so that a loaded model rounds in the same way.
+        self.whitening = None if whitening is None else whitening.to(self.centre).contiguous()
         self.support.copy_(support)
         self.length.copy_(length)
         self.noise.copy_(noise)
