@@ -25,9 +25,10 @@ Describe = Callable[[Tensor], Tensor]  # raw descriptions (K, A) -> preprocessed
 Compare = Callable[[Tensor, Tensor], Tensor]  # rows (B, d) and (K, d) -> scores (B, K)
 
 _REMEMBERED = 24  # tensors of photos; at 1,024 photos of 2,048 features each they take 400 MB
-SHRINKAGE = {"whiten": 0.3, "whiten slightly": 0.9}  # of the covariance that is inverted
 # Preprocessing of descriptions: an affine map fitted on the seen classes ("raw": none), then scaling to unit length.
 DESCRIPTIONS = ("standardise", "raw", "whiten", "whiten slightly")
+# Kind and shrinkage of `Preconditioner`; the shrinkage is that of the covariance that "whiten" inverts.
+_AFFINE = {"standardise": ("standardise", 0.0), "whiten": ("whiten", 0.3), "whiten slightly": ("whiten", 0.9)}
 
 
 class Remembered:
@@ -83,8 +84,7 @@ def describe_by(prototypes: Tensor, kind: str) -> Describe:
     """
     if kind == "raw":
         return lambda s: F.normalize(s.double(), dim=-1)
-    affine = Preconditioner(prototypes.shape[1]).double()
-    affine.fit(prototypes, kind.split()[0], SHRINKAGE.get(kind, 0.0))
+    affine = Preconditioner(prototypes.shape[1]).double().fit(prototypes, *_AFFINE[kind])
     return lambda s: F.normalize(affine(s.double()), dim=-1)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OLDEST_FORMAT = 4
-_OLDER_PROTOTYPES = {"whitening": 0.0, "taken_limit": 1.0}
+_OLDER_PROTOTYPES = {"whitening": 0.0, "taken_limit": 1.0}  # of files without these settings
 _UNITS = ("evidence_units", "prototype_unit", "cosine_units")
 
 

@@ -19,8 +19,8 @@ OTHER_WORD = {
 }  # fmt: skip
 
 
-OTHER_THAN_AUTO = {"penalty": "none", "candidates": "table", "whitening": 0.7, "length": 0.7}
-OTHER_THAN_AUTO |= {"noise": 0.7, "own_share": 0.7, "taken_limit": 0.7}
+OTHER_THAN_AUTO = {"penalty": "none", "candidates": "table"}
+OTHER_THAN_AUTO |= dict.fromkeys(("whitening", "length", "noise", "own_share", "taken_limit"), 0.7)
 
 
 def other(name: str, value: Any) -> Any:

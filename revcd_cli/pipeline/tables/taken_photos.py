@@ -16,7 +16,7 @@ from ...config import Config
 from ...data.classes.attributes import ClassAttributes, class_key, class_positions
 from ...data.findings import WARNING, Finding
 from ...errors import CheckpointError, brief, listed
-from ...scoring.prototypes.photo_shares import ARRAYS, OPTIONAL, PhotoModel
+from ...scoring.prototypes.photo_shares import ARRAYS, WHITENING, PhotoModel
 from .advice import taken_advice, visible_differences
 
 BOUND = 0.3  # share of a seen class's photos from which a new class is warned of
@@ -135,7 +135,7 @@ def read_seen_photos(name_or_path: str | Path) -> SeenPhotos | None:
             stored = {name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)}
             if not stored.issuperset(ARRAYS):
                 return None
-            arrays = {name: opened.get_tensor(_PREFIX + name) for name in stored.intersection((*ARRAYS, OPTIONAL))}
+            arrays = {name: opened.get_tensor(_PREFIX + name) for name in stored.intersection((*ARRAYS, WHITENING))}
             unit = float(opened.get_tensor("model.prototype_unit"))
         config = Config.from_dict(document["config"])
         seen, known = set(document["classes"]["seen"]), set(document["classes"].get("known", ()))

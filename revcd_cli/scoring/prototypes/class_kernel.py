@@ -29,6 +29,7 @@ def directions(centred: Tensor, relevance: Tensor, whitening: Tensor | None = No
 def fit_whitening(centred: Tensor, share: float) -> Tensor:
     """Return V (R, A), with which s - Vᵀ V s is proportional to M^(-1/2) s.
 
+    The map of `Preconditioner` with "whiten", without a matrix (A, A): a sentence embedding has 1,024 values.
     M = share * covariance + (1 - share) * mean variance * identity, with the covariance of the seen classes'
     descriptions centred (C, A), minus their mean. share: from 0 to 1; at 1, a thousandth is left of the identity.
     """

@@ -23,7 +23,7 @@ ARRAYS = (
     "between", "centre", "relevance", "support", "length", "described_noise", "explained", "inverse", "weights",
     "means", "counts",
 )  # fmt: skip
-OPTIONAL = "whitening"  # in files of models with `prototypes.whitening` above 0
+WHITENING = "whitening"  # in files of models with `prototypes.whitening` above 0
 NEAREST = 3  # seen classes that each new class is compared with
 SPREAD = 2.0  # of the standard deviation of margins; measured on validation folds (docs/results.md)
 
@@ -70,10 +70,10 @@ class PhotoModel:
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray], config: PrototypeConfig, unit: float) -> PhotoModel:
-        """Return the model of arrays by the names of `ARRAYS`, and of `OPTIONAL` if the model has it."""
+        """Return the model of arrays by the names of `ARRAYS`, and of `WHITENING` if the model has it."""
         values: dict[str, Any] = {name: np.asarray(arrays[name], np.float64) for name in ARRAYS}
-        axes = arrays.get(OPTIONAL)
-        values[OPTIONAL] = None if axes is None else np.asarray(axes, np.float64)
+        axes = arrays.get(WHITENING)
+        values[WHITENING] = None if axes is None else np.asarray(axes, np.float64)
         config = config.fixed()
         return cls(**values, own_share=float(config.own_share), taken_limit=float(config.taken_limit), unit=unit)
 

@@ -120,9 +120,8 @@ class VisualPrototypes(nn.Module):
 
     @torch.no_grad()
     def refit(self, config: PrototypeConfig, s: Tensor, kinds: Tensor | None = None) -> None:
-        """Fit the process again with other settings of whitening, length, noise, own_share and relevance.
+        """Fit the process again, on the same photos, with other settings of the kernel, the noise and own_share.
 
-        The photos are the same.
 
         s: (C, A) raw descriptions of the seen classes; kinds: as for `fit`.
         """
