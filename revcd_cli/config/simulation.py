@@ -14,8 +14,11 @@ class SimulationConfig:
     share: float = 0.5  # of the rows of a batch; 0 trains on photos of seen classes alone, as the paper does
     kind: str = "gaussian"  # of descriptions: "gaussian" (mean and covariance of the seen ones) | "mixture" (of 2 to 4)
     shrinkage: float = 0.1  # "gaussian": of the covariance towards its diagonal
+    # Length and noise of the process: "fitted" (those of the prototypes) | "drawn" (from `PROTOTYPE_GRID`, by batch)
+    process: str = "fitted"
 
     def __post_init__(self) -> None:
         check_range("simulation.share", self.share, 0, 1)
         check_choice("simulation.kind", self.kind, ("gaussian", "mixture"))
         check_range("simulation.shrinkage", self.shrinkage, 0, 1)
+        check_choice("simulation.process", self.process, ("fitted", "drawn"))

@@ -22,7 +22,7 @@ class ModelTrainer:
 
     def __init__(self, model: ZeroShotModel, rows: TrainingRows, kinds: Tensor | None = None) -> None:
         """kinds: of the classes (C,), see `class_noise`; by default all have photos."""
-        self.rows = rows
+        self.rows, self.kinds = rows, kinds
         if model.prototypes is not None:
             model.prototypes.fit(rows.features, rows.labels, rows.prototypes, kinds=kinds)
         simulated = self._simulated(model)
@@ -69,4 +69,4 @@ class ModelTrainer:
         needed = config.simulation.share > 0 or model.class_network is not None
         if model.prototypes is None or not needed:
             return None
-        return SimulatedClasses(config.simulation, model.prototypes, self.rows)
+        return SimulatedClasses(config.simulation, model.prototypes, self.rows, self.kinds)

@@ -6,16 +6,20 @@ description of its own, so a network that is trained on such photos learns p(s |
 
     s ~ p(s)      mean photo | s ~ N( m(s), v(s) B )      photo | mean photo ~ N( mean photo, W )
 
-m, v, B and W are those of the fitted process, which has seen the training classes only.
+B and W are those of the fitted process, which has seen the training classes only. m and v are those of this process, or
+of processes on the same mean photos with other lengths and noises, one drawn for every batch.
 Symbols: R drawn rows, N training photos, C seen classes, A attributes, D feature size, P components.
 """
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from ...config import SimulationConfig
+from ...config import PROTOTYPE_GRID, SimulationConfig
 from ...core.precision import in_double
 from ...core.precondition import roots
 from ...core.trainer import ClassBalancedSampler, TrainingRows
@@ -28,9 +32,20 @@ _MIXED = 2, 4  # least and most seen descriptions in a mixture
 class SimulatedClasses:
     """Draws photos of made-up classes; all randomness comes from torch's global generator."""
 
-    def __init__(self, config: SimulationConfig, prototypes: VisualPrototypes, rows: TrainingRows) -> None:
-        """prototypes: fitted on these rows."""
+    def __init__(
+        self,
+        config: SimulationConfig,
+        prototypes: VisualPrototypes,
+        rows: TrainingRows,
+        kinds: Tensor | None = None,
+    ) -> None:
+        """prototypes: fitted on these rows; kinds: of the classes, as for `VisualPrototypes.fit`."""
         self.config, self.prototypes, self.rows = config, prototypes, rows
+        self.processes = [prototypes]
+        if config.process == "drawn":
+            grid = itertools.product(PROTOTYPE_GRID["length"], PROTOTYPE_GRID["noise"])
+            settings = [replace(prototypes.config, length=length, noise=noise) for length, noise in grid]
+            self.processes = [prototypes.with_kernel(each, rows.prototypes, kinds) for each in settings]
         # From components back to roots of features; the components are not orthonormal.
         self.from_components = torch.linalg.pinv(in_double(prototypes.to_components)).to(prototypes.to_components)
         self.components = torch.cat([prototypes.photo_components(part) for part in rows.features.split(_ROWS_AT_ONCE)])
@@ -44,7 +59,8 @@ class SimulatedClasses:
         photos: n, of each class, one after the other.
         """
         s = self.descriptions(rows)
-        means, variances = self.prototypes.posterior(s)  # (R, P)
+        process = self.processes[int(torch.randint(len(self.processes), ()))]
+        means, variances = process.posterior(s)  # (R, P)
         means = (means + variances.sqrt() * torch.randn_like(means)).repeat_interleave(photos, dim=0)
         return self.features(means + torch.randn_like(means), self.sampler.draw(len(means))), s
 

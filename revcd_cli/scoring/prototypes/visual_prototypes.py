@@ -14,6 +14,8 @@ Symbols: B photos, N training photos, C seen classes, K candidates, A attributes
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +26,8 @@ from ...core.precondition import class_means, roots, roots_in_double
 from ..candidate_kinds import CandidateKinds
 from .class_kernel import class_kernel, directions, fit_relevance, fit_whitening, kernel_length
 from .class_noise import PHOTOS, fit_class_noise
+
+_OF_COMPONENTS = ("shift", "to_components", "between")
 
 
 class VisualPrototypes(nn.Module):
@@ -122,13 +126,22 @@ class VisualPrototypes(nn.Module):
     def refit(self, config: PrototypeConfig, s: Tensor, kinds: Tensor | None = None) -> None:
         """Fit the process again, on the same photos, with other settings of the kernel, the noise and own_share.
 
-
         s: (C, A) raw descriptions of the seen classes; kinds: as for `fit`.
         """
         self.config = config.fixed()
         s = in_double(s)
         noise = torch.full_like(s[:, 0], float(self.config.noise))
         self._fit_kernel(s, self.means.to(s), noise, None if kinds is None else kinds.to(s.device))
+
+    def with_kernel(self, config: PrototypeConfig, s: Tensor, kinds: Tensor | None = None) -> VisualPrototypes:
+        """Return the process of `refit`, without a change of this one; both share the tensors of the components."""
+        other = copy.copy(self)
+        other._buffers = {
+            name: value if value is None or name in _OF_COMPONENTS else value.clone()
+            for name, value in self._buffers.items()
+        }
+        other.refit(config, s, kinds)
+        return other
 
     def _fit_kernel(self, s: Tensor, means: Tensor, noise: Tensor, kinds: Tensor | None = None) -> None:
         """Fit the process from descriptions s (C, A) to mean photos (C, P), with the noise of each class (C,)."""

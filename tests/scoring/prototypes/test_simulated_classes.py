@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from revcd_cli.config import Config, PrototypeConfig, SimulationConfig
+from revcd_cli.config import PROTOTYPE_GRID, Config, PrototypeConfig, SimulationConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.errors import ConfigError
@@ -89,20 +89,56 @@ def test_differences_between_the_tokens_of_a_photo_stay() -> None:
     torch.testing.assert_close(after - after.mean(1, keepdim=True), before - before.mean(1, keepdim=True))
 
 
-def test_photos_follow_the_gaussian_of_the_process_for_their_description() -> None:
+@pytest.mark.parametrize("process", ["fitted", "drawn"])
+def test_photos_have_mean_and_variance_of_the_processes_for_their_description(process: str) -> None:
     # Every training photo has features of one length, so that components of drawn features can be computed.
     rows = training_rows()
     rows = TrainingRows(rows.features / rows.features.sum(1, keepdim=True), rows.labels, rows.prototypes)
-    one = simulated(rows)
+    one = simulated(rows, process=process)
     torch.manual_seed(0)
 
-    features, s = one.draw(20_000)
+    features, s = (torch.cat(parts) for parts in zip(*(one.draw(50) for _ in range(1_000)), strict=True))
 
-    means, variances = one.prototypes.posterior(s)
-    residuals = (components(one, features, torch.ones(20_000)) - means) / (1 + variances).sqrt()
+    means, variances = (torch.stack(parts) for parts in zip(*(p.posterior(s) for p in one.processes), strict=True))
+    usual = means.mean(0)  # over the processes, each of which is drawn as often
+    variance = 1 + (variances + (means - usual).square()).mean(0)
+    residuals = (components(one, features, torch.ones(len(s))) - usual) / variance.sqrt()
     covariance = residuals.T @ residuals / len(residuals)
     torch.testing.assert_close(residuals.mean(0), torch.zeros(COMPONENTS).double(), atol=0.03, rtol=0)
-    torch.testing.assert_close(covariance, torch.eye(COMPONENTS).double(), atol=0.04, rtol=0)
+    torch.testing.assert_close(covariance.diagonal(), torch.ones(COMPONENTS).double(), atol=0.04, rtol=0)
+    if process == "fitted":
+        torch.testing.assert_close(covariance, torch.eye(COMPONENTS).double(), atol=0.04, rtol=0)
+
+
+def test_drawn_processes_are_those_of_the_grid_on_the_same_mean_photos() -> None:
+    rows = training_rows()
+    one = simulated(rows, process="drawn")
+    before = {name: value.clone() for name, value in one.prototypes.state_dict().items()}
+    grid = {(length, noise) for length in PROTOTYPE_GRID["length"] for noise in PROTOTYPE_GRID["noise"]}
+    assert {(each.config.length, each.config.noise) for each in one.processes} == grid
+    for each in one.processes:
+        direct = VisualPrototypes(each.config, CHANNELS, ATTRIBUTES, CLASSES).double()
+        direct.fit(rows.features, rows.labels, rows.prototypes)
+        for drawn, fitted in zip(each.posterior(rows.prototypes), direct.posterior(rows.prototypes), strict=True):
+            torch.testing.assert_close(drawn, fitted)
+        assert each.to_components is one.prototypes.to_components, "the large tensors are not copied"
+    assert all(torch.equal(value, before[name]) for name, value in one.prototypes.state_dict().items())
+
+
+def test_one_process_makes_all_photos_of_a_batch() -> None:
+    one = simulated(training_rows(), process="drawn")
+    near, far = one.processes[0], one.processes[-1]
+    one.processes = [near, far]
+    with torch.no_grad():
+        near.weights.fill_(0), far.weights.fill_(1e3)  # mean photos at 0 or far away
+    torch.manual_seed(0)
+    seen = set()
+    for _ in range(20):
+        features, _ = one.draw(30)
+        is_far = features.abs().amax(1) > 1e3
+        assert is_far.all() or not is_far.any()
+        seen.add(bool(is_far[0]))
+    assert seen == {True, False}
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, 0.4, 1.0])
