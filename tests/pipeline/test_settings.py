@@ -13,7 +13,7 @@ from revcd_cli.pipeline.settings import preset_names, resolve_settings, save_con
 
 OTHER_WORD = {
     "centre+whiten": "whiten", "classes": "l2", "cosine": "linear", "v": "both", "simple": "exact", "single": "views",
-    "standard": "minmax",
+    "standard": "minmax", "fitted": "drawn",
     "A": "B", "layer": "batch", "auto": "cosine", "harmonic": "none", "ddim": "ddpm", "masked": "two-pass",
     "posterior": "beta", "all": "photo", "x0": "eps", "gaussian": "mixture", "photos": "table", "seen": "table",
 }  # fmt: skip
