@@ -63,12 +63,8 @@ class Fold:
     def refitted(self, settings: PrototypeConfig) -> Fold:
         """Return the fold with other settings of the kernel and of the seen classes."""
         other = object.__new__(Fold)
-        other.__dict__ = {**self.__dict__, "model": VisualPrototypes(settings, *self._sizes()).double()}
-        other.model.load_state_dict(self.model.state_dict())
         trained = self.candidates[(self.own >= 0).numpy()]
-        noise = torch.full((len(trained),), settings.noise).double()
-        with torch.no_grad():
-            other.model._fit_kernel(self.rows[trained], self.model.means, noise)
+        other.__dict__ = {**self.__dict__, "model": self.model.with_kernel(settings, self.rows[trained])}
         return other
 
     def scores(self, given: int = 0, described: bool = True, seed: int = 0) -> SplitScores:
@@ -141,9 +137,6 @@ class Fold:
         limits = self.zero_shot.penalty_limits(rows, CandidateKinds(own), "prototype")
         values = calibrated(scores, is_seen, gamma, limits)
         return photos_kept(values, place[self.frame.labels_seen], is_seen, nearest) or 0.0
-
-    def _sizes(self) -> tuple[int, int, int]:
-        return self.dataset.features.shape[1], self.rows.shape[1], int((self.own >= 0).sum())
 
     def _photos(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(self.dataset.features[rows]).double()

@@ -13,6 +13,7 @@ from revcd_cli.config import Config, InferenceConfig, SimulationConfig
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.scoring.model import ZeroShotModel, build_model, network_configs
+from revcd_cli.scoring.prototypes.class_noise import OFFICIAL, PHOTOS, WRITTEN
 from revcd_cli.scoring.prototypes.simulated_classes import SimulatedClasses
 from revcd_cli.scoring.trainer import ModelTrainer
 from tests.makers.tiny_model import ATTRIBUTES, FEATURES, generators, photos, prototypes
@@ -27,6 +28,7 @@ every_rule = pytest.mark.parametrize("config", RULES, ids=lambda config: config.
 
 
 CLASSES = len(prototypes())
+KINDS = torch.tensor([WRITTEN, OFFICIAL] + [PHOTOS] * (CLASSES - 2))  # of the classes
 
 
 def settings(kind: str = "standardise+whiten", **train: Any) -> Config:
@@ -148,13 +150,15 @@ def test_units_are_fitted_for_each_network_separately() -> None:
         assert torch.equal(alone.prototype_unit, one.prototype_unit)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_training_a_model_equals_training_its_networks_separately_with_the_same_seeds(share: float) -> None:
-    config = dataclasses.replace(settings(), simulation=SimulationConfig(share=share))
-    together, other = ModelTrainer(model(config), rows()), model(config)
+@pytest.mark.parametrize(("share", "process"), [(0.0, "fitted"), (0.5, "fitted"), (0.5, "drawn")])
+def test_training_a_model_equals_training_its_networks_separately_with_the_same_seeds(
+    share: float, process: str
+) -> None:
+    config = dataclasses.replace(settings(), simulation=SimulationConfig(share=share, process=process))
+    together, other = ModelTrainer(model(config), rows(), KINDS), model(config)
     assert other.prototypes is not None
-    other.prototypes.fit(rows().features, rows().labels, rows().prototypes)
-    source = SimulatedClasses(config.simulation, other.prototypes, rows()) if share else None
+    other.prototypes.fit(rows().features, rows().labels, rows().prototypes, kinds=KINDS)
+    source = SimulatedClasses(config.simulation, other.prototypes, rows(), KINDS) if share else None
     alone = [Trainer(network, rows(), source) for network in other.networks]
 
     for epoch in range(2):
@@ -168,16 +172,17 @@ def test_training_a_model_equals_training_its_networks_separately_with_the_same_
         assert_same(network.state_dict(), one.ema.state_dict())
 
 
+@pytest.mark.parametrize("process", ["fitted", "drawn"])
 @pytest.mark.parametrize("kind", ["standardise+whiten", "whiten"])
 @pytest.mark.parametrize("stop", [0, 1])
-def test_a_restored_training_continues_bit_for_bit(kind: str, stop: int) -> None:
-    config = settings(kind)
-    whole = ModelTrainer(model(config), rows())
+def test_a_restored_training_continues_bit_for_bit(kind: str, stop: int, process: str) -> None:
+    config = dataclasses.replace(settings(kind), simulation=SimulationConfig(process=process))
+    whole = ModelTrainer(model(config), rows(), KINDS)
     for epoch in range(stop):
         whole.run_epoch(epoch, seed=epoch)
     state = {name: value.clone() for name, value in whole.state().items()}
 
-    resumed = ModelTrainer(model(config, seed=99), rows())
+    resumed = ModelTrainer(model(config, seed=99), rows(), KINDS)
     resumed.restore(state)
     for epoch in range(stop, 3):
         for one in (whole, resumed):

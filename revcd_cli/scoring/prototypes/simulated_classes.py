@@ -59,10 +59,15 @@ class SimulatedClasses:
         photos: n, of each class, one after the other.
         """
         s = self.descriptions(rows)
-        process = self.processes[int(torch.randint(len(self.processes), ()))]
-        means, variances = process.posterior(s)  # (R, P)
+        means, variances = self._process().posterior(s)  # (R, P)
         means = (means + variances.sqrt() * torch.randn_like(means)).repeat_interleave(photos, dim=0)
         return self.features(means + torch.randn_like(means), self.sampler.draw(len(means))), s
+
+    def _process(self) -> VisualPrototypes:
+        """Return the fitted process, or draw one of several. The fitted one takes no random number."""
+        if len(self.processes) == 1:
+            return self.prototypes
+        return self.processes[int(torch.randint(len(self.processes), ()))]
 
     def descriptions(self, rows: int) -> Tensor:
         """Return descriptions of the configured kind: (R, A)."""

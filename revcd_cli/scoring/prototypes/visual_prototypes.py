@@ -27,8 +27,6 @@ from ..candidate_kinds import CandidateKinds
 from .class_kernel import class_kernel, directions, fit_relevance, fit_whitening, kernel_length
 from .class_noise import PHOTOS, fit_class_noise
 
-_OF_COMPONENTS = ("shift", "to_components", "between")
-
 
 class VisualPrototypes(nn.Module):
     """Log-likelihood ratio of a photo with and without a class description.
@@ -134,12 +132,9 @@ class VisualPrototypes(nn.Module):
         self._fit_kernel(s, self.means.to(s), noise, None if kinds is None else kinds.to(s.device))
 
     def with_kernel(self, config: PrototypeConfig, s: Tensor, kinds: Tensor | None = None) -> VisualPrototypes:
-        """Return the process of `refit`, without a change of this one; both share the tensors of the components."""
-        other = copy.copy(self)
-        other._buffers = {
-            name: value if value is None or name in _OF_COMPONENTS else value.clone()
-            for name, value in self._buffers.items()
-        }
+        """Return a copy after `refit`; it shares the large tensors, those of the components, with this process."""
+        shared = (self.shift, self.to_components, self.between)
+        other = copy.deepcopy(self, {id(tensor): tensor for tensor in shared})  # a memo of what is not to be copied
         other.refit(config, s, kinds)
         return other
 

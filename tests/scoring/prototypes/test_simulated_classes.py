@@ -12,6 +12,7 @@ from revcd_cli.config import PROTOTYPE_GRID, Config, PrototypeConfig, Simulation
 from revcd_cli.core.model import RevCD
 from revcd_cli.core.trainer import Trainer, TrainingRows
 from revcd_cli.errors import ConfigError
+from revcd_cli.scoring.prototypes.class_noise import OFFICIAL, PHOTOS, WRITTEN
 from revcd_cli.scoring.prototypes.simulated_classes import SimulatedClasses
 from revcd_cli.scoring.prototypes.visual_prototypes import VisualPrototypes
 
@@ -27,12 +28,12 @@ def training_rows(n_tokens: int = 1) -> TrainingRows:
     return TrainingRows(s[labels] @ lift + noise, labels, s)
 
 
-def simulated(rows: TrainingRows, n_tokens: int = 1, **settings: Any) -> SimulatedClasses:
+def simulated(rows: TrainingRows, n_tokens: int = 1, kinds: Tensor | None = None, **settings: Any) -> SimulatedClasses:
     prototypes = VisualPrototypes(
         PrototypeConfig(components=COMPONENTS), CHANNELS * n_tokens, ATTRIBUTES, CLASSES, n_tokens
     ).double()
-    prototypes.fit(rows.features, rows.labels, rows.prototypes)
-    return SimulatedClasses(SimulationConfig(**settings), prototypes, rows)
+    prototypes.fit(rows.features, rows.labels, rows.prototypes, kinds=kinds)
+    return SimulatedClasses(SimulationConfig(**settings), prototypes, rows, kinds)
 
 
 def components(of: SimulatedClasses, features: Tensor, lengths: Tensor) -> Tensor:
@@ -110,15 +111,16 @@ def test_photos_have_mean_and_variance_of_the_processes_for_their_description(pr
         torch.testing.assert_close(covariance, torch.eye(COMPONENTS).double(), atol=0.04, rtol=0)
 
 
-def test_drawn_processes_are_those_of_the_grid_on_the_same_mean_photos() -> None:
+@pytest.mark.parametrize("kinds", [None, torch.tensor([PHOTOS, PHOTOS, PHOTOS, OFFICIAL, WRITTEN, WRITTEN])])
+def test_drawn_processes_are_those_of_the_grid_on_the_same_mean_photos(kinds: Tensor | None) -> None:
     rows = training_rows()
-    one = simulated(rows, process="drawn")
+    one = simulated(rows, kinds=kinds, process="drawn")
     before = {name: value.clone() for name, value in one.prototypes.state_dict().items()}
     grid = {(length, noise) for length in PROTOTYPE_GRID["length"] for noise in PROTOTYPE_GRID["noise"]}
     assert {(each.config.length, each.config.noise) for each in one.processes} == grid
     for each in one.processes:
         direct = VisualPrototypes(each.config, CHANNELS, ATTRIBUTES, CLASSES).double()
-        direct.fit(rows.features, rows.labels, rows.prototypes)
+        direct.fit(rows.features, rows.labels, rows.prototypes, kinds=kinds)
         for drawn, fitted in zip(each.posterior(rows.prototypes), direct.posterior(rows.prototypes), strict=True):
             torch.testing.assert_close(drawn, fitted)
         assert each.to_components is one.prototypes.to_components, "the large tensors are not copied"
@@ -130,7 +132,8 @@ def test_one_process_makes_all_photos_of_a_batch() -> None:
     near, far = one.processes[0], one.processes[-1]
     one.processes = [near, far]
     with torch.no_grad():
-        near.weights.fill_(0), far.weights.fill_(1e3)  # mean photos at 0 or far away
+        near.weights.fill_(0)  # mean photos at 0
+        far.weights.fill_(1e3)  # and far away
     torch.manual_seed(0)
     seen = set()
     for _ in range(20):
@@ -139,6 +142,17 @@ def test_one_process_makes_all_photos_of_a_batch() -> None:
         assert is_far.all() or not is_far.any()
         seen.add(bool(is_far[0]))
     assert seen == {True, False}
+
+
+def test_the_fitted_process_takes_no_random_number() -> None:
+    """So trainings with simulated classes of the fitted process stay what they were before there were several."""
+    one = simulated(training_rows(), process="fitted")
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+
+    assert one._process() is one.prototypes
+
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, 0.4, 1.0])
