@@ -54,7 +54,7 @@ def fit_baseline(dataset: FeaturedDataset, config: Config, baseline: Baseline, s
     setting, gamma, figures = baseline.grid[0], 0.0, {}
     if folds:
         verdicts = [validate_scores(scores, config.train) for scores in zip(*map(list, tried), strict=True)]
-        best = max(range(len(verdicts)), key=lambda k: verdicts[k].merit)  # ties: the first
+        best = max(range(len(verdicts)), key=lambda k: verdicts[k].area)  # ties: the first
         setting, gamma, figures = baseline.grid[best], verdicts[best].gamma, verdicts[best].figures
 
     def scores(candidates: np.ndarray) -> SplitScores:

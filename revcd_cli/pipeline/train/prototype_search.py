@@ -31,9 +31,10 @@ from .validation import score_unit_rows, validate_scores, validation_candidates
 def choose_prototypes(
     dataset: FeaturedDataset, config: Config, folds: Sequence[Split], seed: int, device: torch.device
 ) -> Config:
-    """Return the settings with numbers in place of "auto" in `prototypes`: those with the best H over the folds.
+    """Return the settings with numbers in place of "auto" in `prototypes`: those with the best AUSUC over the folds.
 
-    Prototypes alone are measured; ties: the first of the grid. Without folds the usual numbers are taken.
+    Prototypes alone are measured; ties: the first of the grid. H is noisier, because it depends on the penalty, too
+    (docs/lab/2026-11-27-drawn-processes.md). Without folds the usual numbers are taken.
     """
     settings = config.prototypes
     if not settings.searched or not folds:
@@ -41,10 +42,10 @@ def choose_prototypes(
     with one_thread(), torch.no_grad():  # no inference mode, because `fit_relevance` computes gradients
         fitted = [FittedFold(dataset, config, split, seed, device) for split in folds]
 
-        def merit(one: PrototypeConfig) -> float:
-            return validate_scores([fold.scores(one) for fold in fitted], config.train).merit
+        def area(one: PrototypeConfig) -> float:
+            return validate_scores([fold.scores(one) for fold in fitted], config.train).area
 
-        return replace(config, prototypes=max(_grid(settings), key=merit))
+        return replace(config, prototypes=max(_grid(settings), key=area))
 
 
 def _grid(settings: PrototypeConfig) -> list[PrototypeConfig]:

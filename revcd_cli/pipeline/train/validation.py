@@ -93,8 +93,14 @@ class ValidationResult:
 
     @property
     def merit(self) -> float:
-        """The figure that validation maximises, see `merit`."""
+        """The figure by which epochs, rules and shares are chosen, see `merit`."""
         return merit(self.figures)
+
+    @property
+    def area(self) -> float:
+        """AUSUC, by which the settings of a grid are chosen: no penalty changes it. `merit` if it is undefined."""
+        area = self.figures.get("AUSUC")
+        return self.merit if area is None else area
 
     @functools.cached_property
     def calibration(self) -> Calibration:

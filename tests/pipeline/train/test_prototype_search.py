@@ -35,7 +35,7 @@ def dataset(make_toy: Callable[..., FeaturedDataset]) -> FeaturedDataset:
     return replace(toy, features=toy.features + 2 * noise)
 
 
-def test_the_settings_with_the_best_h_of_all_combinations_are_chosen(
+def test_the_settings_with_the_best_ausuc_of_all_combinations_are_chosen(
     dataset: FeaturedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PROTOTYPE_GRID, "whitening", (0.0, 0.5))
@@ -45,7 +45,7 @@ def test_the_settings_with_the_best_h_of_all_combinations_are_chosen(
     folds = draw_folds(dataset, SEARCHED.train, 0)
     chosen = choose_prototypes(dataset, SEARCHED, folds, 0, CPU).prototypes
 
-    def merit(settings: PrototypeConfig) -> float:
+    def area(settings: PrototypeConfig) -> float:
         """By trained models with these settings, without the search."""
         config = replace(SEARCHED, prototypes=settings, inference=replace(SEARCHED.inference, rule="prototype"))
         run = TrainingRun(dataset, config, None, 0, CPU)
@@ -55,7 +55,7 @@ def test_the_settings_with_the_best_h_of_all_combinations_are_chosen(
             unit.fit_units(model)
             candidates = np.array(dataset.seen)
             scores.append(score_split(model, dataset, unit.split, config.inference, seed=0, candidates=candidates))
-        return validate_scores(scores, config.train).merit
+        return validate_scores(scores, config.train).figures["AUSUC"]
 
     tried = [
         replace(SEARCHED.prototypes, whitening=whitening, length=length, noise=noise, own_share=share)
@@ -64,9 +64,9 @@ def test_the_settings_with_the_best_h_of_all_combinations_are_chosen(
         for noise in (0.2, 5.0)
         for share in (0.1, 1.0)
     ]
-    merits = [merit(settings) for settings in tried]
-    assert max(merits) - min(merits) > 0.01, "no difference, so nothing is tested"
-    assert merit(chosen) == pytest.approx(max(merits), abs=1e-6)
+    areas = [area(settings) for settings in tried]
+    assert max(areas) - min(areas) > 0.01, "no difference, so nothing is tested"
+    assert area(chosen) == pytest.approx(max(areas), abs=1e-6)
 
 
 @pytest.mark.parametrize("whitening", [0.0, 0.3])
