@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.loss import Losses
-from ..core.trainer import Trainer, TrainingRows
+from ..core.trainer import RowSource, Trainer, TrainingRows
 from .gan import ConditionalGAN
 from .generative import GenerativeBaseline
 
@@ -27,8 +27,8 @@ class GANTrainer(GenerativeTrainer):
 
     model: ConditionalGAN
 
-    def __init__(self, model: ConditionalGAN, rows: TrainingRows) -> None:
-        super().__init__(model, rows)
+    def __init__(self, model: ConditionalGAN, rows: TrainingRows, source: RowSource | None = None) -> None:
+        super().__init__(model, rows, source)
         for group in self.optimizer.param_groups:
             group["betas"] = _ADAM_BETAS
 

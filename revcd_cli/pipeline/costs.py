@@ -19,7 +19,7 @@ from ..data.datasets.dataset import Dataset, FeaturedDataset, add_features, atta
 from ..errors import WeightsError
 from ..system.device import choose_device
 from ..system.offline import offline
-from .compare.generative import TRAINED, MethodRun, single_network
+from .compare.generative import TRAINED, MethodRun, settings_of
 from .extract.feature_cache import find_cached, photos_of
 from .extract.stream import stream_features
 from .known_classes.resolve import with_known_classes
@@ -117,8 +117,7 @@ def comparison_estimate(
     found = []
     for method in methods:
         if method in TRAINED:
-            settings = config if method == "revcd" else single_network(config)
-            run = MethodRun(dataset, settings, method, 0, choose_device(device).value, None)
+            run = MethodRun(dataset, settings_of(method, config), method, 0, choose_device(device).value, None)
             each = _estimate(run)
             found.append(Estimate(seeds * each.seconds, f"{method}: {seeds} times {each.what}"))
     return found

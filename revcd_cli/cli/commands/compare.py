@@ -29,11 +29,13 @@ MethodsOption = Annotated[
         parser=parse_methods,
         metavar="NAME[,NAME]",
         help="Train and compare these methods instead of measuring a model: revcd, revcd-cosine, cvae, gan, ridge, "
-        "eszsl, sae, conse, exem, class-norm, cada-vae, linear-probe, prototype-oracle.",
+        "eszsl, sae, conse, exem, class-norm, cada-vae, linear-probe, prototype-oracle. With +simulated after a name "
+        "(ridge+simulated), a method other than revcd and the last two also trains on simulated classes.",
     ),
 ]
 BaselinesOption = Annotated[
-    bool, typer.Option("--baselines", help="Train and compare all methods except revcd-cosine.")
+    bool,
+    typer.Option("--baselines", help="Train and compare all methods except revcd-cosine and those with +simulated."),
 ]
 SeedsOption = Annotated[
     int,

@@ -26,9 +26,10 @@ from ...data.datasets.splits import Split
 from ...scoring.calibration import score_unit
 from ..evaluate.evaluate import split_frame
 from ..evaluate.split_scores import SplitScores
-from ..known_classes.training_rows import training_rows
+from ..known_classes.training_rows import class_kinds, training_rows
 from ..train.validation import draw_folds, score_unit_rows, validate_scores, validation_candidates
 from .fitted import Fitted
+from .simulated_rows import SUFFIX, with_simulated_classes
 
 _ROWS_AT_ONCE = 1024
 
@@ -77,8 +78,11 @@ def photo_rows(dataset: FeaturedDataset, split: Split) -> TrainingRows:
     return TrainingRows(_photos(dataset, split.trainval), torch.from_numpy(labels), prototypes)
 
 
-def _by_description(fit: Fit) -> ScoreSettings:
-    """Return the scoring function of a method that scores any class by its description."""
+def _by_description(fit: Fit, simulated: bool = False) -> ScoreSettings:
+    """Return the scoring function of a method that scores any class by its description.
+
+    simulated: it also trains on simulated classes.
+    """
 
     def score_settings(
         dataset: FeaturedDataset, split: Split, candidates: np.ndarray, settings: Sequence[GridSetting], seed: int
@@ -87,8 +91,9 @@ def _by_description(fit: Fit) -> ScoreSettings:
         rows = pooled_rows(dataset, split, seed)
         named = (split.test_seen, split.test_unseen, score_unit_rows(split))
         parts = [_in_chunks(dataset, part) for part in named]  # the same tensors for every setting: see `Remembered`
-        for scorer in fit(rows, settings, seed):
-            among = (table[candidates], table[candidates], rows.prototypes)
+        among = (table[candidates], table[candidates], rows.prototypes)
+        training = with_simulated_classes(rows, seed, class_kinds(dataset, split)) if simulated else rows
+        for scorer in fit(training, settings, seed):
             yield _in_units(frame, *(_score(scorer, *pair) for pair in zip(parts, among, strict=True)))
 
     return score_settings
@@ -146,15 +151,26 @@ def _mean_token(features: Tensor, tokens: int) -> Tensor:
     return features.unflatten(1, (tokens, -1)).mean(1) if tokens else features
 
 
-BASELINES = {
-    "ridge": Baseline(_by_description(ridge), RIDGE_GRID),
-    "eszsl": Baseline(_by_description(eszsl), ESZSL_GRID),
-    "sae": Baseline(_by_description(sae), SAE_GRID),
-    "conse": Baseline(_by_description(conse), CONSE_GRID),
-    "exem": Baseline(_by_description(exem), EXEM_GRID),
-    "class-norm": Baseline(_by_description(class_norm), CLASS_NORM_GRID, seeded=True),
-    "cada-vae": Baseline(_by_description(cada_vae), CADA_VAE_GRID, seeded=True),
+_BY_DESCRIPTION: dict[str, tuple[Fit, tuple[GridSetting, ...]]] = {
+    "ridge": (ridge, RIDGE_GRID),
+    "eszsl": (eszsl, ESZSL_GRID),
+    "sae": (sae, SAE_GRID),
+    "conse": (conse, CONSE_GRID),
+    "exem": (exem, EXEM_GRID),
+    "class-norm": (class_norm, CLASS_NORM_GRID),
+    "cada-vae": (cada_vae, CADA_VAE_GRID),
+}
+_SEEDED = "class-norm", "cada-vae"
+BOUNDS = {
     "linear-probe": Baseline(_probe, PROBE_GRID),
     "prototype-oracle": Baseline(_oracle, ORACLE_GRID),
 }
-BOUNDS = ("linear-probe", "prototype-oracle")
+_SIMULATED = {
+    name + SUFFIX: Baseline(_by_description(fit, simulated=True), grid, seeded=True)
+    for name, (fit, grid) in _BY_DESCRIPTION.items()
+}
+BASELINES = {
+    **{name: Baseline(_by_description(fit), grid, name in _SEEDED) for name, (fit, grid) in _BY_DESCRIPTION.items()},
+    **BOUNDS,
+    **_SIMULATED,
+}

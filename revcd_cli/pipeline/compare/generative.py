@@ -22,16 +22,19 @@ from ...scoring.rows import score_rows
 from ...scoring.trainer import ModelTrainer
 from ..evaluate.evaluate import score_split
 from ..evaluate.split_scores import SplitScores
+from ..known_classes.training_rows import class_kinds
 from ..train.run import TrainingRun
 from ..train.unit import TrainingUnit
 from ..train.validation import score_unit_rows
 from .fitted import Fitted
+from .simulated_rows import PROTOTYPES, SIMULATION, SUFFIX, simulated_classes
 
 _GENERATIVE: dict[str, tuple[type[GenerativeBaseline], type[GenerativeTrainer]]] = {
     "cvae": (ConditionalVAE, GenerativeTrainer),
     "gan": (ConditionalGAN, GANTrainer),
 }
-TRAINED = ("revcd", "revcd-cosine", *_GENERATIVE)
+_SINGLE = ("revcd-cosine", *_GENERATIVE)
+TRAINED = ("revcd", *_SINGLE, *(name + SUFFIX for name in _SINGLE))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,20 +43,27 @@ class MethodUnit(TrainingUnit):
 
     method: str
 
+    @property
+    def generative(self) -> tuple[type[GenerativeBaseline], type[GenerativeTrainer]] | None:
+        """The classes of a generative baseline and of its trainer."""
+        return _GENERATIVE.get(self.method.removesuffix(SUFFIX))
+
     # The model is a `ZeroShotModel`, or a `GenerativeBaseline` made from its first network.
     def untrained(self) -> Any:
         model = super().untrained()
-        if self.method not in _GENERATIVE:
-            return model
-        return _GENERATIVE[self.method][0](model.networks[0]).to(self.device)
+        return model if self.generative is None else self.generative[0](model.networks[0]).to(self.device)
 
     def make_trainer(self) -> ModelTrainer | Trainer:
-        if self.method not in _GENERATIVE:
+        if self.generative is None:
             return super().make_trainer()
-        return _GENERATIVE[self.method][1](self.untrained(), self.rows())
+        rows, source = self.rows(), None
+        if self.config.simulation.share > 0:
+            kinds, tokens = class_kinds(self.dataset, self.split), self.dataset.backbone.tokens
+            source = simulated_classes(rows, kinds, max(tokens, 1))
+        return self.generative[1](self.untrained(), rows, source)
 
     def fit_units(self, model: Any) -> None:
-        if self.method not in _GENERATIVE:
+        if self.generative is None:
             super().fit_units(model)
             return
         rows, prototypes = score_unit_rows(self.split), torch.from_numpy(self.dataset.classes.values[self.classes])
@@ -84,13 +94,22 @@ class MethodRun(TrainingRun):
         return MethodUnit(**vars(super().unit(fold)), method=self.method)
 
 
-def single_network(config: Config) -> Config:
-    """Return the settings of a single network with the cosine rule, as compared in Table 2."""
+def settings_of(method: str, config: Config) -> Config:
+    """Return the settings with which a method is trained: for all but "revcd", those of a single network."""
+    return config if method == "revcd" else single_network(config, simulated=method.endswith(SUFFIX))
+
+
+def single_network(config: Config, simulated: bool = False) -> Config:
+    """Return the settings of a single network with the cosine rule, as compared in Table 2.
+
+    simulated: a share of each batch are photos of simulated classes.
+    """
     return replace(
         config,
         precondition=replace(config.precondition, kind=config.precondition.views[0]),
-        prototypes=replace(config.prototypes, components=0),
-        simulation=replace(config.simulation, share=0.0),
+        prototypes=PROTOTYPES if simulated else replace(config.prototypes, components=0),
+        simulation=SIMULATION if simulated else replace(config.simulation, share=0.0),
+        class_network=replace(config.class_network, width=0),
         inference=replace(config.inference, rule="cosine"),
         train=replace(config.train, members=1),
     )
@@ -107,13 +126,12 @@ def fit_trained(
     processes: int | None = 1,
     on_note: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Train one method with one seed: "revcd" with `config`, the others with `single_network(config)`.
+    """Train one method with one seed, with `settings_of` it.
 
     final: also train on all of trainval; without it, only validation metrics are returned. Reads no test photos.
     processes: as for `train`.
     """
-    if method != "revcd":
-        config = single_network(config)
+    config = settings_of(method, config)
     with torch.random.fork_rng():
         run = MethodRun(dataset, config, method, seed, device, processes)
         run.validate(on_note or (lambda text: None), ahead=final)
