@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from revcd_cli.baselines.linear import RIDGE_GRID, ridge
 from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.config import Config
 from revcd_cli.data.datasets.dataset import FeaturedDataset
 from revcd_cli.data.datasets.known import KnownClasses
 from revcd_cli.pipeline.compare.baselines import pooled_rows
 from revcd_cli.pipeline.compare.compare import fit_method
+from revcd_cli.pipeline.compare.simulated_rows import with_simulated_classes
 from revcd_cli.pipeline.evaluate.evaluate import evaluate, evaluation_scores
 from revcd_cli.pipeline.known_classes.training_rows import (
     class_kinds,
@@ -153,3 +155,19 @@ def test_the_whole_table_are_the_candidates_of_validation_if_settings_say_so(dat
     assert validation_candidates(dataset, table.train).tolist() == list(range(10))
     few, all_ = (fit_method(dataset, config, "revcd", 0, CPU, final=False).validation for config in (CONFIG, table))
     assert all_["T1"] <= few["T1"]
+
+
+def test_simulated_classes_of_a_baseline_come_from_a_process_that_knows_the_kinds(dataset: FeaturedDataset):
+    """Known classes have a noise of their own, so without their kinds the simulated photos would be others."""
+    rows, kinds = pooled_rows(dataset, dataset.split, 0), class_kinds(dataset, dataset.split)
+    config = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, validation_classes=0.0))
+    fitted = fit_method(dataset, config, "ridge+simulated", 0, CPU)
+    photos = torch.from_numpy(dataset.features[dataset.split.test_seen])
+    scores = fitted.scores(np.arange(len(dataset.classes.names))).scores_seen
+    table = torch.from_numpy(dataset.classes.values)
+    correlations = []
+    for given in (kinds, None):
+        (scorer,) = ridge(with_simulated_classes(rows, 0, given), RIDGE_GRID[:1])
+        both = torch.stack([scores.double().flatten(), scorer(photos, table).double().flatten()])
+        correlations.append(float(torch.corrcoef(both)[0, 1]))
+    assert correlations[0] == pytest.approx(1, abs=1e-7) and correlations[1] < 1 - 1e-6
