@@ -13,7 +13,7 @@ import pytest
 
 from revcd_cli.__main__ import main
 from revcd_cli.checkpoint.model_file import read_class_table
-from tests.cli.test_classes_new import ENVIRONMENT, WITHOUT_TORCH
+from tests.cli.test_classes_new import WITHOUT_TORCH, environment
 
 HOSTILE = "</script><b>[red] & 'x'</b>"
 
@@ -52,4 +52,4 @@ def test_the_page_shows_any_table_and_escapes_its_names(tmp_path: Path, capsys: 
 
 def test_torch_is_not_imported():
     command = [sys.executable, "-c", WITHOUT_TORCH, "classes", "glossary", "stripes"]
-    subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True)
+    subprocess.run(command, env=environment(), capture_output=True, check=True)

@@ -7,10 +7,10 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,6 @@ from revcd_cli.checkpoint.model_file import read_class_table
 from revcd_cli.data.classes.attributes import read_attribute_csv
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "xterm-256color", "NO_COLOR": "1"}
 INTERRUPTIBLE = """
 import signal, sys
 from revcd_cli.__main__ import main
@@ -30,6 +29,11 @@ sys.exit(main(sys.argv[1:]))
 WITHOUT_TORCH = (
     "import sys; from revcd_cli.__main__ import main; c = main(sys.argv[1:]); sys.exit(c or 'torch' in sys.modules)"
 )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a command on a terminal of 80 columns; called in a test, whose cache it has."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "xterm-256color", "NO_COLOR": "1"}
 
 
 def answering(*lines: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,14 +229,14 @@ def test_wrong_usage_exits_with_2(arguments: list[str], monkeypatch: pytest.Monk
 
 def test_the_prompt_answers_and_rows_need_no_torch(tmp_path: Path):
     command = [sys.executable, "-c", WITHOUT_TORCH, "classes", "new", "okapi"]
-    asked = subprocess.run([*command, "--prompt"], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    asked = subprocess.run([*command, "--prompt"], env=environment(), capture_output=True, text=True, check=True)
     assert asked.stdout.splitlines()[-1].startswith("attribute,okapi,")
     output = tmp_path / "mine.csv"
     values = "attribute,value\nstripes,much\nhooves,90\n"
     subprocess.run(
         [*command, "--answers", "-", "-o", str(output)],
         input=values,
-        env=ENVIRONMENT,
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,
@@ -244,17 +248,17 @@ def test_ctrl_c_on_a_terminal_keeps_the_answers(tmp_path: Path):
     output = tmp_path / "mine.csv"
     terminal, end = pty.openpty()
     command = [sys.executable, "-c", INTERRUPTIBLE, "classes", "new", "okapi", "-o", str(output)]
-    process = subprocess.Popen(command, stdin=end, stderr=end, stdout=end, env=ENVIRONMENT, start_new_session=True)
+    process = subprocess.Popen(command, stdin=end, stderr=end, stdout=end, env=environment(), start_new_session=True)
     os.close(end)
-    seen = b""
+    printed, read_up_to = b"", 0
 
     def until(text: bytes) -> None:
-        nonlocal seen
-        deadline = time.monotonic() + 60
-        while text not in seen and time.monotonic() < deadline:
-            seen += os.read(terminal, 4096)
-        assert text in seen
-        seen = seen.partition(text)[2]
+        nonlocal printed, read_up_to
+        while (place := printed.find(text, read_up_to)) < 0:
+            ready, _, _ = select.select([terminal], [], [], 120)
+            assert ready, f"{text!r} does not follow in {printed[read_up_to:]!r} after {printed[:read_up_to]!r}"
+            printed += os.read(terminal, 4096)
+        read_up_to = place + len(text)
 
     until(b">")
     os.write(terminal, b"lots\n")
@@ -264,7 +268,9 @@ def test_ctrl_c_on_a_terminal_keeps_the_answers(tmp_path: Path):
     until(b"2/20")
     until(b">")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    until(b"Interrupted; the answers so far are kept.")
+    until(b"To name photos:")
+    assert process.wait(timeout=120) == 130, printed
     os.close(terminal)
     origins = [row["origin"] for row in draft(tmp_path / "mine.draft.csv").values()]
     assert origins.count("asked") == 1 and read_attribute_csv(output).names[-1] == "okapi"
