@@ -30,6 +30,7 @@ from revcd_cli.system.files import file_sha256, write_bytes
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
 SEED = 0
+BACKBONE = "embedded@300"  # chosen on validation, see docs/lab/2026-11-27-whole-photos.md
 LEFT_OUT = "moose"  # described only, so that the example of the README shows a class without photos
 # Chosen on validation among all classes of the table, prototypes alone, 4 folds, seed 0: 144 settings, of components 256 and
 # 512, length 1, 2 and 4, noise 0.1 to 0.5, own_share 0, 0.1 and 0.3, relevance 0 and 1 (the script was not kept). H and
@@ -58,7 +59,7 @@ def main(photos: str, folder: str, comparison: str | None = None) -> None:
     if not Path(folder).exists():
         make_folder(Path(photos), Path(folder))
     dataset = open_dataset(folder, images=Path(photos), missing="mean")
-    dataset = with_features(dataset, backbone="embedded", precision="float32", on_note=print)
+    dataset = with_features(dataset, backbone=BACKBONE, precision="float32", on_note=print)
     if not model.exists():
         summary = train(
             dataset, SETTINGS, model, seed=SEED, processes=None, resume=True, overwrite=True, on_epoch=print,

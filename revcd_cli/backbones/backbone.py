@@ -171,7 +171,7 @@ def _load(
             f"expected {trained_on.weights_sha256[:12]}.",
             hint="Give the right file with --weights FILE.",
         )
-    kept = program_file([source.tag, sha256, tokens, trained_on and trained_on.preprocessing])
+    kept = program_file([source.recorded, sha256, tokens, trained_on and trained_on.preprocessing])
     network, about = load_program(kept) or _build(source, tokens, trained_on, kept)
     is_faithful = about.pop("is_faithful", True)
     if precision == "auto" and chosen_precision.value != torch.float32 and not is_faithful:
@@ -179,8 +179,8 @@ def _load(
         reason = f"float32 ({lower} is faster, but not accurate enough in this network)"
         chosen_precision = Chosen(torch.float32, reason)
     precision_used = precision_name(chosen_precision.value)
-    record = BackboneRecord(tag=source.tag, weights_sha256=sha256, precision=precision_used, **about)
-    name = f"{EMBEDDED} ({EMBEDDED_ARCHITECTURE}, " if source.tag == EMBEDDED else f"{source.tag} ("
+    record = BackboneRecord(tag=source.recorded, weights_sha256=sha256, precision=precision_used, **about)
+    name = f"{source.recorded} (" + (f"{EMBEDDED_ARCHITECTURE}, " if source.tag == EMBEDDED else "")
     n_channels = record.feature_dim // max(record.tokens, 1)
     size = f"{record.tokens} tokens of {n_channels}-d" if tokens else f"{n_channels}-d"
     note = f"backbone {name}{size}): {source.why}"
@@ -207,7 +207,7 @@ def _build(
         network.reset_classifier(0)
     else:
         network = _timm_network(source)
-    preprocessing = trained_on.preprocessing if trained_on is not None else _preprocessing(network)
+    preprocessing = trained_on.preprocessing if trained_on is not None else _preprocessing(network, source)
     input_size = tuple(preprocessing["input_size"])
     # The size of the classifier's input; some families have a layer between it and `num_features`.
     n_tokens, n_channels = 0, getattr(network, "head_hidden_size", network.num_features)
@@ -250,9 +250,20 @@ def _timm_network(source: WeightsSource) -> nn.Module:
     return network
 
 
-def _preprocessing(network: nn.Module) -> dict[str, Any]:
-    """Return timm's data config of the network as plain JSON values."""
+def _preprocessing(network: Any, source: WeightsSource) -> dict[str, Any]:
+    """Return timm's data config of the network as plain JSON values, with the size of photos of the source.
+
+    Raises `UsageError` for a size that the network cannot have.
+    """
     from timm.data.config import resolve_model_data_config
 
     config = resolve_model_data_config(network)
+    if source.side is not None:
+        channels, *usual = config["input_size"]
+        if network.pretrained_cfg.get("fixed_input_size") and usual != [source.side, source.side]:
+            raise UsageError(
+                f"{source.recorded}: this network takes photos of {' x '.join(map(str, usual))} pixels only.",
+                hint=f"Use {source.tag}, or another network.",
+            )
+        config |= {"input_size": (channels, source.side, source.side), "crop_mode": "squash", "crop_pct": 1.0}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}

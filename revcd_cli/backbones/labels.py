@@ -135,8 +135,9 @@ def labels_of_backbone(tag: str) -> LabelSet:
     "auto" and "embedded" need no import of timm: both networks that they may mean have ImageNet-1k's labels. Raises
     `UsageError` for an unknown tag or a network without a classifier.
     """
-    from .source import AUTO, EMBEDDED, full_tag
+    from .source import AUTO, EMBEDDED, full_tag, split_side
 
+    tag, _ = split_side(tag)
     if tag in (AUTO, EMBEDDED):
         return label_set(IMAGENET)
     import timm

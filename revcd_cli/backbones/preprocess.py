@@ -36,7 +36,9 @@ class Preprocessing:
         mean, std = (torch.tensor(self._config[name]).view(-1, 1, 1).to(device) for name in ("mean", "std"))
         self._mean, self._std = mean, std  # (3, 1, 1)
         _, self._height, self._width = self._config["input_size"]
-        usual = self._height == self._width and self._config.get("crop_mode", "center") == "center"
+        mode = self._config.get("crop_mode", "center")
+        self._whole = mode == "squash" and self._config["crop_pct"] == 1
+        usual = self._height == self._width and (mode == "center" or self._whole)
         self._filter = _INTERPOLATION.get(self._config["interpolation"]) if usual else None
         self.least_side = math.floor(self._height / self._config["crop_pct"]) if self._filter is not None else None
         if self.least_side is not None and self.least_side < self._height:
@@ -44,12 +46,12 @@ class Preprocessing:
         self._timm: Any = None
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """Resize and crop one RGB image: (3, H, W) uint8."""
+        """Resize one RGB image and crop it, unless the config is of whole photos: (3, H, W) uint8."""
         if self.least_side is None:
             if self._timm is None:
                 self._timm = _timm_transform(self._config)
             return torch.as_tensor(self._timm(image))
-        width, height = _resized(image.width, image.height, self.least_side)
+        width, height = (self._width, self._height) if self._whole else _resized(*image.size, self.least_side)
         if (width, height) != image.size:
             image = image.resize((width, height), self._filter)
         left, top = (round((size - kept) / 2) for size, kept in ((width, self._width), (height, self._height)))

