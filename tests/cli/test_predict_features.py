@@ -17,7 +17,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("features")
     shutil.copy(EXAMPLES / "moose.jpg", folder)
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    assert main(["extract", str(folder), "-o", str(folder / "f.parquet"), "--backbone", "embedded", "-q"]) == 3
+    assert main(["extract", str(folder), "-o", str(folder / "f.parquet"), "--backbone", "embedded@300", "-q"]) == 3
     return folder
 
 

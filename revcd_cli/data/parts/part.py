@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-# Of the longer side of a box, on each side. The backbone's preprocessing cuts off the outer eighth of the picture
-# (224 of 256 pixels), so that about this margin keeps the whole box.
+# Of the longer side of a box, on each side. The usual preprocessing of backbones cuts off the outer eighth of the
+# picture (224 of 256 pixels), so that about this margin keeps the whole box. One of whole photos keeps the margin.
 MARGIN = 0.1
 
 

@@ -150,7 +150,7 @@ def as_trained(checkpoint: Checkpoint, dataset: FeaturedDataset) -> FeaturedData
         raise InputFileError(
             dataset.source or dataset.name,
             f"its features are from another backbone than the model's: {difference}.",
-            hint="Extract features with the model's backbone (see revcd models show), or train on these features.",
+            hint=checkpoint.backbone.how_to_match(),
         )
     return replace(dataset, classes=align(dataset.classes, checkpoint.classes.attributes))
 

@@ -29,7 +29,7 @@ def feature_photos(
     if difference is not None:
         raise UsageError(
             f"The features are from another backbone than the model's: {difference}.",
-            hint="Extract features with the model's backbone (see revcd models show), or train on these features.",
+            hint=record.how_to_match(),
         )
     return _photos(features, row_sources(features) if sources is None else sources)
 

@@ -155,7 +155,7 @@ FAULTS: Sequence[Fault] = (
         "features of another backbone than the model's",
         other_backbone,
         4,
-        says=("from another backbone than the model", "embedded", "test_resnet"),
+        says=("from another backbone than the model", "embedded", "revcd extract --backbone test_resnet"),
     ),
     *map(refused_benchmark, REFUSED_BENCHMARKS),
     Fault(

@@ -293,7 +293,7 @@ def test_a_dataset_with_neither_features_nor_photos_is_an_error_that_names_the_o
 
 
 def test_a_model_gets_features_of_its_backbone_from_the_cache_of_its_training(folder: Path):
-    trained_on, _ = extracted(folder)
+    trained_on, _ = extracted(folder, backbone="embedded@300")
     notes: list[str] = []
     found = with_recorded_features(open_dataset(str(folder)), load_checkpoint("animals"), on_note=notes.append)
     assert "are cached" in "\n".join(notes)

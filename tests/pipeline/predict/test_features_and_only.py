@@ -21,7 +21,7 @@ from tests.makers.predictions import EVERY_CLASS, assert_same_prediction, assert
 @pytest.fixture(scope="module")
 def features(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
     path = tmp_path_factory.mktemp("features") / "f.parquet"
-    extract([str(photos)], path, backbone="embedded", precision="float32")
+    extract([str(photos)], path, backbone="embedded@300", precision="float32")
     return read_features(path)
 
 
@@ -72,8 +72,9 @@ def test_features_of_another_backbone_are_refused(
     field: str, value: object, features: FeatureSet, of_features: Predictor
 ):
     record = dataclasses.replace(features.backbone, **{field: value})
-    with pytest.raises(UsageError, match=f"another backbone than the model's: {field}"):
+    with pytest.raises(UsageError, match=f"another backbone than the model's: {field}") as caught:
         of_features.predict(dataclasses.replace(features, backbone=record))
+    assert caught.value.hint and "revcd extract --backbone embedded@300)" in caught.value.hint
 
 
 def test_a_predictor_without_a_backbone_says_so_for_photos(of_features: Predictor, files: list[str]):

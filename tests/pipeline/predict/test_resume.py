@@ -185,7 +185,7 @@ def test_fresh_starts_over(make: Callable[..., ResumablePrediction], read: list[
 
 
 def test_features_resume_too(make: Callable[..., ResumablePrediction], folder: Path, tmp_path: Path):
-    extract([str(folder)], tmp_path / "f.npz", backbone="embedded", precision="float32")
+    extract([str(folder)], tmp_path / "f.npz", backbone="embedded@300", precision="float32")
     features = read_features(tmp_path / "f.npz")
     many = dataclasses.replace(
         features,
