@@ -69,7 +69,7 @@ def test_details_name_the_files_the_device_the_precision_the_batch_size_and_each
     said = capsys.readouterr().err
     for expected in (
         r"model sha256 \w{64}\n",
-        r"backbone embedded: weights sha256 \w{64}, 1280 values per photo\n",
+        r"backbone embedded@300: weights sha256 \w{64}, 1280 values per photo\n",
         r"device \w+ \(.+\)\n",
         r"precision float32 \(as requested\)\n",
         r"batch size 3 \(as given\)\n",
