@@ -4,8 +4,9 @@ PHOTOS contains images.csv, attributes.csv (the class-attribute table of AwA2) a
 does not exist: the same table with the rows of `rows/mammals.csv`, the same images.csv, and `rows/known.csv`, the classes
 that the backbone's classifier knows. COMPARISON is the output of `revcd evaluate --dataset FOLDER --images PHOTOS
 --missing mean --backbone embedded@300 --precision float32 --baselines --split-classes --config
-weights/animals.config.toml -o COMPARISON`; its table becomes part of the card. Writes animals.safetensors with its settings and learning curves, MODEL_CARD.md and SHA256SUMS into the folder of this script.
-An existing model is described, not trained again. The test split is read once, for the card.
+weights/animals.config.toml -o COMPARISON`; its table becomes part of the card. Writes animals.safetensors with its
+settings and learning curves, MODEL_CARD.md and SHA256SUMS into the folder of this script. An existing model is
+described, not trained again. The test split is read once, for the card.
 """
 
 from __future__ import annotations

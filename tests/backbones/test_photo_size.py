@@ -131,5 +131,7 @@ def test_the_command_writes_features_of_the_size_and_refuses_a_wrong_one(
     assert main(["extract", str(PHOTO), "-o", str(output), "--backbone", "embedded@64"]) == 0
     assert "backbone embedded@64 (tf_efficientnet_lite2, 1280-d)" in capsys.readouterr().err
     assert read_features(output).backbone.tag == "embedded@64"
+    assert main(["extract", str(PHOTO), "-o", f"{tmp_path}/shards/", "--backbone", "embedded@64", "-q"]) == 0
+    assert np.array_equal(read_features(tmp_path / "shards").features, read_features(output).features)
     assert main(["extract", str(PHOTO), "-o", str(tmp_path / "g.parquet"), "--backbone", "embedded@5"]) == 2
     assert "embedded@300" in capsys.readouterr().err and not (tmp_path / "g.parquet").exists()
