@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from common import ANIMALS, print_header, print_row, speed_up, time_in_rounds
 
-from revcd_cli.backbones.backbone import load_backbone
-from revcd_cli.checkpoint.model_file import load_checkpoint
+from revcd_cli.backbones.backbone import load_recorded
+from revcd_cli.checkpoint.model_file import Checkpoint, load_checkpoint
 from revcd_cli.data.photos.images import decode_rgb
 
 CLASSES = (2_000, 10_000)
@@ -30,7 +30,7 @@ def main() -> None:
     checkpoint = load_checkpoint("animals")
     inference = checkpoint.model.config.inference
     calibration = checkpoint.calibration_for(inference.rule)
-    x = features(Path(sys.argv[1]) if sys.argv[1:] else ANIMALS / "images")
+    x = features(checkpoint, Path(sys.argv[1]) if sys.argv[1:] else ANIMALS / "images")
     described = torch.from_numpy(checkpoint.classes.values).float()
     print_header("classes", "shortlist", "CPU ms/photo", "speed-up", "same top 1", "same top 5")
     for count in CLASSES:
@@ -53,10 +53,10 @@ def main() -> None:
             print_row(f"{count:,}", length or "all", f"{took:.0f}", faster, f"{best:.0f} %", f"{five:.0f} %")
 
 
-def features(folder: Path) -> torch.Tensor:
-    """Return the features (PHOTOS, D) of photos taken evenly from the folder."""
+def features(checkpoint: Checkpoint, folder: Path) -> torch.Tensor:
+    """Return the model's features (PHOTOS, D) of photos taken evenly from the folder."""
     found = sorted(folder.glob("*/*.jpg"))
-    backbone = load_backbone("embedded", precision="float32")
+    backbone = load_recorded(checkpoint.backbone, precision="float32")
     photos = [backbone.transform(decode_rgb(path.read_bytes())) for path in found[:: len(found) // PHOTOS][:PHOTOS]]
     return torch.cat([backbone(torch.stack(photos[start : start + 8])) for start in range(0, len(photos), 8)])
 

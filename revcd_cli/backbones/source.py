@@ -60,9 +60,7 @@ def decide_source(tag: str, weights: Path | None) -> WeightsSource:
     """
     name, side = split_side(tag)
     source = _source(name, weights)
-    if side is None and (name, source.tag) == (AUTO, EMBEDDED):
-        side = EMBEDDED_SIDE
-    return replace(source, side=side)
+    return source if side is None else replace(source, side=side)
 
 
 def _source(tag: str, weights: Path | None) -> WeightsSource:
@@ -81,7 +79,7 @@ def _source(tag: str, weights: Path | None) -> WeightsSource:
         return WeightsSource(full, found.path, f"weights {found.origin}")
     if tag == AUTO:
         why = f"{PAPER_TAG} is not in the cache and {found.reason}; for ResNet-101 give --weights FILE"
-        return WeightsSource(EMBEDDED, embedded_weights(), why)
+        return WeightsSource(EMBEDDED, embedded_weights(), why, side=EMBEDDED_SIDE)
     raise WeightsError(
         f"{full}: its weights ({hub.FILE_NAMES[0]} of timm/{full}) are not in the cache {hub.cache_folder()}, "
         f"and {found.reason}.",

@@ -64,7 +64,7 @@ BackboneOption = Annotated[
     typer.Option(
         metavar="TAG",
         help='Network that computes image features: a timm tag, "embedded" (no download), or "auto" (resnet101.tv_in1k '
-        'if its weights are available, else embedded@300). With "@300" it gets whole photos of 300 x 300 pixels.',
+        'if its weights are available, else embedded@300). "@300" resizes whole photos to 300 x 300 pixels.',
     ),
 ]
 WeightsOption = Annotated[

@@ -43,11 +43,8 @@ def features_of(backbone: Backbone, photo: Image.Image) -> torch.Tensor:
 def test_features_are_those_of_timms_network_and_transform_of_whole_photos(weights: Path):
     photo = Image.open(PHOTO).convert("RGB")
     backbone = load_backbone(f"{TAG}@192", weights=weights, precision="float32")
-    torch.manual_seed(0)
-    network = timm.create_model(TAG, pretrained=False, num_classes=0).eval()
-    network.load_state_dict(
-        {name: t for name, t in safetensors.torch.load_file(weights).items() if name in network.state_dict()}
-    )
+    network = timm.create_model(TAG, checkpoint_path=str(weights)).eval()
+    network.reset_classifier(0)
     config = resolve_model_data_config(network) | {"input_size": (3, 192, 192), "crop_pct": 1.0, "crop_mode": "squash"}
     with torch.no_grad():
         expected = network(create_transform(**config, is_training=False)(photo)[None])

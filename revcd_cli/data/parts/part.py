@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 # Of the longer side of a box, on each side. The usual preprocessing of backbones cuts off the outer eighth of the
-# picture (224 of 256 pixels), so that about this margin keeps the whole box. One of whole photos keeps the margin.
+# picture (224 of 256 pixels), so that about this margin keeps the whole box. That of whole photos cuts nothing off.
 MARGIN = 0.1
 
 

@@ -13,6 +13,7 @@ from ...backbones.labels import LabelSet
 from ...data.datasets.dataset import FeaturedDataset
 from ...data.datasets.known import KnownClasses, KnownTable
 from ...errors import InputFileError, UsageError
+from .shipped_statistics import STATISTICS_FILES
 from .training_rows import usable_known
 
 
@@ -22,22 +23,21 @@ def with_known_classes(
     """Return the dataset with the classifier's weights of the known classes in its `known_table`.
 
     weights: the user's file of the backbone's weights. Features that revcd did not extract have no classifier: then a
-    note says that known classes are not used. Raises `InputFileError` with the line of a label that does not exist.
+    note says that known classes are not used. Raises `InputFileError` with the line of a label that does not exist, and
+    if known classes cannot be used and there are no photos.
     """
     if dataset.known_table is None or dataset.known is not None:
         return dataset
     note = on_note or (lambda text: None)
     problem = why_no_classifier(dataset.backbone)
     if problem:
-        note(f"{dataset.known_table.path}: known classes are not used: {problem}.")
+        _leave_out(dataset, problem, note)
         return dataset
     classifier = load_classifier(dataset.backbone, weights=weights)
     resolved = dataclasses.replace(dataset, known=resolve(dataset.known_table, classifier, dataset.classes.names))
     if not len(usable_known(resolved, resolved.split)):
-        note(
-            f"{dataset.known_table.path}: known classes are not used: two classes at least need photos and a label, as "
-            "the scale of the classifier's weights is measured on them."
-        )
+        scale = "the scale of the classifier's weights is measured on them"
+        _leave_out(dataset, f"two classes at least need photos and a label, as {scale}", note)
         return resolved
     n_photos = len(dataset.known_table.rows) - len(resolved.known_only)
     note(
@@ -45,6 +45,18 @@ def with_known_classes(
         f"({classifier.labels.name}); {n_photos} more have photos and a label."
     )
     return resolved
+
+
+def _leave_out(dataset: FeaturedDataset, reason: str, note: Callable[[str], None]) -> None:
+    """Say why known classes are not used; raise `InputFileError` if nothing else can be trained on."""
+    assert dataset.known_table is not None
+    if not len(dataset.labels):
+        raise InputFileError(
+            dataset.known_table.path,
+            f"its classes cannot be trained on without photos: {reason}.",
+            hint=f"Add photos, or use --backbone {' or '.join(STATISTICS_FILES)}, for which this is measured.",
+        )
+    note(f"{dataset.known_table.path}: known classes are not used: {reason}.")
 
 
 def resolve(table: KnownTable, classifier: Classifier, names: tuple[str, ...]) -> KnownClasses:

@@ -15,18 +15,19 @@ from ...checkpoint.metadata import shipped_folder
 from ...config import BackboneRecord
 from ...scoring.prototypes.known_classes import ClassifierMeans, WithinCovariance
 
-STATISTICS_FILE = "within_class.npz"
+STATISTICS_FILES = {"embedded": "within_class.npz", "embedded@300": "within_class_300.npz"}  # by the backbone's tag
 
 
 def shipped_means(record: BackboneRecord) -> ClassifierMeans | None:
     """Return the map from the classifier's weights to mean features that comes with revcd, None for other features."""
-    found = _read()
-    return found[1] if found is not None and record.weights_sha256 == found[0] and not record.tokens else None
+    file = STATISTICS_FILES.get(record.tag)
+    found = None if file is None or record.tokens else _read(file)
+    return found[1] if found is not None and record.weights_sha256 == found[0] else None
 
 
 @functools.cache
-def _read() -> tuple[str, ClassifierMeans] | None:
-    path = shipped_folder() / STATISTICS_FILE
+def _read(file: str) -> tuple[str, ClassifierMeans] | None:
+    path = shipped_folder() / file
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as stored:

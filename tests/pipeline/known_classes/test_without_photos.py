@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from revcd_cli.backbones.backbone import load_backbone
 from revcd_cli.checkpoint.model_file import load_checkpoint
 from revcd_cli.config import BackboneRecord, Config
 from revcd_cli.data.datasets.open import open_dataset
-from revcd_cli.errors import RevcdError
+from revcd_cli.errors import InputFileError, RevcdError
 from revcd_cli.pipeline.extract.dataset_features import with_features
 from revcd_cli.pipeline.known_classes.shipped_statistics import shipped_means
 from revcd_cli.pipeline.known_classes.training_rows import training_rows
@@ -42,9 +43,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_known_classes_alone_make_a_model_that_names_a_photo(folder: Path):
+@pytest.mark.parametrize("backbone", ["embedded", "embedded@300"])
+def test_known_classes_alone_make_a_model_that_names_a_photo(folder: Path, backbone: str):
     notes: list[str] = []
-    dataset = with_features(open_dataset(str(folder)), backbone="embedded", on_note=notes.append)
+    dataset = with_features(open_dataset(str(folder)), backbone=backbone, on_note=notes.append)
     assert "nothing can be validated" in dataset.notes[0]
     rows = training_rows(dataset, dataset.split, 0)
     assert rows.labels.unique().tolist() == [0, 1, 2, 3] and (rows.features >= 0).all()
@@ -55,15 +57,23 @@ def test_known_classes_alone_make_a_model_that_names_a_photo(folder: Path):
     assert (found.candidates[0].name, found.candidates[0].kind) == ("tabby cat", "known")
 
 
+def test_another_size_of_photos_needs_photos_and_says_so(folder: Path):
+    with pytest.raises(InputFileError, match="cannot be trained on without photos") as caught:
+        with_features(open_dataset(str(folder)), backbone="embedded@64")
+    assert caught.value.hint and "embedded or embedded@300" in caught.value.hint
+
+
 def test_without_photos_and_known_classes_there_is_nothing_to_train_on(folder: Path):
     (folder / "known.csv").unlink()
     with pytest.raises(RevcdError):
         open_dataset(str(folder))
 
 
-def test_shipped_statistics_are_for_the_embedded_backbone_only(folder: Path):
-    record = with_features(open_dataset(str(folder)), backbone="embedded").backbone
-    assert shipped_means(record) is not None
+def test_shipped_statistics_are_for_two_sizes_of_the_embedded_backbone_only(folder: Path):
+    records = [load_backbone(tag, precision="float32").record for tag in ("embedded", "embedded@300", "embedded@64")]
+    usual, whole, small = map(shipped_means, records)
+    assert usual is not None and whole is not None and small is None
+    assert not torch.equal(usual.centre, whole.centre)
     assert shipped_means(BackboneRecord(tag="toy", weights_sha256="ab", preprocessing={}, feature_dim=1280)) is None
 
 
